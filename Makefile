@@ -1,0 +1,50 @@
+# Each target makes its own .venv the first time (with uv where it is installed, else the standard library).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+E2E_CACHE ?= .cache/agents
+
+.PHONY: run test check e2e bench prices format clean
+
+run: $(STAMP)
+	$(BIN)/tokentop $(ARGS)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -n 2 $(ARGS)
+	@if command -v npm >/dev/null 2>&1; then echo "real clients: 'make e2e' runs them"; \
+	else echo "LEFT OUT: the end-to-end tests with real clients need npm, which is not installed here"; fi
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+e2e: $(STAMP)
+	tests/e2e/install_clients.sh $(E2E_CACHE)
+	AGENTS_DIR=$(abspath $(E2E_CACHE)) $(BIN)/python -m pytest -m e2e tests/e2e $(ARGS)
+
+bench: $(STAMP)
+	$(BIN)/python bench/run.py $(ARGS)
+
+prices: $(STAMP)
+	$(BIN)/python scripts/make_prices.py
+
+$(STAMP): pyproject.toml
+	@if command -v uv >/dev/null 2>&1; then \
+	  test -d $(VENV) || uv venv -q --python $(PYTHON) $(VENV); \
+	  uv pip install -q --python $(BIN)/python --compile-bytecode -e . --group dev; \
+	else \
+	  test -d $(VENV) || $(PYTHON) -m venv $(VENV); \
+	  $(BIN)/python -m pip install -q --disable-pip-version-check --upgrade 'pip>=25.1' && \
+	  $(BIN)/python -m pip install -q --disable-pip-version-check -e . --group dev; \
+	fi
+	@touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) build dist .cache .mypy_cache .ruff_cache .pytest_cache

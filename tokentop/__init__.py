@@ -1,0 +1,3 @@
+"""tokentop: a live top for AI coding agents."""
+
+__version__ = "0.1.0"

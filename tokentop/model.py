@@ -1,0 +1,482 @@
+"""The nouns of tokentop: frozen values that pass between rooms and threads.
+
+Money is an integer of nano-dollars (`*_nusd`), time is UTC epoch milliseconds (`*_ms`).
+An empty string means "the log does not say"; `None` means "unknown" where 0 would be a claim.
+Pure: no I/O, no clock.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+
+class Tokens(Struct, frozen=True, gc=False):
+    """Disjoint token counts of one response, or a sum of them. `reasoning` is a part of `output`."""
+
+    input: int = 0
+    cache_read: int = 0
+    cache_write_5m: int = 0
+    cache_write_1h: int = 0
+    output: int = 0
+    reasoning: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.prompt + self.output
+
+    @property
+    def prompt(self) -> int:
+        """The whole prompt: what fills the context window and decides the price tier."""
+        return self.input + self.cache_read + self.cache_write_5m + self.cache_write_1h
+
+    @property
+    def fresh(self) -> int:
+        """Tokens produced and newly read: what `tok/min` counts (cache reads are shown apart)."""
+        return self.input + self.cache_write_5m + self.cache_write_1h + self.output
+
+    def __add__(self, other: Tokens) -> Tokens:
+        return Tokens(
+            self.input + other.input,
+            self.cache_read + other.cache_read,
+            self.cache_write_5m + other.cache_write_5m,
+            self.cache_write_1h + other.cache_write_1h,
+            self.output + other.output,
+            self.reasoning + other.reasoning,
+        )
+
+
+class Kind(StrEnum):
+    """What a usage fact is: a response with a record of its own, or spend seen only inside a total."""
+
+    RESPONSE = "response"
+    HIDDEN = "hidden"
+
+
+class Usage(Struct, frozen=True, gc=False):
+    """One billed API response.
+
+    `key` is the natural identity of the response (unique within the agent, free of paths and machine
+    names); the record with the highest output wins, the earliest `at_ms` is kept.
+    """
+
+    agent: str
+    session_id: str
+    key: str
+    at_ms: int
+    model: str  # as logged; "" = the log has not named one yet
+    tokens: Tokens
+    provider: str = ""
+    duration_ms: int = 0  # 0 = the log gives no start
+    tier: str = ""  # "" or "standard", else fast, priority, flex, batch
+    geo: str = ""  # inference region as logged, such as "us"
+    web_searches: int = 0
+    logged_nusd: int | None = None
+    kind: Kind = Kind.RESPONSE
+    estimated: bool = False
+
+
+class Role(StrEnum):
+    MAIN = "main"
+    SUB_AGENT = "sub-agent"
+    FORK = "fork"
+
+
+class Session(Struct, frozen=True):
+    """What one record says about a session; the store merges non-empty fields.
+
+    A sub-agent that its agent files under the parent's own session id (Claude Code) has the id
+    `<session id>/<agent id>`; the part before the slash is the session that the agent names.
+    """
+
+    agent: str
+    id: str
+    parent_id: str = ""
+    root_id: str = ""
+    role: Role | None = None
+    cwd: str = ""
+    branch: str = ""
+    title: str = ""
+    title_rank: int = 0  # a title replaces one of the same or a lower rank
+    model: str = ""
+    first_ms: int = 0  # first timestamp of its log; decides who owns a copied response
+    last_ms: int = 0
+    version: str = ""
+    surface: str = ""  # cli, exec, vscode ... as the agent calls it
+    log_path: str = ""
+    forked_at_ms: int = 0
+    tool_use_id: str = ""  # the parent's tool call that started this sub-agent
+
+
+class State(StrEnum):
+    """Status words, in the order in which they sort on the screen (who needs a human comes first)."""
+
+    PERMISSION = "permission"
+    INPUT = "input"
+    ERROR = "error"
+    LIMITED = "limited"
+    ORPHAN = "orphan"
+    TOOL = "tool"
+    WORKING = "working"
+    FROZEN = "frozen"
+    IDLE = "idle"
+    UNKNOWN = "unknown"
+    DONE = "done"
+
+
+class Activity(Struct, frozen=True):
+    """One record that moves the status of a session.
+
+    `call_id` names an API call that has started (`State.WORKING`) until an activity with
+    `ends_call` names it; `tool` is the tool that runs while `State.TOOL`.
+    """
+
+    agent: str
+    session_id: str
+    at_ms: int
+    state: State
+    tool: str = ""
+    detail: str = ""
+    call_id: str = ""
+    ends_call: str = ""
+
+
+class Context(Struct, frozen=True, gc=False):
+    """Context gauge of a session after its newest call. `window` 0 = not told."""
+
+    agent: str
+    session_id: str
+    at_ms: int
+    used: int
+    window: int = 0
+
+
+class Quota(Struct, frozen=True):
+    """One plan limit window as its source reported it at `at_ms`."""
+
+    provider: str
+    account: str
+    window_minutes: int
+    limit_id: str
+    used_pct: float
+    resets_at_ms: int
+    source: str
+    at_ms: int
+    plan: str = ""
+
+
+class RunningTotal(Struct, frozen=True):
+    """A session's own running total, sub-agents included (Claude Code `cost-state`).
+
+    `n` counts such records in the log from 0; `started_ms` is equal in a fork and its parent.
+    `models` = (model, tokens, logged cost) for each model.
+    """
+
+    agent: str
+    session_id: str
+    n: int
+    at_ms: int
+    started_ms: int
+    models: tuple[tuple[str, Tokens, int], ...]
+
+
+class Diagnostic(Struct, frozen=True):
+    """Something that could not be read, counted and shown. `detail` never holds raw log text."""
+
+    source: str
+    kind: str  # unparsed, oversize, unreadable, bad-number, missing-parent, ...
+    detail: str = ""
+    count: int = 1
+
+
+Fact = Usage | Session | Activity | Context | Quota | RunningTotal | Diagnostic
+
+
+class Cursor(Struct, frozen=True):
+    """How far a file has been read; committed together with the facts from before `offset`."""
+
+    path: str
+    agent: str
+    dev: int
+    ino: int
+    head_len: int
+    head_hash: int
+    offset: int
+    tail_hash: int
+    mtime_ns: int
+    agent_version: int
+    state: bytes = b""  # the decoder's own state, MessagePack
+
+
+# ---------------------------------------------------------------- processes
+
+
+class ProcRole(StrEnum):
+    AGENT = "agent"
+    WRAPPER = "wrapper"
+    TOOL = "tool"
+    MCP = "mcp"
+    SERVER = "server"
+    DAEMON = "daemon"
+    PTY_HOST = "pty-host"
+    SPARE = "spare"
+    UPDATER = "updater"
+    ORPHAN = "orphan"
+
+
+class Ident(Struct, frozen=True):
+    """Identity of a process: (pid, start) is what counts, the rest is checked before a signal."""
+
+    pid: int
+    start_ticks: int
+    uid: int
+    boot_id: str = ""
+    exe: str = ""
+    argv0: str = ""
+
+
+class ChildProc(Struct, frozen=True):
+    """A descendant of an agent (tool shell, MCP server, dev server)."""
+
+    ident: Ident
+    ppid: int
+    role: ProcRole
+    command: str  # cleaned, for display
+    started_ms: int
+    cpu_pct: float
+    rss_bytes: int
+
+
+class AgentProc(Struct, frozen=True):
+    """One agent process (the leaf), or a process without a living owner (`role` orphan)."""
+
+    ident: Ident
+    agent: str
+    role: ProcRole
+    cwd: str
+    command: str  # cleaned argv, for display
+    started_ms: int
+    cpu_pct: float
+    rss_bytes: int
+    run_state: str  # R, S, D, T, Z as the kernel says
+    one_shot: bool = False  # -p / exec: never idle while alive
+    session_id: str = ""  # "" = not mapped
+    confidence: str = ""  # exact, strong, inferred
+    parent_session_id: str = ""  # environment marker: started by a tool of this session
+    state: State | None = None  # the agent's own live state, if it publishes one
+    state_detail: str = ""
+    state_since_ms: int = 0
+    state_source: str = ""
+    shared_session_ids: tuple[str, ...] = ()  # a daemon: the sessions that live in it
+    children: tuple[ChildProc, ...] = ()
+    wrapper: Ident | None = None
+    tty: str = ""
+    tmux: str = ""  # "socket,pane" from the environment of the process
+    background_id: str = ""  # supervised: the id for the agent's own stop command
+    log_root: str = ""  # profile directory from the environment of the process
+
+
+class Action(StrEnum):
+    INTERRUPT = "interrupt"
+    FREEZE = "freeze"
+    THAW = "thaw"
+    TERMINATE = "terminate"
+    KILL = "kill"
+
+
+class PlannedProc(Struct, frozen=True):
+    ident: Ident
+    role: ProcRole
+    command: str
+    depth: int
+    nested_session_id: str = ""  # an agent of its own, started by a tool
+
+
+class KillPlan(Struct, frozen=True):
+    """Everything an action will hit, frozen when the key was pressed. `refusal` "" = allowed."""
+
+    action: Action
+    agent: str
+    session_id: str
+    title: str
+    project: str
+    cwd: str
+    target: Ident | None
+    command: str
+    confidence: str
+    rungs: tuple[tuple[str, float], ...]  # (signal name, grace in seconds), in order
+    tree: tuple[PlannedProc, ...]
+    wrapper: Ident | None
+    cost_nusd: int | None
+    burn_nusd_per_h: int | None
+    resume: str
+    refusal: str = ""
+    warning: str = ""
+    shared_session_ids: tuple[str, ...] = ()
+
+
+class Rung(Struct, frozen=True):
+    pid: int
+    signal: str
+    at_ms: int
+    result: str  # sent, gone, refused: why
+
+
+class Receipt(Struct, frozen=True):
+    """What an action did, verified afterwards. Stored in `actions`."""
+
+    at_ms: int
+    action: Action
+    reason: str  # manual, or policy:<name>
+    agent: str
+    session_id: str
+    pid: int
+    start_ticks: int
+    argv0: str
+    cwd: str
+    result: str  # ended, already gone, still alive, refused, respawned, frozen, thawed ...
+    detail: str
+    rungs: tuple[Rung, ...]
+    ended_pids: tuple[int, ...]
+    survivors: tuple[int, ...]
+    took_ms: int
+    cost_nusd: int | None
+    burn_nusd_per_h: int | None
+    resume: str
+
+
+# ---------------------------------------------------------------- snapshot
+
+
+class Figures(Struct, frozen=True):
+    """Rates and sums of one session, or of a session with everything below it."""
+
+    tokens: Tokens = Tokens()
+    responses: int = 0
+    cost_nusd: int = 0
+    unpriced_tokens: int = 0
+    estimated: bool = False  # some of it is an estimate
+    unknown_calls: int = 0  # calls that ended without their usage on disk
+    tokens_per_min: float = 0.0  # fresh tokens of the last 60 s
+    reads_per_min: float = 0.0  # cache reads of the last 60 s
+    burn_nusd_per_h: int = 0
+
+
+class Status(Struct, frozen=True):
+    state: State
+    detail: str = ""  # tool name, error text, what is waited for
+    source: str = ""  # registry, log, process, none
+    since_ms: int = 0
+    inferred: bool = False
+
+
+class Row(Struct, frozen=True):
+    """One line of the live table. `key` is stable; everything a screen shows of it is here."""
+
+    key: str  # "<agent>:<session id>", "proc:<pid>:<start ticks>" for processes without a session
+    parent_key: str
+    depth: int
+    kind: str  # agent, sub-agent, tool, orphan
+    agent: str
+    session_id: str
+    title: str
+    project: str
+    cwd: str
+    branch: str
+    model: str
+    status: Status
+    own: Figures
+    tree: Figures  # own and everything below
+    spark: tuple[float, ...]  # fresh tokens per minute, oldest first, 12 samples of a minute
+    context_used: int | None
+    context_window: int
+    started_ms: int
+    last_ms: int
+    pid: int | None = None
+    confidence: str = ""
+    cpu_pct: float = 0.0
+    rss_bytes: int = 0
+    command: str = ""
+    where: str = ""
+    version: str = ""
+    surface: str = ""
+    log_path: str = ""
+    resume: str = ""
+    children: tuple[ChildProc, ...] = ()
+    sub_agents: int = 0  # all below, shown when collapsed
+    working_below: int = 0
+    notes: tuple[str, ...] = ()  # provenance: "2 duplicates dropped", "1 call lost", ...
+
+
+class Forecast(Struct, frozen=True):
+    """Today's bill and its projection to local midnight, with an 80 % interval."""
+
+    at_ms: int
+    day: str  # local calendar day, ISO
+    today_nusd: int
+    projected_nusd: int
+    low_nusd: int
+    high_nusd: int
+    method: str  # profile, burn, none
+    days_of_history: int = 0
+
+
+class Alert(Struct, frozen=True):
+    kind: str
+    row_key: str
+    text: str
+    since_ms: int
+
+
+class Progress(Struct, frozen=True):
+    """The backlog: how much of the logs is still to be read."""
+
+    files_done: int = 0
+    files_total: int = 0
+    bytes_done: int = 0
+    bytes_total: int = 0
+    seconds_left: float | None = None
+    reading: bool = False
+
+
+class Series(Struct, frozen=True):
+    """The last 60 minutes, oldest first, one sample per `step_s`; all tuples have the same length."""
+
+    step_s: int = 30
+    output_per_min: tuple[float, ...] = ()
+    writes_per_min: tuple[float, ...] = ()
+    input_per_min: tuple[float, ...] = ()
+    reads_per_min: tuple[float, ...] = ()
+    burn_nusd_per_h: tuple[float, ...] = ()
+
+
+class Looked(Struct, frozen=True):
+    """Where an agent's logs were looked for, and what was there (empty screen, doctor)."""
+
+    agent: str
+    label: str
+    path: str
+    found: str  # "12 files", "no such folder", "not readable"
+
+
+class Snapshot(Struct, frozen=True):
+    """One picture of the state: the only thing a screen sees. Rows are in tree order."""
+
+    revision: int
+    at_ms: int
+    rows: tuple[Row, ...] = ()
+    counts: tuple[tuple[State, int], ...] = ()
+    totals: Figures = Figures()  # rates over all rows; sums are of today
+    today: Figures = Figures()
+    series: Series = Series()
+    forecast: Forecast | None = None
+    quotas: tuple[Quota, ...] = ()
+    alerts: tuple[Alert, ...] = ()
+    progress: Progress = Progress()
+    health: tuple[Diagnostic, ...] = ()
+    looked: tuple[Looked, ...] = ()
+    own_cpu_pct: float = 0.0
+    own_rss_bytes: int = 0
+    mode: str = "live"  # live, reader (another tokentop writes), demo, paused: <why>
+    history_events: int = 0
