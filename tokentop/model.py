@@ -68,13 +68,23 @@ class Usage(Struct, frozen=True, gc=False):
     model: str  # as logged; "" = the log has not named one yet
     tokens: Tokens
     provider: str = ""
-    duration_ms: int = 0  # 0 = the log gives no start
+    start_ms: int = 0  # when the request was sent; 0 = the log gives no start
+    end_ms: int = 0  # when its last part was there; 0 = at_ms
     tier: str = ""  # "" or "standard", else fast, priority, flex, batch
     geo: str = ""  # inference region as logged, such as "us"
     web_searches: int = 0
     logged_nusd: int | None = None
     kind: Kind = Kind.RESPONSE
     estimated: bool = False
+
+
+class Priced(Struct, frozen=True, gc=False):
+    """A usage fact as committed: `id` is the 64-bit hash of its natural key, the same on every machine."""
+
+    id: int
+    usage: Usage
+    cost_nusd: int | None  # None = unpriced
+    estimated: bool  # the price is an estimate
 
 
 class Role(StrEnum):
@@ -107,6 +117,14 @@ class Session(Struct, frozen=True):
     log_path: str = ""
     forked_at_ms: int = 0
     tool_use_id: str = ""  # the parent's tool call that started this sub-agent
+
+
+class Spawn(Struct, frozen=True):
+    """A tool call that starts a sub-agent was made by this session (links nested sub-agents)."""
+
+    agent: str
+    session_id: str
+    tool_use_id: str
 
 
 class State(StrEnum):
@@ -190,7 +208,7 @@ class Diagnostic(Struct, frozen=True):
     count: int = 1
 
 
-Fact = Usage | Session | Activity | Context | Quota | RunningTotal | Diagnostic
+Fact = Usage | Session | Spawn | Activity | Context | Quota | RunningTotal | Diagnostic
 
 
 class Cursor(Struct, frozen=True):
@@ -204,6 +222,7 @@ class Cursor(Struct, frozen=True):
     head_hash: int
     offset: int
     tail_hash: int
+    size: int  # of the file when it was read; with `mtime_ns` the cheap test for "nothing new"
     mtime_ns: int
     agent_version: int
     state: bytes = b""  # the decoder's own state, MessagePack

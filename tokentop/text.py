@@ -34,6 +34,23 @@ def clean(text: str, limit: int = 200) -> str:
     return safe
 
 
+_SECRET = re.compile(
+    r"(?i)\b(sk-[a-z0-9_-]{8,}|gh[pousr]_[a-z0-9]{16,}|github_pat_\w{16,}|xox[abprs]-[a-z0-9-]{10,}"
+    r"|AKIA[0-9A-Z]{12,}|AIza[0-9a-z_-]{20,}|eyJ[a-z0-9_-]{10,}\.[a-z0-9_-]{10,}[a-z0-9_.-]*)"
+    r"|((?:api[_-]?key|token|secret|password|passwd|authorization)\b[\"' ]{0,3}[:=][\"' ]{0,3}(?:bearer\s+)?)[^\s\"']{6,}"
+)
+
+
+def mask_secrets(text: str) -> str:
+    """Replace what looks like a key or a password by `***`."""
+    return _SECRET.sub(lambda match: (match.group(2) or "") + "***", text)
+
+
+def title(text: str) -> str:
+    """A session title: one line, safe, secrets masked, at most 80 characters."""
+    return clean(mask_secrets(" ".join(text[:400].split())), TITLE_CHARS)
+
+
 def _clean_slow(text: str) -> str:
     if not _HOSTILE.search(text):
         return "".join(c if c.isprintable() else "�" for c in text)

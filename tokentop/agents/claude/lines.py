@@ -1,0 +1,496 @@
+"""Claude Code transcripts: lines -> facts.
+
+One response is repeated on a line per content block, with equal ids; forks copy whole histories; compaction
+and aborted streams appear only in the running total `cost-state`. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from ...model import Activity, Context, Fact, Kind, Role, RunningTotal, Session, State, Tokens, Usage
+from ...text import clean, title
+from ..base import DECODE_ERRORS, MAX_COUNT, LogFile, bad_number, count, decode, epoch_ms, unparsed
+from .content import AGENT_ID, assistant_activity, prompt_text, spawns, user_activity
+
+# One needle finds usage, cost-state (inputTokens), api-request (max_tokens) and compact_boundary (preTokens).
+_COUNTS = b'okens"'
+_TITLES = b'-title"'
+_SUMMARY = b'"summary"'
+_API_ERROR = b"api_error"
+_USER = b'"user"'
+_TIME = b'"timestamp"'
+
+_MAX_OPEN_CALLS = 64
+_LAST_PARTIAL_VERSION = (2, 1, 138)  # before it, lines of a response may hold only a part of its output
+
+
+class _CacheCreation(Struct):
+    ephemeral_5m_input_tokens: int | None = None
+    ephemeral_1h_input_tokens: int | None = None
+
+
+class _Iteration(Struct):
+    type: str = ""
+    model: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    cache_creation: _CacheCreation | None = None
+
+
+class _Details(Struct):
+    thinking_tokens: int | None = None
+
+
+class _ServerTools(Struct):
+    web_search_requests: int | None = None
+
+
+class _Usage(Struct):
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    cache_creation: _CacheCreation | None = None
+    output_tokens_details: _Details | None = None
+    service_tier: str | None = None
+    speed: str | None = None
+    inference_geo: str | None = None
+    iterations: list[_Iteration] | None = None
+    server_tool_use: _ServerTools | None = None
+
+
+class _Message(Struct):
+    id: str | None = None
+    model: str | None = None
+    stop_reason: str | None = None
+    usage: _Usage | None = None
+
+
+class _Line(Struct):
+    type: str = ""
+    message: _Message | None = None
+    timestamp: str | None = None
+    sessionId: str | None = None
+    requestSessionId: str | None = None
+    isSidechain: bool | None = None
+    agentId: str | None = None
+    requestId: str | None = None
+    requestRef: str | None = None
+    uuid: str | None = None
+    cwd: str | None = None
+    version: str | None = None
+    gitBranch: str | None = None
+    entrypoint: str | None = None
+    isApiErrorMessage: bool | None = None
+
+
+class _ModelTotal(Struct):
+    inputTokens: int | None = None
+    outputTokens: int | None = None
+    thinkingTokens: int | None = None
+    cacheReadInputTokens: int | None = None
+    cacheCreationInputTokens: int | None = None
+    cacheCreationEphemeral5mInputTokens: int | None = None
+    cacheCreationEphemeral1hInputTokens: int | None = None
+    costUSD: float | None = None
+
+
+class _Params(Struct):
+    model: str | None = None
+
+
+class _Meta(Struct):
+    """The lines that are not messages, and what the screen wants of messages; all fields optional."""
+
+    type: str = ""
+    subtype: str | None = None
+    id: str | None = None
+    timestamp: str | None = None
+    sessionId: str | None = None
+    agentId: str | None = None
+    isSidechain: bool | None = None
+    params: _Params | None = None
+    startTime: int | None = None
+    modelUsage: dict[str, _ModelTotal] | None = None
+    customTitle: str | None = None
+    aiTitle: str | None = None
+    summary: str | None = None
+    isMeta: bool | None = None
+    message: Any = None
+    error: Any = None
+    retryAttempt: int | None = None
+    cwd: str | None = None
+    version: str | None = None
+    gitBranch: str | None = None
+    entrypoint: str | None = None
+
+
+_LINE = msgspec.json.Decoder(_Line)
+_META = msgspec.json.Decoder(_Meta)
+
+
+class _Memory(Struct):
+    """Decoder state between slices and restarts: plain data."""
+
+    session_id: str = ""
+    first_ms: int = 0
+    newest_ms: int = 0
+    totals: int = 0  # cost-state lines so far
+    titled: int = 0  # rank of the title so far
+    told: tuple[str, ...] = ()  # what was last said of the session
+    copied_to_ms: int = 0
+    parent_id: str = ""
+    own_call: bool = False
+    open_calls: dict[str, int] = {}
+    spawned: bool = False
+
+
+class _Pending(Struct):
+    """The lines of one response so far."""
+
+    session_id: str
+    key: str
+    at_ms: int
+    end_ms: int
+    start_ms: int
+    model: str
+    tokens: Tokens
+    tier: str
+    geo: str
+    searches: int
+    complete: bool
+
+
+class ClaudeLines:
+    """Decoder of one transcript; see `base.Decoder`."""
+
+    def __init__(self, file: LogFile, state: bytes = b"") -> None:
+        self.facts: list[Fact] = []
+        self.ancestor = ""
+        self.live = False
+        self._file = file
+        self._memory = msgspec.msgpack.decode(state, type=_Memory) if state else _Memory()
+        self._pending: dict[str, _Pending] = {}
+        self._context: tuple[str, int, int] | None = None
+        self._version: tuple[int, ...] = ()
+        self._sub_file = file.stem.startswith("agent-")
+        self._handlers = {
+            "cost-state": self._cost_state,
+            "api-request": self._api_request,
+            "ai-title": self._titled,
+            "custom-title": self._titled,
+            "summary": self._titled,
+            "system": self._system,
+            "user": self._user,
+        }
+
+    @property
+    def needles(self) -> tuple[bytes, ...]:
+        needles = (_COUNTS, _TITLES, _SUMMARY, _API_ERROR)
+        if not self._memory.first_ms:
+            needles = (*needles, _TIME)
+        if self.live or (not self._memory.titled and not self._sub_file):
+            return (*needles, _USER)
+        return needles
+
+    def set_ancestor(self, vectors: Sequence[tuple[int, ...]] | None) -> None:
+        """Claude's forks are told by ids; no ancestor is ever asked for."""
+
+    def state(self) -> bytes:
+        return msgspec.msgpack.encode(self._memory)
+
+    def flush(self) -> None:
+        for entry in self._pending.values():
+            self.facts.append(self._usage(entry))
+        self._pending.clear()
+        if self._context is not None:
+            session_id, at_ms, used = self._context
+            self.facts.append(Context(AGENT_ID, session_id, at_ms, used))
+            self._context = None
+
+    def line(self, line: bytearray | bytes) -> None:
+        try:
+            record = _LINE.decode(line)
+        except DECODE_ERRORS:
+            self._other(line)
+            return
+        message = record.message
+        if message is not None and message.usage is not None and record.type == "assistant":
+            self._assistant(record, message, message.usage)
+            if self.live or self._sub_file:
+                self._content(line)
+        else:
+            self._other(line)
+
+    def _content(self, line: bytearray | bytes) -> None:
+        """What an assistant line does: spawned sub-agents, and the status while the file is followed."""
+        record = decode(line, _META)
+        if record is None or not isinstance(record.message, dict):
+            return
+        session_id = self._owner(record)
+        if self._sub_file:
+            self.facts.extend(spawns(session_id, record.message.get("content")))
+        if self.live:
+            self.facts.append(assistant_activity(session_id, epoch_ms(record.timestamp), record.message))
+
+    # ------------------------------------------------------------ responses
+
+    def _assistant(self, record: _Line, message: _Message, usage: _Usage) -> None:
+        at_ms = epoch_ms(record.timestamp)
+        memory = self._memory
+        if at_ms > memory.newest_ms:
+            memory.newest_ms = at_ms
+        if not memory.first_ms:
+            memory.first_ms = at_ms
+        session_id = self._session_of(record, at_ms)
+        reference = record.requestRef
+        start_ms = memory.open_calls.pop(reference, 0) if reference else 0
+        if message.model == "<synthetic>" or record.isApiErrorMessage:
+            return
+        key = message.id or record.requestId or f"{self._file.stem}:{record.uuid}"
+        tokens = self._tokens(usage)
+        entry = self._pending.get(key)
+        if entry is None:
+            tier = usage.speed if usage.speed == "fast" else usage.service_tier or ""
+            self._pending[key] = _Pending(
+                session_id, key, at_ms, at_ms, start_ms, message.model or "", tokens,
+                "" if tier == "standard" else clean(tier, 20), clean(usage.inference_geo or "", 20),
+                _searches(usage), message.stop_reason is not None,
+            )  # fmt: skip
+            if usage.iterations:
+                self._advisors(session_id, key, at_ms, usage.iterations)
+        else:
+            entry.at_ms = min(entry.at_ms, at_ms)
+            entry.end_ms = max(entry.end_ms, at_ms)
+            entry.start_ms = entry.start_ms or start_ms
+            entry.complete = entry.complete or message.stop_reason is not None
+            if (tokens.output, tokens.total) > (entry.tokens.output, entry.tokens.total):
+                entry.tokens = tokens
+                entry.searches = _searches(usage)
+        if not record.requestSessionId:
+            memory.own_call = True
+            self._context = (session_id, at_ms, self._context_tokens(usage, tokens))
+        if self.live and reference and start_ms:
+            self.facts.append(Activity(AGENT_ID, session_id, at_ms, State.WORKING, ends_call=reference))
+
+    def _session_of(self, record: _Line, at_ms: int) -> str:
+        """The session that owns the line; says what is new about it."""
+        memory = self._memory
+        named = record.sessionId or self._file.stem
+        if record.requestSessionId and record.requestSessionId != named:
+            # A fork copies its parent's lines and stamps them with the session that made the call.
+            if not memory.own_call:
+                memory.parent_id = record.requestSessionId
+                memory.copied_to_ms = max(memory.copied_to_ms, at_ms)
+            self._tell(named, record)
+            return record.requestSessionId
+        agent_id = record.agentId or (self._file.stem[6:] if self._sub_file else "")
+        session_id = f"{named}/{agent_id}" if record.isSidechain and agent_id else named
+        self._tell(session_id, record)
+        return session_id
+
+    def _tell(self, session_id: str, record: _Line | _Meta) -> None:
+        memory = self._memory
+        said = (
+            session_id, record.cwd or "", record.gitBranch or "", record.version or "",
+            memory.parent_id, str(memory.copied_to_ms),
+        )  # fmt: skip
+        if said == memory.told:
+            return
+        memory.told = said
+        memory.session_id = session_id
+        root, _, sub = session_id.partition("/")
+        parent = root if sub and not self._in_folder() else memory.parent_id
+        self.facts.append(
+            Session(
+                agent=AGENT_ID, id=session_id, parent_id=parent, root_id=root,
+                role=Role.SUB_AGENT if sub else Role.FORK if memory.parent_id else Role.MAIN,
+                cwd=clean(record.cwd or "", 400), branch=clean(record.gitBranch or "", 100),
+                first_ms=memory.first_ms, version=clean(record.version or "", 20),
+                surface=clean(record.entrypoint or "", 20), log_path=self._file.path,
+                forked_at_ms=memory.copied_to_ms,
+            )
+        )  # fmt: skip
+        self._version = _version(record.version)
+
+    def _in_folder(self) -> bool:
+        """True where a `.meta.json` beside the file names the sub-agent's parent."""
+        return "subagents" in self._file.parents
+
+    def _tokens(self, usage: _Usage | _Iteration) -> Tokens:
+        read, output = usage.cache_read_input_tokens or 0, usage.output_tokens or 0
+        fresh, written = usage.input_tokens or 0, usage.cache_creation_input_tokens or 0
+        long_lived = 0
+        if (split := usage.cache_creation) is not None:
+            short, long_lived = split.ephemeral_5m_input_tokens or 0, split.ephemeral_1h_input_tokens or 0
+            written = max(written, short + long_lived)
+        details = usage.output_tokens_details if type(usage) is _Usage else None
+        thinking = (details.thinking_tokens or 0) if details is not None else 0
+        if not 0 <= min(fresh, read, written, long_lived, output, thinking) <= max(
+            fresh, read, written, output, thinking
+        ) <= MAX_COUNT:
+            self.facts.append(bad_number(AGENT_ID))
+            fresh, read, written, long_lived, output, thinking = (
+                count(v) or 0 for v in (fresh, read, written, long_lived, output, thinking)
+            )
+        long_lived = min(long_lived, written)
+        return Tokens(fresh, read, written - long_lived, long_lived, output, min(thinking, output))
+
+    def _context_tokens(self, usage: _Usage, tokens: Tokens) -> int:
+        for iteration in reversed(usage.iterations or []):
+            if iteration.type in ("message", "fallback_message"):
+                return self._tokens(iteration).prompt or tokens.prompt
+        return tokens.prompt
+
+    def _advisors(self, session_id: str, key: str, at_ms: int, iterations: list[_Iteration]) -> None:
+        for index, part in enumerate(iterations):
+            if part.type in ("advisor_message", "compaction"):
+                self.facts.append(
+                    Usage(AGENT_ID, session_id, f"{key}#{index}", at_ms, clean(part.model or "", 100),
+                          self._tokens(part), "anthropic")
+                )  # fmt: skip
+
+    def _usage(self, entry: _Pending) -> Usage:
+        old = bool(self._version) and self._version < _LAST_PARTIAL_VERSION
+        return Usage(
+            AGENT_ID, entry.session_id, entry.key, entry.at_ms, clean(entry.model, 100), entry.tokens,
+            "anthropic", entry.start_ms, entry.end_ms, entry.tier, entry.geo, entry.searches,
+            None, Kind.RESPONSE, old and not entry.complete,
+        )  # fmt: skip
+
+    # ------------------------------------------------------------ other lines
+
+    def _other(self, line: bytearray | bytes) -> None:
+        record = decode(line, _META)
+        if record is None:
+            self.facts.append(unparsed(AGENT_ID))
+            return
+        if record.type == "assistant" and isinstance(record.message, dict) and record.message.get("usage"):
+            self._second_chance(record)
+            return
+        at_ms = epoch_ms(record.timestamp)
+        if at_ms and not self._memory.first_ms:
+            self._memory.first_ms = at_ms
+        handler = self._handlers.get(record.type)
+        if handler is not None:
+            handler(record, at_ms)
+
+    def _second_chance(self, record: _Meta) -> None:
+        """A usage line that the strict decoder refused: every count that can be read is read."""
+        raw = dict(msgspec.to_builtins(record))
+        message = dict(raw.get("message") or {})
+        usage = dict(message.get("usage") or {})
+        bad = False
+        for name in list(usage):
+            if name.endswith("_tokens"):
+                value = count(usage[name])
+                bad = bad or value is None
+                usage[name] = value or 0
+            elif name not in _Usage.__struct_fields__:
+                del usage[name]
+        message["usage"] = usage
+        raw["message"] = message
+        try:
+            line = msgspec.convert(raw, _Line, strict=False)
+        except DECODE_ERRORS:
+            self.facts.append(unparsed(AGENT_ID))
+            return
+        if bad:
+            self.facts.append(bad_number(AGENT_ID))
+        if line.message is not None and line.message.usage is not None:
+            self._assistant(line, line.message, line.message.usage)
+
+    def _cost_state(self, record: _Meta, _at_ms: int) -> None:
+        models = []
+        for model, total in (record.modelUsage or {}).items():
+            written = count(total.cacheCreationInputTokens) or 0
+            long_lived = count(total.cacheCreationEphemeral1hInputTokens) or 0
+            cost = total.costUSD or 0.0
+            tokens = Tokens(
+                count(total.inputTokens) or 0, count(total.cacheReadInputTokens) or 0,
+                max(0, written - long_lived), long_lived,
+                count(total.outputTokens) or 0, count(total.thinkingTokens) or 0,
+            )  # fmt: skip
+            models.append((clean(model, 100), tokens, round(cost * 1e9) if 0 <= cost < 1e9 else 0))
+        session_id = record.sessionId or self._file.stem
+        memory = self._memory
+        self.facts.append(
+            RunningTotal(
+                AGENT_ID, session_id, memory.totals, memory.newest_ms, count(record.startTime) or 0, tuple(models)
+            )
+        )
+        memory.totals += 1
+
+    def _api_request(self, record: _Meta, at_ms: int) -> None:
+        if not record.id:
+            return
+        memory = self._memory
+        memory.own_call = True
+        memory.newest_ms = max(memory.newest_ms, at_ms)
+        if len(memory.open_calls) >= _MAX_OPEN_CALLS:
+            memory.open_calls.pop(next(iter(memory.open_calls)))
+        memory.open_calls[record.id] = at_ms
+        if self.live:
+            self.facts.append(Activity(AGENT_ID, self._owner(record), at_ms, State.WORKING, call_id=record.id))
+
+    def _system(self, record: _Meta, at_ms: int) -> None:
+        self._memory.newest_ms = max(self._memory.newest_ms, at_ms)
+        if record.subtype == "compact_boundary" and not self._memory.own_call:
+            self._memory.copied_to_ms = max(self._memory.copied_to_ms, at_ms)
+        if record.subtype != "api_error" or not self.live:
+            return
+        error = record.error if isinstance(record.error, dict) else {}
+        status = error.get("status")
+        limited = status in (429, 529)
+        self.facts.append(
+            Activity(
+                AGENT_ID, self._owner(record), at_ms, State.LIMITED if limited else State.ERROR,
+                detail=clean(f"HTTP {status}, retry {record.retryAttempt or '?'}", 60),
+            )
+        )  # fmt: skip
+
+    def _titled(self, record: _Meta, _at_ms: int) -> None:
+        rank, text = max((4, record.customTitle or ""), (3, record.aiTitle or ""), (2, record.summary or ""), key=_filled)
+        if text:
+            self._title(record.sessionId or self._file.stem, rank, text)
+
+    def _title(self, session_id: str, rank: int, text: str) -> None:
+        if rank >= self._memory.titled:
+            self._memory.titled = rank
+            self.facts.append(Session(AGENT_ID, session_id, title=title(text), title_rank=rank))
+
+    def _user(self, record: _Meta, at_ms: int) -> None:
+        memory = self._memory
+        self._tell(self._owner(record), record)
+        if self.live and isinstance(record.message, dict) and not record.isMeta:
+            self.facts.append(user_activity(self._owner(record), at_ms, record.message))
+        if memory.titled or record.isMeta or record.isSidechain or not isinstance(record.message, dict):
+            return
+        text = prompt_text(record.message.get("content"))
+        if text:
+            self._title(record.sessionId or self._file.stem, 1, text)
+
+    def _owner(self, record: _Meta) -> str:
+        named = record.sessionId or self._file.stem
+        agent_id = record.agentId or (self._file.stem[6:] if self._sub_file else "")
+        return f"{named}/{agent_id}" if agent_id else named
+
+
+def _filled(ranked: tuple[int, str]) -> int:
+    return ranked[0] if ranked[1] else 0
+
+
+def _searches(usage: _Usage) -> int:
+    return (count(usage.server_tool_use.web_search_requests) or 0) if usage.server_tool_use else 0
+
+
+def _version(text: str | None) -> tuple[int, ...]:
+    parts = (text or "").split(".")
+    return tuple(int(p) for p in parts[:3]) if all(p.isdigit() for p in parts[:3]) and len(parts) >= 3 else ()

@@ -1,0 +1,496 @@
+"""Codex rollouts: lines -> facts.
+
+Newer versions write one `token_usage_record` per response; older ones `token_count` events that repeat and
+that forks copy from their parent with new timestamps. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from ...model import Activity, Context, Diagnostic, Fact, Quota, Role, Session, State, Tokens, Usage
+from ...text import clean, title
+from ..base import DECODE_ERRORS, LogFile, bad_number, count, decode, epoch_ms, unparsed
+
+AGENT_ID = "codex"
+
+_NEEDLES = (b'"token_', b'"turn_context"', b'"session_meta"', b'"thread_settings_applied"', b'"task_started"')
+_LIVE = (b'"task_complete"', b'"turn_aborted"', b'_call"', b'_call_output"')
+_USER = b'"user'
+_BURST_MS = 1000
+_NOT_A_PROMPT = ("<environment_context", "# AGENTS.md", "<user_instructions", "<recommended_plugins", "<")
+
+
+class _Counts(Struct):
+    input_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    cached_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    cache_write_input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    output_tokens: int | None = None
+    reasoning_output_tokens: int | None = None
+    total_tokens: int | None = None
+
+
+class _Info(Struct):
+    last_token_usage: _Counts | None = None
+    total_token_usage: _Counts | None = None
+    model_context_window: int | None = None
+
+
+class _Window(Struct):
+    used_percent: float | None = None
+    window_minutes: int | None = None
+    resets_at: int | float | None = None
+    resets_in_seconds: int | float | None = None
+
+
+class _Limits(Struct):
+    limit_id: str | None = None
+    primary: _Window | None = None
+    secondary: _Window | None = None
+    plan_type: str | None = None
+
+
+class _Settings(Struct):
+    model: str | None = None
+    model_provider_id: str | None = None
+    service_tier: str | None = None
+
+
+class _Payload(Struct):
+    type: str | None = None
+    info: _Info | None = None
+    rate_limits: _Limits | None = None
+    usage: _Counts | None = None
+    thread_id: str | None = None
+    response_id: str | None = None
+    model: str | None = None
+    model_context_window: int | None = None
+    thread_settings: _Settings | None = None
+    name: str | None = None
+
+
+class _Line(Struct):
+    type: str = ""
+    timestamp: str | None = None
+    ordinal: int | None = None
+    payload: _Payload | None = None
+
+
+class _MetaPayload(Struct):
+    id: str | None = None
+    session_id: str | None = None
+    parent_thread_id: str | None = None
+    forked_from_id: str | None = None
+    history_mode: str | None = None
+    thread_source: str | None = None
+    source: Any = None
+    subagent_history_start_ordinal: int | None = None
+    originator: str | None = None
+    cli_version: str | None = None
+    cwd: str | None = None
+    model_provider: str | None = None
+    git: Any = None
+    agent_nickname: str | None = None
+
+
+class _Meta(Struct):
+    payload: _MetaPayload
+    timestamp: str | None = None
+
+
+class _Loose(Struct):
+    type: str = ""
+    timestamp: str | None = None
+    ordinal: int | None = None
+    payload: Any = None
+
+
+_LINE = msgspec.json.Decoder(_Line)
+_META = msgspec.json.Decoder(_Meta)
+_LOOSE = msgspec.json.Decoder(_Loose)
+
+Vector = tuple[int, ...]
+
+
+class _Memory(Struct):
+    """Decoder state between slices and restarts: plain data."""
+
+    thread_id: str = ""
+    named: bool = False  # session_meta was read
+    model: str = ""
+    provider: str = ""
+    tier: str = ""
+    window: int = 0
+    own_ordinal: int = 0
+    has_records: bool = False
+    counted: int = 0
+    previous: Vector = ()
+    busy_ms: int = 0  # when the present request was sent
+    titled: bool = False
+    first_ms: int = 0
+    following: int = -1  # length of the prefix that repeats the ancestor so far; -1 = not a legacy fork
+    ancestor: str = ""
+    orphaned: bool = False  # a legacy fork without its parent's log: own part told by the burst
+    burst_ms: int = 0
+    burst: int = 0
+
+
+class CodexLines:
+    """Decoder of one rollout; see `base.Decoder`."""
+
+    def __init__(self, file: LogFile, state: bytes = b"") -> None:
+        self.facts: list[Fact] = []
+        self.live = False
+        self._file = file
+        self._memory = msgspec.msgpack.decode(state, type=_Memory) if state else _Memory()
+        self._memory.thread_id = self._memory.thread_id or file_thread(file.stem)
+        self.ancestor = self._memory.ancestor if self._memory.following >= 0 else ""
+        self._vectors: Sequence[Vector] = ()
+        self._held: Usage | None = None
+        self._quotas: dict[tuple[str, int], Quota] = {}
+        self._context: Context | None = None
+
+    @property
+    def needles(self) -> tuple[bytes, ...]:
+        needles = (*_NEEDLES, *_LIVE) if self.live else _NEEDLES
+        return needles if self._memory.titled else (*needles, _USER)
+
+    def set_ancestor(self, vectors: Sequence[Vector] | None) -> None:
+        if vectors is None:
+            self._memory.orphaned = True
+            self._memory.following = -1
+            self.facts.append(Diagnostic(AGENT_ID, "missing-parent", f"fork of {clean(self.ancestor, 40)}"))
+        else:
+            self._vectors = vectors
+        self.ancestor = ""
+
+    def state(self) -> bytes:
+        return msgspec.msgpack.encode(self._memory)
+
+    def flush(self) -> None:
+        if self._held is not None:
+            self.facts.append(self._held)
+            self._held = None
+        self.facts.extend(self._quotas.values())
+        self._quotas.clear()
+        if self._context is not None:
+            self.facts.append(self._context)
+            self._context = None
+
+    def line(self, line: bytearray | bytes) -> None:
+        try:
+            record = _LINE.decode(line)
+        except DECODE_ERRORS:
+            self._second_chance(line)
+            return
+        self._record(record, line)
+
+    def _record(self, record: _Line, line: bytearray | bytes) -> None:
+        payload = record.payload
+        if payload is None:
+            return
+        kind = record.type
+        if kind == "event_msg":
+            self._event(record, payload, line)
+        elif kind == "token_usage_record":
+            self._usage_record(record, payload)
+        elif kind == "turn_context":
+            self._memory.model = clean(payload.model or "", 100) or self._memory.model
+        elif kind == "session_meta":
+            self._session_meta(line)
+        elif kind == "response_item":
+            self._item(record, payload, line)
+
+    def _event(self, record: _Line, payload: _Payload, line: bytearray | bytes) -> None:
+        memory = self._memory
+        kind = payload.type
+        if kind == "token_count":
+            self._token_count(record, payload)
+        elif kind == "thread_settings_applied" and payload.thread_settings is not None:
+            settings = payload.thread_settings
+            memory.model = clean(settings.model or "", 100) or memory.model
+            memory.provider = clean(settings.model_provider_id or "", 60) or memory.provider
+            tier = clean(settings.service_tier or "", 20)
+            # Codex' "fast" is the provider's priority tier.
+            memory.tier = {"default": "", "standard": "", "fast": "priority"}.get(tier, tier)
+        elif kind == "task_started":
+            memory.busy_ms = epoch_ms(record.timestamp)
+            memory.window = count(payload.model_context_window) or memory.window
+            self._activity(record, State.WORKING)
+        elif kind in ("task_complete", "turn_aborted"):
+            self._activity(record, State.IDLE)
+        elif kind == "user_message" and not memory.titled:
+            self._prompt(decode(line, _LOOSE), "message")
+
+    def _item(self, record: _Line, payload: _Payload, line: bytearray | bytes) -> None:
+        kind = payload.type or ""
+        if kind.endswith("_call_output"):
+            self._activity(record, State.WORKING)
+        elif kind.endswith("_call"):
+            self._activity(record, State.TOOL, clean(payload.name or kind.removesuffix("_call"), 40))
+        elif kind == "message" and not self._memory.titled:
+            self._prompt(decode(line, _LOOSE), "content")
+
+    def _activity(self, record: _Line, state: State, tool: str = "") -> None:
+        if self.live:
+            self.facts.append(Activity(AGENT_ID, self._memory.thread_id, epoch_ms(record.timestamp), state, tool))
+
+    # ------------------------------------------------------------ who
+
+    def _session_meta(self, line: bytearray | bytes) -> None:
+        """Only the first is this file's identity; later ones are copied ancestors."""
+        memory = self._memory
+        if memory.named:
+            return
+        meta = decode(line, _META)
+        if meta is None:
+            self.facts.append(unparsed(AGENT_ID))
+            return
+        about = meta.payload
+        memory.named = True
+        memory.thread_id = clean(about.id or "", 100) or memory.thread_id
+        memory.provider = clean(about.model_provider or "", 60)
+        memory.own_ordinal = count(about.subagent_history_start_ordinal) or 0
+        memory.first_ms = epoch_ms(meta.timestamp)
+        source = about.source if isinstance(about.source, dict) else {}
+        child = source.get("subagent")
+        spawn = child.get("thread_spawn") if isinstance(child, dict) else None
+        spawn = spawn if isinstance(spawn, dict) else {}
+        parent = about.parent_thread_id or about.forked_from_id or spawn.get("parent_thread_id") or ""
+        sub_agent = about.thread_source == "subagent" or child is not None
+        if parent and about.history_mode in (None, "legacy"):
+            memory.following = 0
+            memory.ancestor = self.ancestor = str(parent)
+        nickname = about.agent_nickname or spawn.get("agent_nickname") or ""
+        git = about.git if isinstance(about.git, dict) else {}
+        surface = about.source if isinstance(about.source, str) else "subagent" if sub_agent else ""
+        self.facts.append(
+            Session(
+                AGENT_ID, memory.thread_id, clean(str(parent), 100),
+                clean(about.session_id or (str(parent) or memory.thread_id), 100),
+                Role.SUB_AGENT if sub_agent else Role.FORK if parent else Role.MAIN,
+                clean(about.cwd or "", 400), clean(str(git.get("branch") or ""), 100),
+                title(str(nickname)) if nickname else "", 0, "", memory.first_ms, memory.first_ms,
+                clean(about.cli_version or "", 20), clean(about.originator or surface, 40), self._file.path,
+            )
+        )  # fmt: skip
+
+    def _prompt(self, record: _Loose | None, field: str) -> None:
+        payload = record.payload if record is not None and isinstance(record.payload, dict) else {}
+        content = payload.get(field)
+        if field == "content":
+            if payload.get("role") != "user":
+                return
+            texts = [p.get("text") for p in content if isinstance(p, dict)] if isinstance(content, list) else []
+            content = next((t for t in texts if isinstance(t, str)), "")
+        if isinstance(content, str) and content.strip() and not content.lstrip().startswith(_NOT_A_PROMPT):
+            self._memory.titled = True
+            self.facts.append(Session(AGENT_ID, self._memory.thread_id, title=title(content), title_rank=1))
+
+    # ------------------------------------------------------------ how much
+
+    def _usage_record(self, record: _Line, payload: _Payload) -> None:
+        memory = self._memory
+        if payload.usage is None or (payload.thread_id and payload.thread_id != memory.thread_id):
+            return
+        if record.ordinal is not None and record.ordinal < memory.own_ordinal:
+            return
+        memory.has_records = True
+        key = payload.response_id or f"{memory.thread_id}:{record.ordinal}"
+        self._count(key, record, payload.usage)
+
+    def _token_count(self, record: _Line, payload: _Payload) -> None:
+        memory = self._memory
+        at_ms = epoch_ms(record.timestamp)
+        if payload.rate_limits is not None:
+            self._limits(payload.rate_limits, at_ms)
+        info = payload.info
+        if info is not None:
+            memory.window = count(info.model_context_window) or memory.window
+            self._legacy_count(record, info, at_ms)
+        memory.busy_ms = at_ms
+
+    def _legacy_count(self, record: _Line, info: _Info, at_ms: int) -> None:
+        """Rule for logs without records: the last usage of each snapshot whose total moved."""
+        memory = self._memory
+        if record.ordinal is not None and record.ordinal < memory.own_ordinal:
+            return
+        vector, last = _vector(info, memory.previous)
+        if memory.has_records or last is None:
+            return
+        total = vector[len(vector) // 2 :]
+        if memory.previous and total == memory.previous:
+            return
+        memory.previous = total
+        if memory.following >= 0:
+            if memory.following < len(self._vectors) and self._vectors[memory.following] == vector:
+                memory.following += 1
+                return
+            memory.following = -1
+        if memory.orphaned and self._in_burst(at_ms):
+            return
+        memory.counted += 1
+        self._count(f"{memory.thread_id}#{memory.counted}", record, last)
+
+    def _in_burst(self, at_ms: int) -> bool:
+        """True for the copied head of a fork whose parent is gone: two or more counts within one second."""
+        memory = self._memory
+        if not memory.burst:
+            memory.burst, memory.burst_ms = 1, at_ms
+            return False
+        if self._held is not None and at_ms - memory.burst_ms > _BURST_MS:
+            self.facts.append(self._held)
+            self._held = None
+        if memory.burst < 0 or at_ms - memory.burst_ms > _BURST_MS:
+            memory.burst = -1
+            return False
+        self._held = None
+        memory.burst += 1
+        return True
+
+    def _count(self, key: str, record: _Line, counts: _Counts) -> None:
+        memory = self._memory
+        at_ms = epoch_ms(record.timestamp)
+        tokens = _tokens(counts)
+        if tokens is None:
+            self.facts.append(bad_number(AGENT_ID))
+            tokens = _bounded(counts)
+        start_ms = memory.busy_ms if 0 < memory.busy_ms <= at_ms else 0
+        usage = Usage(
+            AGENT_ID, memory.thread_id, key, at_ms, memory.model, tokens, memory.provider or "openai",
+            start_ms, at_ms, memory.tier, estimated=memory.orphaned,
+        )  # fmt: skip
+        used = tokens.prompt + tokens.output
+        self._context = Context(AGENT_ID, memory.thread_id, at_ms, used, memory.window)
+        if memory.orphaned and memory.burst == 1 and memory.counted == 1:
+            self._held = usage
+        else:
+            self.facts.append(usage)
+
+    def _limits(self, limits: _Limits, at_ms: int) -> None:
+        for window in (limits.primary, limits.secondary):
+            if window is None or window.used_percent is None or not window.window_minutes:
+                continue
+            resets_ms = epoch_ms(window.resets_at)
+            if not resets_ms and window.resets_in_seconds:
+                resets_ms = at_ms + int(window.resets_in_seconds * 1000)
+            limit_id = clean(limits.limit_id or "codex", 40)
+            if not 0 <= window.used_percent <= 10_000:
+                continue
+            self._quotas[limit_id, window.window_minutes] = Quota(
+                "codex", "", window.window_minutes, limit_id, window.used_percent, resets_ms, "log", at_ms,
+                clean(limits.plan_type or "", 30),
+            )  # fmt: skip
+
+    def _second_chance(self, line: bytearray | bytes) -> None:
+        """A line that the strict decoder refused: every count that can be read is read."""
+        loose = decode(line, _LOOSE)
+        if loose is None:
+            self.facts.append(unparsed(AGENT_ID))
+            return
+        if not isinstance(loose.payload, dict):
+            return
+        if loose.type == "session_meta":
+            self._session_meta(line)
+            return
+        bad: list[str] = []
+        payload = _readable(loose.payload, bad)
+        if bad:
+            self.facts.append(bad_number(AGENT_ID))
+        try:
+            known = msgspec.convert(payload, _Payload, strict=False)
+        except DECODE_ERRORS:
+            self.facts.append(unparsed(AGENT_ID))
+            return
+        self._record(_Line(loose.type, loose.timestamp, loose.ordinal, known), line)
+
+
+def _readable(value: Any, bad: list[str]) -> Any:
+    """The parts of a payload that are read, with every count made an integer."""
+    if not isinstance(value, dict):
+        return None
+    out: dict[str, Any] = {}
+    for name, part in value.items():
+        if name.endswith("_tokens"):
+            number = count(part)
+            if number is None:
+                bad.append(name)
+            out[name] = number or 0
+        elif name in ("info", "usage", "last_token_usage", "total_token_usage", "thread_settings"):
+            out[name] = _readable(part, bad)
+        elif isinstance(part, str):
+            out[name] = part
+    return out
+
+
+def _tokens(counts: _Counts) -> Tokens | None:
+    """Disjoint buckets: input holds cached and written tokens, output holds reasoning. None = out of bounds."""
+    values = _values(counts)
+    if any(count(v) is None for v in values):
+        return None
+    return _disjoint(*values)
+
+
+def _bounded(counts: _Counts) -> Tokens:
+    return _disjoint(*(count(v) or 0 for v in _values(counts)))
+
+
+def _values(counts: _Counts) -> tuple[int, int, int, int, int]:
+    read = counts.cached_input_tokens or counts.cached_tokens or counts.cache_read_input_tokens or 0
+    written = counts.cache_write_input_tokens or counts.cache_creation_input_tokens or 0
+    return (
+        counts.input_tokens or 0, read, written, counts.output_tokens or 0, counts.reasoning_output_tokens or 0
+    )  # fmt: skip
+
+
+def _disjoint(prompt: int, read: int, written: int, output: int, reasoning: int) -> Tokens:
+    read = min(read, prompt)
+    written = min(written, prompt - read)
+    return Tokens(prompt - read - written, read, written, 0, output, min(reasoning, output))
+
+
+def _vector(info: _Info, previous: Vector) -> tuple[Vector, _Counts | None]:
+    """The (last, total) vector of a snapshot, and the usage it stands for (None = nothing to count)."""
+    last, total = info.last_token_usage, info.total_token_usage
+    total_vector = (*_values(total), total.total_tokens or 0) if total is not None else ()
+    if last is None and total is not None:
+        # Without `last` the usage is what the total gained; a total that fell started anew.
+        before = previous or (0,) * 6
+        gained = [a - b for a, b in zip(total_vector, before, strict=True)]
+        fresh = list(total_vector) if min(gained) < 0 else gained
+        last = _Counts(fresh[0], fresh[1], None, None, fresh[2], None, fresh[3], fresh[4], fresh[5])
+    if last is None:
+        return (), None
+    last_vector = (*_values(last), last.total_tokens or 0)
+    return (*last_vector, *(total_vector or last_vector)), last
+
+
+def file_thread(stem: str) -> str:
+    """Thread id of a rollout file name: `rollout-<local time>-<uuid>`."""
+    return stem[-36:] if len(stem) >= 36 else stem
+
+
+def vectors(lines: Sequence[bytes]) -> list[Vector]:
+    """The counted (last, total) vectors of a rollout's `token_count` lines, in order."""
+    out: list[Vector] = []
+    previous: Vector = ()
+    for line in lines:
+        record = decode(line, _LINE)
+        if record is None or record.payload is None or record.payload.type != "token_count":
+            continue
+        if record.payload.info is None:
+            continue
+        vector, last = _vector(record.payload.info, previous)
+        total = vector[len(vector) // 2 :]
+        if last is None or (previous and total == previous):
+            continue
+        previous = total
+        out.append(vector)
+    return out
