@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from ..model import Diagnostic, Fact
+from ..text import clean
 
 if TYPE_CHECKING:
     from .processes import Processes
@@ -40,6 +41,7 @@ class Decoder(Protocol):
 
     facts: list[Fact]
     ancestor: str
+    live: bool  # the lines that come next are the end of the file: status and tools are wanted too
 
     @property
     def needles(self) -> tuple[bytes, ...]: ...
@@ -182,6 +184,15 @@ def unparsed(agent: str) -> Diagnostic:
 
 def bad_number(agent: str) -> Diagnostic:
     return Diagnostic(source=agent, kind="bad-number", detail="a token count out of bounds, counted as 0")
+
+
+def identifier(text: str | None) -> str:
+    """An id from a log, safe to show: ids are hexadecimal in practice, anything else is cleaned."""
+    if not text:
+        return ""
+    if len(text) <= 100 and text.isascii() and text.replace("-", "").replace("_", "").isalnum():
+        return text
+    return clean(text, 100).replace("/", "_")
 
 
 def project_of(cwd: str) -> str:

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from ...model import Activity, Context, Fact, Kind, Role, RunningTotal, Session, State, Tokens, Usage
 from ...text import clean, title
-from ..base import DECODE_ERRORS, MAX_COUNT, LogFile, bad_number, count, decode, epoch_ms, unparsed
+from ..base import DECODE_ERRORS, MAX_COUNT, LogFile, bad_number, count, decode, epoch_ms, identifier, unparsed
 from .content import AGENT_ID, assistant_activity, prompt_text, spawns, user_activity
 
 # One needle finds usage, cost-state (inputTokens), api-request (max_tokens) and compact_boundary (preTokens).
@@ -283,15 +283,16 @@ class ClaudeLines:
     def _session_of(self, record: _Line, at_ms: int) -> str:
         """The session that owns the line; says what is new about it."""
         memory = self._memory
-        named = record.sessionId or self._file.stem
-        if record.requestSessionId and record.requestSessionId != named:
+        named = identifier(record.sessionId) or self._file.stem
+        original = identifier(record.requestSessionId)
+        if original and original != named:
             # A fork copies its parent's lines and stamps them with the session that made the call.
             if not memory.own_call:
-                memory.parent_id = record.requestSessionId
+                memory.parent_id = original
                 memory.copied_to_ms = max(memory.copied_to_ms, at_ms)
             self._tell(named, record)
-            return record.requestSessionId
-        agent_id = record.agentId or (self._file.stem[6:] if self._sub_file else "")
+            return original
+        agent_id = identifier(record.agentId) or (self._file.stem[6:] if self._sub_file else "")
         session_id = f"{named}/{agent_id}" if record.isSidechain and agent_id else named
         self._tell(session_id, record)
         return session_id
@@ -419,7 +420,7 @@ class ClaudeLines:
                 count(total.outputTokens) or 0, count(total.thinkingTokens) or 0,
             )  # fmt: skip
             models.append((clean(model, 100), tokens, round(cost * 1e9) if 0 <= cost < 1e9 else 0))
-        session_id = record.sessionId or self._file.stem
+        session_id = identifier(record.sessionId) or self._file.stem
         memory = self._memory
         self.facts.append(
             RunningTotal(
@@ -459,7 +460,7 @@ class ClaudeLines:
     def _titled(self, record: _Meta, _at_ms: int) -> None:
         rank, text = max((4, record.customTitle or ""), (3, record.aiTitle or ""), (2, record.summary or ""), key=_filled)
         if text:
-            self._title(record.sessionId or self._file.stem, rank, text)
+            self._title(identifier(record.sessionId) or self._file.stem, rank, text)
 
     def _title(self, session_id: str, rank: int, text: str) -> None:
         if rank >= self._memory.titled:
@@ -475,11 +476,11 @@ class ClaudeLines:
             return
         text = prompt_text(record.message.get("content"))
         if text:
-            self._title(record.sessionId or self._file.stem, 1, text)
+            self._title(identifier(record.sessionId) or self._file.stem, 1, text)
 
     def _owner(self, record: _Meta) -> str:
-        named = record.sessionId or self._file.stem
-        agent_id = record.agentId or (self._file.stem[6:] if self._sub_file else "")
+        named = identifier(record.sessionId) or self._file.stem
+        agent_id = identifier(record.agentId) or (self._file.stem[6:] if self._sub_file else "")
         return f"{named}/{agent_id}" if agent_id else named
 
 

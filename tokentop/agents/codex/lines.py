@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from ...model import Activity, Context, Diagnostic, Fact, Quota, Role, Session, State, Tokens, Usage
 from ...text import clean, title
-from ..base import DECODE_ERRORS, LogFile, bad_number, count, decode, epoch_ms, unparsed
+from ..base import DECODE_ERRORS, LogFile, bad_number, count, decode, epoch_ms, identifier, unparsed
 
 AGENT_ID = "codex"
 
@@ -138,8 +138,8 @@ class _Memory(Struct):
     following: int = -1  # length of the prefix that repeats the ancestor so far; -1 = not a legacy fork
     ancestor: str = ""
     orphaned: bool = False  # a legacy fork without its parent's log: own part told by the burst
-    burst_ms: int = 0
-    burst: int = 0
+    burst_ms: int = 0  # time of the last copied count
+    own_part: bool = False
 
 
 class CodexLines:
@@ -153,7 +153,6 @@ class CodexLines:
         self._memory.thread_id = self._memory.thread_id or file_thread(file.stem)
         self.ancestor = self._memory.ancestor if self._memory.following >= 0 else ""
         self._vectors: Sequence[Vector] = ()
-        self._held: Usage | None = None
         self._quotas: dict[tuple[str, int], Quota] = {}
         self._context: Context | None = None
 
@@ -175,9 +174,6 @@ class CodexLines:
         return msgspec.msgpack.encode(self._memory)
 
     def flush(self) -> None:
-        if self._held is not None:
-            self.facts.append(self._held)
-            self._held = None
         self.facts.extend(self._quotas.values())
         self._quotas.clear()
         if self._context is not None:
@@ -255,7 +251,7 @@ class CodexLines:
             return
         about = meta.payload
         memory.named = True
-        memory.thread_id = clean(about.id or "", 100) or memory.thread_id
+        memory.thread_id = identifier(about.id) or memory.thread_id
         memory.provider = clean(about.model_provider or "", 60)
         memory.own_ordinal = count(about.subagent_history_start_ordinal) or 0
         memory.first_ms = epoch_ms(meta.timestamp)
@@ -263,18 +259,20 @@ class CodexLines:
         child = source.get("subagent")
         spawn = child.get("thread_spawn") if isinstance(child, dict) else None
         spawn = spawn if isinstance(spawn, dict) else {}
-        parent = about.parent_thread_id or about.forked_from_id or spawn.get("parent_thread_id") or ""
+        parent = identifier(
+            about.parent_thread_id or about.forked_from_id or str(spawn.get("parent_thread_id") or "")
+        )
         sub_agent = about.thread_source == "subagent" or child is not None
         if parent and about.history_mode in (None, "legacy"):
             memory.following = 0
-            memory.ancestor = self.ancestor = str(parent)
+            memory.ancestor = self.ancestor = parent
         nickname = about.agent_nickname or spawn.get("agent_nickname") or ""
         git = about.git if isinstance(about.git, dict) else {}
         surface = about.source if isinstance(about.source, str) else "subagent" if sub_agent else ""
         self.facts.append(
             Session(
-                AGENT_ID, memory.thread_id, clean(str(parent), 100),
-                clean(about.session_id or (str(parent) or memory.thread_id), 100),
+                AGENT_ID, memory.thread_id, parent,
+                identifier(about.session_id) or parent or memory.thread_id,
                 Role.SUB_AGENT if sub_agent else Role.FORK if parent else Role.MAIN,
                 clean(about.cwd or "", 400), clean(str(git.get("branch") or ""), 100),
                 title(str(nickname)) if nickname else "", 0, "", memory.first_ms, memory.first_ms,
@@ -340,19 +338,15 @@ class CodexLines:
         self._count(f"{memory.thread_id}#{memory.counted}", record, last)
 
     def _in_burst(self, at_ms: int) -> bool:
-        """True for the copied head of a fork whose parent is gone: two or more counts within one second."""
+        """True for the copied head of a fork whose parent is gone.
+
+        Copies carry the fork instant, or follow each other within a second; no own call is that fast.
+        """
         memory = self._memory
-        if not memory.burst:
-            memory.burst, memory.burst_ms = 1, at_ms
+        if memory.own_part or at_ms - (memory.burst_ms or memory.first_ms) > _BURST_MS:
+            memory.own_part = True
             return False
-        if self._held is not None and at_ms - memory.burst_ms > _BURST_MS:
-            self.facts.append(self._held)
-            self._held = None
-        if memory.burst < 0 or at_ms - memory.burst_ms > _BURST_MS:
-            memory.burst = -1
-            return False
-        self._held = None
-        memory.burst += 1
+        memory.burst_ms = at_ms
         return True
 
     def _count(self, key: str, record: _Line, counts: _Counts) -> None:
@@ -369,10 +363,7 @@ class CodexLines:
         )  # fmt: skip
         used = tokens.prompt + tokens.output
         self._context = Context(AGENT_ID, memory.thread_id, at_ms, used, memory.window)
-        if memory.orphaned and memory.burst == 1 and memory.counted == 1:
-            self._held = usage
-        else:
-            self.facts.append(usage)
+        self.facts.append(usage)
 
     def _limits(self, limits: _Limits, at_ms: int) -> None:
         for window in (limits.primary, limits.secondary):

@@ -1,0 +1,23 @@
+"""The agents, found by listing this folder: one package or module each, with an `AGENT`. Pure."""
+
+from __future__ import annotations
+
+import pkgutil
+from functools import cache
+from importlib import import_module
+
+from .base import Agent
+
+_SHARED = frozenset({"base", "processes"})
+
+
+@cache
+def all_agents() -> tuple[Agent, ...]:
+    """Every agent, by id."""
+    names = sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name not in _SHARED)
+    return tuple(import_module(f".{name}", __name__).AGENT for name in names)
+
+
+def agent(agent_id: str) -> Agent:
+    """The agent with that id; KeyError if there is none."""
+    return {a.id: a for a in all_agents()}[agent_id]

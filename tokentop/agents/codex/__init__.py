@@ -1,0 +1,30 @@
+"""OpenAI Codex: CLI, desktop application and editor extension share its logs."""
+
+from __future__ import annotations
+
+from ..base import Agent, JsonLines, Roots
+from .lines import CodexLines, file_thread, vectors
+from .processes import PROCESSES
+
+_ROLLOUTS = (".jsonl", ".jsonl.zst")
+
+AGENT = Agent(
+    id="codex",
+    label="Codex",
+    version=1,
+    roots=Roots(env="CODEX_HOME", dirs=("~/.codex",)),
+    sources=tuple(
+        JsonLines(
+            folder=folder,
+            suffixes=_ROLLOUTS,
+            decoder=CodexLines,
+            file_id=file_thread,
+            vectors=vectors,
+            vector_needle=b'"token_count"',
+        )
+        for folder in ("sessions", "archived_sessions")
+    ),
+    processes=PROCESSES,
+    resume="codex resume {session_id}",
+    start_hint="run `codex` in a project folder",
+)

@@ -1,0 +1,1 @@
+"""Disk -> bytes -> facts: finding the agents' logs and reading what is new in them."""

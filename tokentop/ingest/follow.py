@@ -1,0 +1,356 @@
+"""Which file to read next: the backlog newest first, live files at once, each in slices.
+
+Follows by `stat`: the active files at each poll, folders whose time changed, everything at each walk. That
+works on every file system and costs no watches.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec import Struct
+
+from ..agents.base import Agent, JsonLines
+from ..model import Activity, Context, Cursor, Diagnostic, Fact, Looked, Progress
+from ..text import clean
+from .archive import Archive
+from .discover import Listing, LogEntry, walk
+from .scan import each_line
+from .tail import BLOCK_BYTES, LIVE_BYTES, Tail
+
+MAX_OPEN = 64
+MAX_ACTIVE = 400
+ACTIVE_S = 15 * 60.0  # a file is active for this long after its last change
+SLICE_BYTES = 8 << 20
+SLICE_FACTS = 5_000
+RETRY_S = (5.0, 60.0)
+
+
+class Batch(Struct):
+    """What one step read: facts, and the cursors to commit with them."""
+
+    facts: list[Fact]
+    cursors: list[Cursor]
+    bytes: int
+    live: bool  # nothing of it comes from the first read of the backlog
+    forget: list[tuple[str, str]]  # sessions whose facts are read anew (agent, session id)
+
+
+class Follower:
+    """All log files of all agents. One thread only; no clock: `now_s` is monotonic seconds."""
+
+    def __init__(
+        self, agents: Sequence[Agent], environ: Mapping[str, str], cursors: Iterable[Cursor],
+        extra_roots: Mapping[str, Sequence[str]],
+    ) -> None:  # fmt: skip
+        self._agents = {agent.id: agent for agent in agents}
+        self._environ = environ
+        self._extra = extra_roots
+        self._cursors = {cursor.path: cursor for cursor in cursors}
+        self._buffer = bytearray(BLOCK_BYTES)
+        self._files: dict[str, LogEntry] = {}
+        self._by_session: dict[tuple[str, str], LogEntry] = {}
+        self._folders: dict[str, int] = {}
+        self._tails: dict[str, Tail | Archive] = {}
+        self._active: dict[str, float] = {}
+        self._urgent: dict[str, None] = {}
+        self._todo: dict[str, None] = {}
+        self._failed: dict[str, tuple[float, int]] = {}
+        self._orphans: dict[tuple[str, str], set[str]] = {}
+        self._forget: list[tuple[str, str]] = []
+        self._primed: list[Fact] = []
+        self._walked = False
+        self._backlog: set[str] = set()
+        self._backlog_bytes = 0
+        self._done_bytes = 0
+        self.looked: tuple[Looked, ...] = ()
+        self.diagnostics: dict[str, Diagnostic] = {}
+
+    # ------------------------------------------------------------ what there is
+
+    def walk(self, now_s: float, wall_ns: int) -> None:
+        """Look for files everywhere. What is new or changed is queued, newest first."""
+        first = not self._walked
+        self._walked = True
+        listing = walk(self._agents.values(), self._environ, self._extra)
+        self.looked = tuple(listing.looked)
+        for diagnostic in listing.diagnostics:
+            self.diagnostics[f"walk:{diagnostic.detail}"] = diagnostic
+        self._folders = listing.folders
+        changed = [entry for entry in listing.files.values() if self._changed(entry, now_s)]
+        self._files = listing.files
+        self._index(changed, listing)
+        changed.sort(key=lambda entry: entry.mtime_ns, reverse=True)
+        fresh = wall_ns - int(ACTIVE_S * 1e9)
+        if first:
+            self._prime([e for e in listing.files.values() if e.mtime_ns > fresh and not e.sidecar], now_s)
+        for entry in changed:
+            if not first and entry.mtime_ns > fresh and not entry.sidecar:
+                self._active[entry.path] = now_s
+                self._urgent[entry.path] = None
+                continue
+            self._todo[entry.path] = None
+            if first:
+                self._backlog.add(entry.path)
+                cursor = self._cursors.get(entry.path)
+                self._backlog_bytes += max(0, entry.size - (cursor.offset if cursor else 0))
+        self._limit_active(now_s)
+
+    def _changed(self, entry: LogEntry, now_s: float) -> bool:
+        old = self._files.get(entry.path)
+        if old is not None and (old.ino, old.size, old.mtime_ns) == (entry.ino, entry.size, entry.mtime_ns):
+            return False
+        cursor = self._cursors.get(entry.path)
+        if old is None and cursor is not None:
+            version = self._agents[entry.agent].version
+            if (cursor.size, cursor.mtime_ns, cursor.agent_version) == (entry.size, entry.mtime_ns, version):
+                return False
+        if old is not None:
+            self._active[entry.path] = now_s
+        return True
+
+    def _index(self, changed: Iterable[LogEntry], listing: Listing) -> None:
+        """Keep session -> file for forks; a parent that turns up late has its forks read again."""
+        sources = [e for e in (listing.files.values() if not self._by_session else changed) if e.source.vectors]
+        for entry in sources:
+            key = (entry.agent, entry.session_id)
+            self._by_session.setdefault(key, entry)
+            for path in self._orphans.pop(key, ()):
+                child = listing.files.get(path)
+                if child is not None:
+                    self._forget.append((child.agent, child.session_id))
+                    self._drop(path)
+                    self._cursors.pop(path, None)
+                    self._urgent[path] = None
+
+    def _prime(self, recent: Sequence[LogEntry], now_s: float) -> None:
+        """At the start: files of the last minutes are active; what they did last is read again, not counted."""
+        for entry in recent:
+            self._active[entry.path] = now_s
+        for entry in sorted(recent, key=lambda e: e.mtime_ns)[-MAX_OPEN:]:
+            if entry.path not in self._cursors or entry.path.endswith(".zst"):
+                continue
+            try:
+                with open(os.open(entry.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+                    file.seek(max(0, entry.size - LIVE_BYTES))
+                    data = bytearray(file.read(LIVE_BYTES))
+            except OSError:
+                continue
+            start = data.find(b"\n") + 1 if entry.size > LIVE_BYTES else 0
+            end = data.rfind(b"\n") + 1
+            decoder = entry.source.decoder(entry.file, b"")
+            decoder.live = True
+            decoder.ancestor = ""
+            if start < end:
+                each_line(data, start, end, decoder.needles, decoder.line)
+            decoder.flush()
+            self._primed += [fact for fact in decoder.facts if isinstance(fact, Activity | Context)]
+
+    def _limit_active(self, now_s: float) -> None:
+        for path, since in list(self._active.items()):
+            if now_s - since > ACTIVE_S or path not in self._files:
+                self._active.pop(path)
+                self._drop(path)
+        if len(self._active) > MAX_ACTIVE:
+            for path in sorted(self._active, key=self._active.__getitem__)[: len(self._active) - MAX_ACTIVE]:
+                self._active.pop(path)
+
+    def poll(self, now_s: float, all_folders: bool = False) -> bool:
+        """Queue active files that changed; True if a folder changed, so that a walk is due."""
+        for path in list(self._active):
+            entry = self._files.get(path)
+            if entry is None:
+                continue
+            try:
+                about = os.stat(path)
+            except OSError:
+                self._urgent[path] = None  # deleted: the open descriptor is read to its end
+                self._active.pop(path, None)
+                continue
+            if (about.st_ino, about.st_size, about.st_mtime_ns) != (entry.ino, entry.size, entry.mtime_ns):
+                if about.st_ino != entry.ino:
+                    self._drop(path)
+                self._files[path] = LogEntry(
+                    path, entry.agent, entry.source, entry.relative, about.st_dev, about.st_ino, about.st_size,
+                    about.st_mtime_ns, entry.sidecar,
+                )  # fmt: skip
+                self._active[path] = now_s
+                self._urgent[path] = None
+        return self._folders_changed(all_folders)
+
+    def _folders_changed(self, everything: bool) -> bool:
+        folders = self._folders
+        watched = folders if everything else self._warm_folders()
+        for folder in watched:
+            try:
+                if os.stat(folder).st_mtime_ns != folders[folder]:
+                    return True
+            except OSError:
+                return True
+        return False
+
+    def _warm_folders(self) -> list[str]:
+        """Folders where a new log is likely: those of active files and their parents."""
+        warm: dict[str, None] = {}
+        for path in self._active:
+            folder = os.path.dirname(path)
+            for candidate in (folder, os.path.dirname(folder)):
+                if candidate in self._folders:
+                    warm[candidate] = None
+        return list(warm)
+
+    # ------------------------------------------------------------ reading
+
+    def step(self, now_s: float, slice_bytes: int = SLICE_BYTES) -> Batch | None:
+        """Read the next part of what is queued; None if nothing is."""
+        if not self._todo and not self._urgent and not self._primed:
+            self._backlog.clear()
+            self._backlog_bytes = self._done_bytes = 0
+            return None
+        batch = Batch(self._primed, [], 0, True, self._forget)
+        self._forget, self._primed = [], []
+        while (self._urgent or self._todo) and batch.bytes < slice_bytes and len(batch.facts) < SLICE_FACTS:
+            queue = self._urgent or self._todo
+            path = next(iter(queue))
+            if path in self._backlog:
+                batch.live = False
+            if self._read(path, batch, now_s):
+                queue.pop(path, None)
+                self._backlog.discard(path)
+            elif batch.bytes >= slice_bytes or len(batch.facts) >= SLICE_FACTS:
+                self._pause(path, batch)
+        return batch
+
+    def _pause(self, path: str, batch: Batch) -> None:
+        """Commit the position inside a large file, so that a killed run goes on from there."""
+        tail = self._tails.get(path)
+        if tail is not None:
+            self._commit(path, tail, batch)
+
+    def _commit(self, path: str, tail: Tail | Archive, batch: Batch) -> None:
+        tail.flush(batch.facts)
+        cursor = tail.cursor()
+        if cursor is not None:
+            batch.cursors.append(cursor)
+            self._cursors[path] = cursor
+
+    def _read(self, path: str, batch: Batch, now_s: float) -> bool:
+        """Read one slice of one file into the batch; True if that file is done for now."""
+        entry = self._files.get(path)
+        if entry is None:
+            return True
+        failed = self._failed.get(path)
+        if failed is not None and now_s < failed[0]:
+            return True
+        try:
+            if entry.sidecar:
+                self._sidecar(entry, batch)
+                return True
+            tail = self._tail(entry)
+            read, at_end = tail.read(batch.facts)
+            if at_end:
+                self._commit(path, tail, batch)
+            batch.bytes += read
+            if path in self._backlog:
+                self._done_bytes += read
+            if at_end:
+                self._files[path] = tail.entry if not isinstance(tail, Archive) else entry
+                self._keep(path, now_s)
+            self._failed.pop(path, None)
+            self.diagnostics.pop(path, None)
+        except (OSError, ImportError) as error:
+            self._fail(entry, error, now_s)
+            return True
+        return at_end
+
+    def _keep(self, path: str, now_s: float) -> None:
+        """After a file's end: stay open while it is active, within the limit of open files."""
+        if path not in self._active:
+            self._drop(path)
+            return
+        open_tails = len(self._tails)
+        if open_tails > MAX_OPEN:
+            for other in sorted(self._tails, key=lambda p: self._active.get(p, 0.0))[: open_tails - MAX_OPEN]:
+                self._drop(other)
+
+    def _tail(self, entry: LogEntry) -> Tail | Archive:
+        tail = self._tails.get(entry.path)
+        if tail is None:
+            kind = Archive if entry.path.endswith(".zst") else Tail
+            version = self._agents[entry.agent].version
+            cursor = self._cursors.get(entry.path)
+            tail = kind(entry, cursor, version, self._buffer, self._vectors)
+            self._tails[entry.path] = tail
+        return tail
+
+    def _drop(self, path: str) -> None:
+        tail = self._tails.pop(path, None)
+        if tail is not None:
+            tail.close()
+
+    def _sidecar(self, entry: LogEntry, batch: Batch) -> None:
+        with open(os.open(entry.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            data = file.read(1 << 20)
+        if entry.source.read_sidecar is not None:
+            batch.facts.extend(entry.source.read_sidecar(entry.file, data))
+        version = self._agents[entry.agent].version
+        cursor = Cursor(
+            entry.path, entry.agent, entry.dev, entry.ino, 0, 0, entry.size, 0, entry.size, entry.mtime_ns, version
+        )
+        batch.cursors.append(cursor)
+        batch.bytes += len(data)
+        self._cursors[entry.path] = cursor
+
+    def _fail(self, entry: LogEntry, error: Exception, now_s: float) -> None:
+        self._drop(entry.path)
+        tries = self._failed.get(entry.path, (0.0, 0))[1] + 1
+        self._failed[entry.path] = (now_s + min(RETRY_S[1], RETRY_S[0] * tries), tries)
+        if isinstance(error, FileNotFoundError):
+            return
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        detail = f"{clean(entry.relative, 120)}: {clean(reason, 80)}"
+        self.diagnostics[entry.path] = Diagnostic(entry.agent, "unreadable", detail)
+        self._files.pop(entry.path, None)  # the next walk queues it again
+
+    def _vectors(self, child: LogEntry, thread_id: str) -> Sequence[tuple[int, ...]] | None:
+        """The counting vectors of the log that `child` was forked from; None if it is not there."""
+        key = (child.agent, thread_id)
+        parent = self._by_session.get(key)
+        source: JsonLines = child.source
+        if parent is None or source.vectors is None or parent.path.endswith(".zst"):
+            self._orphans.setdefault(key, set()).add(child.path)
+            return None
+        lines: list[bytes] = []
+        carry = bytearray()
+        with open(parent.path, "rb") as file:
+            while block := file.read(BLOCK_BYTES):
+                carry += block
+                end = carry.rfind(b"\n") + 1
+                each_line(carry, 0, end, (source.vector_needle,), lambda line: lines.append(bytes(line)))
+                del carry[:end]
+        return source.vectors(lines)
+
+    # ------------------------------------------------------------ for the screen
+
+    def progress(self, seconds: float) -> Progress:
+        """How far the backlog is; `seconds` since it began."""
+        total = max(self._backlog_bytes, self._done_bytes)
+        left = None
+        if self._done_bytes > 0 and seconds > 0.5:
+            left = (total - self._done_bytes) * seconds / self._done_bytes
+        return Progress(
+            len(self._files) - len(self._backlog), len(self._files), self._done_bytes, total, left, bool(self._backlog)
+        )
+
+    @property
+    def totals(self) -> tuple[int, int]:
+        """(files known, bytes read of them)."""
+        return len(self._files), sum(c.offset for c in self._cursors.values())
+
+    def files(self) -> Mapping[str, LogEntry]:
+        return self._files
+
+    def close(self) -> None:
+        for path in list(self._tails):
+            self._drop(path)

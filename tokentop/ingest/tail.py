@@ -1,0 +1,231 @@
+"""One log file, read from its cursor: keeps partial lines, notices rotation, truncation and replacement."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+
+from ..agents.base import Decoder
+from ..model import Cursor, Diagnostic, Fact
+from ..text import clean
+from .discover import LogEntry
+from .scan import each_line, find, without_nuls
+
+BLOCK_BYTES = 1 << 20
+MAX_LINE_BYTES = 64 << 20
+LIVE_BYTES = 64 << 10  # the end of a file, where status and tools are read as well
+HEAD_BYTES = 1024
+TAIL_BYTES = 64
+
+FindVectors = Callable[[LogEntry, str], Sequence[tuple[int, ...]] | None]
+
+
+class Replaced(Exception):
+    """The file is not the one that the cursor knows: read it from the start."""
+
+
+def fingerprint(data: bytes | bytearray | memoryview) -> int:
+    """A 63-bit hash, the same on every machine."""
+    return int.from_bytes(blake2b(data, digest_size=8).digest(), "big") >> 1
+
+
+class Tail:
+    """Reads one plain JSON-lines file in slices; `buffer` is shared by all tails of a thread."""
+
+    def __init__(
+        self, entry: LogEntry, cursor: Cursor | None, version: int, buffer: bytearray, find_vectors: FindVectors
+    ) -> None:
+        self.entry = entry
+        self._version = version
+        self._buffer = buffer
+        self._find_vectors = find_vectors
+        self._fd = -1
+        self._cursor = cursor
+        self._decoder: Decoder | None = None
+        self._offset = 0
+        self._head = (0, 0)
+        self._long: tuple[int, int, bool] | None = None  # line start, scanned to, has a needle
+        self._handled = 0
+
+    @property
+    def offset(self) -> int:
+        return self._offset
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def read(self, facts: list[Fact]) -> tuple[int, bool]:
+        """Read one slice; return (bytes read, whether the end was reached). OSError as the system gives it."""
+        if self._fd < 0:
+            self._open()
+        about = os.fstat(self._fd)
+        self._check(about)
+        decoder = self._decoder
+        assert decoder is not None
+        read = self._slice(decoder, about.st_size, facts)
+        self.entry = _seen(self.entry, about)
+        at_end = read == 0 or self._offset >= about.st_size or self._waits(about.st_size)
+        return read, at_end
+
+    def flush(self, facts: list[Fact]) -> None:
+        """Add what the decoder held back; call before `cursor()`."""
+        if self._decoder is not None:
+            self._decoder.flush()
+            self._drain(self._decoder, facts)
+
+    def cursor(self) -> Cursor:
+        """The position to commit together with the facts read so far."""
+        entry = self.entry
+        tail = os.pread(self._fd, min(TAIL_BYTES, self._offset), max(0, self._offset - TAIL_BYTES))
+        head_len, head_hash = self._head
+        assert self._decoder is not None
+        self._cursor = Cursor(
+            entry.path, entry.agent, entry.dev, entry.ino, head_len, head_hash, self._offset, fingerprint(tail),
+            entry.size, entry.mtime_ns, self._version, self._decoder.state(),
+        )  # fmt: skip
+        return self._cursor
+
+    # ------------------------------------------------------------ opening and identity
+
+    def _open(self) -> None:
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+        self._fd = os.open(self.entry.path, flags)
+        about = os.fstat(self._fd)
+        if not stat.S_ISREG(about.st_mode):
+            self.close()
+            raise OSError(22, "not a regular file")
+        cursor = self._cursor
+        if cursor is not None and self._same(cursor, about):
+            self._offset = cursor.offset
+            self._head = (cursor.head_len, cursor.head_hash)
+            state = cursor.state
+        else:
+            self._offset, state = 0, b""
+            head = os.pread(self._fd, HEAD_BYTES, 0)
+            self._head = (len(head), fingerprint(head))
+        self._decoder = self.entry.source.decoder(self.entry.file, state)
+        self._long = None
+
+    def _same(self, cursor: Cursor, about: os.stat_result) -> bool:
+        """Whether the file still begins and reads up to the cursor as it did; inodes are reused at once."""
+        if cursor.agent_version != self._version or about.st_size < cursor.offset:
+            return False
+        if fingerprint(os.pread(self._fd, cursor.head_len, 0)) != cursor.head_hash:
+            return False
+        return self._tail_hash(cursor.offset) == cursor.tail_hash
+
+    def _tail_hash(self, offset: int) -> int:
+        return fingerprint(os.pread(self._fd, min(TAIL_BYTES, offset), max(0, offset - TAIL_BYTES)))
+
+    def _check(self, about: os.stat_result) -> None:
+        """Before each later slice: a truncated, rewritten or replaced file is read again from 0."""
+        cursor = self._cursor
+        if cursor is not None and self._offset == cursor.offset and not self._same(cursor, about):
+            self._restart()
+        elif about.st_size < self._offset:
+            self._restart()
+
+    def _restart(self) -> None:
+        self.close()
+        self._cursor = None
+        self._open()
+
+    # ------------------------------------------------------------ slices
+
+    def _slice(self, decoder: Decoder, size: int, facts: list[Fact]) -> int:
+        if self._long is not None:
+            return self._long_line(decoder, facts)
+        buffer = self._buffer
+        read = os.preadv(self._fd, [buffer], self._offset)
+        if read == 0:
+            return 0
+        end = buffer.rfind(b"\n", 0, read) + 1
+        if end == 0:
+            if read == len(buffer):
+                self._long = (self._offset, self._offset, False)
+                return self._long_line(decoder, facts)
+            return read
+        self._lines(decoder, buffer, end, size, facts)
+        self._offset += end
+        return end
+
+    def _lines(self, decoder: Decoder, buffer: bytearray, end: int, size: int, facts: list[Fact]) -> None:
+        """Give the lines of a block to the decoder, the last part of the file as live."""
+        live_from = max(0, min(end, size - LIVE_BYTES - self._offset))
+        if 0 < live_from < end:
+            live_from = buffer.find(b"\n", live_from - 1, end) + 1
+        if live_from > 0:
+            decoder.live = False
+            self._each(decoder, buffer, 0, live_from, facts)
+        if live_from < end:
+            decoder.live = True
+            self._each(decoder, buffer, live_from, end, facts)
+        self._drain(decoder, facts)
+
+    def _each(self, decoder: Decoder, buffer: bytearray, start: int, end: int, facts: list[Fact]) -> None:
+        def give(line: bytearray) -> None:
+            if decoder.ancestor:
+                decoder.set_ancestor(self._find_vectors(self.entry, decoder.ancestor))
+            decoder.line(line if line[0] else without_nuls(line))
+
+        needles = decoder.needles
+        if len(needles) > 4 and end - start > 4096:
+            # Once the head of the file is known, fewer needles are left.
+            head = buffer.find(b"\n", start + 4096, end) + 1 or end
+            each_line(buffer, start, head, needles, give)
+            start, needles = head, decoder.needles
+        if start < end:
+            each_line(buffer, start, end, needles, give)
+
+    def _drain(self, decoder: Decoder, facts: list[Fact]) -> None:
+        facts.extend(decoder.facts)
+        decoder.facts.clear()
+
+    # ------------------------------------------------------------ lines longer than a block
+
+    def _long_line(self, decoder: Decoder, facts: list[Fact]) -> int:
+        """Pass over a giant line block by block; only one that holds a needle is ever held in memory."""
+        assert self._long is not None
+        start, position, wanted = self._long
+        buffer, needles = self._buffer, decoder.needles
+        overlap = max(len(needle) for needle in needles) - 1
+        begin = max(start, position - overlap)
+        read = os.preadv(self._fd, [buffer], begin)
+        fresh = read - (position - begin)
+        if fresh <= 0:
+            return 0
+        newline = buffer.find(b"\n", position - begin, read)
+        stop = read if newline < 0 else newline
+        wanted = wanted or any(find(buffer, needle, 0, stop) >= 0 for needle in needles)
+        if newline < 0:
+            self._long = (start, begin + read, wanted)
+            return fresh
+        end = begin + newline
+        self._long = None
+        if wanted and end - start <= MAX_LINE_BYTES:
+            line = bytearray(end - start)
+            os.preadv(self._fd, [line], start)
+            decoder.line(without_nuls(line))
+        elif wanted:
+            name = clean(self.entry.relative, 120)
+            facts.append(Diagnostic(self.entry.agent, "oversize", f"{name} at byte {start}: {end - start} bytes"))
+        self._offset = end + 1
+        self._drain(decoder, facts)
+        return fresh
+
+    def _waits(self, size: int) -> bool:
+        """True when all that is left is a line without its end."""
+        if self._long is not None:
+            return self._long[1] >= size
+        return size - self._offset < len(self._buffer)
+
+
+def _seen(entry: LogEntry, about: os.stat_result) -> LogEntry:
+    return LogEntry(
+        entry.path, entry.agent, entry.source, entry.relative, about.st_dev, about.st_ino, about.st_size,
+        about.st_mtime_ns, entry.sidecar,
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Facts <-> SQLite: one file, one writer, any number of readers."""

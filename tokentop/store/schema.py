@@ -1,0 +1,92 @@
+"""The tables. Integer keys, a hash of the natural key as event id, rollups beside the events.
+
+Each entry of `MIGRATIONS` is one transaction and brings `user_version` to its place in the list.
+"""
+
+from __future__ import annotations
+
+SLOT_MS = 15 * 60_000  # every time zone is a whole number of quarter hours from UTC
+
+_V1 = """
+CREATE TABLE model (id INTEGER PRIMARY KEY, provider TEXT NOT NULL, name TEXT NOT NULL, UNIQUE (provider, name));
+CREATE TABLE project (id INTEGER PRIMARY KEY, agent TEXT NOT NULL, name TEXT NOT NULL, UNIQUE (agent, name));
+CREATE TABLE tier (id INTEGER PRIMARY KEY, tier TEXT NOT NULL, geo TEXT NOT NULL, UNIQUE (tier, geo));
+
+CREATE TABLE session (
+  id INTEGER PRIMARY KEY, agent TEXT NOT NULL, sid TEXT NOT NULL,
+  parent_sid TEXT NOT NULL, root_sid TEXT NOT NULL, role TEXT NOT NULL, project INTEGER NOT NULL,
+  cwd TEXT NOT NULL, branch TEXT NOT NULL, title TEXT NOT NULL, title_rank INTEGER NOT NULL, model TEXT NOT NULL,
+  first_ms INTEGER NOT NULL, version TEXT NOT NULL, surface TEXT NOT NULL, log_path TEXT NOT NULL,
+  forked_at_ms INTEGER NOT NULL, tool_use_id TEXT NOT NULL,
+  context_used INTEGER, context_window INTEGER NOT NULL DEFAULT 0, context_at_ms INTEGER NOT NULL DEFAULT 0,
+  last_ms INTEGER NOT NULL DEFAULT 0, responses INTEGER NOT NULL DEFAULT 0,
+  input INTEGER NOT NULL DEFAULT 0, cache_read INTEGER NOT NULL DEFAULT 0,
+  cache_write_5m INTEGER NOT NULL DEFAULT 0, cache_write_1h INTEGER NOT NULL DEFAULT 0,
+  output INTEGER NOT NULL DEFAULT 0, reasoning INTEGER NOT NULL DEFAULT 0,
+  cost_nusd INTEGER NOT NULL DEFAULT 0, unpriced_tokens INTEGER NOT NULL DEFAULT 0,
+  estimated INTEGER NOT NULL DEFAULT 0,
+  UNIQUE (agent, sid)
+);
+CREATE INDEX session_last ON session (last_ms);
+CREATE INDEX session_cost ON session (cost_nusd);
+CREATE INDEX session_parent ON session (parent_sid) WHERE parent_sid != '';
+
+CREATE TABLE event (
+  id INTEGER PRIMARY KEY, session INTEGER NOT NULL, at_ms INTEGER NOT NULL, took_ms INTEGER NOT NULL,
+  model INTEGER NOT NULL, tier INTEGER NOT NULL, flags INTEGER NOT NULL,
+  input INTEGER NOT NULL, cache_read INTEGER NOT NULL, cache_write_5m INTEGER NOT NULL,
+  cache_write_1h INTEGER NOT NULL, output INTEGER NOT NULL, reasoning INTEGER NOT NULL, cost_nusd INTEGER
+);
+CREATE INDEX event_session ON event (session);
+CREATE TABLE event_extra (id INTEGER PRIMARY KEY, logged_nusd INTEGER, web_searches INTEGER NOT NULL);
+
+CREATE TABLE rollup (
+  slot INTEGER NOT NULL, project INTEGER NOT NULL, model INTEGER NOT NULL, flags INTEGER NOT NULL,
+  responses INTEGER NOT NULL, input INTEGER NOT NULL, cache_read INTEGER NOT NULL,
+  cache_write_5m INTEGER NOT NULL, cache_write_1h INTEGER NOT NULL, output INTEGER NOT NULL,
+  reasoning INTEGER NOT NULL, cost_nusd INTEGER NOT NULL, unpriced_tokens INTEGER NOT NULL,
+  PRIMARY KEY (slot, project, model, flags)
+) WITHOUT ROWID;
+
+CREATE TABLE running_total (
+  session INTEGER NOT NULL, n INTEGER NOT NULL, model TEXT NOT NULL, at_ms INTEGER NOT NULL,
+  started_ms INTEGER NOT NULL, input INTEGER NOT NULL, cache_read INTEGER NOT NULL,
+  cache_write_5m INTEGER NOT NULL, cache_write_1h INTEGER NOT NULL, output INTEGER NOT NULL,
+  reasoning INTEGER NOT NULL, cost_nusd INTEGER NOT NULL, PRIMARY KEY (session, n, model)
+) WITHOUT ROWID;
+CREATE TABLE unsettled (session INTEGER PRIMARY KEY);
+CREATE TABLE spawn (tool_use_id TEXT PRIMARY KEY, sid TEXT NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE cursor (
+  path TEXT PRIMARY KEY, agent TEXT NOT NULL, dev INTEGER NOT NULL, ino INTEGER NOT NULL, head_len INTEGER NOT NULL,
+  head_hash INTEGER NOT NULL, offset INTEGER NOT NULL, tail_hash INTEGER NOT NULL, size INTEGER NOT NULL,
+  mtime_ns INTEGER NOT NULL, agent_version INTEGER NOT NULL, state BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE health (
+  source TEXT NOT NULL, kind TEXT NOT NULL, detail TEXT NOT NULL, count INTEGER NOT NULL,
+  PRIMARY KEY (source, kind, detail)
+) WITHOUT ROWID;
+CREATE TABLE quota (
+  provider TEXT NOT NULL, account TEXT NOT NULL, limit_id TEXT NOT NULL, window_minutes INTEGER NOT NULL,
+  used_pct REAL NOT NULL, resets_at_ms INTEGER NOT NULL, source TEXT NOT NULL, at_ms INTEGER NOT NULL,
+  plan TEXT NOT NULL, PRIMARY KEY (provider, account, limit_id, window_minutes)
+) WITHOUT ROWID;
+CREATE TABLE projection (
+  at_ms INTEGER PRIMARY KEY, day TEXT NOT NULL, today_nusd INTEGER NOT NULL, projected_nusd INTEGER NOT NULL,
+  low_nusd INTEGER NOT NULL, high_nusd INTEGER NOT NULL, method TEXT NOT NULL
+);
+CREATE INDEX projection_day ON projection (day);
+CREATE TABLE action (
+  id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, action TEXT NOT NULL, reason TEXT NOT NULL, agent TEXT NOT NULL,
+  sid TEXT NOT NULL, pid INTEGER NOT NULL, result TEXT NOT NULL, receipt TEXT NOT NULL
+);
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_V1,)
+VERSION = len(MIGRATIONS)
+
+FLAG_HIDDEN = 1
+FLAG_ESTIMATED = 2  # the tokens are an estimate
+FLAG_COST_ESTIMATED = 4  # the tokens are exact, the price is an estimate
+FLAG_UNPRICED = 8

@@ -1,0 +1,57 @@
+"""Settling running totals: hidden spend is what a session's own total holds beyond its calls.
+
+Runs when every log of the session has been read to its end; what is not settled is remembered in the file.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from ..engine.hidden import Call, Total, hidden_usages
+from ..model import Tokens
+from .schema import FLAG_HIDDEN
+from .writer import Committed, Writer
+
+
+def settle(writer: Writer, recent_ms: int = 1 << 62) -> list[Committed]:
+    """Settle every session that waits for it; return what changed."""
+    db = writer.connection
+    waiting = [row[0] for row in db.execute("SELECT session FROM unsettled").fetchall()]
+    return [_settle_one(writer, db, session, recent_ms) for session in waiting]
+
+
+def _settle_one(writer: Writer, db: sqlite3.Connection, session: int, recent_ms: int) -> Committed:
+    agent, sid, role, parent_sid, forked_at_ms = db.execute(
+        "SELECT agent, sid, role, parent_sid, forked_at_ms FROM session WHERE id=?", (session,)
+    ).fetchone()
+    parent: list[Total] | None = None
+    if role == "fork":
+        found = db.execute("SELECT id FROM session WHERE agent=? AND sid=?", (agent, parent_sid)).fetchone()
+        parent = _totals(db, found[0]) if found else []
+    calls, provider = _calls(db, agent, session, sid)
+    usages = hidden_usages(agent, sid, provider, _totals(db, session), calls, parent, forked_at_ms)
+    return writer.put_hidden(session, usages, recent_ms)
+
+
+def _totals(db: sqlite3.Connection, session: int) -> list[Total]:
+    by_n: dict[int, Total] = {}
+    rows = db.execute(
+        "SELECT n, at_ms, started_ms, model, input, cache_read, cache_write_5m, cache_write_1h, output, reasoning"
+        " FROM running_total WHERE session=? ORDER BY n",
+        (session,),
+    )
+    for n, at_ms, started_ms, model, *counts in rows:
+        by_n.setdefault(n, Total(n, at_ms, started_ms, {})).models[model] = Tokens(*counts)
+    return list(by_n.values())
+
+
+def _calls(db: sqlite3.Connection, agent: str, session: int, sid: str) -> tuple[list[Call], str]:
+    """The calls of a session and of the sub-agents filed under it, and the provider that answered them."""
+    rows = db.execute(
+        "SELECT e.at_ms, m.name, m.provider, e.input, e.cache_read, e.cache_write_5m, e.cache_write_1h, e.output,"
+        f" e.reasoning FROM event e JOIN model m ON m.id = e.model WHERE NOT e.flags & {FLAG_HIDDEN} AND e.session IN"
+        " (SELECT id FROM session WHERE id=? OR (agent=? AND sid >= ? AND sid < ?))",
+        (session, agent, f"{sid}/", f"{sid}0"),
+    ).fetchall()
+    provider = rows[0][2] if rows else ""
+    return [Call(row[0], row[1], Tokens(*row[3:])) for row in rows], provider

@@ -1,0 +1,453 @@
+"""The one writer: facts, rollups and cursors of a batch in one transaction, each event counted once."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from typing import Protocol
+
+import msgspec
+from msgspec import Struct
+
+from ..model import (
+    Context, Cursor, Diagnostic, Fact, Figures, Forecast, Kind, Priced, Quota, Receipt, RunningTotal, Session, Spawn,
+    Tokens, Usage,
+)  # fmt: skip
+from .schema import FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_HIDDEN, FLAG_UNPRICED, SLOT_MS
+from .sessions import SessionCache, SessionRow
+
+_EVENT = (
+    "id", "session", "at_ms", "took_ms", "model", "tier", "flags", "input", "cache_read", "cache_write_5m",
+    "cache_write_1h", "output", "reasoning", "cost_nusd",
+)  # fmt: skip
+_SELECT = f"SELECT {', '.join(_EVENT)} FROM event WHERE id IN (SELECT value FROM json_each(?))"
+_PUT = (
+    f"INSERT INTO event ({', '.join(_EVENT)}) VALUES ({', '.join('?' * len(_EVENT))}) "
+    f"ON CONFLICT (id) DO UPDATE SET {', '.join(f'{c}=excluded.{c}' for c in _EVENT[1:])}"
+)
+_SUMS = ("responses", "input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning", "cost_nusd", "unpriced_tokens")  # fmt: skip
+_ROLL = (
+    f"INSERT INTO rollup (slot, project, model, flags, {', '.join(_SUMS)}) VALUES ({', '.join('?' * 13)}) "
+    f"ON CONFLICT (slot, project, model, flags) DO UPDATE SET {', '.join(f'{c}={c}+excluded.{c}' for c in _SUMS)}"
+)
+_CURSOR = (
+    "INSERT INTO cursor (path, agent, dev, ino, head_len, head_hash, offset, tail_hash, size, mtime_ns, agent_version,"
+    " state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET agent=excluded.agent,"
+    " dev=excluded.dev, ino=excluded.ino, head_len=excluded.head_len, head_hash=excluded.head_hash,"
+    " offset=excluded.offset, tail_hash=excluded.tail_hash, size=excluded.size, mtime_ns=excluded.mtime_ns,"
+    " agent_version=excluded.agent_version, state=excluded.state"
+)
+
+_INT64 = (1 << 63) - 1
+
+EventRow = tuple[int, int, int, int, int, int, int, int, int, int, int, int, int, int | None]
+
+
+class PriceLike(Protocol):
+    @property
+    def nusd(self) -> int | None: ...
+    @property
+    def estimated(self) -> bool: ...
+
+
+class Prices(Protocol):
+    def price(
+        self, *, provider: str, model: str, at_ms: int, tokens: Tokens, tier: str = "", geo: str = "",
+        web_searches: int = 0,
+    ) -> PriceLike: ...  # fmt: skip
+
+
+class Committed(Struct):
+    """What a commit changed: recent events, and the sessions it touched with their sums."""
+
+    priced: list[Priced]
+    sessions: list[tuple[Session, Figures]]
+    events: int
+    duplicates: int
+
+
+def event_id(agent: str, key: str) -> int:
+    """The 63-bit identity of an event: a hash of its natural key, the same on every machine."""
+    return int.from_bytes(blake2b(f"{agent}\0{key}".encode(), digest_size=8).digest(), "big") >> 1
+
+
+class Writer:
+    """Owns the write connection; one thread only."""
+
+    def __init__(self, connection: sqlite3.Connection, prices: Prices, keep_titles: bool = True) -> None:
+        self._db = connection
+        self._prices = prices
+        self._sessions = SessionCache(connection, keep_titles)
+        self._models: dict[tuple[str, str], int] = {}
+        self._tiers: dict[tuple[str, str], int] = {}
+        self._rollup: dict[tuple[int, int, int, int], list[int]] = {}
+        self._rows: dict[int, EventRow] = {}
+        self._with_totals = {row[0] for row in connection.execute("SELECT DISTINCT session FROM running_total")}
+        self._unsettled: set[int] = set()
+        self._links = False
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        return self._db
+
+    def commit(
+        self, facts: Sequence[Fact], cursors: Sequence[Cursor] = (), *, recent_ms: int = 1 << 62,
+        forget: Iterable[tuple[str, str]] = (),
+    ) -> Committed:  # fmt: skip
+        """Store a batch. Only events and sessions since `recent_ms` are reported back.
+
+        Raises sqlite3.Error; then nothing of the batch is stored and the cursors have not moved.
+        """
+        db = self._db
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            for agent, sid in forget:
+                self._forget(self._sessions.get(agent, sid))
+            committed = self._apply(facts, recent_ms)
+            db.executemany(_CURSOR, [_cursor_values(cursor) for cursor in cursors])
+            db.execute("COMMIT")
+        except BaseException:
+            self._rollback()
+            raise
+        self._sessions.trim()
+        return committed
+
+    def _rollback(self) -> None:
+        """SQLite may have rolled back by itself (disk full): memory starts again from the file."""
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+        self._sessions.clear()
+        self._models.clear()
+        self._tiers.clear()
+        self._rollup.clear()
+        self._rows.clear()
+        self._unsettled.clear()
+
+    def _apply(self, facts: Sequence[Fact], recent_ms: int) -> Committed:
+        usages: dict[int, Usage] = {}
+        health: dict[tuple[str, str, str], int] = {}
+        duplicates = 0
+        for fact in facts:
+            kind = type(fact)
+            if kind is Usage:
+                assert isinstance(fact, Usage)
+                identity = event_id(fact.agent, fact.key)
+                known = usages.get(identity)
+                if known is None:
+                    usages[identity] = fact
+                else:
+                    usages[identity] = self._better(known, fact)
+                    duplicates += 1
+            elif isinstance(fact, Session):
+                self._sessions.merge(fact)
+                self._links = self._links or bool(fact.tool_use_id)
+            elif isinstance(fact, Context):
+                self._sessions.context(fact)
+            elif isinstance(fact, RunningTotal):
+                self._running_total(fact)
+            elif isinstance(fact, Spawn):
+                self._db.execute(
+                    "INSERT OR REPLACE INTO spawn VALUES (?, ?)", (fact.tool_use_id, fact.session_id)
+                )
+                self._links = True
+            elif isinstance(fact, Quota):
+                self._quota(fact)
+            elif isinstance(fact, Diagnostic):
+                place = (fact.source, fact.kind, fact.detail)
+                health[place] = health.get(place, 0) + fact.count
+        for row, unknown in self._sessions.moved:
+            self._move(row, unknown)
+        self._sessions.moved.clear()
+        priced, again = self._events(usages, recent_ms)
+        duplicates += again
+        if duplicates:
+            health["", "duplicate", ""] = duplicates
+        self._health(health)
+        return self._finish(priced, recent_ms, len(usages), duplicates)
+
+    def _finish(self, priced: list[Priced], recent_ms: int, events: int, duplicates: int) -> Committed:
+        """Write what was gathered: events, rollups, sessions, and which running totals need settling."""
+        self._db.executemany(_PUT, self._rows.values())
+        self._rows.clear()
+        self._db.executemany(_ROLL, [(*key, *sums) for key, sums in self._rollup.items() if any(sums)])
+        self._rollup.clear()
+        dirty = self._sessions.write()
+        if self._links:
+            self._links = False
+            self._link()
+            dirty += self._sessions.write()
+        if self._unsettled:
+            self._db.executemany("INSERT OR IGNORE INTO unsettled VALUES (?)", [(s,) for s in self._unsettled])
+            self._unsettled.clear()
+        touched = [(row.session(), row.figures()) for row in dirty if row.last_ms >= recent_ms]
+        return Committed(priced, touched, events, duplicates)
+
+    # ------------------------------------------------------------ events
+
+    def _events(self, usages: dict[int, Usage], recent_ms: int) -> tuple[list[Priced], int]:
+        stored = {}
+        if usages:
+            stored = {row[0]: row for row in self._db.execute(_SELECT, (json.dumps(list(usages)),))}
+        priced: list[Priced] = []
+        duplicates = 0
+        for identity, usage in usages.items():
+            old = stored.get(identity)
+            if old is not None:
+                merged = self._merge_stored(old, usage)
+                duplicates += 1
+                if merged is None:
+                    continue
+                usage = merged
+                self._account(old, -1)
+            row, estimated = self._row(identity, usage)
+            self._rows[identity] = row
+            self._account(row, 1)
+            if usage.at_ms >= recent_ms:
+                priced.append(Priced(identity, usage, row[13], estimated))
+            if usage.logged_nusd is not None or usage.web_searches:
+                self._db.execute(
+                    "INSERT OR REPLACE INTO event_extra VALUES (?, ?, ?)",
+                    (identity, usage.logged_nusd, usage.web_searches),
+                )
+        return priced, duplicates
+
+    def _better(self, known: Usage, new: Usage) -> Usage:
+        """Two records of one response: the higher output counts, the earliest time stays, the owner stays."""
+        a, b = known.tokens, new.tokens
+        base = new if (b.output, b.total, bool(new.tier)) > (a.output, a.total, bool(known.tier)) else known
+        owner = known.session_id
+        if known.session_id != new.session_id:
+            one, two = (self._sessions.get(known.agent, s) for s in (known.session_id, new.session_id))
+            owner = min(one, two, key=lambda row: row.owner_rank).sid
+        return msgspec.structs.replace(
+            base, session_id=owner, at_ms=min(known.at_ms, new.at_ms) or base.at_ms,
+            start_ms=known.start_ms or new.start_ms, end_ms=max(known.end_ms, new.end_ms),
+        )  # fmt: skip
+
+    def _merge_stored(self, old: EventRow, usage: Usage) -> Usage | None:
+        """The merged usage where the stored row has to change, else None."""
+        row = self._sessions.by_id(old[1])
+        tokens = Tokens(*old[7:13])
+        known = msgspec.structs.replace(
+            usage, session_id=row.sid, at_ms=old[2], tokens=tokens, start_ms=0, end_ms=0,
+            estimated=bool(old[6] & FLAG_ESTIMATED),
+        )  # fmt: skip
+        if old[3]:
+            known = msgspec.structs.replace(known, start_ms=old[2], end_ms=old[2] + old[3])
+        merged = self._better(known, usage)
+        if (merged.session_id, merged.at_ms, merged.tokens) == (row.sid, old[2], tokens):
+            return None
+        return merged
+
+    def _row(self, identity: int, usage: Usage) -> tuple[EventRow, bool]:
+        tokens = usage.tokens
+        price = self._prices.price(
+            provider=usage.provider, model=usage.model, at_ms=usage.at_ms, tokens=tokens, tier=usage.tier,
+            geo=usage.geo, web_searches=usage.web_searches,
+        )  # fmt: skip
+        cost = price.nusd
+        flags = FLAG_HIDDEN if usage.kind is Kind.HIDDEN else 0
+        if usage.estimated:
+            flags |= FLAG_ESTIMATED
+        if cost is None:
+            flags |= FLAG_UNPRICED
+        elif price.estimated:
+            flags |= FLAG_COST_ESTIMATED
+        took = usage.end_ms - usage.start_ms if usage.start_ms and usage.end_ms > usage.start_ms else 0
+        session = self._sessions.get(usage.agent, usage.session_id)
+        row: EventRow = (
+            identity, session.id, usage.at_ms, took, self._model(usage.provider, usage.model),
+            self._tier(usage.tier, usage.geo) if usage.tier or usage.geo else 0, flags, tokens.input,
+            tokens.cache_read, tokens.cache_write_5m, tokens.cache_write_1h, tokens.output, tokens.reasoning, cost,
+        )  # fmt: skip
+        return row, bool(flags & FLAG_COST_ESTIMATED) or usage.estimated
+
+    def _account(self, row: EventRow, sign: int) -> None:
+        """Add an event to (or take it from) its session and its rollup."""
+        _, session_id, at_ms, _, model, _, flags, fresh, read, short, long, output, reasoning, cost = row
+        session = self._sessions.by_id(session_id)
+        responses = 0 if flags & FLAG_HIDDEN else sign
+        unpriced = sign * (fresh + read + short + long + output) if cost is None else 0
+        money = sign * (cost or 0)
+        session.dirty = True
+        session.responses += responses
+        session.input += sign * fresh
+        session.cache_read += sign * read
+        session.cache_write_5m += sign * short
+        session.cache_write_1h += sign * long
+        session.output += sign * output
+        session.reasoning += sign * reasoning
+        session.cost_nusd += money
+        session.unpriced_tokens += unpriced
+        if flags & (FLAG_ESTIMATED | FLAG_COST_ESTIMATED):
+            session.estimated = 1
+        if at_ms > session.last_ms:
+            session.last_ms = at_ms
+        if session_id in self._with_totals or "/" in session.sid:
+            self._touch_total(session)
+        key = (at_ms // SLOT_MS, session.project, model, flags)
+        sums = self._rollup.get(key)
+        if sums is None:
+            sums = self._rollup[key] = [0] * 9
+        sums[0] += responses
+        sums[1] += sign * fresh
+        sums[2] += sign * read
+        sums[3] += sign * short
+        sums[4] += sign * long
+        sums[5] += sign * output
+        sums[6] += sign * reasoning
+        sums[7] += money
+        sums[8] += unpriced
+
+    def _touch_total(self, session: SessionRow) -> None:
+        """The session's running total, if it has one, covers this event: settle again."""
+        root = session.sid.partition("/")[0]
+        row = session if root == session.sid else self._sessions.get(session.agent, root)
+        if row.id in self._with_totals:
+            self._unsettled.add(row.id)
+
+    def _move(self, session: SessionRow, unknown: int) -> None:
+        """A session whose project became known after its first events: move them in the rollup."""
+        known = session.project
+        sums = [getattr(session, name) for name in _SUMS]
+        for row in self._db.execute(f"SELECT {', '.join(_EVENT)} FROM event WHERE session=?", (session.id,)).fetchall():
+            session.project = unknown
+            self._account(row, -1)
+            session.project = known
+            self._account(row, 1)
+        for name, value in zip(_SUMS, sums, strict=True):
+            setattr(session, name, value)
+
+    def _forget(self, session: SessionRow) -> None:
+        """Take a session's events out of every sum: its log is read anew by other rules."""
+        rows = self._db.execute(f"SELECT {', '.join(_EVENT)} FROM event WHERE session=?", (session.id,)).fetchall()
+        for row in rows:
+            self._account(row, -1)
+        self._db.execute("DELETE FROM event WHERE session=?", (session.id,))
+        session.estimated = 0
+
+    # ------------------------------------------------------------ settling running totals
+
+    def put_hidden(self, session_id: int, usages: Sequence[Usage], recent_ms: int = 1 << 62) -> Committed:
+        """Replace the hidden events of a session by `usages` and call its running total settled."""
+        db = self._db
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            wanted = {event_id(usage.agent, usage.key): usage for usage in usages}
+            old = db.execute(
+                f"SELECT {', '.join(_EVENT)} FROM event WHERE session=? AND flags & {FLAG_HIDDEN}", (session_id,)
+            ).fetchall()
+            for row in old:
+                self._account(row, -1)
+            gone = [(row[0],) for row in old if row[0] not in wanted]
+            db.executemany("DELETE FROM event WHERE id=?", gone)
+            priced = []
+            for identity, usage in wanted.items():
+                new, estimated = self._row(identity, usage)
+                self._rows[identity] = new
+                self._account(new, 1)
+                if usage.at_ms >= recent_ms:
+                    priced.append(Priced(identity, usage, new[13], estimated))
+            self._unsettled.clear()
+            committed = self._finish(priced, recent_ms, len(wanted), 0)
+            db.execute("DELETE FROM unsettled WHERE session=?", (session_id,))
+            db.execute("COMMIT")
+        except BaseException:
+            self._rollback()
+            raise
+        return committed
+
+    def _running_total(self, fact: RunningTotal) -> None:
+        row = self._sessions.get(fact.agent, fact.session_id)
+        if row.dirty:
+            self._sessions.write()
+        self._with_totals.add(row.id)
+        self._unsettled.add(row.id)
+        self._db.executemany(
+            "INSERT OR REPLACE INTO running_total VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (row.id, fact.n, model, fact.at_ms, fact.started_ms, t.input, t.cache_read, t.cache_write_5m,
+                 t.cache_write_1h, t.output, t.reasoning, cost)
+                for model, t, cost in fact.models
+            ],
+        )  # fmt: skip
+        forks = self._db.execute(
+            "SELECT id FROM session WHERE agent=? AND parent_sid=? AND role='fork'", (fact.agent, fact.session_id)
+        )
+        self._unsettled.update(fork for (fork,) in forks if fork in self._with_totals)
+
+    # ------------------------------------------------------------ small tables
+
+    def _link(self) -> None:
+        """Nested sub-agents that do not name their parent belong to whoever made the tool call."""
+        waiting = self._db.execute(
+            "SELECT s.agent, s.sid, p.sid FROM session s JOIN spawn p ON p.tool_use_id = s.tool_use_id"
+            " WHERE s.tool_use_id != '' AND s.parent_sid != p.sid AND s.sid != p.sid"
+        )
+        for agent, sid, parent in waiting.fetchall():
+            self._sessions.merge(Session(agent, sid, parent_id=parent))
+
+    def _quota(self, fact: Quota) -> None:
+        self._db.execute(
+            "INSERT INTO quota VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET used_pct=excluded.used_pct,"
+            " resets_at_ms=excluded.resets_at_ms, source=excluded.source, at_ms=excluded.at_ms, plan=excluded.plan"
+            " WHERE excluded.at_ms >= at_ms",
+            (fact.provider, fact.account, fact.limit_id, fact.window_minutes, fact.used_pct, fact.resets_at_ms,
+             fact.source, fact.at_ms, fact.plan),
+        )  # fmt: skip
+
+    def _health(self, health: dict[tuple[str, str, str], int]) -> None:
+        if health:
+            self._db.executemany(
+                "INSERT INTO health VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET count=count+excluded.count",
+                [(*place, count) for place, count in health.items()],
+            )
+
+    def projection(self, forecast: Forecast) -> None:
+        """Store a projection, so that its error can be known later."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO projection VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (forecast.at_ms, forecast.day, forecast.today_nusd, forecast.projected_nusd, forecast.low_nusd,
+             forecast.high_nusd, forecast.method),
+        )  # fmt: skip
+
+    def action(self, receipt: Receipt) -> None:
+        """Append a receipt to the action log."""
+        self._db.execute(
+            "INSERT INTO action (at_ms, action, reason, agent, sid, pid, result, receipt)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (receipt.at_ms, receipt.action, receipt.reason, receipt.agent, receipt.session_id, receipt.pid,
+             receipt.result, msgspec.json.encode(receipt).decode()),
+        )  # fmt: skip
+
+    def _model(self, provider: str, name: str) -> int:
+        return self._intern(self._models, "model", ("provider", "name"), (provider, name))
+
+    def _tier(self, tier: str, geo: str) -> int:
+        return self._intern(self._tiers, "tier", ("tier", "geo"), (tier, geo))
+
+    def _intern(
+        self, known: dict[tuple[str, str], int], table: str, columns: tuple[str, str], key: tuple[str, str]
+    ) -> int:
+        number = known.get(key)
+        if number is None:
+            self._db.execute(f"INSERT OR IGNORE INTO {table} ({columns[0]}, {columns[1]}) VALUES (?, ?)", key)
+            found = self._db.execute(f"SELECT id FROM {table} WHERE {columns[0]}=? AND {columns[1]}=?", key)
+            number = known[key] = int(found.fetchone()[0])
+        return number
+
+
+def _cursor_values(cursor: Cursor) -> tuple[object, ...]:
+    """A path that is no valid text is stored as bytes; device and inode numbers are unsigned elsewhere."""
+    path: str | bytes = cursor.path
+    try:
+        cursor.path.encode()
+    except UnicodeEncodeError:
+        path = os.fsencode(cursor.path)
+    return (
+        path, cursor.agent, cursor.dev & _INT64, cursor.ino & _INT64, cursor.head_len, cursor.head_hash, cursor.offset,
+        cursor.tail_hash, cursor.size, cursor.mtime_ns, cursor.agent_version, cursor.state,
+    )  # fmt: skip
