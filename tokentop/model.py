@@ -77,6 +77,18 @@ class Usage(Struct, frozen=True, gc=False):
     estimated: bool = False
 
 
+class Priced(Struct, frozen=True, gc=False):
+    """A stored usage event with its price.
+
+    `id` stays the same when a newer version of the event replaces this one. `cost_nusd` None = unpriced.
+    """
+
+    id: int
+    usage: Usage
+    cost_nusd: int | None
+    estimated: bool = False
+
+
 class Role(StrEnum):
     MAIN = "main"
     SUB_AGENT = "sub-agent"
