@@ -153,7 +153,9 @@ def test_a_hostile_duration_costs_no_more_than_an_hour_of_cells() -> None:
     assert 0 < rates.of("a").tokens_per_min <= 660
 
 
-@given(st.lists(st.integers(-4 * HOUR_MS, 4 * HOUR_MS), min_size=1, max_size=12), st.lists(events, max_size=8))
+@given(
+    st.lists(st.integers(-4 * HOUR_MS, 4 * HOUR_MS), min_size=1, max_size=12), st.lists(events, max_size=8)
+)
 @settings(max_examples=60, deadline=None)
 def test_clock_jumps_give_no_negative_and_no_infinite_rate(steps: list[int], fed: list[Priced]) -> None:
     """Faults T31."""
