@@ -1,0 +1,276 @@
+"""Settings: one struct, one TOML file, defaults for everything.
+
+The file is `$TOKENTOP_CONFIG`, else `config.toml` in the platform's user config directory. Nothing is
+read from the current directory.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+import time
+import tomllib
+from collections.abc import Iterator, Mapping
+from datetime import UTC, timedelta, timezone, tzinfo
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from zoneinfo import ZoneInfo
+
+import msgspec
+from msgspec import Meta, Struct
+
+NUSD = 1_000_000_000
+_APP = "tokentop"
+_UsdPerMillion = Annotated[float, Meta(ge=0, le=1e6)]
+
+
+class SettingsError(Exception):
+    """The settings file cannot be used; the message is one line that names file, line and key."""
+
+
+class OwnPrice(Struct, frozen=True, forbid_unknown_fields=True):
+    """Your own price of a model in US dollars per million tokens; replaces the list price."""
+
+    input: _UsdPerMillion
+    output: _UsdPerMillion
+    cache_read: _UsdPerMillion | None = None
+    cache_write_5m: _UsdPerMillion | None = None
+    cache_write_1h: _UsdPerMillion | None = None
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that can be set. Field descriptions are the comments of the generated file."""
+
+    refresh_s: Annotated[
+        float,
+        Meta(ge=0.25, le=10, description="Seconds between two pictures of the live screen, 0.25 to 10."),
+    ] = 1.0
+    theme: Annotated[str, Meta(description='Colour theme; "" = the default. The palette lists all.')] = ""
+    ascii: Annotated[bool, Meta(description="Draw with ASCII characters only.")] = False
+    mouse: Annotated[bool, Meta(description="Let the screen take the mouse.")] = True
+    read_only: Annotated[bool, Meta(description="Take all actions (stop, freeze, kill) away.")] = False
+    titles: Annotated[
+        bool, Meta(description="Show session titles; they can quote your prompts. Without: the session id.")
+    ] = True
+    day_budget_usd: Annotated[
+        float, Meta(ge=0, le=1e9, description="Budget of a day in US dollars; an alert above it. 0 = none.")
+    ] = 0.0
+    runaway_usd_per_h: Annotated[
+        float, Meta(ge=0, le=1e9, description="An agent that burns more is a runaway. 0 = no such alert.")
+    ] = 50.0
+    runaway_minutes: Annotated[
+        float, Meta(ge=0, le=1440, description="... when it has burned that for so many minutes.")
+    ] = 5.0
+    context_pct: Annotated[
+        float, Meta(ge=0, le=100, description="Alert when the context is this full, in per cent. 0 = none.")
+    ] = 90.0
+    retention_days: Annotated[
+        int, Meta(ge=0, le=36_500, description="Drop single events older than this. 0 = keep them for ever.")
+    ] = 0
+    roots: Annotated[
+        dict[str, list[str]],
+        Meta(description="More folders with an agent's logs, by agent id; absolute or with ~."),
+    ] = {}
+    prices: Annotated[
+        dict[str, OwnPrice],
+        Meta(description="Your own prices by model, US dollars per million tokens."),
+    ] = {}
+
+    @property
+    def day_budget_nusd(self) -> int:
+        return round(self.day_budget_usd * NUSD)
+
+    @property
+    def runaway_nusd_per_h(self) -> int:
+        return round(self.runaway_usd_per_h * NUSD)
+
+    @property
+    def runaway_ms(self) -> int:
+        return round(self.runaway_minutes * 60_000)
+
+
+_EXAMPLES = {
+    "roots": 'claude = ["~/.claude-work"]',
+    "prices": '"my-model" = { input = 3.0, output = 15.0, cache_read = 0.3 }',
+}
+
+
+def config_path(environ: Mapping[str, str]) -> Path:
+    """Return where the settings file is looked for."""
+    named = environ.get("TOKENTOP_CONFIG")
+    if named:
+        return Path(named).expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_config_dir(_APP, appauthor=False)) / "config.toml"
+
+
+def state_dir(environ: Mapping[str, str]) -> Path:
+    """Return the directory of the database, the lock and the log file. It may not exist yet."""
+    named = environ.get("TOKENTOP_STATE_DIR")
+    if named:
+        return Path(named).expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_state_dir(_APP, appauthor=False))
+
+
+def load(environ: Mapping[str, str]) -> Settings:
+    """Return the settings of the file; without a file the defaults. Raises `SettingsError`.
+
+    A file that is named by `$TOKENTOP_CONFIG` must exist.
+    """
+    path = config_path(environ)
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        if environ.get("TOKENTOP_CONFIG"):
+            raise SettingsError(f"{path}: no such file (named by TOKENTOP_CONFIG)") from None
+        return Settings()
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror or error}") from None
+    try:
+        return parse(raw.decode(), str(path))
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise SettingsError(f"{path}, line {line}: not UTF-8 text") from None
+
+
+def parse(text: str, name: str = "config.toml") -> Settings:
+    """Return the settings in `text`. Raises `SettingsError` with one line that begins with `name`."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        reason, _, place = str(error).rpartition(" (at ")
+        line = re.match(r"line (\d+)", place)
+        where = f"line {line[1]}" if line else "at the end"
+        raise SettingsError(f"{name}, {where}: {reason or error}") from None
+    _refuse_unknown(table, text, name)
+    _refuse_nan(table, (), text, name)
+    try:
+        return msgspec.convert(table, Settings)
+    except msgspec.ValidationError as error:
+        reason, _, place = str(error).partition(" - at `$")
+        path = _named_path(table, place.rstrip("`"))
+        raise SettingsError(f"{name}, {_line(text, path)}: {'.'.join(path)}: {reason}") from None
+
+
+def _refuse_unknown(table: Mapping[str, Any], text: str, name: str) -> None:
+    _check_names(table, Settings.__struct_fields__, (), text, name)
+    prices = table.get("prices")
+    if isinstance(prices, dict):
+        for model, price in prices.items():
+            if isinstance(price, dict):
+                _check_names(price, OwnPrice.__struct_fields__, ("prices", model), text, name)
+
+
+def _refuse_nan(value: object, path: tuple[str, ...], text: str, name: str) -> None:
+    """TOML knows `nan`, and every comparison of a range lets it through."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _refuse_nan(inner, (*path, key), text, name)
+    elif isinstance(value, float) and math.isnan(value):
+        raise SettingsError(f"{name}, {_line(text, path)}: {_shown('.'.join(path))}: not a number")
+
+
+def _check_names(table: Mapping[str, Any], known: Any, above: tuple[str, ...], text: str, name: str) -> None:
+    for key in table:
+        if key not in known:
+            near = difflib.get_close_matches(key, list(known), 1, 0.5)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
+            path = (*above, key)
+            raise SettingsError(
+                f"{name}, {_line(text, path)}: unknown setting {_shown('.'.join(path))!r}{hint}"
+            )
+
+
+def _shown(key: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in key)[:80]
+
+
+def _named_path(table: Any, place: str) -> tuple[str, ...]:
+    """Turn `.prices[...].input` into names. msgspec hides the key of a dict: the first bad one is it."""
+    names: list[str] = []
+    current = table
+    for part in re.findall(r"\[\.\.\.\]|\[\d+\]|[^.\[\]]+", place):
+        if part == "[...]" and isinstance(current, dict):
+            key = next((k for k in current if not _fits(names, current[k])), next(iter(current), ""))
+        elif part.startswith("["):
+            continue
+        else:
+            key = part
+        names.append(_shown(key))
+        current = current.get(key) if isinstance(current, dict) else None
+    return tuple(names)
+
+
+def _fits(names: list[str], value: Any) -> bool:
+    """Tell whether one entry of the named dict setting is valid."""
+    try:
+        msgspec.convert({names[0]: {"x": value}}, Settings)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _line(text: str, path: tuple[str, ...]) -> str:
+    """Return "line N" of the key; the line of its table where the key itself cannot be told."""
+    lines = text.splitlines()
+    found = 0
+    for name in path:
+        key = re.escape(name)
+        pattern = re.compile(rf"""(?:^\s*|[.\[{{,]\s*)["']?{key}["']?\s*[=.\]]""")
+        for number in range(found, len(lines)):
+            if not lines[number].lstrip().startswith("#") and pattern.search(lines[number]):
+                found = number
+                break
+    return f"line {found + 1}"
+
+
+def local_zone(environ: Mapping[str, str]) -> tzinfo:
+    """Return the user's time zone with its daylight-saving rules: `$TZ`, else the system's.
+
+    A `$TZ` in POSIX rule form gives its standard offset; without any zone file it is UTC.
+    """
+    named = environ.get("TZ", "").removeprefix(":")
+    try:
+        if named and not named.startswith("/"):
+            return ZoneInfo(named)
+        with Path(named or "/etc/localtime").open("rb") as file:
+            return ZoneInfo.from_file(file)
+    except (OSError, ValueError, KeyError):
+        return timezone(timedelta(seconds=-time.timezone)) if named else UTC
+
+
+def render_default() -> str:
+    """Return a config.toml with every setting, commented out, with its meaning and default."""
+    blocks = ["# Settings of tokentop. Every line shows a default: take the # away to change it."]
+    tables = []
+    for field, text, default in _fields():
+        if isinstance(default, dict):
+            tables.append(f"# {text}\n# [{field}]\n# {_EXAMPLES[field]}")
+        else:
+            blocks.append(f"# {text}\n# {field} = {_toml(default)}")
+    return "\n\n".join(blocks + tables) + "\n"
+
+
+def _fields() -> Iterator[tuple[str, str, Any]]:
+    """Yield (name, description, default) of each setting."""
+    hints = get_type_hints(Settings, include_extras=True)
+    defaults = Settings()
+    for field in Settings.__struct_fields__:
+        hint = hints[field]
+        metas = (
+            [m for m in get_args(hint)[1:] if isinstance(m, Meta)] if get_origin(hint) is Annotated else []
+        )
+        description = next((m.description for m in metas if m.description), "")
+        yield field, description, getattr(defaults, field)
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f'"{value}"'
+    return str(value)

@@ -1,0 +1,260 @@
+"""The live state: what the facts and the process table say now. Pure: every time comes from a caller.
+
+Sums of a session are the store's (`load_session` after each commit, an upsert); usage events move only
+rates. So a figure on the screen cannot drift from the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from tokentop.engine.rates import HOUR_MS, Rates
+from tokentop.engine.rules import Rules, Thresholds
+from tokentop.engine.track import Track, parent_key, session_key
+from tokentop.model import (
+    Activity,
+    AgentProc,
+    Context,
+    Diagnostic,
+    Figures,
+    Forecast,
+    Looked,
+    Priced,
+    ProcRole,
+    Progress,
+    Quota,
+    Session,
+)
+
+LINGER_MS = 10_000  # an ended row stays this long as done
+MAX_TRACKS = 5_000  # sessions kept in memory; beyond, the oldest without a process are dropped
+
+
+def proc_key(proc: AgentProc) -> str:
+    """Return the row key of a process without a session."""
+    return f"proc:{proc.ident.pid}:{proc.ident.start_ticks}"
+
+
+class LiveState:
+    """Folds facts and process passes; `snapshot.take()` draws it. `revision` grows with each change.
+
+    `resume` holds a command template for each agent, such as `claude --resume {session_id}`;
+    `window_of(agent, model)` gives a context window in tokens where the log does not, 0 = unknown.
+    """
+
+    def __init__(
+        self,
+        *,
+        resume: Mapping[str, str] | None = None,
+        window_of: Callable[[str, str], int] | None = None,
+        thresholds: Thresholds | None = None,
+        titles: bool = True,
+    ) -> None:
+        self.revision = 0
+        self.resume = dict(resume or {})
+        self.window_of = window_of
+        self.titles = titles
+        self.rates = Rates()
+        self.rules = Rules(thresholds or Thresholds())
+        self.tracks: dict[str, Track] = {}
+        self.kids: dict[str, dict[str, None]] = {}  # parent key -> keys of sessions with that parent
+        self.procs: tuple[AgentProc, ...] = ()
+        self.loose: dict[str, AgentProc] = {}  # agent processes without a session of their own
+        self.orphans: dict[str, AgentProc] = {}
+        self.gone: dict[str, tuple[AgentProc, int]] = {}  # loose processes that ended, and when
+        self.frozen_since: dict[tuple[int, int], int] = {}
+        self.proc_order: dict[str, int] = {}
+        self.quotas: dict[tuple[str, str, str, int], Quota] = {}
+        self.today = Figures()
+        self.forecast: Forecast | None = None
+        self.progress = Progress()
+        self.health: tuple[Diagnostic, ...] = ()
+        self.looked: tuple[Looked, ...] = ()
+        self.mode = "live"
+        self.own_cpu_pct = 0.0
+        self.own_rss_bytes = 0
+        self.history_events = 0
+        self._seen = 0
+
+    # ------------------------------------------------------------ facts
+
+    def load_session(self, session: Session, own: Figures) -> None:
+        """Set a session as stored, with the sums of its own responses (rates in `own` are ignored)."""
+        track = self._track(session.agent, session.id)
+        self._link(track, session)
+        track.own = own
+        track.loaded = True
+        track.grew(session.last_ms)
+        self.revision += 1
+
+    def apply_usage(self, priced: Priced) -> None:
+        """Count a committed event in the rates; a newer version of the same `id` replaces the older one."""
+        usage = priced.usage
+        end_ms = usage.at_ms + max(0, usage.duration_ms)
+        key = session_key(usage.agent, usage.session_id)
+        if key not in self.tracks and end_ms < self.rates.now_ms - HOUR_MS:
+            return
+        track = self._track(usage.agent, usage.session_id)
+        track.on_usage(priced, end_ms)
+        self.rates.add(priced, key)
+        self.revision += 1
+
+    def apply_activity(self, activity: Activity) -> None:
+        self._track(activity.agent, activity.session_id).on_activity(activity)
+        self.revision += 1
+
+    def apply_context(self, context: Context) -> None:
+        track = self._track(context.agent, context.session_id)
+        if track.context is None or context.at_ms >= track.context.at_ms:
+            track.context = context
+            self.revision += 1
+
+    def apply_quota(self, quota: Quota) -> None:
+        """Keep the newest reading of each limit window."""
+        key = (quota.provider, quota.account, quota.limit_id, quota.window_minutes)
+        old = self.quotas.get(key)
+        if old is None or quota.at_ms >= old.at_ms:
+            self.quotas[key] = quota
+            self.revision += 1
+
+    # ------------------------------------------------------------ processes
+
+    def set_procs(self, procs: tuple[AgentProc, ...], at_ms: int) -> None:
+        """Take the result of one whole pass over the process table."""
+        alive = tuple(p for p in procs if p.run_state != "Z")
+        owners, hosts, loose = self._sort_out(alive)
+        for key, track in self.tracks.items():
+            self._bind(track, owners.get(key), hosts.get(key), at_ms)
+        live_idents = {(p.ident.pid, p.ident.start_ticks) for p in alive}
+        for key, proc in self.loose.items():
+            if (proc.ident.pid, proc.ident.start_ticks) not in live_idents:
+                self.gone[key] = (proc, at_ms)
+        self.gone = {k: v for k, v in self.gone.items() if 0 <= at_ms - v[1] <= LINGER_MS and k not in loose}
+        self.loose = loose
+        self.orphans = {proc_key(p): p for p in alive if p.role is ProcRole.ORPHAN}
+        self.frozen_since = {
+            ident: self.frozen_since.get(ident, at_ms)
+            for p in alive
+            if p.run_state in {"T", "t"} and (ident := (p.ident.pid, p.ident.start_ticks))
+        }
+        self._number((*loose, *self.orphans))
+        if alive != self.procs:
+            self.procs = alive
+            self.revision += 1
+
+    def _sort_out(
+        self, procs: Iterable[AgentProc]
+    ) -> tuple[dict[str, AgentProc], dict[str, AgentProc], dict[str, AgentProc]]:
+        """Return owner by session, host (a daemon) by session, and agent processes without a session.
+
+        Of two processes on one session the younger owns it and the other stays a row of its own.
+        """
+        owners: dict[str, AgentProc] = {}
+        hosts: dict[str, AgentProc] = {}
+        loose: dict[str, AgentProc] = {}
+        for proc in sorted(procs, key=lambda p: (p.started_ms, p.ident.start_ticks, p.ident.pid)):
+            if proc.role is ProcRole.ORPHAN:
+                continue
+            for session_id in proc.shared_session_ids:
+                hosts[self._track(proc.agent, session_id).key] = proc
+            if proc.role is not ProcRole.AGENT:
+                continue
+            if proc.session_id:
+                key = self._track(proc.agent, proc.session_id).key
+                if key in owners:
+                    loose[proc_key(owners[key])] = owners[key]
+                owners[key] = proc
+            elif not proc.shared_session_ids:
+                loose[proc_key(proc)] = proc
+        return owners, hosts, loose
+
+    def _bind(self, track: Track, owner: AgentProc | None, host: AgentProc | None, at_ms: int) -> None:
+        proc = owner or host
+        if proc is None:
+            if track.proc is not None:
+                track.ended_ms = at_ms
+            elif track.ended_ms and track.record_ms > track.ended_ms + LINGER_MS:
+                track.ended_ms = 0  # its log grows again, written by a process that we do not see
+        else:
+            track.ended_ms = 0
+            track.nested_in = proc.parent_session_id or track.nested_in
+        track.proc = proc
+        track.owns_proc = owner is not None
+
+    def _number(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            if key not in self.proc_order:
+                self._seen += 1
+                self.proc_order[key] = self._seen
+        if len(self.proc_order) > MAX_TRACKS:
+            now = {*self.loose, *self.orphans, *self.gone}
+            self.proc_order = {k: v for k, v in self.proc_order.items() if k in now}
+
+    # ------------------------------------------------------------ the rest of the picture
+
+    def set_today(self, today: Figures) -> None:
+        self.today = today
+        self.revision += 1
+
+    def set_forecast(self, forecast: Forecast | None) -> None:
+        self.forecast = forecast
+        self.revision += 1
+
+    def set_progress(self, progress: Progress) -> None:
+        self.progress = progress
+        self.revision += 1
+
+    def set_health(self, health: tuple[Diagnostic, ...]) -> None:
+        self.health = health
+        self.revision += 1
+
+    def set_looked(self, looked: tuple[Looked, ...]) -> None:
+        self.looked = looked
+        self.revision += 1
+
+    def set_mode(self, mode: str) -> None:
+        self.mode = mode
+        self.revision += 1
+
+    def set_self(self, cpu_pct: float, rss_bytes: int, history_events: int) -> None:
+        """Our own use of the machine, and how many events the store holds; not worth a revision."""
+        self.own_cpu_pct, self.own_rss_bytes, self.history_events = cpu_pct, rss_bytes, history_events
+
+    def advance(self, now_ms: int) -> None:
+        """Set the clock; call it before facts are applied, so that future timestamps can be told."""
+        self.rates.advance(now_ms)
+        if len(self.tracks) > MAX_TRACKS:
+            self._trim()
+
+    # ------------------------------------------------------------ tracks
+
+    def _track(self, agent: str, session_id: str) -> Track:
+        key = session_key(agent, session_id)
+        track = self.tracks.get(key)
+        if track is None:
+            self._seen += 1
+            session = Session(agent, session_id)
+            track = self.tracks[key] = Track(key, session, self._seen)
+            self._link(track, session)
+        return track
+
+    def _link(self, track: Track, session: Session) -> None:
+        old, new = track.parent, parent_key(session)
+        track.session = session
+        if new == old:
+            return
+        if old:
+            self.kids[old].pop(track.key, None)
+            if not self.kids[old]:
+                del self.kids[old]
+        if new:
+            self.kids.setdefault(new, {})[track.key] = None
+        track.parent = new
+
+    def _trim(self) -> None:
+        """Drop the oldest sessions that no process and no child keeps; the store still has them."""
+        old = sorted((t for t in self.tracks.values() if t.proc is None), key=lambda t: t.record_ms)
+        for track in old[: len(self.tracks) - MAX_TRACKS * 3 // 4]:
+            if track.key not in self.kids:
+                self._link(track, Session(track.session.agent, ""))
+                del self.tracks[track.key]

@@ -1,0 +1,240 @@
+"""Rates of the last minute and the graphs of the last hour.
+
+An event is spread over the time its response took, in whole tokens and nano-dollars, so that the sum
+over all cells is exactly what was fed. The work of an event is proportional to its own length; reading
+a rate costs the few cells of its window. Pure: the clock comes in through `advance()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from tokentop.model import Priced, Series
+
+FINE_MS = 5_000
+COARSE_MS = 30_000
+STEP_MS = 10_000
+WINDOW_MS = 60_000
+SPARK_SAMPLES = 12
+SERIES_SAMPLES = 120
+SERIES_STEP_MS = 30_000
+HOUR_MS = 3_600_000
+FUTURE_MS = 300_000  # a record further ahead of our clock is taken as written now
+BACK_MS = 30_000  # a clock that steps back further starts the rates afresh
+REMEMBERED = 16_384  # events that a newer version can still replace
+
+_ZERO3 = (0, 0, 0)
+
+
+class Rate(Struct, frozen=True, gc=False):
+    """Figures of the last 60 seconds: fresh tokens and cache reads per minute, nano-dollars per hour."""
+
+    tokens_per_min: float = 0.0
+    reads_per_min: float = 0.0
+    burn_nusd_per_h: int = 0
+
+
+class _Entry(Struct, frozen=True, gc=False):
+    key: str
+    start_ms: int
+    span_ms: int
+    parts: tuple[int, int, int, int, int]  # output, writes, input, reads, cost
+    seen_ms: int  # the clock when it was added: cells that were too old then hold nothing of it
+
+
+class _Meter:
+    """Sums in cells of `step` ms, for `keep` ms back. Cells are found by absolute number: no shifting."""
+
+    __slots__ = ("cells", "keep", "step")
+
+    def __init__(self, step: int, keep: int) -> None:
+        self.step = step
+        self.keep = keep
+        self.cells: dict[int, tuple[int, ...]] = {}
+
+    def change(self, entry: _Entry, parts: tuple[int, ...], now_ms: int, sign: int) -> None:
+        cells = self.cells
+        first = (max(entry.seen_ms, now_ms) - self.keep) // self.step
+        for cell, part in _spread(entry.start_ms, entry.span_ms, parts, self.step, first):
+            old = cells.get(cell)
+            if old is None:
+                new = tuple(sign * p for p in part)
+            else:
+                new = tuple(o + sign * p for o, p in zip(old, part, strict=True))
+            if any(new):
+                cells[cell] = new
+            elif old is not None:
+                del cells[cell]
+
+    def prune(self, now_ms: int) -> None:
+        first = (now_ms - self.keep) // self.step
+        for cell in [c for c in self.cells if c < first]:
+            del self.cells[cell]
+
+    def window(self, from_ms: int, to_ms: int) -> tuple[int, ...]:
+        """Sums of (from_ms, to_ms]; the cell at the old edge counts by its share."""
+        step = self.step
+        first, last = from_ms // step, to_ms // step
+        share = (first + 1) * step - from_ms
+        total: list[int] = []
+        for cell, part in self.cells.items():
+            if first <= cell <= last:
+                values = part if cell > first else tuple(p * share // step for p in part)
+                total = list(values) if not total else [t + v for t, v in zip(total, values, strict=True)]
+        return tuple(total)
+
+
+def _spread(
+    start: int, span: int, parts: tuple[int, ...], step: int, first: int
+) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Yield (cell, share) for the cells from `first` on; all shares together are exactly `parts`."""
+    if span <= 0:
+        cell = start // step
+        if cell >= first:
+            yield cell, parts
+        return
+    end = start + span
+    for cell in range(max(start // step, first), (end - 1) // step + 1):
+        low = max(cell * step, start) - start
+        high = min((cell + 1) * step, end) - start
+        yield cell, tuple(p * high // span - p * low // span for p in parts)
+
+
+class _SessionMeters:
+    __slots__ = ("coarse", "fine", "last_ms")
+
+    def __init__(self) -> None:
+        self.fine = _Meter(FINE_MS, WINDOW_MS + BACK_MS + FINE_MS)
+        self.coarse = _Meter(COARSE_MS, (SPARK_SAMPLES + 1) * 60_000)
+        self.last_ms = 0
+
+
+class Rates:
+    """Rates of every session that burned in the last minutes, and of all of them together."""
+
+    def __init__(self) -> None:
+        self.now_ms = 0
+        self._peak_ms = 0
+        self._pruned_ms = 0
+        self._all = _Meter(STEP_MS, HOUR_MS + 2 * SERIES_STEP_MS)
+        self._sessions: dict[str, _SessionMeters] = {}
+        self._entries: dict[int, _Entry] = {}
+
+    def advance(self, now_ms: int) -> None:
+        """Set the clock. Small steps back are borne; after a large one the rates start afresh."""
+        if now_ms < self._peak_ms - BACK_MS:
+            self._all.cells.clear()
+            self._sessions.clear()
+            self._entries.clear()
+            self._peak_ms = self._pruned_ms = now_ms
+        self.now_ms = now_ms
+        self._peak_ms = max(self._peak_ms, now_ms)
+        if self._peak_ms - self._pruned_ms >= STEP_MS:
+            self._prune()
+
+    def add(self, priced: Priced, key: str) -> None:
+        """Count an event for the session `key`; a newer version of an event replaces the older one.
+
+        A version can be replaced while it is among the last 16,384 events.
+        """
+        old = self._entries.pop(priced.id, None)
+        if old is not None:
+            self._change(old, -1)
+        entry = self._entry(priced, key)
+        if entry.start_ms + entry.span_ms < self._peak_ms - self._all.keep:
+            return
+        self._entries[priced.id] = entry
+        self._change(entry, 1)
+        if len(self._entries) > REMEMBERED:
+            del self._entries[next(iter(self._entries))]
+
+    def _entry(self, priced: Priced, key: str) -> _Entry:
+        usage, tokens = priced.usage, priced.usage.tokens
+        span = max(0, min(usage.duration_ms, HOUR_MS))
+        start = usage.at_ms + max(0, usage.duration_ms) - span
+        if self.now_ms and start + span > self.now_ms + FUTURE_MS:
+            start = self.now_ms - span
+        writes = tokens.cache_write_5m + tokens.cache_write_1h
+        cost = priced.cost_nusd or 0
+        parts = (tokens.output, writes, tokens.input, tokens.cache_read, cost)
+        return _Entry(key, start, span, parts, self._peak_ms)
+
+    def _change(self, entry: _Entry, sign: int) -> None:
+        peak = self._peak_ms
+        self._all.change(entry, entry.parts, peak, sign)
+        meters = self._sessions.get(entry.key)
+        if entry.start_ms + entry.span_ms < peak - (SPARK_SAMPLES + 2) * 60_000:
+            return
+        if meters is None:
+            if sign < 0:
+                return
+            meters = self._sessions[entry.key] = _SessionMeters()
+        output, writes, fresh_input, reads, cost = entry.parts
+        parts = (output + writes + fresh_input, reads, cost)
+        meters.fine.change(entry, parts, peak, sign)
+        meters.coarse.change(entry, parts, peak, sign)
+        meters.last_ms = max(meters.last_ms, entry.start_ms + entry.span_ms)
+
+    def _prune(self) -> None:
+        self._pruned_ms = self._peak_ms
+        self._all.prune(self._peak_ms)
+        for key, meters in list(self._sessions.items()):
+            if meters.last_ms < self._peak_ms - meters.coarse.keep - COARSE_MS:
+                del self._sessions[key]
+            else:
+                meters.fine.prune(self._peak_ms)
+                meters.coarse.prune(self._peak_ms)
+
+    def of(self, key: str) -> Rate:
+        """The last 60 seconds of one session, without what is below it."""
+        meters = self._sessions.get(key)
+        if meters is None or not meters.fine.cells:
+            return Rate()
+        sums = meters.fine.window(self.now_ms - WINDOW_MS, self.now_ms)
+        return Rate(float(sums[0]), float(sums[1]), sums[2] * 60) if sums else Rate()
+
+    def total(self) -> Rate:
+        """The last 60 seconds of all sessions together."""
+        rates = [self.of(key) for key in self._sessions]
+        return Rate(
+            sum(r.tokens_per_min for r in rates),
+            sum(r.reads_per_min for r in rates),
+            sum(r.burn_nusd_per_h for r in rates),
+        )
+
+    def spark(self, key: str) -> tuple[float, ...]:
+        """Fresh tokens of the last 12 minutes, oldest first; the newest sample is the present rate."""
+        meters = self._sessions.get(key)
+        if meters is None:
+            return (0.0,) * SPARK_SAMPLES
+        cells, last = meters.coarse.cells, self.now_ms // COARSE_MS
+        out = []
+        for back in range(SPARK_SAMPLES - 1, 0, -1):
+            cell = last - 2 * back
+            out.append(float(cells.get(cell - 1, _ZERO3)[0] + cells.get(cell, _ZERO3)[0]))
+        out.append(self.of(key).tokens_per_min)
+        return tuple(out)
+
+    def series(self) -> Series:
+        """The last hour in steps of 30 s on a fixed grid; the newest sample is the last 30 seconds."""
+        cells = self._all.cells
+        zero = (0, 0, 0, 0, 0)
+        per_sample = SERIES_STEP_MS // STEP_MS
+        open_sample = self.now_ms // SERIES_STEP_MS
+        samples: list[tuple[int, ...]] = []
+        for sample in range(open_sample - SERIES_SAMPLES + 1, open_sample):
+            parts = [cells.get(sample * per_sample + i, zero) for i in range(per_sample)]
+            samples.append(tuple(map(sum, zip(*parts, strict=True))))
+        samples.append(self._all.window(self.now_ms - SERIES_STEP_MS, self.now_ms) or zero)
+        output, writes, fresh_input, reads, cost = zip(*samples, strict=True)
+        per_min, per_h = 60_000 / SERIES_STEP_MS, HOUR_MS / SERIES_STEP_MS
+        return Series(
+            step_s=SERIES_STEP_MS // 1000,
+            output_per_min=tuple(v * per_min for v in output),
+            writes_per_min=tuple(v * per_min for v in writes),
+            input_per_min=tuple(v * per_min for v in fresh_input),
+            reads_per_min=tuple(v * per_min for v in reads),
+            burn_nusd_per_h=tuple(v * per_h for v in cost),
+        )

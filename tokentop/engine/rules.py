@@ -1,0 +1,79 @@
+"""Alerts of the live screen: what deserves a look. They act on nothing. Pure but for its memory of since."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from tokentop.model import Alert, Figures, Row, State
+
+NUSD = 1_000_000_000
+
+
+class Thresholds(Struct, frozen=True):
+    """When an alert begins. 0 turns that alert off."""
+
+    runaway_nusd_per_h: int = 50 * NUSD
+    runaway_ms: int = 300_000
+    context_pct: float = 90.0
+    day_budget_nusd: int = 0
+
+
+class Rules:
+    """Evaluates the rows of each snapshot; remembers since when each condition has held."""
+
+    def __init__(self, thresholds: Thresholds) -> None:
+        self.thresholds = thresholds
+        self._since: dict[tuple[str, str], int] = {}
+        self._burning: dict[str, int] = {}  # row key -> since when it burns over the threshold
+
+    def evaluate(
+        self, rows: Iterable[Row], today: Figures, unpriced: dict[str, str], at_ms: int
+    ) -> tuple[Alert, ...]:
+        """Return the alerts that hold at `at_ms`, oldest first.
+
+        `unpriced` maps a row key to the model in use that has no price.
+        """
+        found: dict[tuple[str, str], tuple[str, int]] = {}
+        burning: dict[str, int] = {}
+        for row in rows:
+            for kind, text, since_ms in self._of_row(row, burning, at_ms):
+                found[(kind, row.key)] = (text, since_ms)
+            if row.key in unpriced:
+                found[("unpriced", row.key)] = (f"no price for {unpriced[row.key]}: its cost is unknown", 0)
+        budget = self.thresholds.day_budget_nusd
+        if budget and today.cost_nusd > budget:
+            spent = f"${today.cost_nusd / NUSD:.2f} of ${budget / NUSD:.2f}"
+            found[("budget", "")] = (f"over the budget of the day: {spent}", 0)
+        self._burning = burning
+        self._since = {key: min(self._since.get(key, at_ms), at_ms) for key in found}
+        alerts = [
+            Alert(kind, row_key, text, min(since_ms or self._since[(kind, row_key)], at_ms))
+            for (kind, row_key), (text, since_ms) in found.items()
+        ]
+        return tuple(sorted(alerts, key=lambda a: (a.since_ms, a.kind, a.row_key)))
+
+    def _of_row(self, row: Row, burning: dict[str, int], at_ms: int) -> Iterable[tuple[str, str, int]]:
+        limits = self.thresholds
+        burn = row.tree.burn_nusd_per_h
+        if row.depth == 0 and limits.runaway_nusd_per_h and burn >= limits.runaway_nusd_per_h:
+            since = burning[row.key] = min(self._burning.get(row.key, at_ms), at_ms)
+            if at_ms - since >= limits.runaway_ms:
+                minutes = (at_ms - since) // 60_000
+                yield "runaway", f"burns ${burn / NUSD:.0f}/h for {minutes} min", since
+        if row.context_used is not None and row.context_window > 0 and limits.context_pct:
+            used = 100 * row.context_used / row.context_window
+            if used >= limits.context_pct and row.status.state is not State.DONE:
+                yield "context", f"context {used:.0f} % full", 0
+        state = row.status.state
+        if state is State.PERMISSION:
+            guess = "probably " if row.status.inferred else ""
+            what = f": {row.status.detail}" if row.status.detail else ""
+            yield "permission", f"{guess}waits for a permission{what}", row.status.since_ms
+        elif state is State.LIMITED:
+            what = f": {row.status.detail}" if row.status.detail else ""
+            yield "limited", f"held back by a limit{what}", row.status.since_ms
+        if row.own.unknown_calls:
+            calls = "1 call" if row.own.unknown_calls == 1 else f"{row.own.unknown_calls} calls"
+            yield "lost", f"{calls} ended without usage in the log: cost unknown", 0

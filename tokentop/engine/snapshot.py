@@ -1,0 +1,249 @@
+"""The live state as one immutable picture. Pure.
+
+Rows come in tree order, siblings and roots by when they were first seen; the screen sorts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TypedDict
+
+from msgspec import structs
+
+from tokentop.engine.live import LiveState
+from tokentop.engine.rates import SPARK_SAMPLES
+from tokentop.engine.status import command_name
+from tokentop.engine.track import Track
+from tokentop.engine.tree import Node, build, tool_lines
+from tokentop.model import AgentProc, ChildProc, Figures, Row, Snapshot, State, Status
+
+_NO_SPARK = (0.0,) * SPARK_SAMPLES
+
+
+def take(live: LiveState, at_ms: int) -> Snapshot:
+    """Return the picture of `live` at `at_ms`."""
+    live.advance(at_ms)
+    rows: list[Row] = []
+    unpriced: dict[str, str] = {}
+    for node in build(live, at_ms):
+        if not node.shown:
+            continue
+        rows.append(_session_row(live, node) if node.track is not None else _proc_row(live, node))
+        if node.track is not None and node.track.unpriced_model and node.status.state is not State.DONE:
+            unpriced[node.key] = node.track.unpriced_model
+        if node.proc is not None and not node.ended_ms and len(node.proc.shared_session_ids) < 2:
+            rows.extend(_tool_row(node, child) for child in tool_lines(node.proc, at_ms))
+    rows.extend(_orphan_row(key, proc, at_ms) for key, proc in live.orphans.items())
+    return Snapshot(
+        revision=live.revision,
+        at_ms=at_ms,
+        rows=tuple(rows),
+        counts=_counts(rows),
+        totals=_totals(live),
+        today=live.today,
+        series=live.rates.series(),
+        forecast=live.forecast,
+        quotas=tuple(live.quotas[key] for key in sorted(live.quotas)),
+        alerts=live.rules.evaluate(rows, live.today, unpriced, at_ms),
+        progress=live.progress,
+        health=live.health,
+        looked=live.looked,
+        own_cpu_pct=live.own_cpu_pct,
+        own_rss_bytes=live.own_rss_bytes,
+        mode=live.mode,
+        history_events=live.history_events,
+    )
+
+
+def _counts(rows: list[Row]) -> tuple[tuple[State, int], ...]:
+    """States of agents and orphans in the order of `State`; sub-agents and tools are not agents."""
+    found = Counter(row.status.state for row in rows if row.kind in {"agent", "orphan"})
+    return tuple((state, found[state]) for state in State if found[state])
+
+
+def _totals(live: LiveState) -> Figures:
+    rate = live.rates.total()
+    return structs.replace(
+        live.today,
+        tokens_per_min=rate.tokens_per_min,
+        reads_per_min=rate.reads_per_min,
+        burn_nusd_per_h=rate.burn_nusd_per_h,
+    )
+
+
+def _session_row(live: LiveState, node: Node) -> Row:
+    track = node.track
+    assert track is not None
+    session, proc = track.session, node.proc
+    model = track.model or session.model
+    cwd = session.cwd or (proc.cwd if proc else "")
+    window = track.context.window if track.context else 0
+    if not window and live.window_of is not None and model:
+        window = live.window_of(session.agent, model)
+    resume = "" if node.sub_agent else live.resume.get(session.agent, "").format(session_id=session.id)
+    started = session.first_ms or (proc.started_ms if proc else 0)
+    return Row(
+        key=node.key,
+        parent_key=node.parent.key if node.parent else "",
+        depth=node.depth,
+        kind="sub-agent" if node.sub_agent else "agent",
+        agent=session.agent,
+        session_id=session.id,
+        title=_title(live, track),
+        project=_project(cwd),
+        cwd=cwd,
+        branch=session.branch,
+        model=model,
+        status=node.status,
+        own=node.own,
+        tree=node.tree,
+        spark=live.rates.spark(node.key),
+        context_used=track.context.used if track.context else None,
+        context_window=window,
+        started_ms=started,
+        last_ms=track.record_ms,
+        version=session.version,
+        surface=session.surface,
+        log_path=session.log_path,
+        resume=resume,
+        sub_agents=node.sub_agents,
+        working_below=node.working_below,
+        notes=_notes(node, track),
+        **_of_proc(proc),
+    )
+
+
+def _title(live: LiveState, track: Track) -> str:
+    if not track.loaded:
+        return "no log yet"
+    if not live.titles or not track.session.title:
+        return track.session.id.rpartition("/")[2][:8]
+    return track.session.title
+
+
+def _notes(node: Node, track: Track) -> tuple[str, ...]:
+    notes = []
+    if node.own.unknown_calls:
+        plural = "" if node.own.unknown_calls == 1 else "s"
+        notes.append(f"{node.own.unknown_calls} call{plural} lost: ended without usage in the log")
+    if node.own.unpriced_tokens:
+        notes.append(f"{node.own.unpriced_tokens} tokens without a price")
+    if node.own.estimated:
+        notes.append("some figures are estimates")
+    if node.hidden:
+        notes.append(f"{node.hidden} finished sub-agents folded")
+    if node.proc is not None and not node.owns_proc:
+        notes.append(f"lives in a daemon with {len(node.proc.shared_session_ids)} sessions")
+    elif node.proc is not None and node.proc.confidence == "inferred":
+        notes.append("the process was matched by folder and time")
+    if node.host is None and track.loaded and not node.ended_ms:
+        notes.append("no process of it is seen: known from its log alone")
+    return tuple(notes)
+
+
+class _ProcFields(TypedDict, total=False):
+    pid: int
+    confidence: str
+    cpu_pct: float
+    rss_bytes: int
+    command: str
+    where: str
+    children: tuple[ChildProc, ...]
+
+
+def _of_proc(proc: AgentProc | None) -> _ProcFields:
+    if proc is None:
+        return {}
+    return {
+        "pid": proc.ident.pid,
+        "confidence": proc.confidence,
+        "cpu_pct": proc.cpu_pct,
+        "rss_bytes": proc.rss_bytes,
+        "command": proc.command,
+        "where": _where(proc),
+        "children": proc.children,
+    }
+
+
+def _where(proc: AgentProc) -> str:
+    if proc.tmux:
+        return "tmux " + proc.tmux.rpartition(",")[2]
+    return proc.tty.removeprefix("/dev/")
+
+
+def _project(cwd: str) -> str:
+    return cwd.rstrip("/").rpartition("/")[2] or cwd
+
+
+def _proc_row(live: LiveState, node: Node) -> Row:
+    proc = node.host
+    assert proc is not None
+    known = live.tracks.get(f"{proc.agent}:{proc.session_id}") if proc.session_id else None
+    title = f"also runs: {_title(live, known)}" if known is not None else "no log yet"
+    return _bare_row(
+        proc, node.key, title, "agent", node.status, node.depth, node.parent.key if node.parent else ""
+    )
+
+
+def _orphan_row(key: str, proc: AgentProc, at_ms: int) -> Row:
+    status = Status(State.ORPHAN, command_name(proc.command), "process", min(proc.started_ms, at_ms))
+    return _bare_row(proc, key, proc.command, "orphan", status, 0, "")
+
+
+def _bare_row(
+    proc: AgentProc, key: str, title: str, kind: str, status: Status, depth: int, parent_key: str
+) -> Row:
+    """A process of which no log speaks: its figures are not known, so context is None and no model."""
+    return Row(
+        key=key,
+        parent_key=parent_key,
+        depth=depth,
+        kind=kind,
+        agent=proc.agent,
+        session_id=proc.session_id,
+        title=title,
+        project=_project(proc.cwd),
+        cwd=proc.cwd,
+        branch="",
+        model="",
+        status=status,
+        own=Figures(),
+        tree=Figures(),
+        spark=_NO_SPARK,
+        context_used=None,
+        context_window=0,
+        started_ms=proc.started_ms,
+        last_ms=0,
+        **_of_proc(proc),
+    )
+
+
+def _tool_row(node: Node, child: ChildProc) -> Row:
+    agent = node.track.session.agent if node.track is not None else (node.proc.agent if node.proc else "")
+    cwd = node.track.session.cwd if node.track is not None else (node.proc.cwd if node.proc else "")
+    return Row(
+        key=f"proc:{child.ident.pid}:{child.ident.start_ticks}",
+        parent_key=node.key,
+        depth=node.depth + 1,
+        kind="tool",
+        agent=agent,
+        session_id=node.track.session.id if node.track is not None else "",
+        title=child.command,
+        project=_project(cwd),
+        cwd=cwd,
+        branch="",
+        model="",
+        status=Status(State.TOOL, command_name(child.command), "process", child.started_ms),
+        own=Figures(),
+        tree=Figures(),
+        spark=_NO_SPARK,
+        context_used=None,
+        context_window=0,
+        started_ms=child.started_ms,
+        last_ms=0,
+        pid=child.ident.pid,
+        confidence="exact",
+        cpu_pct=child.cpu_pct,
+        rss_bytes=child.rss_bytes,
+        command=child.command,
+    )

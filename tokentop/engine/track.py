@@ -1,0 +1,145 @@
+"""What the live state remembers of one session. Pure.
+
+Facts may come in any order (sub-agents and parents are different files): the newest timestamp decides,
+not the order of arrival.
+"""
+
+from __future__ import annotations
+
+from tokentop.model import Activity, AgentProc, Context, Figures, Priced, Role, Session, State
+
+_CALLS = 32  # open and ended calls that are remembered
+_SETTLES = frozenset({State.IDLE, State.DONE, State.ERROR, State.LIMITED})
+
+
+def session_key(agent: str, session_id: str) -> str:
+    """Return the row key of a session."""
+    return f"{agent}:{session_id}"
+
+
+def parent_key(session: Session) -> str:
+    """Return the key of the parent session, "" for none. `<session>/<agent>` names its parent itself."""
+    parent = session.parent_id or session.id.rpartition("/")[0]
+    if not parent or parent == session.id:
+        return ""
+    return session_key(session.agent, parent)
+
+
+def is_sub_agent(session: Session) -> bool:
+    """Tell whether the session lives inside its parent's process."""
+    if session.role is None:
+        return bool(session.parent_id or "/" in session.id)
+    return session.role is Role.SUB_AGENT
+
+
+class Track:
+    """One session: as stored, its process, and what its newest records say."""
+
+    __slots__ = (
+        "_calls",
+        "_ended",
+        "_limited",
+        "_settled_ms",
+        "_success_ms",
+        "context",
+        "ended_ms",
+        "key",
+        "last",
+        "loaded",
+        "model",
+        "model_ms",
+        "nested_in",
+        "order",
+        "own",
+        "owns_proc",
+        "parent",
+        "proc",
+        "record_ms",
+        "session",
+        "unpriced_model",
+    )
+
+    def __init__(self, key: str, session: Session, order: int) -> None:
+        self.key = key
+        self.session = session
+        self.order = order
+        self.parent = ""
+        self.own = Figures()
+        self.loaded = False  # the store or a fact has told of it; else only a process names it
+        self.proc: AgentProc | None = None
+        self.owns_proc = False
+        self.ended_ms = 0
+        self.nested_in = ""
+        self.context: Context | None = None
+        self.last: Activity | None = None
+        self.record_ms = 0
+        self.model = ""
+        self.model_ms = 0
+        self.unpriced_model = ""
+        self._calls: dict[str, Activity] = {}
+        self._ended: dict[str, None] = {}
+        self._settled_ms = 0
+        self._limited: Activity | None = None
+        self._success_ms = 0
+
+    @property
+    def sub_agent(self) -> bool:
+        return is_sub_agent(self.session)
+
+    def grew(self, at_ms: int) -> None:
+        self.record_ms = max(self.record_ms, at_ms)
+
+    def on_usage(self, priced: Priced, end_ms: int) -> None:
+        self.loaded = True
+        self.grew(end_ms)
+        self._success_ms = max(self._success_ms, end_ms)
+        usage = priced.usage
+        if usage.model and end_ms >= self.model_ms:
+            self.model, self.model_ms = usage.model, end_ms
+            self.unpriced_model = usage.model if priced.cost_nusd is None else ""
+
+    def on_activity(self, activity: Activity) -> None:
+        self.loaded = True
+        at_ms = activity.at_ms
+        self.grew(at_ms)
+        self._follow_calls(activity)
+        if activity.state is State.LIMITED:
+            if self._limited is None or at_ms >= self._limited.at_ms:
+                self._limited = activity
+        elif activity.state is State.TOOL or activity.ends_call:
+            self._success_ms = max(self._success_ms, at_ms)
+        if self.last is None or at_ms >= self.last.at_ms:
+            self.last = activity
+
+    def _follow_calls(self, activity: Activity) -> None:
+        """An ended call settles those that started before it: a retry writes a start of its own."""
+        if activity.state in _SETTLES:
+            self._settled_ms = max(self._settled_ms, activity.at_ms)
+        if activity.call_id:
+            self._calls[activity.call_id] = activity
+            if activity.call_id in self._ended:
+                self._settled_ms = max(self._settled_ms, activity.at_ms)
+        if activity.ends_call:
+            self._ended[activity.ends_call] = None
+            started = self._calls.get(activity.ends_call)
+            if started is not None:
+                self._settled_ms = max(self._settled_ms, started.at_ms)
+        for kept in (self._calls, self._ended):
+            while len(kept) > _CALLS:
+                del kept[next(iter(kept))]
+
+    def open_calls(self) -> list[Activity]:
+        """Return the calls that started and have no end, oldest first."""
+        calls = (c for c in self._calls.values() if c.at_ms > self._settled_ms)
+        return sorted((c for c in calls if c.call_id not in self._ended), key=lambda c: c.at_ms)
+
+    def limited(self) -> Activity | None:
+        """Return the refusal that no successful call has followed."""
+        if self._limited is not None and self._limited.at_ms >= self._success_ms:
+            return self._limited
+        return None
+
+    def lost_calls(self, alive: bool) -> int:
+        """Count calls that will never show their usage: still open when the process was gone."""
+        lost = 0 if alive or not self.ended_ms else len(self.open_calls())
+        return max(self.own.unknown_calls, lost)

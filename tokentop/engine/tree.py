@@ -1,0 +1,267 @@
+"""Which sessions and processes are lines of the screen, and what hangs below what. Pure.
+
+Parents come from hostile logs: a cycle is cut where it is entered, depth costs no recursion.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from tokentop.engine.live import LINGER_MS, LiveState
+from tokentop.engine.status import LOG_ONLY_MS, Evidence, judge
+from tokentop.engine.track import Track
+from tokentop.model import AgentProc, ChildProc, Figures, ProcRole, State, Status
+
+TOOL_MS = 2_000  # a tool that lives longer gets a line
+DONE_SHOWN = 5  # finished sub-agents of one parent that keep a line; the others are only counted
+
+_ACTIVE = frozenset({State.WORKING, State.TOOL, State.PERMISSION, State.INPUT, State.LIMITED})
+
+
+class Node(Struct, eq=False):
+    """One session or process while a snapshot is made."""
+
+    key: str
+    order: int
+    track: Track | None = None
+    proc: AgentProc | None = None  # its own, or its daemon; None for a sub-agent
+    host: AgentProc | None = None  # the process it lives in
+    owns_proc: bool = False
+    ended_ms: int = 0
+    parent: Node | None = None
+    depth: int = 0
+    below: list[Node] = []
+    status: Status = Status(State.UNKNOWN)
+    own: Figures = Figures()
+    tree: Figures = Figures()
+    sub_agents: int = 0
+    working_below: int = 0
+    shown: bool = True
+    hidden: int = 0
+
+    @property
+    def sub_agent(self) -> bool:
+        return self.track is not None and self.track.sub_agent
+
+
+def build(live: LiveState, at_ms: int) -> list[Node]:
+    """Return all nodes in tree order, with status and figures; `shown` tells which are lines."""
+    nodes = _visible(live, at_ms)
+    _hang(nodes)
+    ordered = _walk(nodes)
+    for node in reversed(ordered):
+        _finish(live, node, at_ms)
+    return ordered
+
+
+def _visible(live: LiveState, at_ms: int) -> dict[str, Node]:
+    nodes: dict[str, Node] = {}
+    for track in live.tracks.values():
+        if _is_line(track, at_ms):
+            _include(live, nodes, track)
+    for key in list(nodes):
+        _include_below(live, nodes, key)
+    for key, proc in live.loose.items():
+        nodes[key] = Node(key, live.proc_order[key], None, proc, proc, owns_proc=True)
+    for key, (proc, ended_ms) in live.gone.items():
+        if 0 <= at_ms - ended_ms < LINGER_MS:
+            nodes[key] = Node(key, live.proc_order.get(key, 0), None, None, proc, ended_ms=ended_ms)
+    return nodes
+
+
+def _is_line(track: Track, at_ms: int) -> bool:
+    """A live process; a process that ended just now; a log without a process that is young."""
+    if track.proc is not None:
+        return True
+    if track.ended_ms:
+        return at_ms - track.ended_ms < LINGER_MS
+    return track.loaded and at_ms - track.record_ms < LOG_ONLY_MS + LINGER_MS
+
+
+def _include(live: LiveState, nodes: dict[str, Node], track: Track) -> None:
+    """Add a session and, for a sub-agent, the sessions that it lives in."""
+    current: Track | None = track
+    while current is not None and current.key not in nodes:
+        inside = current.sub_agent and not current.owns_proc  # a daemon is its parent's to stop
+        nodes[current.key] = Node(
+            current.key,
+            current.order,
+            current,
+            None if inside else current.proc,
+            current.proc,
+            current.owns_proc,
+            0 if current.proc else current.ended_ms,
+        )
+        current = live.tracks.get(current.parent) if current.sub_agent else None
+
+
+def _include_below(live: LiveState, nodes: dict[str, Node], key: str) -> None:
+    """Add all sub-agents of a line: their figures count, and they stay while their parent lives."""
+    todo = [key]
+    while todo:
+        for kid in live.kids.get(todo.pop(), ()):
+            track = live.tracks.get(kid)
+            if track is not None and track.sub_agent and kid not in nodes:
+                _include(live, nodes, track)
+                todo.append(kid)
+
+
+def _hang(nodes: dict[str, Node]) -> None:
+    """Set each node's parent: the log's word first, then the marker in the process environment."""
+    by_id: dict[str, Node] = {}
+    for node in nodes.values():
+        if node.track is not None:
+            known = by_id.get(node.track.session.id)
+            if known is None or (known.proc is None and node.proc is not None):
+                by_id[node.track.session.id] = node
+    for node in nodes.values():
+        parent = nodes.get(node.track.parent) if node.track is not None else None
+        if parent is None:
+            nested_in = node.track.nested_in if node.track else (node.host or _NOBODY).parent_session_id
+            parent = by_id.get(nested_in) if nested_in else None
+        if parent is not None and parent is not node:
+            node.parent = parent
+    for node in sorted(nodes.values(), key=lambda n: n.order):
+        if node.parent is not None:
+            node.parent.below.append(node)
+
+
+def _walk(nodes: dict[str, Node]) -> list[Node]:
+    """Return the nodes in tree order. A cycle has no root: it is cut above its first seen member."""
+    ordered: list[Node] = []
+    placed: set[str] = set()
+    by_order = sorted(nodes.values(), key=lambda n: n.order)
+    for root in [n for n in by_order if n.parent is None] + by_order:
+        if root.key in placed:
+            continue
+        if root.parent is not None:
+            root.parent.below.remove(root)
+            root.parent = None
+        stack = [root]
+        while stack:
+            node = stack.pop()
+            placed.add(node.key)
+            ordered.append(node)
+            if node.parent is not None:
+                node.depth = node.parent.depth + 1
+                if node.sub_agent and node.host is None:
+                    node.host = node.parent.host
+                    node.ended_ms = node.ended_ms or node.parent.ended_ms
+            stack.extend(reversed(node.below))
+    return ordered
+
+
+def _finish(live: LiveState, node: Node, at_ms: int) -> None:
+    """Status and figures of a node whose children are finished."""
+    for kid in node.below:
+        node.sub_agents += kid.sub_agents + 1
+        node.working_below += kid.working_below + (kid.status.state in _ACTIVE)
+    own_running = sum(1 for kid in node.below if kid.sub_agent and _runs(kid))
+    node.status = judge(_evidence(live, node, own_running), at_ms)
+    rate = live.rates.of(node.key)
+    base = node.track.own if node.track is not None else Figures()
+    node.own = Figures(
+        base.tokens,
+        base.responses,
+        base.cost_nusd,
+        base.unpriced_tokens,
+        base.estimated,
+        node.track.lost_calls(node.host is not None) if node.track is not None else 0,
+        rate.tokens_per_min,
+        rate.reads_per_min,
+        rate.burn_nusd_per_h,
+    )
+    node.tree = node.own
+    for kid in node.below:
+        node.tree = add_figures(node.tree, kid.tree)
+    _fold_done(node)
+
+
+def _runs(kid: Node) -> bool:
+    return kid.status.state in _ACTIVE or kid.working_below > 0
+
+
+def _fold_done(node: Node) -> None:
+    done = [k for k in node.below if k.sub_agent and k.status.state is State.DONE and not _runs(k)]
+    done.sort(key=lambda k: (k.status.since_ms, k.order))
+    for kid in done[: max(0, len(done) - DONE_SHOWN)]:
+        stack = [kid]
+        while stack:
+            hidden = stack.pop()
+            if hidden.shown:
+                hidden.shown = False
+                node.hidden += 1
+            stack.extend(hidden.below)
+
+
+def _evidence(live: LiveState, node: Node, own_running: int) -> Evidence:
+    track = node.track
+    host = node.host if not node.ended_ms else None
+    if track is None:
+        tool = tool_of(node.proc) if node.proc else None
+        return Evidence(host, True, node.ended_ms, _frozen(live, host), tool_child=tool)
+    if node.sub_agent and host is not None and track.record_ms < host.started_ms:
+        # Left open by an earlier process of its parent: nothing of it lives in the present one.
+        ended_ms = track.record_ms or host.started_ms
+        return Evidence(ended_ms=ended_ms, last=track.last, record_ms=track.record_ms, sub_agent=True)
+    calls = track.open_calls()
+    return Evidence(
+        proc=host,
+        owns_proc=node.owns_proc,
+        ended_ms=node.ended_ms,
+        frozen_since_ms=_frozen(live, host),
+        last=track.last,
+        open_call=calls[-1] if calls else None,
+        limited=track.limited(),
+        record_ms=track.record_ms,
+        tool_child=tool_of(host) if host is not None and len(host.shared_session_ids) < 2 else None,
+        sub_agent=node.sub_agent,
+        working_below=own_running,
+    )
+
+
+def _frozen(live: LiveState, proc: AgentProc | None) -> int:
+    return live.frozen_since.get((proc.ident.pid, proc.ident.start_ticks), 0) if proc is not None else 0
+
+
+def tool_of(proc: AgentProc) -> ChildProc | None:
+    """Return the newest tool process of an agent."""
+    tools = [c for c in proc.children if c.role is ProcRole.TOOL]
+    return max(tools, key=lambda c: (c.started_ms, c.ident.pid), default=None)
+
+
+def tool_lines(proc: AgentProc, at_ms: int) -> list[ChildProc]:
+    """Return the tools that deserve a line: a shell with a single child gives way to that child."""
+    tools = [c for c in proc.children if c.role is ProcRole.TOOL]
+    pids = {c.ident.pid for c in tools}
+    lines = []
+    for child in (c for c in tools if c.ppid not in pids):
+        seen = {child.ident.pid}
+        while len(inner := [c for c in tools if c.ppid == child.ident.pid and c.ident.pid not in seen]) == 1:
+            child = inner[0]
+            seen.add(child.ident.pid)
+        if at_ms - child.started_ms > TOOL_MS:
+            lines.append(child)
+    return sorted(lines, key=lambda c: (c.started_ms, c.ident.pid))
+
+
+def add_figures(a: Figures, b: Figures) -> Figures:
+    """Return the sum of two sets of figures."""
+    return Figures(
+        a.tokens + b.tokens,
+        a.responses + b.responses,
+        a.cost_nusd + b.cost_nusd,
+        a.unpriced_tokens + b.unpriced_tokens,
+        a.estimated or b.estimated,
+        a.unknown_calls + b.unknown_calls,
+        a.tokens_per_min + b.tokens_per_min,
+        a.reads_per_min + b.reads_per_min,
+        a.burn_nusd_per_h + b.burn_nusd_per_h,
+    )
+
+
+class _Nobody(Struct, frozen=True):
+    parent_session_id: str = ""
+
+
+_NOBODY = _Nobody()
