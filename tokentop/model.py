@@ -312,6 +312,20 @@ class PlannedProc(Struct, frozen=True):
     nested_session_id: str = ""  # an agent of its own, started by a tool
 
 
+class Means(Struct, frozen=True):
+    """How a plan is carried out beyond signals, and what it must not touch."""
+
+    marks: tuple[tuple[str, str], ...] = ()  # environment (name, value) of processes to sweep
+    keep: tuple[Ident, ...] = ()  # not touched, nor anything below them
+    daemon: Ident | None = None  # owns the session; never signalled
+    control_socket: str = ""  # where the daemon takes requests
+    stop_argv: tuple[str, ...] = ()  # the agent's own stop command
+    stop_env: tuple[tuple[str, str], ...] = ()
+    keys: tuple[str, ...] = ()  # tmux key names
+    tmux: str = ""  # "socket,pane"
+    tty: str = ""  # what the pane must be on
+
+
 class KillPlan(Struct, frozen=True):
     """Everything an action will hit, frozen when the key was pressed. `refusal` "" = allowed."""
 
@@ -333,6 +347,7 @@ class KillPlan(Struct, frozen=True):
     refusal: str = ""
     warning: str = ""
     shared_session_ids: tuple[str, ...] = ()
+    means: Means = Means()
 
 
 class Rung(Struct, frozen=True):
