@@ -68,14 +68,14 @@ class Usage(Struct, frozen=True, gc=False):
     model: str  # as logged; "" = the log has not named one yet
     tokens: Tokens
     provider: str = ""
-    start_ms: int = 0  # when the request was sent; 0 = the log gives no start
-    end_ms: int = 0  # when its last part was there; 0 = at_ms
+    duration_ms: int = 0  # from the request to the last part of the answer; 0 = the log gives no start
     tier: str = ""  # "" or "standard", else fast, priority, flex, batch
     geo: str = ""  # inference region as logged, such as "us"
     web_searches: int = 0
     logged_nusd: int | None = None
     kind: Kind = Kind.RESPONSE
     estimated: bool = False
+    start_ms: int = 0  # when the request was sent, if that is known; 0 = at_ms
 
 
 class Priced(Struct, frozen=True, gc=False):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
@@ -160,10 +161,10 @@ def epoch_ms(value: object) -> int:
     """UTC milliseconds of an ISO text, or of a number in s, ms, us or ns; 0 = no usable time."""
     try:
         if isinstance(value, str):
-            if value.isascii() and value.isdigit():
-                return epoch_ms(int(value))
             moment = datetime.fromisoformat(value)
             if moment.tzinfo is None:
+                if value.isdigit():
+                    return epoch_ms(int(value))
                 moment = moment.replace(tzinfo=UTC)
             ms = int(moment.timestamp() * 1000 + 0.5)
         elif type(value) in (int, float):
@@ -174,7 +175,7 @@ def epoch_ms(value: object) -> int:
         else:
             return 0
     except (ValueError, OverflowError, OSError):
-        return 0
+        return epoch_ms(int(value)) if isinstance(value, str) and value.isascii() and value.isdigit() else 0
     return ms if _MIN_MS <= ms <= _MAX_MS else 0
 
 
@@ -186,6 +187,13 @@ def bad_number(agent: str) -> Diagnostic:
     return Diagnostic(source=agent, kind="bad-number", detail="a token count out of bounds, counted as 0")
 
 
+@lru_cache(2048)
+def label(text: str | None) -> str:
+    """A model, tier or provider name from a log, safe to show."""
+    return clean(text, 100) if text else ""
+
+
+@lru_cache(2048)
 def identifier(text: str | None) -> str:
     """An id from a log, safe to show: ids are hexadecimal in practice, anything else is cleaned."""
     if not text:

@@ -30,6 +30,7 @@ class Archive:
     def __init__(
         self, entry: LogEntry, cursor: Cursor | None, version: int, buffer: bytearray, find_vectors: FindVectors
     ) -> None:
+        self.live = False
         self.entry = entry
         self._version = version
         self._find_vectors = find_vectors

@@ -42,11 +42,12 @@ class Follower:
 
     def __init__(
         self, agents: Sequence[Agent], environ: Mapping[str, str], cursors: Iterable[Cursor],
-        extra_roots: Mapping[str, Sequence[str]],
+        extra_roots: Mapping[str, Sequence[str]], live: bool = True,
     ) -> None:  # fmt: skip
         self._agents = {agent.id: agent for agent in agents}
         self._environ = environ
         self._extra = extra_roots
+        self._live = live  # False: a report, which wants no status
         self._cursors = {cursor.path: cursor for cursor in cursors}
         self._buffer = bytearray(BLOCK_BYTES)
         self._files: dict[str, LogEntry] = {}
@@ -83,7 +84,7 @@ class Follower:
         self._index(changed, listing)
         changed.sort(key=lambda entry: entry.mtime_ns, reverse=True)
         fresh = wall_ns - int(ACTIVE_S * 1e9)
-        if first:
+        if first and self._live:
             self._prime([e for e in listing.files.values() if e.mtime_ns > fresh and not e.sidecar], now_s)
         for entry in changed:
             if not first and entry.mtime_ns > fresh and not entry.sidecar:
@@ -282,6 +283,7 @@ class Follower:
             cursor = self._cursors.get(entry.path)
             tail = kind(entry, cursor, version, self._buffer, self._vectors)
             self._tails[entry.path] = tail
+        tail.live = self._live and entry.path in self._active
         return tail
 
     def _drop(self, path: str) -> None:

@@ -38,6 +38,7 @@ class Tail:
         self, entry: LogEntry, cursor: Cursor | None, version: int, buffer: bytearray, find_vectors: FindVectors
     ) -> None:
         self.entry = entry
+        self.live = False  # the end of the file is read for status as well
         self._version = version
         self._buffer = buffer
         self._find_vectors = find_vectors
@@ -68,8 +69,7 @@ class Tail:
         assert decoder is not None
         read = self._slice(decoder, about.st_size, facts)
         self.entry = _seen(self.entry, about)
-        at_end = read == 0 or self._offset >= about.st_size or self._waits(about.st_size)
-        return read, at_end
+        return read, read == 0 or self._offset >= about.st_size
 
     def flush(self, facts: list[Fact]) -> None:
         """Add what the decoder held back; call before `cursor()`."""
@@ -148,14 +148,14 @@ class Tail:
             if read == len(buffer):
                 self._long = (self._offset, self._offset, False)
                 return self._long_line(decoder, facts)
-            return read
+            return 0
         self._lines(decoder, buffer, end, size, facts)
         self._offset += end
         return end
 
     def _lines(self, decoder: Decoder, buffer: bytearray, end: int, size: int, facts: list[Fact]) -> None:
         """Give the lines of a block to the decoder, the last part of the file as live."""
-        live_from = max(0, min(end, size - LIVE_BYTES - self._offset))
+        live_from = max(0, min(end, size - LIVE_BYTES - self._offset)) if self.live else end
         if 0 < live_from < end:
             live_from = buffer.find(b"\n", live_from - 1, end) + 1
         if live_from > 0:
@@ -216,12 +216,6 @@ class Tail:
         self._offset = end + 1
         self._drain(decoder, facts)
         return fresh
-
-    def _waits(self, size: int) -> bool:
-        """True when all that is left is a line without its end."""
-        if self._long is not None:
-            return self._long[1] >= size
-        return size - self._offset < len(self._buffer)
 
 
 def _seen(entry: LogEntry, about: os.stat_result) -> LogEntry:

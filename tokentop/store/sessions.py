@@ -100,6 +100,8 @@ class SessionCache:
         self._by_id: dict[int, SessionRow] = {}
         self._projects: dict[tuple[str, str], int] = {}
         self._next_id = 0
+        # While every stored session is in memory, a session that is not there is new.
+        self._complete = connection.execute("SELECT 1 FROM session LIMIT 1").fetchone() is None
         self.moved: list[tuple[SessionRow, int]] = []  # got their project after their first events
 
     def clear(self) -> None:
@@ -107,6 +109,7 @@ class SessionCache:
         self._by_id.clear()
         self._projects.clear()
         self._next_id = 0
+        self._complete = False
         self.moved.clear()
 
     def get(self, agent: str, sid: str) -> SessionRow:
@@ -114,7 +117,9 @@ class SessionCache:
         row = self._rows.get((agent, sid))
         if row is not None:
             return row
-        found = self._db.execute(f"{_SELECT} WHERE agent=? AND sid=?", (agent, sid)).fetchone()
+        found = None
+        if not self._complete:
+            found = self._db.execute(f"{_SELECT} WHERE agent=? AND sid=?", (agent, sid)).fetchone()
         if found is None:
             if not self._next_id:
                 self._next_id = self._db.execute("SELECT coalesce(max(id), 0) FROM session").fetchone()[0]
@@ -200,3 +205,4 @@ class SessionCache:
         if len(self._rows) > _MAX_CACHED:
             self._rows.clear()
             self._by_id.clear()
+            self._complete = False

@@ -224,7 +224,7 @@ class Writer:
             owner = min(one, two, key=lambda row: row.owner_rank).sid
         return msgspec.structs.replace(
             base, session_id=owner, at_ms=min(known.at_ms, new.at_ms) or base.at_ms,
-            start_ms=known.start_ms or new.start_ms, end_ms=max(known.end_ms, new.end_ms),
+            start_ms=known.start_ms or new.start_ms, duration_ms=max(known.duration_ms, new.duration_ms),
         )  # fmt: skip
 
     def _merge_stored(self, old: EventRow, usage: Usage) -> Usage | None:
@@ -232,11 +232,9 @@ class Writer:
         row = self._sessions.by_id(old[1])
         tokens = Tokens(*old[7:13])
         known = msgspec.structs.replace(
-            usage, session_id=row.sid, at_ms=old[2], tokens=tokens, start_ms=0, end_ms=0,
+            usage, session_id=row.sid, at_ms=old[2], tokens=tokens, start_ms=0, duration_ms=old[3],
             estimated=bool(old[6] & FLAG_ESTIMATED),
         )  # fmt: skip
-        if old[3]:
-            known = msgspec.structs.replace(known, start_ms=old[2], end_ms=old[2] + old[3])
         merged = self._better(known, usage)
         if (merged.session_id, merged.at_ms, merged.tokens) == (row.sid, old[2], tokens):
             return None
@@ -256,10 +254,9 @@ class Writer:
             flags |= FLAG_UNPRICED
         elif price.estimated:
             flags |= FLAG_COST_ESTIMATED
-        took = usage.end_ms - usage.start_ms if usage.start_ms and usage.end_ms > usage.start_ms else 0
         session = self._sessions.get(usage.agent, usage.session_id)
         row: EventRow = (
-            identity, session.id, usage.at_ms, took, self._model(usage.provider, usage.model),
+            identity, session.id, usage.at_ms, max(0, usage.duration_ms), self._model(usage.provider, usage.model),
             self._tier(usage.tier, usage.geo) if usage.tier or usage.geo else 0, flags, tokens.input,
             tokens.cache_read, tokens.cache_write_5m, tokens.cache_write_1h, tokens.output, tokens.reasoning, cost,
         )  # fmt: skip

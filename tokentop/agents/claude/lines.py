@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from ...model import Activity, Context, Fact, Kind, Role, RunningTotal, Session, State, Tokens, Usage
 from ...text import clean, title
-from ..base import DECODE_ERRORS, MAX_COUNT, LogFile, bad_number, count, decode, epoch_ms, identifier, unparsed
+from ..base import DECODE_ERRORS, MAX_COUNT, LogFile, bad_number, count, decode, epoch_ms, identifier, label, unparsed
 from .content import AGENT_ID, assistant_activity, prompt_text, spawns, user_activity
 
 # One needle finds usage, cost-state (inputTokens), api-request (max_tokens) and compact_boundary (preTokens).
@@ -224,7 +224,7 @@ class ClaudeLines:
         message = record.message
         if message is not None and message.usage is not None and record.type == "assistant":
             self._assistant(record, message, message.usage)
-            if self.live or self._sub_file:
+            if self.live or (self._sub_file and (b'"Agent"' in line or b'"Task"' in line)):
                 self._content(line)
         else:
             self._other(line)
@@ -261,7 +261,7 @@ class ClaudeLines:
             tier = usage.speed if usage.speed == "fast" else usage.service_tier or ""
             self._pending[key] = _Pending(
                 session_id, key, at_ms, at_ms, start_ms, message.model or "", tokens,
-                "" if tier == "standard" else clean(tier, 20), clean(usage.inference_geo or "", 20),
+                "" if tier == "standard" else label(tier), label(usage.inference_geo),
                 _searches(usage), message.stop_reason is not None,
             )  # fmt: skip
             if usage.iterations:
@@ -361,9 +361,9 @@ class ClaudeLines:
     def _usage(self, entry: _Pending) -> Usage:
         old = bool(self._version) and self._version < _LAST_PARTIAL_VERSION
         return Usage(
-            AGENT_ID, entry.session_id, entry.key, entry.at_ms, clean(entry.model, 100), entry.tokens,
-            "anthropic", entry.start_ms, entry.end_ms, entry.tier, entry.geo, entry.searches,
-            None, Kind.RESPONSE, old and not entry.complete,
+            AGENT_ID, entry.session_id, entry.key, entry.at_ms, label(entry.model), entry.tokens,
+            "anthropic", entry.end_ms - entry.start_ms if entry.start_ms else 0, entry.tier, entry.geo,
+            entry.searches, None, Kind.RESPONSE, old and not entry.complete, entry.start_ms,
         )  # fmt: skip
 
     # ------------------------------------------------------------ other lines

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from ...model import Activity, Context, Diagnostic, Fact, Quota, Role, Session, State, Tokens, Usage
 from ...text import clean, title
-from ..base import DECODE_ERRORS, LogFile, bad_number, count, decode, epoch_ms, identifier, unparsed
+from ..base import DECODE_ERRORS, LogFile, bad_number, count, decode, epoch_ms, identifier, label, unparsed
 
 AGENT_ID = "codex"
 
@@ -153,7 +153,7 @@ class CodexLines:
         self._memory.thread_id = self._memory.thread_id or file_thread(file.stem)
         self.ancestor = self._memory.ancestor if self._memory.following >= 0 else ""
         self._vectors: Sequence[Vector] = ()
-        self._quotas: dict[tuple[str, int], Quota] = {}
+        self._newest_limits: dict[str, tuple[_Limits, int]] = {}
         self._context: Context | None = None
 
     @property
@@ -174,8 +174,9 @@ class CodexLines:
         return msgspec.msgpack.encode(self._memory)
 
     def flush(self) -> None:
-        self.facts.extend(self._quotas.values())
-        self._quotas.clear()
+        for limit_id, (limits, at_ms) in self._newest_limits.items():
+            self._limits(label(limit_id), limits, at_ms)
+        self._newest_limits.clear()
         if self._context is not None:
             self.facts.append(self._context)
             self._context = None
@@ -198,7 +199,7 @@ class CodexLines:
         elif kind == "token_usage_record":
             self._usage_record(record, payload)
         elif kind == "turn_context":
-            self._memory.model = clean(payload.model or "", 100) or self._memory.model
+            self._memory.model = label(payload.model) or self._memory.model
         elif kind == "session_meta":
             self._session_meta(line)
         elif kind == "response_item":
@@ -211,8 +212,8 @@ class CodexLines:
             self._token_count(record, payload)
         elif kind == "thread_settings_applied" and payload.thread_settings is not None:
             settings = payload.thread_settings
-            memory.model = clean(settings.model or "", 100) or memory.model
-            memory.provider = clean(settings.model_provider_id or "", 60) or memory.provider
+            memory.model = label(settings.model) or memory.model
+            memory.provider = label(settings.model_provider_id) or memory.provider
             tier = clean(settings.service_tier or "", 20)
             # Codex' "fast" is the provider's priority tier.
             memory.tier = {"default": "", "standard": "", "fast": "priority"}.get(tier, tier)
@@ -308,7 +309,7 @@ class CodexLines:
         memory = self._memory
         at_ms = epoch_ms(record.timestamp)
         if payload.rate_limits is not None:
-            self._limits(payload.rate_limits, at_ms)
+            self._newest_limits[payload.rate_limits.limit_id or "codex"] = (payload.rate_limits, at_ms)
         info = payload.info
         if info is not None:
             memory.window = count(info.model_context_window) or memory.window
@@ -359,25 +360,26 @@ class CodexLines:
         start_ms = memory.busy_ms if 0 < memory.busy_ms <= at_ms else 0
         usage = Usage(
             AGENT_ID, memory.thread_id, key, at_ms, memory.model, tokens, memory.provider or "openai",
-            start_ms, at_ms, memory.tier, estimated=memory.orphaned,
+            at_ms - start_ms if start_ms else 0, memory.tier, estimated=memory.orphaned, start_ms=start_ms,
         )  # fmt: skip
         used = tokens.prompt + tokens.output
         self._context = Context(AGENT_ID, memory.thread_id, at_ms, used, memory.window)
         self.facts.append(usage)
 
-    def _limits(self, limits: _Limits, at_ms: int) -> None:
+    def _limits(self, limit_id: str, limits: _Limits, at_ms: int) -> None:
         for window in (limits.primary, limits.secondary):
             if window is None or window.used_percent is None or not window.window_minutes:
                 continue
-            resets_ms = epoch_ms(window.resets_at)
-            if not resets_ms and window.resets_in_seconds:
-                resets_ms = at_ms + int(window.resets_in_seconds * 1000)
-            limit_id = clean(limits.limit_id or "codex", 40)
-            if not 0 <= window.used_percent <= 10_000:
+            if not (0 <= window.used_percent <= 10_000 and 0 < window.window_minutes <= 10_000_000):
                 continue
-            self._quotas[limit_id, window.window_minutes] = Quota(
-                "codex", "", window.window_minutes, limit_id, window.used_percent, resets_ms, "log", at_ms,
-                clean(limits.plan_type or "", 30),
+            resets_ms = epoch_ms(window.resets_at)
+            if not resets_ms and window.resets_in_seconds and 0 < window.resets_in_seconds < 1e9:
+                resets_ms = at_ms + int(window.resets_in_seconds * 1000)
+            self.facts.append(
+                Quota(
+                    "codex", "", window.window_minutes, limit_id, window.used_percent, resets_ms, "log", at_ms,
+                    label(limits.plan_type),
+                )
             )  # fmt: skip
 
     def _second_chance(self, line: bytearray | bytes) -> None:

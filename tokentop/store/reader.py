@@ -1,0 +1,269 @@
+"""Every question that a screen or a report asks of the database. Read-only; times are UTC milliseconds."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+
+import msgspec
+from msgspec import Struct
+
+from ..model import Cursor, Diagnostic, Figures, Kind, Priced, Quota, Receipt, Session, Tokens, Usage
+from .schema import FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_HIDDEN, SLOT_MS
+from .sessions import COLUMNS, SessionRow
+
+_SESSION = f"SELECT {', '.join('s.' + name for name in COLUMNS)}"
+_BUCKETS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning")
+_DAY_MS = 86_400_000
+
+
+class Slot(Struct, frozen=True, gc=False):
+    """Usage of one project, model and quality; of one quarter hour where `slot_ms` is asked for."""
+
+    slot_ms: int
+    agent: str
+    project: str
+    provider: str
+    model: str
+    session: str
+    estimated: bool
+    cost_estimated: bool
+    responses: int
+    tokens: Tokens
+    cost_nusd: int
+    unpriced_tokens: int
+
+
+class Filter(Struct, frozen=True):
+    """What to leave in: names as the store has them, times inclusive / exclusive."""
+
+    since_ms: int | None = None
+    until_ms: int | None = None
+    agent: str = ""
+    project: str = ""
+    model: str = ""
+
+
+def cursors(db: sqlite3.Connection) -> list[Cursor]:
+    import os
+
+    rows = db.execute(
+        "SELECT path, agent, dev, ino, head_len, head_hash, offset, tail_hash, size, mtime_ns, agent_version, state"
+        " FROM cursor"
+    )
+    return [Cursor(os.fsdecode(path), *rest) for path, *rest in rows]
+
+
+def _where(wanted: Filter, agent: str, project: str, model: str) -> tuple[str, list[object]]:
+    parts, values = [], []
+    for column, value in ((agent, wanted.agent), (project, wanted.project), (model, wanted.model)):
+        if value:
+            parts.append(f"{column} = ?")
+            values.append(value)
+    return "".join(f" AND {part}" for part in parts), values
+
+
+def usage(db: sqlite3.Connection, wanted: Filter, *, by_slot: bool) -> Iterator[Slot]:
+    """Rollup rows summed by project, model and quality (and quarter hour); edges inside a slot are exact."""
+    first, last = _whole_slots(wanted)
+    where, values = _where(wanted, "p.agent", "p.name", "m.name")
+    group = "r.slot, " if by_slot else ""
+    sums = ", ".join(f"sum(r.{c})" for c in ("responses", *_BUCKETS, "cost_nusd", "unpriced_tokens"))
+    rows = db.execute(
+        f"SELECT {'r.slot' if by_slot else '0'}, p.agent, p.name, m.provider, m.name, r.flags, {sums}"
+        " FROM rollup r JOIN project p ON p.id = r.project JOIN model m ON m.id = r.model"
+        f" WHERE r.slot >= ? AND r.slot < ?{where} GROUP BY {group}r.project, r.model, r.flags",
+        (first, last, *values),
+    )
+    for slot, agent, project, provider, model, flags, responses, *rest in rows:
+        if responses or any(rest):
+            yield _slot(slot * SLOT_MS, agent, project, provider, model, "", flags, responses, rest)
+    for span in _edges(wanted, first, last):
+        yield from events_as_slots(db, wanted, span, by_slot=by_slot)
+
+
+def _whole_slots(wanted: Filter) -> tuple[int, int]:
+    """The quarter hours that lie wholly inside the asked time."""
+    first = -(-wanted.since_ms // SLOT_MS) if wanted.since_ms is not None else -(1 << 40)
+    last = wanted.until_ms // SLOT_MS if wanted.until_ms is not None else 1 << 40
+    return first, max(first, last)
+
+
+def _edges(wanted: Filter, first: int, last: int) -> list[tuple[int, int]]:
+    """The parts of the asked time that no whole quarter hour covers."""
+    since = wanted.since_ms if wanted.since_ms is not None else first * SLOT_MS
+    until = wanted.until_ms if wanted.until_ms is not None else last * SLOT_MS
+    if first * SLOT_MS >= until:
+        return [(since, until)] if since < until else []
+    spans = [(since, first * SLOT_MS), (last * SLOT_MS, until)]
+    return [(a, b) for a, b in spans if a < b]
+
+
+def events_as_slots(
+    db: sqlite3.Connection, wanted: Filter, span: tuple[int, int], *, by_slot: bool
+) -> Iterator[Slot]:
+    """Events of a time span, one row each, found through the sessions that were alive then."""
+    where, values = _where(wanted, "s.agent", "p.name", "m.name")
+    rows = db.execute(
+        f"SELECT e.at_ms, s.agent, p.name, m.provider, m.name, s.sid, e.flags, {', '.join('e.' + b for b in _BUCKETS)},"
+        " e.cost_nusd FROM session s JOIN event e ON e.session = s.id JOIN model m ON m.id = e.model"
+        f" JOIN project p ON p.id = s.project WHERE s.last_ms >= ? AND e.at_ms >= ? AND e.at_ms < ?{where}",
+        (span[0], span[0], span[1], *values),
+    )
+    for at_ms, agent, project, provider, model, sid, flags, *counts, cost in rows:
+        slot = at_ms // SLOT_MS * SLOT_MS if by_slot else 0
+        unpriced = sum(counts[:5]) if cost is None else 0
+        sums = [*counts, cost or 0, unpriced]
+        responses = 0 if flags & FLAG_HIDDEN else 1
+        yield _slot(slot, agent, project, provider, model, sid, flags, responses, sums)
+
+
+def usage_by_session(db: sqlite3.Connection, wanted: Filter) -> Iterator[Slot]:
+    """Usage by session as the agent names it: sub-agents filed under their parent's id count with it."""
+    span = (wanted.since_ms or -(1 << 62), wanted.until_ms if wanted.until_ms is not None else 1 << 62)
+    yield from events_as_slots(db, wanted, span, by_slot=False)
+
+
+def _slot(
+    slot_ms: int, agent: str, project: str, provider: str, model: str, sid: str, flags: int, responses: int,
+    sums: list[int],
+) -> Slot:  # fmt: skip
+    return Slot(
+        slot_ms, agent, project, provider, model, sid.partition("/")[0], bool(flags & FLAG_ESTIMATED),
+        bool(flags & FLAG_COST_ESTIMATED), responses, Tokens(*sums[:6]), sums[6], sums[7],
+    )  # fmt: skip
+
+
+def health(db: sqlite3.Connection) -> list[Diagnostic]:
+    """What could not be read, with counts; `duplicate` rows count repeated records that were dropped."""
+    rows = db.execute("SELECT source, kind, detail, count FROM health ORDER BY source, kind, detail LIMIT 1000")
+    return [Diagnostic(*row) for row in rows]
+
+
+def files_read(db: sqlite3.Connection) -> tuple[int, int]:
+    """(files, bytes) read so far."""
+    files, size = db.execute("SELECT count(*), coalesce(sum(offset), 0) FROM cursor").fetchone()
+    return files, size
+
+
+def event_count(db: sqlite3.Connection) -> int:
+    """Responses in the store, from the rollups of sessions."""
+    return int(db.execute("SELECT coalesce(sum(responses), 0) FROM rollup").fetchone()[0])
+
+
+def sessions(
+    db: sqlite3.Connection, *, since_ms: int = 0, words: Iterable[str] = (), limit: int = 1000
+) -> list[tuple[Session, Figures, str, int | None, int]]:
+    """Sessions, newest first: (session, own sums, project, context used, context window).
+
+    Every word must stand in the title, project, id, branch, model or agent.
+    """
+    clauses, values = ["s.last_ms >= ?"], [since_ms]
+    for word in words:
+        clauses.append("instr(lower(s.title || ' ' || p.name || ' ' || s.sid || ' ' || s.branch || ' ' || s.model"
+                       " || ' ' || s.agent), lower(?)) > 0")  # fmt: skip
+        values.append(word)  # type: ignore[arg-type]
+    rows = db.execute(
+        f"{_SESSION}, p.name FROM session s JOIN project p ON p.id = s.project WHERE {' AND '.join(clauses)}"
+        " ORDER BY s.last_ms DESC, s.id LIMIT ?",
+        (*values, limit),
+    )
+    out = []
+    for *row_values, project in rows:
+        row = SessionRow(row_values)
+        out.append((row.session(), row.figures(), project, row.context_used, row.context_window))
+    return out
+
+
+def find_session(db: sqlite3.Connection, prefix: str) -> list[tuple[Session, Figures]]:
+    """Sessions whose id is or begins with `prefix`; an exact id is alone."""
+    rows = db.execute(
+        f"{_SESSION} FROM session s WHERE s.sid >= ? AND s.sid < ? ORDER BY s.sid LIMIT 50",
+        (prefix, prefix + "\U0010ffff"),
+    )
+    found = [SessionRow(row) for row in rows]
+    exact = [row for row in found if row.sid == prefix]
+    return [(row.session(), row.figures()) for row in exact or found]
+
+
+def events_of(db: sqlite3.Connection, agent: str, sid: str, since_ms: int = 0) -> list[Priced]:
+    """Events of one session and of the sub-agents filed under it, by time."""
+    rows = db.execute(
+        "SELECT e.id, s.agent, s.sid, e.at_ms, e.took_ms, m.provider, m.name, coalesce(t.tier, ''),"
+        f" coalesce(t.geo, ''), e.flags, {', '.join('e.' + b for b in _BUCKETS)}, e.cost_nusd"
+        " FROM session s JOIN event e ON e.session = s.id JOIN model m ON m.id = e.model"
+        " LEFT JOIN tier t ON t.id = e.tier"
+        " WHERE s.agent=? AND (s.sid=? OR (s.sid >= ? AND s.sid < ?)) AND e.at_ms >= ? ORDER BY e.at_ms, e.id",
+        (agent, sid, f"{sid}/", f"{sid}0", since_ms),
+    )
+    return [_priced(row) for row in rows]
+
+
+def recent_events(db: sqlite3.Connection, since_ms: int) -> list[Priced]:
+    """Events since a time, of all sessions: fills the live state at the start."""
+    rows = db.execute(
+        "SELECT e.id, s.agent, s.sid, e.at_ms, e.took_ms, m.provider, m.name, coalesce(t.tier, ''),"
+        f" coalesce(t.geo, ''), e.flags, {', '.join('e.' + b for b in _BUCKETS)}, e.cost_nusd"
+        " FROM session s JOIN event e ON e.session = s.id JOIN model m ON m.id = e.model"
+        " LEFT JOIN tier t ON t.id = e.tier WHERE s.last_ms >= ? AND e.at_ms >= ? ORDER BY e.at_ms",
+        (since_ms, since_ms),
+    )
+    return [_priced(row) for row in rows]
+
+
+def _priced(row: tuple[object, ...]) -> Priced:
+    identity, agent, sid, at_ms, took, provider, model, tier, geo, flags, *counts, cost = row
+    assert isinstance(flags, int)
+    assert isinstance(at_ms, int)
+    assert isinstance(took, int)
+    event = Usage(
+        str(agent), str(sid), "", at_ms, str(model), Tokens(*counts), str(provider),  # type: ignore[arg-type]
+        took, str(tier), str(geo), kind=Kind.HIDDEN if flags & FLAG_HIDDEN else Kind.RESPONSE,
+        estimated=bool(flags & FLAG_ESTIMATED), start_ms=at_ms - took if took else 0,
+    )  # fmt: skip
+    return Priced(identity, event, cost, bool(flags & (FLAG_ESTIMATED | FLAG_COST_ESTIMATED)))  # type: ignore[arg-type]
+
+
+def spent(db: sqlite3.Connection, since_ms: int, until_ms: int) -> Figures:
+    """Sums of a time span, such as the local day."""
+    total, responses, cost, unpriced, estimated = Tokens(), 0, 0, 0, False
+    for slot in usage(db, Filter(since_ms, until_ms), by_slot=False):
+        total += slot.tokens
+        responses += slot.responses
+        cost += slot.cost_nusd
+        unpriced += slot.unpriced_tokens
+        estimated = estimated or slot.estimated or slot.cost_estimated
+    return Figures(total, responses, cost, unpriced, estimated)
+
+
+def cost_by_hour(db: sqlite3.Connection, since_ms: int, until_ms: int) -> list[tuple[int, int]]:
+    """(start of the UTC hour in ms, nano-dollars) of each hour with spend."""
+    rows = db.execute(
+        "SELECT slot / 4, sum(cost_nusd) FROM rollup WHERE slot >= ? AND slot < ? GROUP BY slot / 4",
+        (since_ms // SLOT_MS, until_ms // SLOT_MS),
+    )
+    return [(hour * 4 * SLOT_MS, cost) for hour, cost in rows]
+
+
+def quotas(db: sqlite3.Connection) -> list[Quota]:
+    rows = db.execute(
+        "SELECT provider, account, window_minutes, limit_id, used_pct, resets_at_ms, source, at_ms, plan FROM quota"
+    )
+    return [Quota(*row) for row in rows]
+
+
+def actions(db: sqlite3.Connection, limit: int = 100) -> list[Receipt]:
+    rows = db.execute("SELECT receipt FROM action ORDER BY id DESC LIMIT ?", (limit,))
+    return [msgspec.json.decode(text, type=Receipt) for (text,) in rows]
+
+
+def projections(db: sqlite3.Connection, day: str) -> list[tuple[int, int, int, int]]:
+    """(at_ms, projected, low, high in nano-dollars) of one local day, by time."""
+    return db.execute(
+        "SELECT at_ms, projected_nusd, low_nusd, high_nusd FROM projection WHERE day=? ORDER BY at_ms", (day,)
+    ).fetchall()
+
+
+def data_version(db: sqlite3.Connection) -> int:
+    """Changes when another connection has committed."""
+    return int(db.execute("PRAGMA data_version").fetchone()[0])
