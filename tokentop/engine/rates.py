@@ -103,12 +103,16 @@ def _spread(
 
 
 class _SessionMeters:
-    __slots__ = ("coarse", "fine", "last_ms")
+    __slots__ = ("coarse", "fine", "last_ms", "past", "past_cell", "rate", "rate_ms")
 
     def __init__(self) -> None:
         self.fine = _Meter(FINE_MS, WINDOW_MS + BACK_MS + FINE_MS)
         self.coarse = _Meter(COARSE_MS, (SPARK_SAMPLES + 1) * 60_000)
         self.last_ms = 0
+        self.rate = Rate()  # as of `rate_ms`; -1 = to be computed
+        self.rate_ms = -1
+        self.past: tuple[float, ...] = ()  # the spark but its newest sample, as of `past_cell`
+        self.past_cell = -1
 
 
 class Rates:
@@ -176,6 +180,7 @@ class Rates:
         meters.fine.change(entry, parts, peak, sign)
         meters.coarse.change(entry, parts, peak, sign)
         meters.last_ms = max(meters.last_ms, entry.start_ms + entry.span_ms)
+        meters.rate_ms = meters.past_cell = -1
 
     def _prune(self) -> None:
         self._pruned_ms = self._peak_ms
@@ -192,8 +197,11 @@ class Rates:
         meters = self._sessions.get(key)
         if meters is None or not meters.fine.cells:
             return Rate()
-        sums = meters.fine.window(self.now_ms - WINDOW_MS, self.now_ms)
-        return Rate(float(sums[0]), float(sums[1]), sums[2] * 60) if sums else Rate()
+        if meters.rate_ms != self.now_ms:
+            sums = meters.fine.window(self.now_ms - WINDOW_MS, self.now_ms)
+            meters.rate = Rate(float(sums[0]), float(sums[1]), sums[2] * 60) if sums else Rate()
+            meters.rate_ms = self.now_ms
+        return meters.rate
 
     def total(self) -> Rate:
         """The last 60 seconds of all sessions together."""
@@ -209,13 +217,15 @@ class Rates:
         meters = self._sessions.get(key)
         if meters is None:
             return (0.0,) * SPARK_SAMPLES
-        cells, last = meters.coarse.cells, self.now_ms // COARSE_MS
-        out = []
-        for back in range(SPARK_SAMPLES - 1, 0, -1):
-            cell = last - 2 * back
-            out.append(float(cells.get(cell - 1, _ZERO3)[0] + cells.get(cell, _ZERO3)[0]))
-        out.append(self.of(key).tokens_per_min)
-        return tuple(out)
+        last = self.now_ms // COARSE_MS
+        if meters.past_cell != last:
+            cells = meters.coarse.cells
+            meters.past = tuple(
+                float(cells.get(cell - 1, _ZERO3)[0] + cells.get(cell, _ZERO3)[0])
+                for cell in range(last - 2 * (SPARK_SAMPLES - 1), last, 2)
+            )
+            meters.past_cell = last
+        return (*meters.past, self.of(key).tokens_per_min)
 
     def series(self) -> Series:
         """The last hour in steps of 30 s on a fixed grid; the newest sample is the last 30 seconds."""

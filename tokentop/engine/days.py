@@ -1,0 +1,73 @@
+"""Local calendar days: their bounds in every time zone, and past spend sorted into them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta, tzinfo
+
+from msgspec import Struct
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+
+History = Sequence[tuple[int, int]]  # (hour_start_ms, cost_nusd)
+
+
+class Day(Struct, frozen=True):
+    """Spend of one past local day: (wall-clock ms since midnight, length in ms, cost) of each hour."""
+
+    day: date
+    hours: tuple[tuple[int, int, int], ...]
+    total_nusd: int
+
+    def until(self, wall_ms: int) -> float:
+        """Nano-dollars spent before that time of day; an hour counts by its share."""
+        done = 0.0
+        for start, length, cost in self.hours:
+            done += cost * min(max(wall_ms - start, 0), length) / length
+        return done
+
+
+def midnight_ms(day: date, zone: tzinfo) -> int:
+    """Return when the local day begins; where midnight does not exist, the first moment after it."""
+    # Python maps a local time inside a gap with the offset before it: exactly the moment of the change.
+    return round(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp() * 1000)
+
+
+def local(at_ms: int, zone: tzinfo) -> datetime:
+    """Return the local wall time of an instant."""
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at_ms)).astimezone(zone)
+
+
+def day_bounds(at_ms: int, zone: tzinfo) -> tuple[int, int, date]:
+    """Return (start, end, calendar day) of the local day of `at_ms`; a day has 23, 24 or 25 hours."""
+    day = local(at_ms, zone).date()
+    start = midnight_ms(day, zone)
+    end = midnight_ms(day + timedelta(days=1), zone)
+    return min(start, at_ms), max(end, at_ms), day
+
+
+def wall_ms(at_ms: int, zone: tzinfo) -> int:
+    """Return the wall-clock time since midnight: on a day of 23 hours noon is still 12 h."""
+    t = local(at_ms, zone)
+    return ((t.hour * 60 + t.minute) * 60 + t.second) * 1000 + t.microsecond // 1000
+
+
+def group_days(history: History, zone: tzinfo) -> tuple[Day, ...]:
+    """Sort hourly spend `(hour_start_ms, cost_nusd)` into local days; days without spend in between count.
+
+    Do it once for each history: it is the costly part of a projection.
+    """
+    found: dict[date, list[tuple[int, int, int]]] = {}
+    for start_ms, cost in history:
+        wall = wall_ms(start_ms, zone)
+        found.setdefault(local(start_ms, zone).date(), []).append((wall, min(HOUR_MS, DAY_MS - wall), cost))
+    if not found:
+        return ()
+    first, last = min(found), max(found)
+    days = []
+    for number in range((last - first).days + 1):
+        day = first + timedelta(days=number)
+        hours = tuple(sorted(found.get(day, ())))
+        days.append(Day(day, hours, sum(h[2] for h in hours)))
+    return tuple(days)
