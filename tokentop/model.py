@@ -319,6 +319,7 @@ class Means(Struct, frozen=True):
     keep: tuple[Ident, ...] = ()  # not touched, nor anything below them
     daemon: Ident | None = None  # owns the session; never signalled
     control_socket: str = ""  # where the daemon takes requests
+    supervised: bool = False  # a supervisor may start it again
     stop_argv: tuple[str, ...] = ()  # the agent's own stop command
     stop_env: tuple[tuple[str, str], ...] = ()
     keys: tuple[str, ...] = ()  # tmux key names

@@ -80,7 +80,11 @@ def argv(pid: int) -> tuple[str, ...] | None:
         data = read_bytes(f"{PROC}/{pid}/cmdline")
     except OSError:
         return None
-    return tuple(part.decode("utf-8", "surrogateescape") for part in data.rstrip(b"\0").split(b"\0")) if data else ()
+    return (
+        tuple(part.decode("utf-8", "surrogateescape") for part in data.rstrip(b"\0").split(b"\0"))
+        if data
+        else ()
+    )
 
 
 def uid(pid: int) -> int:

@@ -46,7 +46,9 @@ class LinuxSource:
         self.host = linux.read_host()
         self._specs = tuple(specs)
         self._wanted = wanted_env(specs)
-        self._markers = frozenset(name for spec in specs for name in (*spec.session_markers, *spec.pid_markers))
+        self._markers = frozenset(
+            name for spec in specs for name in (*spec.session_markers, *spec.pid_markers)
+        )
         self._seen: dict[int, _Seen] = {}
         self._tracked: dict[int, int] = {}  # pid -> start ticks
         self._boot_ms: int | None = None
@@ -120,7 +122,7 @@ class LinuxSource:
             self._meet(seen.pid, tick_s, up_s)
             return
         renamed = stat.comm != seen.stat.comm
-        orphaned = stat.ppid == 1 and seen.stat.ppid != 1
+        orphaned = stat.ppid != seen.stat.ppid  # to pid 1 or to a subreaper
         elapsed_s = tick_s - seen.cpu_at_s
         if elapsed_s > 0:
             spent = max(0, stat.cpu_ticks - seen.stat.cpu_ticks)

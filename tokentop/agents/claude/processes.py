@@ -74,9 +74,9 @@ def parse_registry(name: str, data: bytes) -> RegistryEntry | None:
     if parts[0] == "jobs":
         job = msgspec.json.decode(data, type=_Job)
         needs = job.needs if isinstance(job.needs, str) else ""
-        state = _JOB.get(job.state, State.UNKNOWN)
-        detail = needs if state is State.INPUT and needs else job.detail or needs
-        return RegistryEntry(0, state=state, state_detail=clean(detail), background_id=parts[1])
+        told = _JOB.get(job.state, State.UNKNOWN)
+        detail = needs if told is State.INPUT and needs else job.detail or needs
+        return RegistryEntry(0, state=told, state_detail=clean(detail), background_id=parts[1])
     entry = msgspec.json.decode(data, type=_Session)
     if entry.pid <= 1 or parts[-1] != f"{entry.pid}.json":
         return None

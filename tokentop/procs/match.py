@@ -1,0 +1,240 @@
+"""Ties processes to sessions: registry, argv, open files, shared daemon, then working directory and time.
+
+Each answer carries a confidence: exact, strong, inferred. What does not fit stays unmapped: no guess. Pure.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from tokentop.agents.processes import Processes, RegistryEntry
+from tokentop.model import ProcRole, Role, Session
+from tokentop.procs.registry import Filed, Thread
+from tokentop.procs.table import Host, Proc, Table
+
+EXACT, STRONG, INFERRED = "exact", "strong", "inferred"
+EARLY_MS = 5_000  # a log may be older than its process by the resolution of the clocks
+NEAR_MS = 10_000
+LIMBO_MS = 2_000
+
+
+class Evidence(Struct, frozen=True):
+    """Everything that one matching pass looks at. `fds` are session ids of open files by pid."""
+
+    specs: tuple[Processes, ...]
+    now_ms: int
+    host: Host
+    table: Table
+    filed: tuple[Filed, ...]
+    fds: Mapping[int, tuple[str, ...]]
+    threads: Mapping[str, Thread]
+    roots: Mapping[int, str]  # profile directory by pid of each agent process
+    candidates: Sequence[Session]
+    listening: frozenset[int]
+    own_pids: frozenset[int]
+
+
+class Mapped(Struct, frozen=True):
+    """The session of one process, and the registry entry that is verified to be about it."""
+
+    session_id: str = ""
+    confidence: str = ""
+    entry: RegistryEntry | None = None
+    root: str = ""
+
+
+def agent_roles(evidence: Evidence) -> dict[int, ProcRole]:
+    """Role of every live process that is a program of an agent. Leaves are AGENT, launchers WRAPPER."""
+    table = evidence.table
+    roles: dict[int, ProcRole] = {}
+    for pid, proc in table.items():
+        if proc.identity and proc.state != "Z" and not _in_limbo(proc, evidence):
+            roles[pid] = proc.identity.role
+    for pid, filed in verified(evidence).items():
+        if filed.entry.role is not ProcRole.AGENT:
+            roles[pid] = filed.entry.role
+    for pid, role in list(roles.items()):
+        proc = table[pid]
+        parent = table.get(proc.ppid)
+        if role is ProcRole.AGENT and parent and parent.pid in roles and _is_launcher(parent, proc):
+            roles[parent.pid] = ProcRole.WRAPPER
+    return roles
+
+
+def _in_limbo(proc: Proc, evidence: Evidence) -> bool:
+    """Between fork and exec a tool still looks like the agent that forked it."""
+    parent = evidence.table.get(proc.ppid)
+    return (
+        parent is not None
+        and parent.argv == proc.argv
+        and parent.exe == proc.exe
+        and evidence.now_ms - proc.started_ms < LIMBO_MS
+    )
+
+
+def _is_launcher(parent: Proc, child: Proc) -> bool:
+    """A launcher and its worker share session and environment; a nested agent comes through a tool shell."""
+    if not parent.identity or not child.identity or parent.identity.role is not ProcRole.AGENT:
+        return False
+    spec = child.identity.spec
+    if parent.identity.spec.agent != spec.agent or parent.sid != child.sid:
+        return False
+    return parent.env_value(*spec.session_markers) == child.env_value(*spec.session_markers)
+
+
+def map_sessions(evidence: Evidence, roles: Mapping[int, ProcRole]) -> dict[int, Mapped]:
+    """The session of every process with the role AGENT; unmapped ones have an empty session id."""
+    leaves = [evidence.table[pid] for pid, role in roles.items() if role is ProcRole.AGENT]
+    entries = verified(evidence)
+    mapped: dict[int, Mapped] = {}
+    for proc in leaves:
+        mapped[proc.pid] = _own_evidence(proc, entries.get(proc.pid), evidence)
+    for spec in {proc.identity.spec.agent: proc.identity.spec for proc in leaves if proc.identity}.values():
+        unmapped = [p for p in leaves if _agent(p) == spec.agent and not mapped[p.pid].session_id]
+        clients: list[Proc] = []
+        for root, loaded in daemons(evidence, roles, spec).items():
+            served = [p for p in unmapped if evidence.roots.get(p.pid, "") == root]
+            claimed = {m.session_id for m in mapped.values() if m.session_id}
+            for pid, session_id in _from_daemon(served, spec, loaded - claimed, evidence).items():
+                mapped[pid] = Mapped(session_id, STRONG, root=root)
+            clients += served
+        alone = [p for p in unmapped if p not in clients]
+        claimed = {m.session_id for m in mapped.values() if m.session_id}
+        for pid, session_id in _from_directory(alone, spec, claimed, evidence).items():
+            mapped[pid] = Mapped(session_id, INFERRED, root=evidence.roots.get(pid, ""))
+    return mapped
+
+
+def _agent(proc: Proc) -> str:
+    return proc.identity.spec.agent if proc.identity else ""
+
+
+def _own_evidence(proc: Proc, filed: Filed | None, evidence: Evidence) -> Mapped:
+    """Steps 1 to 3: what the process itself proves."""
+    assert proc.identity is not None
+    spec, argv = proc.identity.spec, proc.identity.argv
+    root = filed.root.path if filed else evidence.roots.get(proc.pid, "")
+    entry = filed.entry if filed else None
+    if entry and entry.session_id:
+        return Mapped(entry.session_id, EXACT, entry, root)
+    session_id = spec.argv_session(argv) or _first_root(evidence.fds.get(proc.pid, ()), evidence.threads)
+    return Mapped(session_id, EXACT if session_id else "", entry, root)
+
+
+def _first_root(ids: Sequence[str], threads: Mapping[str, Thread]) -> str:
+    """Of the sessions whose logs a process holds open, the one that started the others."""
+    roots = [one for one in ids if not (one in threads and threads[one].parent_id)]
+    return min(roots or ids, default="")  # the ids are time-ordered
+
+
+def verified(evidence: Evidence) -> dict[int, Filed]:
+    """Registry entries whose pid lives, with their start time, in our pid namespace, as that agent."""
+    found: dict[int, Filed] = {}
+    for filed in evidence.filed:
+        proc = evidence.table.get(filed.entry.pid)
+        if proc is None or proc.identity is None or proc.state == "Z":
+            continue
+        same_agent = proc.identity.spec.agent == filed.root.spec.agent
+        if same_agent and is_local(filed.entry, evidence.host) and start_matches(filed.entry, proc):
+            at_home = filed.root.path == evidence.roots.get(proc.pid)
+            if at_home or proc.pid not in found:
+                found[proc.pid] = filed
+    return found
+
+
+def is_local(entry: RegistryEntry, host: Host) -> bool:
+    """Whether a pid in this entry is a pid of this machine, boot and namespace (as far as it says)."""
+    pairs = ((entry.boot_id, host.boot_id), (entry.machine_id, host.machine_id), (entry.pid_ns, host.pid_ns))
+    return all(not theirs or not ours or theirs == ours for theirs, ours in pairs)
+
+
+def start_matches(entry: RegistryEntry, proc: Proc) -> bool:
+    """Whether the entry is about this very process and not about an earlier owner of its pid."""
+    if entry.start.isdigit():
+        return int(entry.start) == proc.start_ticks
+    try:
+        started_s = time.mktime(time.strptime(entry.start, "%a %b %d %H:%M:%S %Y"))
+    except (ValueError, OverflowError):
+        return False
+    return abs(started_s * 1000 - proc.started_ms) <= 1_500
+
+
+def daemons(evidence: Evidence, roles: Mapping[int, ProcRole], spec: Processes) -> dict[str, set[str]]:
+    """The sessions that live in the shared daemons of an agent, by profile directory."""
+    found: dict[str, set[str]] = {}
+    for pid, role in roles.items():
+        if role is ProcRole.DAEMON and spec.daemon and _agent(evidence.table[pid]) == spec.agent:
+            found.setdefault(evidence.roots.get(pid, ""), set()).update(evidence.fds.get(pid, ()))
+    return found
+
+
+def _from_daemon(
+    clients: Sequence[Proc], spec: Processes, loaded: set[str], evidence: Evidence
+) -> dict[int, str]:
+    """Step 4: a client owns nothing but its terminal; its thread has its directory and its start.
+
+    Only an answer without an alternative counts.
+    """
+    by_cwd: dict[str, list[Proc]] = {}
+    for proc in clients:
+        by_cwd.setdefault(_cwd(proc), []).append(proc)
+    found: dict[int, str] = {}
+    for cwd, group in by_cwd.items():
+        threads = [t for t in evidence.threads.values() if _is_client_thread(t, spec) and t.cwd == cwd]
+        threads = [t for t in threads if t.id in loaded]
+        until_ms = NEAR_MS if len(group) > 1 else evidence.now_ms
+        choices = {
+            proc.pid: {t.id for t in threads if -EARLY_MS <= t.created_ms - proc.started_ms <= until_ms}
+            for proc in group
+        }
+        for pid, ids in choices.items():
+            others = set().union(*(one for other, one in choices.items() if other != pid))
+            if len(ids) == 1 and not ids & others:
+                found[pid] = next(iter(ids))
+    return found
+
+
+def _is_client_thread(thread: Thread, spec: Processes) -> bool:
+    daemon = spec.daemon
+    return daemon is not None and not thread.parent_id and thread.client in ("", *daemon.clients)
+
+
+def _cwd(proc: Proc) -> str:
+    """The directory of the session: named in argv, else that of the process."""
+    if proc.identity is None:
+        return proc.cwd
+    named = proc.identity.spec.argv_cwd(proc.identity.argv)
+    if named and not named.startswith("/"):
+        named = f"{proc.cwd}/{named}"
+    return named.rstrip("/") or proc.cwd
+
+
+def _from_directory(
+    unmapped: Sequence[Proc], spec: Processes, claimed: set[str], evidence: Evidence
+) -> dict[int, str]:
+    """Step 5: same directory, nearest start; one assignment, so that no session is claimed twice."""
+    sessions = [
+        s
+        for s in evidence.candidates
+        if s.agent == spec.agent
+        and s.cwd
+        and s.first_ms
+        and s.role is not Role.SUB_AGENT
+        and s.id not in claimed
+    ]
+    pairs = sorted(
+        (abs(session.first_ms - proc.started_ms), session.id, proc.pid)
+        for proc in unmapped
+        for session in sessions
+        if session.cwd == _cwd(proc) and session.first_ms >= proc.started_ms - EARLY_MS
+    )
+    found: dict[int, str] = {}
+    taken: set[str] = set()
+    for _, session_id, pid in pairs:
+        if pid not in found and session_id not in taken:
+            found[pid] = session_id
+            taken.add(session_id)
+    return found

@@ -1,0 +1,316 @@
+"""Builds the plan of an action: what will be hit, in which order, what will be spared, or why not.
+
+Everything is bound to identities of the last tick, never to a line of the screen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from msgspec import Struct, structs
+
+from tokentop.agents.processes import Processes
+from tokentop.model import Action, AgentProc, Ident, KillPlan, Means, PlannedProc, ProcRole, Row
+from tokentop.procs.kin import command_of
+from tokentop.procs.ladder import SINGLE, TURN_INTERRUPT, TURN_INTERRUPT_S, Case, choose
+from tokentop.procs.match import INFERRED, is_local
+from tokentop.procs.never import owner_name
+from tokentop.procs.registry import Filed
+from tokentop.procs.table import Host, Proc, Table
+from tokentop.procs.tree import SERVICES, marks, planned_tree, spared, stop_argv
+
+_STALE = "the table of processes is old: look again first"
+
+
+class Facts(Struct, frozen=True):
+    """What the row says about the session; all of it is for display and for the receipt."""
+
+    agent: str = ""
+    session_id: str = ""
+    title: str = ""
+    project: str = ""
+    cwd: str = ""
+    cost_nusd: int | None = None
+    burn_nusd_per_h: int | None = None
+    resume: str = ""
+
+
+class Planner:
+    """Plans over one tick's table."""
+
+    def __init__(
+        self,
+        specs: Sequence[Processes],
+        host: Host,
+        table: Table,
+        procs: Sequence[AgentProc],
+        filed: Sequence[Filed],
+        *,
+        stale: bool = False,
+    ) -> None:
+        self._specs = {spec.agent: spec for spec in specs}
+        self._host, self._table, self._procs, self._filed = host, table, procs, filed
+        self._stale = stale
+
+    def of_row(self, row: Row, action: Action, *, force: bool) -> KillPlan:
+        facts = _facts(row)
+        if self._stale:
+            return self._refused(action, facts, _STALE)
+        if row.key.startswith("proc:"):
+            _, pid, start = (*row.key.split(":"), "", "")[:3]
+            proc = self._table.get(int(pid)) if pid.isdigit() else None
+            if proc is None or str(proc.start_ticks) != start:
+                return self._refused(action, facts, "already gone")
+            return self._of_proc(proc, action, facts, force)
+        found = [p for p in self._procs if p.agent == row.agent and p.session_id == row.session_id]
+        live = [p for p in found if p.role is ProcRole.AGENT]
+        exact = [p for p in live if p.ident.pid == row.pid] or live
+        if exact:
+            return self._of_agent(exact[0], action, facts, force)
+        for daemon in self._procs:
+            if daemon.agent == row.agent and row.session_id in daemon.shared_session_ids:
+                return self._of_thread(daemon, action, facts)
+        return self._refused(action, facts, self._why_without_process(row))
+
+    def of_pid(self, pid: int, action: Action, *, force: bool) -> KillPlan:
+        if pid <= 1:
+            return self._refused(action, Facts(), f"pid {pid} is the system's")
+        proc = self._table.get(pid)
+        if self._stale or proc is None:
+            return self._refused(
+                action, Facts(), _STALE if self._stale else f"pid {pid} is no process of an agent"
+            )
+        return self._of_proc(proc, action, Facts(cwd=proc.cwd), force)
+
+    def _why_without_process(self, row: Row) -> str:
+        if row.kind == "sub-agent" or "/" in row.session_id:
+            return "a sub-agent has no process of its own: stop it through its parent"
+        for filed in self._filed:
+            if filed.entry.session_id == row.session_id and not is_local(filed.entry, self._host):
+                return "it runs in another PID namespace or on another machine"
+        return "no process of this session is known on this machine (seen in the log only)"
+
+    def _of_proc(self, proc: Proc, action: Action, facts: Facts, force: bool) -> KillPlan:
+        """A process by pid: an agent, its launcher, a child, an orphan or a service."""
+        for one in self._procs:
+            if (one.ident.pid, one.ident.start_ticks) == proc.key or (
+                one.wrapper and (one.wrapper.pid, one.wrapper.start_ticks) == proc.key
+            ):
+                facts = facts if facts.session_id else self._facts_of(one, facts)
+                if one.role is ProcRole.AGENT:
+                    return self._of_agent(one, action, facts, force)
+                return self._of_single(proc, one.role, action, facts, force, one)
+        for one in self._procs:
+            for child in one.children:
+                if (child.ident.pid, child.ident.start_ticks) == proc.key:
+                    facts = facts if facts.session_id else self._facts_of(one, facts)
+                    return self._of_single(proc, child.role, action, facts, force)
+        if proc.identity and proc.identity.role in SERVICES:
+            return self._of_single(proc, proc.identity.role, action, facts, force)
+        reason = "already dead (zombie)" if proc.state == "Z" else f"pid {proc.pid} is no process of an agent"
+        return self._refused(action, facts, reason)
+
+    def _of_agent(self, agent: AgentProc, action: Action, facts: Facts, force: bool) -> KillPlan:
+        proc = self._table.get(agent.ident.pid)
+        if proc is None or proc.start_ticks != agent.ident.start_ticks:
+            return self._refused(action, facts, "already gone")
+        spec = self._specs[agent.agent]
+        daemon = self._daemon_of(agent, spec)
+        parent = self._table.get(proc.ppid)
+        supervised = bool(agent.background_id) or bool(
+            parent and parent.identity and parent.identity.role is ProcRole.PTY_HOST
+        )
+        case = Case(agent, spec, proc.state, daemon, supervised, force)
+        choice = choose(case, action)
+        tree = planned_tree(proc, agent, self._table, self._procs, self._host)
+        means = Means(
+            marks=marks(self._specs.values(), agent.agent, agent.session_id, tree),
+            keep=spared(proc, tree, self._table, self._host, daemon.ident if daemon else None),
+            daemon=daemon.ident if daemon else None,
+            control_socket=self._socket(spec, daemon),
+            supervised=supervised,
+            stop_argv=stop_argv(spec, agent, proc) if supervised and not force else (),
+            stop_env=((spec.root_env, agent.log_root),) if supervised and agent.log_root else (),
+            keys=spec.interrupt_keys if action is Action.INTERRUPT else (),
+            tmux=agent.tmux,
+            tty=agent.tty,
+        )
+        refusal = choice.refusal or self._why_not(proc)
+        plan = self._plan(action, facts, agent.ident, agent.command, choice.rungs, tree, refusal)
+        shared = daemon.shared_session_ids if daemon else ()
+        return structs.replace(
+            plan,
+            confidence=agent.confidence,
+            wrapper=agent.wrapper,
+            warning="; ".join(
+                filter(None, (_inferred(agent), choice.warning, _nested(tree), _sleeping(proc)))
+            ),
+            shared_session_ids=shared,
+            means=means,
+        )
+
+    def _of_thread(self, daemon: AgentProc, action: Action, facts: Facts) -> KillPlan:
+        """A session that is known to live in a shared daemon, without a client of its own."""
+        spec = self._specs[daemon.agent]
+        refusal = ""
+        if action in (Action.FREEZE, Action.THAW):
+            others = len(daemon.shared_session_ids) - 1
+            refusal = (
+                f"it lives in a shared daemon, {others} other sessions live there too: interrupt it instead"
+            )
+        proc = self._table.get(daemon.ident.pid)
+        tree = planned_tree(
+            None, structs.replace(daemon, session_id=facts.session_id), self._table, self._procs, self._host
+        )
+        plan = self._plan(action, facts, None, "", ((TURN_INTERRUPT, TURN_INTERRUPT_S),), tree, refusal)
+        return structs.replace(
+            plan,
+            confidence="exact",
+            shared_session_ids=daemon.shared_session_ids,
+            means=Means(
+                marks=marks(self._specs.values(), daemon.agent, facts.session_id, tree),
+                keep=spared(proc, tree, self._table, self._host, daemon.ident),
+                daemon=daemon.ident,
+                control_socket=self._socket(spec, daemon),
+            ),
+        )
+
+    def _of_single(
+        self,
+        proc: Proc,
+        role: ProcRole,
+        action: Action,
+        facts: Facts,
+        force: bool,
+        one: AgentProc | None = None,
+    ) -> KillPlan:
+        """A tool, a server, an orphan or (forced) a service: this process and what is below it."""
+        rungs: tuple[tuple[str, float], ...] = SINGLE
+        refusal, warning = "", ""
+        if role in SERVICES:
+            shared = len(one.shared_session_ids) if one else 0
+            warning = f"{shared} other sessions live here" if shared else f"this is the agent's {role}"
+            refusal = "" if force else f"{warning}: stop a session instead, or force it"
+        elif role is not ProcRole.ORPHAN:
+            warning = "its agent will see a failed tool and go on"
+        match action:
+            case Action.KILL:
+                rungs = (("KILL", 2.0),)
+            case Action.FREEZE:
+                rungs = (("STOP", 1.0),)
+            case Action.THAW:
+                rungs = (("CONT", 1.0),)
+            case Action.INTERRUPT:
+                refusal = refusal or "it has no turn to interrupt"
+            case Action.TERMINATE:
+                pass
+        tree = planned_tree(proc, None, self._table, self._procs, self._host)
+        plan = self._plan(
+            action,
+            facts,
+            proc.ident(self._host),
+            command_of(proc),
+            rungs,
+            tree,
+            refusal or self._why_not(proc),
+        )
+        keep = spared(proc, tree, self._table, self._host, None)
+        return structs.replace(plan, warning=warning, confidence="exact", means=Means(keep=keep))
+
+    def _why_not(self, proc: Proc) -> str:
+        if proc.state == "Z":
+            return "already dead (zombie)"
+        if proc.uid != self._host.uid:
+            return f"not permitted, owner={owner_name(proc.uid)}"
+        if self._host.pid_ns and proc.pid_ns and proc.pid_ns != self._host.pid_ns:
+            return "it runs in another PID namespace (a container)"
+        return ""
+
+    def _daemon_of(self, agent: AgentProc, spec: Processes) -> AgentProc | None:
+        """The daemon that runs the turns of an interactive client, None = the client runs them itself."""
+        if spec.daemon is None or agent.one_shot:
+            return None
+        for one in self._procs:
+            if one.role is ProcRole.DAEMON and one.agent == agent.agent and one.log_root == agent.log_root:
+                own_session = agent.confidence == "exact" and agent.session_id not in one.shared_session_ids
+                named = agent.session_id and spec.argv_session(self._own_argv(agent)) == agent.session_id
+                return None if own_session and not named else one
+        return None
+
+    def _own_argv(self, agent: AgentProc) -> tuple[str, ...]:
+        proc = self._table.get(agent.ident.pid)
+        return proc.identity.argv if proc and proc.identity else ()
+
+    def _socket(self, spec: Processes, daemon: AgentProc | None) -> str:
+        if spec.daemon is None or daemon is None:
+            return ""
+        return str(Path(daemon.log_root) / spec.daemon.control_socket)
+
+    def _facts_of(self, agent: AgentProc, facts: Facts) -> Facts:
+        spec = self._specs.get(agent.agent)
+        resume = spec.resume.format(session_id=agent.session_id) if spec and agent.session_id else ""
+        return structs.replace(
+            facts, agent=agent.agent, session_id=agent.session_id, cwd=agent.cwd, resume=resume
+        )
+
+    def _refused(self, action: Action, facts: Facts, why: str) -> KillPlan:
+        return self._plan(action, facts, None, "", (), (), why)
+
+    def _plan(
+        self,
+        action: Action,
+        facts: Facts,
+        target: Ident | None,
+        command: str,
+        rungs: tuple[tuple[str, float], ...],
+        tree: tuple[PlannedProc, ...],
+        refusal: str,
+    ) -> KillPlan:
+        return KillPlan(
+            action=action,
+            agent=facts.agent,
+            session_id=facts.session_id,
+            title=facts.title,
+            project=facts.project,
+            cwd=facts.cwd,
+            target=target,
+            command=command,
+            confidence="",
+            rungs=() if refusal else rungs,
+            tree=tree,
+            wrapper=None,
+            cost_nusd=facts.cost_nusd,
+            burn_nusd_per_h=facts.burn_nusd_per_h,
+            resume=facts.resume,
+            refusal=refusal,
+        )
+
+
+def _facts(row: Row) -> Facts:
+    unknown_cost = not row.tree.cost_nusd and (row.tree.unpriced_tokens or row.tree.unknown_calls)
+    return Facts(
+        agent=row.agent,
+        session_id=row.session_id,
+        title=row.title,
+        project=row.project,
+        cwd=row.cwd,
+        cost_nusd=None if unknown_cost else row.tree.cost_nusd,
+        burn_nusd_per_h=row.tree.burn_nusd_per_h,
+        resume=row.resume,
+    )
+
+
+def _inferred(agent: AgentProc) -> str:
+    if agent.confidence == INFERRED:
+        return "the process was inferred from its directory and start time only: check its pid and command"
+    return ""
+
+
+def _nested(tree: Sequence[PlannedProc]) -> str:
+    count = sum(planned.role is ProcRole.AGENT for planned in tree)
+    return f"ends {count} nested agent{'s' if count > 1 else ''} too" if count else ""
+
+
+def _sleeping(proc: Proc) -> str:
+    return "it is in uninterruptible sleep: it ends when the kernel lets it" if proc.state == "D" else ""

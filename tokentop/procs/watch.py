@@ -1,0 +1,172 @@
+"""Watches the processes of all agents: one scan, one look at their files, one matching pass per tick."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+from tokentop.agents.processes import Processes
+from tokentop.model import Action, AgentProc, Diagnostic, KillPlan, ProcRole, Row, Session
+from tokentop.procs.kin import Owners, picture
+from tokentop.procs.match import Evidence
+from tokentop.procs.plan import Planner
+from tokentop.procs.registry import Filed, Registry, Thread, ThreadsError, find_roots, read_threads
+from tokentop.procs.table import Proc, Source, Table
+
+FDS_EVERY_S = 2.0
+SOCKETS_EVERY_S = 10.0
+STALE_MS = 60_000  # a plan from an older table would name processes that nobody looked at since
+
+
+def default_source(specs: Sequence[Processes]) -> Source:
+    if sys.platform == "linux":
+        from tokentop.procs.scan import LinuxSource
+
+        return LinuxSource(specs)
+    from tokentop.procs.psutil_source import PsutilSource
+
+    return PsutilSource(specs)
+
+
+class ProcWatcher:
+    """The processes of `agents`, with the sessions that they belong to. Not for use by several threads.
+
+    `home` and `environ` say where the agents keep their files.
+    """
+
+    def __init__(
+        self,
+        agents: Sequence[Processes],
+        home: Path,
+        environ: Mapping[str, str],
+        source: Source | None = None,
+    ) -> None:
+        self._specs = tuple(agents)
+        self._home = home
+        self._environ = dict(environ)
+        self._source = source or default_source(self._specs)
+        self._registry = Registry()
+        self._table: Table = MappingProxyType({})
+        self._filed: tuple[Filed, ...] = ()
+        self._procs: tuple[AgentProc, ...] = ()
+        self._owners: Owners = {}
+        self._fds: dict[tuple[int, int], tuple[float, tuple[str, ...]]] = {}
+        self._threads: dict[str, Thread] = {}
+        self._threads_due_s = 0.0
+        self._listening: frozenset[int] = frozenset()
+        self._listening_due_s = 0.0
+        self._database_errors = 0
+        self._ticked_ms = 0
+
+    def tick(self, now_ms: int, candidates: Sequence[Session]) -> tuple[AgentProc, ...]:
+        """Look once. `candidates` are known sessions that a process without better evidence may be."""
+        tick_s = time.monotonic()
+        self._ticked_ms = now_ms
+        self._table = self._source.tick(now_ms)
+        agents = [proc for proc in self._table.values() if proc.identity and proc.state != "Z"]
+        roots = {proc.pid: self._root(proc) for proc in agents}
+        seen = [(p.identity.spec.agent, p.env_value(p.identity.spec.root_env)) for p in agents if p.identity]
+        self._filed = self._registry.refresh(find_roots(self._specs, self._home, self._environ, seen))
+        fds = self._open_sessions(agents, tick_s)
+        self._look_up_threads(agents, roots, fds, tick_s)
+        self._look_for_sockets(tick_s)
+        evidence = Evidence(
+            specs=self._specs,
+            now_ms=now_ms,
+            host=self._source.host,
+            table=self._table,
+            filed=self._filed,
+            fds=fds,
+            threads=self._threads,
+            roots=roots,
+            candidates=candidates,
+            listening=self._listening,
+            own_pids=frozenset((os.getpid(),)),
+        )
+        found = picture(evidence, self._owners)
+        self._owners, self._procs = found.owners, found.procs
+        return found.procs
+
+    def plan(self, row: Row, action: Action, now_ms: int, *, force: bool = False) -> KillPlan:
+        """What `action` on this row would do, with every identity as the last tick saw it."""
+        return self._planner(now_ms).of_row(row, action, force=force)
+
+    def plan_pid(self, pid: int, action: Action, now_ms: int, *, force: bool = False) -> KillPlan:
+        """The same for a pid; a process that is not an agent's business is refused."""
+        return self._planner(now_ms).of_pid(pid, action, force=force)
+
+    def health(self) -> tuple[Diagnostic, ...]:
+        """What could not be read at the last tick."""
+        found = list(self._registry.health())
+        if self._database_errors:
+            found.append(Diagnostic("codex", "unreadable", "thread database", self._database_errors))
+        return tuple(found)
+
+    def _planner(self, now_ms: int) -> Planner:
+        stale = abs(now_ms - self._ticked_ms) > STALE_MS
+        return Planner(self._specs, self._source.host, self._table, self._procs, self._filed, stale=stale)
+
+    def _root(self, proc: Proc) -> str:
+        """The profile directory that a process uses: from its own environment, else the default."""
+        assert proc.identity is not None
+        spec = proc.identity.spec
+        named = proc.env_value(spec.root_env).split(",")[0].strip() or self._environ.get(spec.root_env, "")
+        return named.rstrip("/") or str(self._home / spec.root_dirs[0])
+
+    def _open_sessions(self, agents: Sequence[Proc], tick_s: float) -> dict[int, tuple[str, ...]]:
+        """Session ids of open files, of candidate processes only; known ones are asked less often."""
+        found: dict[int, tuple[str, ...]] = {}
+        asked: dict[tuple[int, int], tuple[float, tuple[str, ...]]] = {}
+        for proc in agents:
+            spec = proc.identity.spec if proc.identity else None
+            if spec is None or spec.fd_session is None or proc.identity is None:
+                continue
+            if proc.identity.role not in (ProcRole.AGENT, ProcRole.DAEMON):
+                continue
+            due_s, ids = self._fds.get(proc.key, (0.0, ()))
+            if tick_s >= due_s or not ids:
+                named = (spec.fd_session(path) for path in self._source.open_paths(proc.pid))
+                ids = tuple(dict.fromkeys(sorted(one for one in named if one)))
+                due_s = tick_s + FDS_EVERY_S
+            found[proc.pid] = ids
+            asked[proc.key] = (due_s, ids)
+        self._fds = asked
+        return found
+
+    def _look_up_threads(
+        self,
+        agents: Sequence[Proc],
+        roots: Mapping[int, str],
+        fds: Mapping[int, Sequence[str]],
+        tick_s: float,
+    ) -> None:
+        wanted: dict[str, set[str]] = {}
+        for proc in agents:
+            if proc.identity and proc.identity.spec.daemon and fds.get(proc.pid):
+                wanted.setdefault(roots[proc.pid], set()).update(fds[proc.pid])
+        ids = set().union(*wanted.values()) if wanted else set()
+        if tick_s < self._threads_due_s and ids <= self._threads.keys():
+            return
+        self._threads_due_s = tick_s + FDS_EVERY_S
+        threads: dict[str, Thread] = {}
+        self._database_errors = 0
+        for spec in self._specs:
+            for root, one in wanted.items():
+                if spec.daemon is None:
+                    continue
+                try:
+                    threads.update(read_threads(root, spec.daemon, sorted(one)))
+                except ThreadsError:
+                    self._database_errors += 1
+        self._threads = threads
+
+    def _look_for_sockets(self, tick_s: float) -> None:
+        children = [proc.pid for proc in self._table.values() if proc.identity is None]
+        self._listening &= frozenset(children)
+        if children and tick_s >= self._listening_due_s:
+            self._listening_due_s = tick_s + SOCKETS_EVERY_S
+            self._listening = self._source.listening(children)
