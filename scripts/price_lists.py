@@ -14,6 +14,7 @@ import sys
 import zipfile
 from collections import Counter
 from decimal import Decimal
+from importlib.util import find_spec
 from pathlib import Path
 
 from tokentop.pricing import names
@@ -124,9 +125,10 @@ def quotes(found: dict[str, dict[str, int]], claude: bool) -> dict[str, list[int
     out: dict[str, list[int | None]] = {}
     for key in sorted(found, key=lambda k: (k.partition(">")[0], int(k.partition(">")[2] or 0))):
         rates = {bucket: rate for bucket, rate in found[key].items() if bucket in base}
-        if "input" not in rates or "output" not in rates:
+        tier, _, above = key.partition(">")
+        if "input" not in rates or "output" not in rates or (above and tier not in out):
             continue
-        if claude:  # Anthropic's own rules, where a list leaves a field out
+        if claude and base["input"]:  # Anthropic's own rules, where a list leaves a field out
             rates.setdefault("cache_read", rates["input"] // 10)
             rates.setdefault("cache_write_5m", rates["input"] * 5 // 4)
             ratio = (rates["input"], base["input"])
@@ -344,7 +346,10 @@ def from_genai(providers: list[dict], today: str, report: Report) -> dict[str, l
 def wheels(folder: Path) -> dict[str, Path]:
     """Return {"litellm": path, "genai-prices": path}; they are downloaded if `folder` has no wheels."""
     if not list(folder.glob("*.whl")):
-        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--disable-pip-version-check"]
+        python = (
+            [sys.executable] if find_spec("pip") else ["uv", "run", "--no-project", "--with", "pip", "python"]
+        )
+        command = [*python, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:"]
         subprocess.run([*command, "--dest", str(folder), "litellm", "genai-prices"], check=True)
     return {
         name: next(folder.glob(f"{name.replace('-', '_')}-*.whl")) for name in ("litellm", "genai-prices")

@@ -88,9 +88,10 @@ _TAILS = (
     re.compile(r"@[a-z0-9-]+$"),
     re.compile(r"-v\d+:\d+$|(?<=\d)-v\d+$"),
     re.compile(r"(?::(?:thinking|none|minimal|low|medium|high|xhigh|max)|-thinking|-tee)$"),
-    re.compile(r"(?<=\d)-(?:minimal|low|medium|high|xhigh)$"),
+    re.compile(r"(?<=\d)-(?:minimal|low|medium|high|xhigh)$|(?<=codex)-(?:minimal|low|medium|high|xhigh)$"),
 )
 # Words that make another model of the same version: a prefix that drops one of them is another price.
+_MOST_FORMS = 32  # real ids have fewer than 10; a hostile one must not cost time
 _CLASSES = (
     "mini nano micro lite small medium large xl flash flashx fast turbo ultrafast highspeed lightning pro max"
     " ultra plus air airx spark instant free batch distill vision image audio tts live embed embedding deep"
@@ -141,7 +142,7 @@ def forms(model: str) -> list[str]:
 
 
 def _add(found: list[str], name: str) -> None:
-    if name and name not in found:
+    if name and name not in found and len(found) < _MOST_FORMS:
         found.append(name)
 
 
