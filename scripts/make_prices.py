@@ -173,7 +173,9 @@ def merge_old(old: dict[str, dict], new: dict[str, dict], today: str, report: Re
             report.note(
                 "changed", f"{name} from {since}: {before[-2]['rates']['']} -> {current['rates']['']}"
             )
+        told = {row["since"]: row for row in known["rows"]} if known else {}
         future = [row for row in entry["rows"] if row["since"] > today]
+        future = [same_row(told.get(row["since"]), row) for row in future]
         merged[name] = {"window": entry["window"], "rows": before + future}
     return merged
 
@@ -185,6 +187,11 @@ def read_old(path: Path) -> tuple[dict[str, dict], dict[str, str]]:
     for entry in old["models"].values():
         entry["rows"] = [DEFAULTS | row for row in entry["rows"]]
     return old["models"], old["aliases"]
+
+
+def same_row(old: dict | None, new: dict) -> dict:
+    """The row that is there already, if it says the same: it keeps the day on which it was first seen."""
+    return old if old and priced(old) == priced(new) else new
 
 
 def priced(row: dict) -> dict:

@@ -43,6 +43,7 @@ def found(provider: str, model: str) -> tuple[str, bool]:
         ("bedrock", "us.anthropic.claude-opus-4-6-v1", "bedrock/us.anthropic.claude-opus-4-6-v1"),
         ("", "us.anthropic.claude-opus-4-6-v1", "bedrock/us.anthropic.claude-opus-4-6-v1"),
         ("amazon-bedrock", "claude-opus-4-6", "bedrock/anthropic.claude-opus-4-6-v1"),
+        ("amazon-bedrock", "openai.gpt-5.6-sol", "bedrock/openai.gpt-5.6-sol"),
         ("vertex_ai", "claude-opus-4-6@default", "vertex/claude-opus-4-6"),
         ("github-copilot", "claude-sonnet-4.6", "copilot/claude-sonnet-4-6"),
         ("my-gateway", "gpt-5.6", "openai/gpt-5.6"),
@@ -58,6 +59,8 @@ def test_id_finds_its_own_entry(provider: str, model: str, rates_id: str) -> Non
     [
         ("", "gpt-5.6-codex", "openai/gpt-5.6"),
         ("anthropic", "gpt-5.6", "openai/gpt-5.6"),
+        ("azure", "azure/eu/gpt-5.3-codex", "azure/gpt-5.3-codex"),
+        ("bedrock", "apac.anthropic.claude-opus-4-6-v1", "bedrock/anthropic.claude-opus-4-6-v1"),
         ("openrouter", "claude-opus-4-7-next", "anthropic/claude-opus-4-7"),
     ],
 )
