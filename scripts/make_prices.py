@@ -36,6 +36,7 @@ from tokentop.pricing import data, names  # noqa: E402
 
 PRICES = ROOT / "tokentop" / "pricing" / "prices.json"
 OVERRIDES = PRICES.with_name("overrides.json")
+ROW = ("since", "seen", "source", "rates", "factors", "web_search", "off_peak")
 DEFAULTS = {"since": ALWAYS, "source": "litellm"}  # as in data.Row
 
 
@@ -150,16 +151,20 @@ def apply_overrides(models: dict[str, dict], report: Report) -> None:
 def merge_old(old: dict[str, dict], new: dict[str, dict], today: str, report: Report) -> dict[str, dict]:
     """Keep every row that was valid before today; a changed price begins today."""
     merged = dict(new)
-    for name, entry in old.items():
-        if name not in new:
-            merged[name] = entry
-            report.counts["kept, in no list any more"] += 1
-            continue
-        before = [row for row in entry["rows"] if row["seen"] < today and row["since"] <= today]
+    for name in old.keys() - new.keys():
+        merged[name] = old[name]
+        report.counts["kept, in no list any more"] += 1
+    for name, entry in new.items():
+        # a dated id that cost the same as the shorter one until now has that one's past
+        known = old.get(name) or old.get(kept_name(name, old))
+        before = (
+            [row for row in known["rows"] if row["seen"] < today and row["since"] <= today] if known else []
+        )
+        if old and name not in old:
+            report.note("added", name)
         if not before:
             continue
-        listed = new[name]["rows"]
-        current = [row for row in listed if row["since"] <= today][-1]
+        current = [row for row in entry["rows"] if row["since"] <= today][-1]
         if priced(before[-1]) == priced(current):
             report.counts["unchanged"] += 1
         else:
@@ -168,12 +173,10 @@ def merge_old(old: dict[str, dict], new: dict[str, dict], today: str, report: Re
             report.note(
                 "changed", f"{name} from {since}: {before[-2]['rates']['']} -> {current['rates']['']}"
             )
-        rows = before + [row for row in listed if row["since"] > today]
-        merged[name] = {"window": new[name]["window"], "rows": rows}
-    for name in new.keys() - old.keys():
-        report.counts["added"] += 1
-        if old:
-            report.notes.append(f"added: {name}")
+        told = {row["since"]: row for row in known["rows"]} if known else {}
+        future = [row for row in entry["rows"] if row["since"] > today]
+        future = [same_row(told.get(row["since"]), row) for row in future]
+        merged[name] = {"window": entry["window"], "rows": before + future}
     return merged
 
 
@@ -184,6 +187,11 @@ def read_old(path: Path) -> tuple[dict[str, dict], dict[str, str]]:
     for entry in old["models"].values():
         entry["rows"] = [DEFAULTS | row for row in entry["rows"]]
     return old["models"], old["aliases"]
+
+
+def same_row(old: dict | None, new: dict) -> dict:
+    """The row that is there already, if it says the same: it keeps the day on which it was first seen."""
+    return old if old and priced(old) == priced(new) else new
 
 
 def priced(row: dict) -> dict:
@@ -202,7 +210,7 @@ def as_text(models: dict[str, dict], aliases: dict[str, str], sources: dict[str,
     tidy = {}
     for name, entry in models.items():
         rows = [
-            {k: v for k, v in row.items() if v not in ({}, None) and DEFAULTS.get(k) != v}
+            {k: row[k] for k in ROW if row.get(k) not in ({}, None) and row[k] != DEFAULTS.get(k)}
             for row in entry["rows"]
         ]
         tidy[name] = ({"window": entry["window"]} if entry.get("window") else {}) | {"rows": rows}

@@ -14,6 +14,7 @@ import sys
 import zipfile
 from collections import Counter
 from decimal import Decimal
+from importlib.util import find_spec
 from pathlib import Path
 
 from tokentop.pricing import names
@@ -33,6 +34,7 @@ LITELLM_HOSTS = {
     "azure_ai": ("azure", "azure_ai/"),
     "bedrock": ("bedrock", ""),
     "bedrock_converse": ("bedrock", ""),
+    "bedrock_mantle": ("bedrock", "bedrock_mantle/"),
     "xai": ("xai", "xai/"),
     "deepseek": ("deepseek", "deepseek/"),
     "moonshot": ("moonshot", "moonshot/"),
@@ -90,6 +92,7 @@ GENAI_BUCKETS = {
     "cache_write_1h_mtok": "cache_write_1h",
     "output_reasoning_mtok": "reasoning",
 }
+SINGLE_REGION = re.compile(r"^(bedrock/|bedrock_mantle/[^/]+/|azure/(eu|us|global|global-standard)/)")
 NOT_TEXT = re.compile(
     r"image|audio|embed|tts|whisper|transcribe|realtime|-live|veo-|imagen|moderation|rerank|^ft:|lyria"
 )
@@ -124,17 +127,20 @@ def quotes(found: dict[str, dict[str, int]], claude: bool) -> dict[str, list[int
     out: dict[str, list[int | None]] = {}
     for key in sorted(found, key=lambda k: (k.partition(">")[0], int(k.partition(">")[2] or 0))):
         rates = {bucket: rate for bucket, rate in found[key].items() if bucket in base}
-        if "input" not in rates or "output" not in rates:
+        tier, _, above = key.partition(">")
+        if "input" not in rates or "output" not in rates or (above and tier not in out):
             continue
-        if claude:  # Anthropic's own rules, where a list leaves a field out
+        if claude and base["input"]:  # Anthropic's own rules, where a list leaves a field out
             rates.setdefault("cache_read", rates["input"] // 10)
             rates.setdefault("cache_write_5m", rates["input"] * 5 // 4)
             ratio = (rates["input"], base["input"])
             rates.setdefault(
                 "cache_write_1h", base.get("cache_write_1h", base["input"] * 2) * ratio[0] // ratio[1]
             )
-        elif not rates.get("cache_write_5m"):  # 0 = no fee for the write: plain input, see rates.py
-            rates.pop("cache_write_5m", None)
+        elif rates.get("cache_write_5m", 0) < rates["input"]:
+            rates.pop(
+                "cache_write_5m", None
+            )  # no fee for the write (or a read's rate): plain input, see rates.py
         line: list[int | None] = [rates.get(bucket) for bucket in BUCKETS[:5]]
         if rates.get("reasoning") not in (None, rates["output"]):
             line.append(rates["reasoning"])
@@ -145,15 +151,17 @@ def quotes(found: dict[str, dict[str, int]], claude: bool) -> dict[str, list[int
 def from_litellm(entries: dict[str, dict], report: Report) -> dict[str, dict]:
     """{our key: {"window", "rates", "factors", "web_search"?, "off_peak"?}} of our hosts' chat models."""
     found: dict[str, dict] = {}
-    for key, entry in sorted(entries.items(), key=lambda item: item[0].startswith("azure_ai/")):
+    for key, entry in sorted(
+        entries.items(), key=lambda item: item[0].startswith(("azure_ai/", "bedrock_mantle/"))
+    ):
         provider = str(entry.get("litellm_provider"))
         host, prefix = LITELLM_HOSTS.get(
             provider, ("vertex", "vertex_ai/") if provider.startswith("vertex_ai") else ("", "")
         )
         if not host or entry.get("mode") not in ("chat", "responses") or NOT_TEXT.search(key):
             continue
-        if (host == "bedrock" and "/" in key) or re.match(r"azure/(eu|us|global|global-standard)/", key):
-            continue  # reserved capacity, single regions
+        if SINGLE_REGION.match(key):
+            continue
         if host in RESELLERS and not entry.get("supports_function_calling"):
             continue  # no agent can work with it
         name = f"{host}/{names.normal(key.removeprefix(prefix).removeprefix('accounts/fireworks/models/'))}"
@@ -344,7 +352,10 @@ def from_genai(providers: list[dict], today: str, report: Report) -> dict[str, l
 def wheels(folder: Path) -> dict[str, Path]:
     """Return {"litellm": path, "genai-prices": path}; they are downloaded if `folder` has no wheels."""
     if not list(folder.glob("*.whl")):
-        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--disable-pip-version-check"]
+        python = (
+            [sys.executable] if find_spec("pip") else ["uv", "run", "--no-project", "--with", "pip", "python"]
+        )
+        command = [*python, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:"]
         subprocess.run([*command, "--dest", str(folder), "litellm", "genai-prices"], check=True)
     return {
         name: next(folder.glob(f"{name.replace('-', '_')}-*.whl")) for name in ("litellm", "genai-prices")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pkgutil
 from datetime import date
+from typing import Annotated
 
 import msgspec
 from msgspec import Struct
@@ -18,7 +19,11 @@ _EPOCH = date(1970, 1, 1).toordinal()
 
 # One price: micro-dollars per million tokens for input, cache_read, cache_write_5m, cache_write_1h, output
 # and, only where thinking is dearer than other output, reasoning. None = the lists name no such rate.
-Quote = list[int | None]
+Rate = Annotated[int, msgspec.Meta(ge=0)]
+Quote = Annotated[list[Rate | None], msgspec.Meta(min_length=5, max_length=6)]
+
+
+Day = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 
 
 class OffPeak(Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,20 +41,20 @@ class Row(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     `factors` are thousandths that multiply every bucket: tier ("batch"), speed ("fast"), region ("geo:us").
     """
 
-    seen: str  # day on which the generator first met these rates in `source`
+    seen: Day  # day on which the generator first met these rates in `source`
     rates: dict[str, Quote]
-    since: str = "1970-01-01"  # ISO day; this value = no earlier price is known
+    since: Day = "1970-01-01"  # ISO day; this value = no earlier price is known
     source: str = "litellm"
-    factors: dict[str, int] = {}
-    web_search: int | None = None  # micro-dollars per search; None = the usual 10,000
+    factors: dict[str, Rate] = {}
+    web_search: Rate | None = None  # micro-dollars per search; None = the usual 10,000
     off_peak: OffPeak | None = None
 
 
 class Model(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One model at one host; `rows` are in the order of `since`."""
 
-    rows: list[Row]
-    window: int = 0  # context window in tokens, 0 = unknown
+    rows: Annotated[list[Row], msgspec.Meta(min_length=1)]
+    window: Rate = 0  # context window in tokens, 0 = unknown
 
 
 class Document(Struct, frozen=True, forbid_unknown_fields=True):

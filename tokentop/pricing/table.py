@@ -18,6 +18,7 @@ from tokentop.pricing.rates import HALF, MILLION, Rates, resolve
 
 _ALWAYS = -(1 << 62)
 _NEVER = 1 << 62
+_MOST_LINES = 4096  # logs name a few dozen models; this bounds what a hostile log can fill
 _UNPRICED = Rates("", ())
 
 
@@ -140,6 +141,8 @@ class PriceTable:
         return Description(model, rates_id, estimated, entry.window, row, tuple(entry.rows), self.version)
 
     def _line(self, provider: str, model: str, tier: str, geo: str) -> _Line:
+        if len(self._lines) >= _MOST_LINES:
+            self._lines.clear()
         line = self._resolve_line(provider, model, tier, geo)
         self._lines[provider, model, tier, geo] = line
         return line
