@@ -90,7 +90,7 @@ class LiveState:
     def apply_usage(self, priced: Priced) -> None:
         """Count a committed event in the rates; a newer version of the same `id` replaces the older one."""
         usage = priced.usage
-        end_ms = usage.at_ms + max(0, usage.duration_ms)
+        end_ms = (usage.start_ms or usage.at_ms) + max(0, usage.duration_ms)
         key = session_key(usage.agent, usage.session_id)
         if key not in self.tracks and end_ms < self.rates.now_ms - HOUR_MS:
             return

@@ -157,7 +157,7 @@ class Rates:
     def _entry(self, priced: Priced, key: str) -> _Entry:
         usage, tokens = priced.usage, priced.usage.tokens
         span = max(0, min(usage.duration_ms, HOUR_MS))
-        start = usage.at_ms + max(0, usage.duration_ms) - span
+        start = (usage.start_ms or usage.at_ms) + max(0, usage.duration_ms) - span
         if self.now_ms and start + span > self.now_ms + FUTURE_MS:
             start = self.now_ms - span
         writes = tokens.cache_write_5m + tokens.cache_write_1h

@@ -56,7 +56,7 @@ class PriceLike(Protocol):
 class Prices(Protocol):
     def price(
         self, *, provider: str, model: str, at_ms: int, tokens: Tokens, tier: str = "", geo: str = "",
-        web_searches: int = 0,
+        web_searches: int = 0, cumulative: bool = False,
     ) -> PriceLike: ...  # fmt: skip
 
 
@@ -244,7 +244,7 @@ class Writer:
         tokens = usage.tokens
         price = self._prices.price(
             provider=usage.provider, model=usage.model, at_ms=usage.at_ms, tokens=tokens, tier=usage.tier,
-            geo=usage.geo, web_searches=usage.web_searches,
+            geo=usage.geo, web_searches=usage.web_searches, cumulative=usage.kind is Kind.HIDDEN,
         )  # fmt: skip
         cost = price.nusd
         flags = FLAG_HIDDEN if usage.kind is Kind.HIDDEN else 0
@@ -413,12 +413,7 @@ class Writer:
 
     def action(self, receipt: Receipt) -> None:
         """Append a receipt to the action log."""
-        self._db.execute(
-            "INSERT INTO action (at_ms, action, reason, agent, sid, pid, result, receipt)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (receipt.at_ms, receipt.action, receipt.reason, receipt.agent, receipt.session_id, receipt.pid,
-             receipt.result, msgspec.json.encode(receipt).decode()),
-        )  # fmt: skip
+        append_action(self._db, receipt)
 
     def _model(self, provider: str, name: str) -> int:
         return self._intern(self._models, "model", ("provider", "name"), (provider, name))
@@ -435,6 +430,15 @@ class Writer:
             found = self._db.execute(f"SELECT id FROM {table} WHERE {columns[0]}=? AND {columns[1]}=?", key)
             number = known[key] = int(found.fetchone()[0])
         return number
+
+
+def append_action(connection: sqlite3.Connection, receipt: Receipt) -> None:
+    """Append a receipt to the action log."""
+    connection.execute(
+        "INSERT INTO action (at_ms, action, reason, agent, sid, pid, result, receipt) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (receipt.at_ms, receipt.action, receipt.reason, receipt.agent, receipt.session_id, receipt.pid,
+         receipt.result, msgspec.json.encode(receipt).decode()),
+    )  # fmt: skip
 
 
 def _cursor_values(cursor: Cursor) -> tuple[object, ...]:

@@ -1,0 +1,182 @@
+"""The write side without threads or clock: reads what is new in the logs and commits it, exactly once.
+
+Whoever holds the lock of the state directory owns one.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from msgspec import Struct, to_builtins
+
+from .agents import all_agents
+from .config import Settings
+from .ingest.follow import Batch, Follower
+from .model import Diagnostic
+from .pricing.table import PriceTable
+from .store import db, reader
+from .store.recover import replace_damaged
+from .store.settle import settle
+from .store.writer import Committed, Writer
+
+LOCK_NAME = "lock"
+_BACKLOG = "backlog"
+
+
+class Step(Struct):
+    """One step of reading: what was read and what it changed."""
+
+    batch: Batch
+    committed: Committed
+
+
+class Lock:
+    """The one lock of a state directory; the kernel drops it when its holder dies."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / LOCK_NAME
+        self._file: IO[bytes] | None = None
+
+    def take(self) -> bool:
+        """Take the lock if it is free."""
+        if self._file is not None:
+            return True
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+        file = open(os.open(self._path, flags, 0o600), "r+b")  # noqa: SIM115 - held until release()
+        try:
+            _lock(file)
+        except OSError:
+            file.close()
+            return False
+        self._file = file
+        return True
+
+    def release(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def _lock(file: IO[bytes]) -> None:
+    if os.name == "nt":
+        import msvcrt
+
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def prices(settings: Settings) -> PriceTable:
+    """The price table with the user's own prices over it."""
+    return PriceTable({name: _given(own) for name, own in settings.prices.items()})
+
+
+def _given(own: object) -> dict[str, object]:
+    return {name: value for name, value in to_builtins(own).items() if value is not None}
+
+
+class Ledger:
+    """Reads the logs of all agents into the store. One thread only; times are arguments.
+
+    Raises db.StoreError where the state directory cannot be used; a damaged database is put aside, and
+    what can be read of it is kept.
+    """
+
+    def __init__(
+        self, folder: Path, environ: Mapping[str, str], settings: Settings, *, now_ms: int, live: bool,
+        table: PriceTable | None = None,
+    ) -> None:  # fmt: skip
+        self.folder = folder
+        self._environ = environ
+        self._settings = settings
+        self._live = live
+        self.prices = table or prices(settings)
+        self._notes: list[Diagnostic] = []
+        self._open(now_ms)
+
+    def _open(self, now_ms: int) -> None:
+        try:
+            connection = db.open_writer(self.folder)
+        except sqlite3.DatabaseError as error:
+            if not db.is_damaged(error):
+                raise
+            connection = self._recover(now_ms)
+        self.db = connection
+        self.writer = Writer(connection, self.prices, self._settings.titles)
+        self.follower = Follower(
+            all_agents(), self._environ, reader.cursors(connection), self._settings.roots, live=self._live
+        )
+
+    def _recover(self, now_ms: int) -> sqlite3.Connection:
+        kept, rows = replace_damaged(self.folder, now_ms)
+        self._notes.append(
+            Diagnostic("store", "damaged", f"the database was damaged: {rows} rows kept, the old file is {kept.name}")
+        )
+        return db.open_writer(self.folder)
+
+    def reopen(self, now_ms: int) -> None:
+        """After sqlite3 said that the file is damaged: put it aside and read the logs again."""
+        self.close()
+        self.db = self._recover(now_ms)
+        self.writer = Writer(self.db, self.prices, self._settings.titles)
+        self.follower = Follower(
+            all_agents(), self._environ, reader.cursors(self.db), self._settings.roots, live=self._live
+        )
+
+    def step(self, now_s: float, recent_ms: int, pending: Batch | None = None) -> Step | None:
+        """Read and commit the next slice; None when all is read. `pending` is a batch that failed to commit.
+
+        Raises sqlite3.Error: the batch is in `failed` then and is to be given again.
+        """
+        self.failed: Batch | None = None
+        batch = pending or self.follower.step(now_s)
+        if batch is None:
+            return None
+        try:
+            committed = self.writer.commit(batch.facts, batch.cursors, recent_ms=recent_ms, forget=batch.forget)
+        except sqlite3.Error:
+            self.failed = batch
+            raise
+        return Step(batch, committed)
+
+    def settle(self, recent_ms: int) -> list[Committed]:
+        """Account for spend that only running totals show; call when all is read."""
+        return settle(self.writer, recent_ms)
+
+    def catch_up(self, now_s: float, wall_ns: int) -> int:
+        """Read everything there is; return the number of events read."""
+        self.follower.walk(now_s, wall_ns)
+        events = 0
+        while (step := self.step(now_s, 1 << 62)) is not None:
+            events += step.committed.events
+        self.settle(1 << 62)
+        return events
+
+    def mark_backlog(self, reading: bool) -> None:
+        """Tell other tokentops on this store whether the first read is still under way."""
+        self.db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_BACKLOG, "1" if reading else ""))
+
+    def health(self) -> tuple[Diagnostic, ...]:
+        """What could not be read: now, and so far."""
+        return (*self._notes, *self.follower.diagnostics.values(), *reader.health(self.db))
+
+    def close(self) -> None:
+        self.follower.close()
+        self.db.close()
+
+
+def is_reading(connection: sqlite3.Connection) -> bool:
+    """Whether another tokentop has not finished its first read: totals are not complete yet."""
+    row = connection.execute("SELECT value FROM meta WHERE name=?", (_BACKLOG,)).fetchone()
+    return bool(row and row[0])
+
+
+def labels() -> Sequence[tuple[str, str]]:
+    """(agent id, label) of every agent."""
+    return [(agent.id, agent.label) for agent in all_agents()]

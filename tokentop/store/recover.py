@@ -1,0 +1,123 @@
+"""A damaged database: it is put aside, never deleted, and what can still be read of it is copied."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+from .db import FILE_NAME, open_writer
+from .schema import FLAG_HIDDEN, FLAG_UNPRICED, SLOT_MS
+
+# Cursors and health are left out: the logs are read again from the start, the event ids make that harmless.
+_TABLES = (
+    "model", "project", "tier", "session", "event", "event_extra", "running_total", "spawn", "quota", "projection",
+    "action",
+)  # fmt: skip
+_CHUNK = 500
+_COUNTS = "input, cache_read, cache_write_5m, cache_write_1h, output, reasoning"
+
+
+def replace_damaged(folder: Path, now_ms: int) -> tuple[Path, int]:
+    """Move the database to `tokentop.db.corrupt-<ms>` and copy its readable rows into a new one.
+
+    Return (where the old file is, rows kept).
+    """
+    path = folder / FILE_NAME
+    kept = folder / f"{FILE_NAME}.corrupt-{now_ms}"
+    for suffix in ("-wal", "-shm", ""):
+        with contextlib.suppress(FileNotFoundError):
+            Path(f"{path}{suffix}").rename(f"{kept}{suffix}")
+    new = open_writer(folder)
+    try:
+        rows = _salvage(kept, new)
+    finally:
+        new.close()
+    return kept, rows
+
+
+def _salvage(old_path: Path, new: sqlite3.Connection) -> int:
+    try:
+        old = sqlite3.connect(f"file:{old_path}?mode=ro", uri=True)
+    except sqlite3.Error:
+        return 0
+    rows = 0
+    with contextlib.closing(old):
+        new.execute("BEGIN IMMEDIATE")
+        for table in _TABLES:
+            rows += _copy(old, new, table)
+        _rebuild(new)
+        new.execute("COMMIT")
+    return rows
+
+
+def _copy(old: sqlite3.Connection, new: sqlite3.Connection, table: str) -> int:
+    """Copy the rows that can be read, in chunks by rowid; an unreadable stretch is jumped over."""
+    columns = [row[1] for row in new.execute(f"PRAGMA table_info({table})")]
+    put = f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+    try:
+        plain = "WITHOUT ROWID" not in (
+            old.execute("SELECT sql FROM sqlite_master WHERE name=?", (table,)).fetchone() or ("",)
+        )[0].upper()
+    except sqlite3.Error:
+        return 0
+    return _by_rowid(old, new, table, columns, put) if plain else _straight(old, new, table, columns, put)
+
+
+def _straight(old: sqlite3.Connection, new: sqlite3.Connection, table: str, columns: list[str], put: str) -> int:
+    rows = 0
+    with contextlib.suppress(sqlite3.Error, UnicodeDecodeError):
+        for row in old.execute(f"SELECT {', '.join(columns)} FROM {table}"):
+            new.execute(put, row)
+            rows += 1
+    return rows
+
+
+def _by_rowid(old: sqlite3.Connection, new: sqlite3.Connection, table: str, columns: list[str], put: str) -> int:
+    rows = 0
+    for order in ("ASC", "DESC"):
+        last = -(1 << 63) if order == "ASC" else (1 << 63) - 1
+        compare = ">" if order == "ASC" else "<"
+        query = (
+            f"SELECT rowid, {', '.join(columns)} FROM {table} WHERE rowid {compare} ? ORDER BY rowid {order}"
+            f" LIMIT {_CHUNK}"
+        )
+        while True:
+            count = 0
+            try:
+                for rowid, *values in old.execute(query, (last,)):
+                    rows += new.execute(put, values).rowcount
+                    last = rowid
+                    count += 1
+            except (sqlite3.Error, UnicodeDecodeError):
+                break  # the rest is reached from the other end
+            if count < _CHUNK:
+                return rows
+    return rows
+
+
+def _rebuild(new: sqlite3.Connection) -> None:
+    """Make rollups and session sums again from the events; events whose session or model is lost go."""
+    new.execute("DELETE FROM event WHERE session NOT IN (SELECT id FROM session)")
+    new.execute("DELETE FROM event WHERE model NOT IN (SELECT id FROM model)")
+    new.execute("UPDATE session SET project=0 WHERE project NOT IN (SELECT id FROM project)")
+    new.execute("INSERT OR IGNORE INTO project (id, agent, name) SELECT DISTINCT 0, agent, '' FROM session WHERE project=0 LIMIT 1")  # noqa: E501
+    sums = ", ".join(f"sum(e.{name.strip()})" for name in _COUNTS.split(","))
+    money = (
+        f"coalesce(sum(e.cost_nusd), 0), coalesce(sum(CASE WHEN e.flags & {FLAG_UNPRICED} THEN"
+        " e.input + e.cache_read + e.cache_write_5m + e.cache_write_1h + e.output END), 0)"
+    )
+    new.execute(
+        f"INSERT INTO rollup (slot, project, model, flags, responses, {_COUNTS}, cost_nusd, unpriced_tokens)"
+        f" SELECT e.at_ms / {SLOT_MS}, s.project, e.model, e.flags, sum(NOT e.flags & {FLAG_HIDDEN}), {sums}, {money}"
+        " FROM event e JOIN session s ON s.id = e.session GROUP BY 1, 2, 3, 4"
+    )
+    new.execute(
+        f"UPDATE session SET responses=0, ({_COUNTS}, cost_nusd, unpriced_tokens) = (0, 0, 0, 0, 0, 0, 0, 0)"
+    )
+    new.execute(
+        f"UPDATE session SET (responses, {_COUNTS}, cost_nusd, unpriced_tokens) = (SELECT"
+        f" sum(NOT e.flags & {FLAG_HIDDEN}), {sums}, {money} FROM event e WHERE e.session = session.id)"
+        " WHERE id IN (SELECT session FROM event)"
+    )
+    new.execute("INSERT OR IGNORE INTO unsettled SELECT DISTINCT session FROM running_total")
