@@ -139,19 +139,21 @@ def test_finished_sub_agents_of_a_living_parent_stay_but_many_fold() -> None:
         live.load_session(sub_agent(f"s/{number}"), spent(1))
         live.apply_activity(act(State.IDLE, 9_000 - number, f"s/{number}"))
     live.set_procs((agent_proc(),), NOW)
-    rows = rows_of(live, NOW + 3_600_000)
-    assert [k for k in rows if "/" in k] == [f"claude:s/{n}" for n in range(4, 9)]
+    assert rows_of(live, NOW + 900_000)["claude:s"].sub_agents == 9
+    rows = rows_of(live, NOW)
+    assert [k for k in rows if "/" in k] == ["claude:s/7", "claude:s/8"]
     assert rows["claude:s"].sub_agents == 9
     assert rows["claude:s"].tree.cost_nusd == 9
-    assert "4 finished sub-agents folded" in rows["claude:s"].notes
+    assert "7 finished sub-agents folded" in rows["claude:s"].notes
+    assert [k for k in rows_of(live, NOW + 3_600_000) if "/" in k] == []
 
 
 def test_a_sub_agent_left_open_by_an_earlier_process_is_done() -> None:
     live = LiveState()
     live.load_session(session(), Figures())
-    live.load_session(sub_agent("s/a", last_ms=START - 60_000), Figures())
-    live.apply_activity(act(State.WORKING, NOW - START + 60_000, "s/a", call_id="x"))
-    live.set_procs((agent_proc(),), NOW)
+    live.load_session(sub_agent("s/a", last_ms=NOW - 120_000), Figures())
+    live.apply_activity(act(State.WORKING, 120_000, "s/a", call_id="x"))
+    live.set_procs((agent_proc(started_ms=NOW - 60_000),), NOW)
     assert rows_of(live)["claude:s/a"].status.state is State.DONE
 
 

@@ -75,6 +75,9 @@ def _reported(e: Evidence, proc: AgentProc, state: State) -> Status:
             return Status(State.WORKING, _below(e), "log", since)
         if proc.one_shot:
             return Status(State.WORKING, "", "process", since)
+    if state is State.PERMISSION and e.last is not None and e.last.state is State.TOOL:
+        asked = ": ".join(x for x in (e.last.tool, e.last.detail) if x)
+        return Status(state, asked or proc.state_detail, source, since)
     return Status(state, proc.state_detail, source, since)
 
 

@@ -13,7 +13,7 @@ from tokentop.engine.track import Track
 from tokentop.model import AgentProc, ChildProc, Figures, ProcRole, State, Status
 
 TOOL_MS = 2_000  # a tool that lives longer gets a line
-DONE_SHOWN = 5  # finished sub-agents of one parent that keep a line; the others are only counted
+DONE_SHOWN = 2  # finished sub-agents of one parent that keep a line for 15 minutes; the rest is counted
 
 _ACTIVE = frozenset({State.WORKING, State.TOOL, State.PERMISSION, State.INPUT, State.LIMITED})
 
@@ -70,11 +70,13 @@ def _visible(live: LiveState, at_ms: int) -> dict[str, Node]:
 
 
 def _is_line(track: Track, at_ms: int) -> bool:
-    """A live process; a process that ended just now; a log without a process that is young."""
+    """A live process; one that ended just now; a log without a process that is young and not ended."""
     if track.proc is not None:
         return True
     if track.ended_ms:
         return at_ms - track.ended_ms < LINGER_MS
+    if track.last is not None and track.last.state is State.DONE:
+        return at_ms - track.record_ms < LINGER_MS
     return track.loaded and at_ms - track.record_ms < LOG_ONLY_MS + LINGER_MS
 
 
@@ -174,17 +176,18 @@ def _finish(live: LiveState, node: Node, at_ms: int) -> None:
     node.tree = node.own
     for kid in node.below:
         node.tree = add_figures(node.tree, kid.tree)
-    _fold_done(node)
+    _fold_done(node, at_ms)
 
 
 def _runs(kid: Node) -> bool:
     return kid.status.state in _ACTIVE or kid.working_below > 0
 
 
-def _fold_done(node: Node) -> None:
+def _fold_done(node: Node, at_ms: int) -> None:
     done = [k for k in node.below if k.sub_agent and k.status.state is State.DONE and not _runs(k)]
     done.sort(key=lambda k: (k.status.since_ms, k.order))
-    for kid in done[: max(0, len(done) - DONE_SHOWN)]:
+    fresh = [k for k in done[-DONE_SHOWN:] if at_ms - k.status.since_ms < LOG_ONLY_MS]
+    for kid in done[: len(done) - len(fresh)]:
         stack = [kid]
         while stack:
             hidden = stack.pop()
