@@ -213,10 +213,10 @@ class World:
         elif not helper and roll < (0.3 if actor.temper == "asking" else 0.06):
             self._ask(actor, at_ms, ended)
         elif helper or roll < 0.82:
-            self._tool(actor, at_ms, ended, rng.lognormvariate(1.6, 1.1))
+            self._tool(actor, at_ms, ended, rng.lognormvariate(2.2, 1.1))
         else:
             self._say(actor, at_ms, State.IDLE, ends_call=ended)
-            self._enter(actor, "idle", at_ms, min(20.0, rng.lognormvariate(1.1, 0.8)) * MINUTE_MS)
+            self._enter(actor, "idle", at_ms, min(20.0, rng.lognormvariate(0.7, 0.8)) * MINUTE_MS)
 
     def _tool(self, actor: Actor, at_ms: int, ended: str, seconds: float) -> None:
         actor.tool, actor.command = actor.rng.choice(TOOLS)
