@@ -74,6 +74,52 @@ def test_a_daemon_lends_its_pid_to_its_sessions_and_is_no_row() -> None:
     assert "lives in a daemon with 2 sessions" in rows["codex:a"].notes
 
 
+def test_a_client_and_its_daemon_are_one_row_with_the_daemons_tools() -> None:
+    live = LiveState()
+    live.load_session(session("a", "codex"), Figures())
+    daemon = agent_proc(
+        50, "", agent="codex", role=ProcRole.DAEMON, shared_session_ids=("a",), children=(child(ppid=50),)
+    )
+    live.set_procs((daemon, agent_proc(51, "a", agent="codex")), NOW)
+    live.apply_activity(act(State.TOOL, 9_000, "a", "codex", tool="exec"))
+    rows = rows_of(live)
+    assert [(r.kind, r.pid) for r in rows.values()] == [("agent", 51), ("tool", 20)]
+    assert rows["codex:a"].status.state is State.TOOL
+
+
+def test_a_daemon_with_tools_of_some_session_makes_no_prompt_of_an_open_tool_call() -> None:
+    live = LiveState()
+    daemon = agent_proc(
+        50, "", agent="codex", role=ProcRole.DAEMON, shared_session_ids=("a", "b"), children=(child(ppid=50),)
+    )
+    for sid in "ab":
+        live.apply_activity(act(State.TOOL, 9_000, sid, "codex", tool="exec"))
+    live.set_procs((daemon,), NOW)
+    assert {r.status.state for r in rows_of(live).values()} == {State.TOOL}
+
+
+def test_sub_agents_leave_with_the_process_of_their_parent() -> None:
+    live = LiveState()
+    live.load_session(session(), Figures())
+    live.load_session(sub_agent("s/a", last_ms=NOW), Figures())
+    live.load_session(sub_agent("s/b", "s/a", last_ms=NOW), Figures())
+    live.set_procs((agent_proc(),), NOW)
+    assert len(rows_of(live)) == 3
+    live.set_procs((), NOW)
+    assert {r.status.state for r in rows_of(live).values()} == {State.DONE}
+    assert rows_of(live, NOW + LINGER_MS) == {}
+
+
+def test_sessions_of_processes_that_the_store_must_be_asked_for_are_named() -> None:
+    live = LiveState()
+    live.set_procs((agent_proc(), agent_proc(11, "")), NOW)
+    assert live.missing() == (("claude", "s"),)
+    live.load_session(session(last_ms=START), Figures())
+    assert live.missing() == ()
+    status = rows_of(live)["claude:s"].status
+    assert (status.state, status.inferred) == (State.IDLE, True)
+
+
 def test_sub_agents_hang_below_their_parent_and_roll_up() -> None:
     live = LiveState()
     live.load_session(session(), spent(100))

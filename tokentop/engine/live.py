@@ -178,8 +178,16 @@ class LiveState:
         else:
             track.ended_ms = 0
             track.nested_in = proc.parent_session_id or track.nested_in
-        track.proc = proc
+        track.proc, track.host = proc, host
         track.owns_proc = owner is not None
+
+    def missing(self) -> tuple[tuple[str, str], ...]:
+        """Return (agent, session id) of live processes' sessions that no `load_session` has told of yet.
+
+        An agent that has been idle for days has no new record: the caller looks these up in the store.
+        """
+        tracks = (t for t in self.tracks.values() if t.proc is not None and not t.loaded)
+        return tuple((t.session.agent, t.session.id) for t in tracks)
 
     def _number(self, keys: Iterable[str]) -> None:
         for key in keys:

@@ -57,7 +57,7 @@ def build(live: LiveState, at_ms: int) -> list[Node]:
 def _visible(live: LiveState, at_ms: int) -> dict[str, Node]:
     nodes: dict[str, Node] = {}
     for track in live.tracks.values():
-        if _is_line(track, at_ms):
+        if _is_line(track, at_ms) and not _follows(live, track):
             _include(live, nodes, track)
     for key in list(nodes):
         _include_below(live, nodes, key)
@@ -78,6 +78,18 @@ def _is_line(track: Track, at_ms: int) -> bool:
     if track.last is not None and track.last.state is State.DONE:
         return at_ms - track.record_ms < LINGER_MS
     return track.loaded and at_ms - track.record_ms < LOG_ONLY_MS + LINGER_MS
+
+
+def _follows(live: LiveState, track: Track) -> bool:
+    """Tell whether a sub-agent comes and goes with an ancestor whose process is, or was, seen."""
+    seen = {track.key}
+    current: Track | None = track
+    while current is not None and current.sub_agent and current.parent not in seen:
+        seen.add(current.parent)
+        current = live.tracks.get(current.parent)
+        if current is not None and (current.proc is not None or current.ended_ms):
+            return True
+    return False
 
 
 def _include(live: LiveState, nodes: dict[str, Node], track: Track) -> None:
@@ -201,13 +213,14 @@ def _evidence(live: LiveState, node: Node, own_running: int) -> Evidence:
     track = node.track
     host = node.host if not node.ended_ms else None
     if track is None:
-        tool = tool_of(node.proc) if node.proc else None
+        tool = max(tools_of(host), key=lambda c: c.started_ms, default=None) if host else None
         return Evidence(host, True, node.ended_ms, _frozen(live, host), tool_child=tool)
     if node.sub_agent and host is not None and track.record_ms < host.started_ms:
         # Left open by an earlier process of its parent: nothing of it lives in the present one.
         ended_ms = track.record_ms or host.started_ms
         return Evidence(ended_ms=ended_ms, last=track.last, record_ms=track.record_ms, sub_agent=True)
     calls = track.open_calls()
+    tools = [c for proc in _own_procs(host, track.host) for c in tools_of(proc)]
     return Evidence(
         proc=host,
         owns_proc=node.owns_proc,
@@ -217,7 +230,8 @@ def _evidence(live: LiveState, node: Node, own_running: int) -> Evidence:
         open_call=calls[-1] if calls else None,
         limited=track.limited(),
         record_ms=track.record_ms,
-        tool_child=tool_of(host) if host is not None and len(host.shared_session_ids) < 2 else None,
+        tool_child=max(tools, key=lambda c: (c.started_ms, c.ident.pid), default=None),
+        other_tools=track.host is not None and bool(tools_of(track.host)),
         sub_agent=node.sub_agent,
         working_below=own_running,
     )
@@ -227,15 +241,29 @@ def _frozen(live: LiveState, proc: AgentProc | None) -> int:
     return live.frozen_since.get((proc.ident.pid, proc.ident.start_ticks), 0) if proc is not None else 0
 
 
-def tool_of(proc: AgentProc) -> ChildProc | None:
-    """Return the newest tool process of an agent."""
-    tools = [c for c in proc.children if c.role is ProcRole.TOOL]
-    return max(tools, key=lambda c: (c.started_ms, c.ident.pid), default=None)
+def tools_of(proc: AgentProc) -> list[ChildProc]:
+    """Return the tool processes of an agent."""
+    return [c for c in proc.children if c.role is ProcRole.TOOL]
 
 
-def tool_lines(proc: AgentProc, at_ms: int) -> list[ChildProc]:
+def _own_procs(*procs: AgentProc | None) -> list[AgentProc]:
+    """Return the processes whose children belong to one session: a daemon only if it has no other."""
+    found: list[AgentProc] = []
+    for proc in procs:
+        if proc is not None and len(proc.shared_session_ids) < 2:
+            if found and found[0] is proc:
+                continue
+            found.append(proc)
+    return found
+
+
+def tool_lines(node: Node, at_ms: int) -> list[ChildProc]:
     """Return the tools that deserve a line: a shell with a single child gives way to that child."""
-    tools = [c for c in proc.children if c.role is ProcRole.TOOL]
+    if node.ended_ms or node.proc is None:
+        return []
+    tools = [
+        c for proc in _own_procs(node.proc, node.track.host if node.track else None) for c in tools_of(proc)
+    ]
     pids = {c.ident.pid for c in tools}
     lines = []
     for child in (c for c in tools if c.ppid not in pids):
