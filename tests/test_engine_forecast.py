@@ -15,6 +15,7 @@ from tokentop.engine.forecast import backtest, forecast, project
 
 BERLIN = ZoneInfo("Europe/Berlin")
 USD = 1_000_000_000
+NOON = 1_795_258_800_000
 
 
 def ms(text: str, zone: tzinfo = BERLIN) -> int:
@@ -181,6 +182,17 @@ def test_the_backtest_looks_only_back() -> None:
     before = [p for p in backtest(history, BERLIN).points if p.day < "2026-11-15"]
     assert before == [p for p in backtest(changed, BERLIN).points if p.day < "2026-11-15"]
     assert before
+
+
+@given(st.lists(st.tuples(st.integers(-(2**60), 2**60), st.integers(0, 10**12)), max_size=20))
+@settings(max_examples=60, deadline=None)
+def test_hostile_hours_of_history_neither_raise_nor_fill_centuries(history: list[tuple[int, int]]) -> None:
+    """Faults T30."""
+    odd = [*history, (0, 1), (253_402_300_799_000, 1), (-62_135_596_800_000, 1), (NOON, 5 * USD)]
+    for zone in (BERLIN, ZoneInfo("Pacific/Kiritimati")):
+        assert len(group_days(odd, zone)) < 31 * 30
+        said = forecast(NOON, zone, 0, USD, odd)
+        assert said.low_nusd <= said.projected_nusd <= said.high_nusd
 
 
 def test_a_backtest_without_history_says_so() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 
 import pytest
@@ -74,6 +75,52 @@ def test_a_daemon_lends_its_pid_to_its_sessions_and_is_no_row() -> None:
     assert "lives in a daemon with 2 sessions" in rows["codex:a"].notes
 
 
+def test_a_client_and_its_daemon_are_one_row_with_the_daemons_tools() -> None:
+    live = LiveState()
+    live.load_session(session("a", "codex"), Figures())
+    daemon = agent_proc(
+        50, "", agent="codex", role=ProcRole.DAEMON, shared_session_ids=("a",), children=(child(ppid=50),)
+    )
+    live.set_procs((daemon, agent_proc(51, "a", agent="codex")), NOW)
+    live.apply_activity(act(State.TOOL, 9_000, "a", "codex", tool="exec"))
+    rows = rows_of(live)
+    assert [(r.kind, r.pid) for r in rows.values()] == [("agent", 51), ("tool", 20)]
+    assert rows["codex:a"].status.state is State.TOOL
+
+
+def test_a_daemon_with_tools_of_some_session_makes_no_prompt_of_an_open_tool_call() -> None:
+    live = LiveState()
+    daemon = agent_proc(
+        50, "", agent="codex", role=ProcRole.DAEMON, shared_session_ids=("a", "b"), children=(child(ppid=50),)
+    )
+    for sid in "ab":
+        live.apply_activity(act(State.TOOL, 9_000, sid, "codex", tool="exec"))
+    live.set_procs((daemon,), NOW)
+    assert {r.status.state for r in rows_of(live).values()} == {State.TOOL}
+
+
+def test_sub_agents_leave_with_the_process_of_their_parent() -> None:
+    live = LiveState()
+    live.load_session(session(), Figures())
+    live.load_session(sub_agent("s/a", last_ms=NOW), Figures())
+    live.load_session(sub_agent("s/b", "s/a", last_ms=NOW), Figures())
+    live.set_procs((agent_proc(),), NOW)
+    assert len(rows_of(live)) == 3
+    live.set_procs((), NOW)
+    assert {r.status.state for r in rows_of(live).values()} == {State.DONE}
+    assert rows_of(live, NOW + LINGER_MS) == {}
+
+
+def test_sessions_of_processes_that_the_store_must_be_asked_for_are_named() -> None:
+    live = LiveState()
+    live.set_procs((agent_proc(), agent_proc(11, "")), NOW)
+    assert live.missing() == (("claude", "s"),)
+    live.load_session(session(last_ms=START), Figures())
+    assert live.missing() == ()
+    status = rows_of(live)["claude:s"].status
+    assert (status.state, status.inferred) == (State.IDLE, True)
+
+
 def test_sub_agents_hang_below_their_parent_and_roll_up() -> None:
     live = LiveState()
     live.load_session(session(), spent(100))
@@ -139,19 +186,21 @@ def test_finished_sub_agents_of_a_living_parent_stay_but_many_fold() -> None:
         live.load_session(sub_agent(f"s/{number}"), spent(1))
         live.apply_activity(act(State.IDLE, 9_000 - number, f"s/{number}"))
     live.set_procs((agent_proc(),), NOW)
-    rows = rows_of(live, NOW + 3_600_000)
-    assert [k for k in rows if "/" in k] == [f"claude:s/{n}" for n in range(4, 9)]
+    assert rows_of(live, NOW + 900_000)["claude:s"].sub_agents == 9
+    rows = rows_of(live, NOW)
+    assert [k for k in rows if "/" in k] == ["claude:s/7", "claude:s/8"]
     assert rows["claude:s"].sub_agents == 9
     assert rows["claude:s"].tree.cost_nusd == 9
-    assert "4 finished sub-agents folded" in rows["claude:s"].notes
+    assert "7 finished sub-agents folded" in rows["claude:s"].notes
+    assert [k for k in rows_of(live, NOW + 3_600_000) if "/" in k] == []
 
 
 def test_a_sub_agent_left_open_by_an_earlier_process_is_done() -> None:
     live = LiveState()
     live.load_session(session(), Figures())
-    live.load_session(sub_agent("s/a", last_ms=START - 60_000), Figures())
-    live.apply_activity(act(State.WORKING, NOW - START + 60_000, "s/a", call_id="x"))
-    live.set_procs((agent_proc(),), NOW)
+    live.load_session(sub_agent("s/a", last_ms=NOW - 120_000), Figures())
+    live.apply_activity(act(State.WORKING, 120_000, "s/a", call_id="x"))
+    live.set_procs((agent_proc(started_ms=NOW - 60_000),), NOW)
     assert rows_of(live)["claude:s/a"].status.state is State.DONE
 
 
@@ -294,6 +343,61 @@ def test_a_reused_pid_is_another_process(start_ticks: int) -> None:
     live.set_procs((agent_proc(10, "", ident=Ident(10, start_ticks, 1000)),), NOW)
     states = {k: r.status.state for k, r in rows_of(live).items()}
     assert (states["proc:10:1"] is State.DONE) is (start_ticks == 2)
+
+
+facts = st.one_of(
+    st.builds(
+        lambda state, ago, sid, tool, call, ends: act(
+            state, ago, sid, tool=tool, call_id=call, ends_call=ends
+        ),
+        st.sampled_from([State.WORKING, State.TOOL, State.IDLE, State.LIMITED, State.ERROR]),
+        st.integers(1, 100_000),
+        st.sampled_from(["s", "s/a", "t"]),
+        st.sampled_from(["", "Bash"]),
+        st.sampled_from(["", "1", "2"]),
+        st.sampled_from(["", "1", "2"]),
+    ),
+    st.builds(
+        lambda ago, sid, cost: usage(ago, sid, ago, cost),
+        st.integers(1, 100_000),
+        st.sampled_from(["s", "s/a", "t"]),
+        st.integers(0, 10**9),
+    ),
+)
+
+
+def moment(fact: object) -> int:
+    return fact.at_ms if hasattr(fact, "at_ms") else fact.usage.at_ms  # type: ignore[attr-defined]
+
+
+@given(st.lists(facts, max_size=14, unique_by=moment), st.randoms(use_true_random=False))
+@settings(max_examples=120, deadline=None)
+def test_facts_of_several_files_may_come_in_any_order(fed: list[object], rng: random.Random) -> None:
+    def fold(order: list[object]) -> dict[str, object]:
+        live = LiveState()
+        live.advance(NOW)
+        for sid in ("s", "t"):
+            live.load_session(session(sid), spent(3))
+        live.load_session(sub_agent("s/a"), spent(4))
+        live.set_procs((agent_proc(10, "s"), agent_proc(11, "t", one_shot=True)), NOW)
+        for fact in order:
+            (live.apply_activity if hasattr(fact, "state") else live.apply_usage)(fact)  # type: ignore[operator]
+        return rows_of(live)
+
+    shuffled = fed[:]
+    rng.shuffle(shuffled)
+    assert fold(fed) == fold(shuffled)
+
+
+def test_a_record_from_the_year_9999_does_not_rule_for_ever() -> None:
+    """Faults T30."""
+    live = LiveState()
+    live.advance(NOW)
+    live.load_session(session(last_ms=253_402_300_799_000), Figures())
+    live.apply_activity(act(State.TOOL, NOW - 253_402_300_799_000, tool="Bash"))
+    live.apply_activity(act(State.IDLE, -1_000))
+    assert rows_of(live)["claude:s"].status.state is State.IDLE
+    assert rows_of(live, NOW + LOG_ONLY_MS + LINGER_MS + 1_000) == {}
 
 
 def busy_fleet(agents: int = 100) -> LiveState:

@@ -43,7 +43,7 @@ QUIET = NOW - 4_000
 CASES = {
     "58 the registry's prompt beats an unanswered tool call": (
         Evidence(registry(State.PERMISSION), last=LAST_TOOL, record_ms=QUIET),
-        Status(State.PERMISSION, "", "registry", NOW - 9_000),
+        Status(State.PERMISSION, "Bash", "registry", NOW - 9_000),
     ),
     "59 no registry, no child, 4 s without growth: probably a prompt": (
         Evidence(agent_proc(), last=LAST_TOOL, record_ms=QUIET),

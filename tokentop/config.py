@@ -144,8 +144,8 @@ def parse(text: str, name: str = "config.toml") -> Settings:
     except tomllib.TOMLDecodeError as error:
         reason, _, place = str(error).rpartition(" (at ")
         line = re.match(r"line (\d+)", place)
-        where = f"line {line[1]}" if line else "at the end"
-        raise SettingsError(f"{name}, {where}: {reason or error}") from None
+        number = line[1] if line else max(1, len(text.splitlines()))
+        raise SettingsError(f"{name}, line {number}: {reason or error}") from None
     _refuse_unknown(table, text, name)
     _refuse_nan(table, (), text, name)
     try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
@@ -97,7 +97,7 @@ class Ledger:
         self._settings = settings
         self._live = live
         self.prices = table or prices(settings)
-        self._notes: list[Diagnostic] = []
+        self.notes: list[Diagnostic] = []
         self._open(now_ms)
 
     def _open(self, now_ms: int) -> None:
@@ -115,7 +115,7 @@ class Ledger:
 
     def _recover(self, now_ms: int) -> sqlite3.Connection:
         kept, rows = replace_damaged(self.folder, now_ms)
-        self._notes.append(
+        self.notes.append(
             Diagnostic("store", "damaged", f"the database was damaged: {rows} rows kept, the old file is {kept.name}")
         )
         return db.open_writer(self.folder)
@@ -162,9 +162,13 @@ class Ledger:
         """Tell other tokentops on this store whether the first read is still under way."""
         self.db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_BACKLOG, "1" if reading else ""))
 
+    def mark_collector(self) -> None:
+        """Tell reports that this process stays and keeps the store up to date."""
+        self.db.execute("INSERT OR REPLACE INTO meta VALUES ('collector', ?)", (str(os.getpid()),))
+
     def health(self) -> tuple[Diagnostic, ...]:
         """What could not be read: now, and so far."""
-        return (*self._notes, *self.follower.diagnostics.values(), *reader.health(self.db))
+        return (*self.notes, *self.follower.diagnostics.values(), *reader.health(self.db))
 
     def close(self) -> None:
         self.follower.close()
@@ -175,8 +179,3 @@ def is_reading(connection: sqlite3.Connection) -> bool:
     """Whether another tokentop has not finished its first read: totals are not complete yet."""
     row = connection.execute("SELECT value FROM meta WHERE name=?", (_BACKLOG,)).fetchone()
     return bool(row and row[0])
-
-
-def labels() -> Sequence[tuple[str, str]]:
-    """(agent id, label) of every agent."""
-    return [(agent.id, agent.label) for agent in all_agents()]

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from .agents import all_agents
 from .config import Settings, local_zone
@@ -50,6 +50,55 @@ CANDIDATE_MS = 24 * 3_600_000
 BACKLOG_SLICE_S = 0.15  # a slice of the backlog between two looks at live files
 
 Publish = Callable[[Snapshot], None]
+
+
+class World(Protocol):
+    """The invented world of the demo."""
+
+    def snapshot(self, now_ms: int) -> Snapshot: ...
+    def plan(self, row_key: str, action: Action, now_ms: int) -> KillPlan: ...
+    def execute(self, plan: KillPlan, now_ms: int) -> Receipt: ...
+
+
+class DemoRuntime:
+    """An invented world as the screen's source; nothing real is read or signalled."""
+
+    label = "demo"
+    read_only = False
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._stop = threading.Event()
+        self._jobs: queue.SimpleQueue[tuple[Callable[[], object], queue.SimpleQueue[object]]] = queue.SimpleQueue()
+
+    def start(self, publish: Publish) -> None:
+        threading.Thread(target=self._run, args=(publish,), name="demo", daemon=True).start()
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def plan(self, row: Row, action: Action) -> KillPlan:
+        plan = self._in_world(lambda: self._world.plan(row.key, action, now_ms()))
+        assert isinstance(plan, KillPlan)
+        return plan
+
+    def execute(self, plan: KillPlan) -> Receipt:
+        receipt = self._in_world(lambda: self._world.execute(plan, now_ms()))
+        assert isinstance(receipt, Receipt)
+        return receipt
+
+    def _in_world(self, job: Callable[[], object]) -> object:
+        reply: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self._jobs.put((job, reply))
+        return reply.get(timeout=10)
+
+    def _run(self, publish: Publish) -> None:
+        while not self._stop.is_set():
+            while not self._jobs.empty():
+                job, reply = self._jobs.get()
+                reply.put(job())
+            publish(self._world.snapshot(now_ms()))
+            self._stop.wait(IDLE_PUBLISH_S / 2)
 
 
 def now_ms() -> int:
@@ -175,6 +224,20 @@ class Collector:
         self._show(now_s, wall_ms)
         return 0.0 if more else POLL_S
 
+    def catch_up(self) -> None:
+        """Without a screen: read everything that is there, look at the processes once."""
+        for _ in range(3):
+            while self.tick() == 0.0:
+                pass
+            if self._primed or self._reader is not None:
+                return
+            time.sleep(POLL_S)  # the lock was held for a moment by a report
+
+    def look_again(self) -> None:
+        """Look at the processes a second time, for their CPU use."""
+        self._look_at_processes(now_ms())
+        self._money(time.monotonic(), now_ms())
+
     def _is_due(self, what: str, now_s: float, period_s: float) -> bool:
         if now_s < self._due.get(what, 0.0):
             return False
@@ -215,6 +278,7 @@ class Collector:
             except BaseException:
                 self._lock.release()
                 raise
+            self._ledger.mark_collector()
             self._live.set_mode("live")
             self._prime(self._ledger.db, wall_ms)
         elif self._reader is None:
@@ -357,6 +421,7 @@ class Collector:
         candidates = [s for s in self._known.values() if s.last_ms >= oldest]
         procs = self._watcher.tick(wall_ms, candidates)
         self._load_sessions_of(procs)
+        self._find_profiles(procs)
         self._live.set_procs(procs, wall_ms)
         health = [*self._notes.values(), *self._watcher.health()]
         if self._ledger is not None:
@@ -381,6 +446,14 @@ class Collector:
                             self._load(session, own)
                 except sqlite3.Error as error:
                     log.warning("session %s: %s", sid, error)
+
+    def _find_profiles(self, procs: tuple[AgentProc, ...]) -> None:
+        """Agents started with a data folder of their own: read that one too."""
+        if self._ledger is None:
+            return
+        for proc in procs:
+            if proc.log_root and self._ledger.follower.add_root(proc.agent, proc.log_root):
+                self._due.pop("walk", None)
 
     def plan(self, target: Row | int, action: Action) -> KillPlan:
         wall_ms = now_ms()

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
+GAP_DAYS = 31
 
 History = Sequence[tuple[int, int]]  # (hour_start_ms, cost_nusd)
 
@@ -56,18 +57,22 @@ def wall_ms(at_ms: int, zone: tzinfo) -> int:
 def group_days(history: History, zone: tzinfo) -> tuple[Day, ...]:
     """Sort hourly spend `(hour_start_ms, cost_nusd)` into local days; days without spend in between count.
 
-    Do it once for each history: it is the costly part of a projection.
+    Do it once for each history: it is the costly part of a projection. Timestamps come from logs: hours
+    outside of the calendar are left out, and gaps of more than a month are not filled.
     """
     found: dict[date, list[tuple[int, int, int]]] = {}
     for start_ms, cost in history:
-        wall = wall_ms(start_ms, zone)
-        found.setdefault(local(start_ms, zone).date(), []).append((wall, min(HOUR_MS, DAY_MS - wall), cost))
-    if not found:
-        return ()
-    first, last = min(found), max(found)
-    days = []
-    for number in range((last - first).days + 1):
-        day = first + timedelta(days=number)
-        hours = tuple(sorted(found.get(day, ())))
+        try:
+            wall = wall_ms(start_ms, zone)
+            day = local(start_ms, zone).date()
+        except (OverflowError, ValueError):
+            continue
+        found.setdefault(day, []).append((wall, min(HOUR_MS, DAY_MS - wall), cost))
+    days: list[Day] = []
+    for day in sorted(found):
+        gap = (day - days[-1].day).days if days else 0
+        if gap <= GAP_DAYS:
+            days += [Day(day - timedelta(days=back), (), 0) for back in range(gap - 1, 0, -1)]
+        hours = tuple(sorted(found[day]))
         days.append(Day(day, hours, sum(h[2] for h in hours)))
     return tuple(days)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from tokentop.engine.rates import HOUR_MS, Rates
+from msgspec import structs
+
+from tokentop.engine.rates import FUTURE_MS, HOUR_MS, Rates
 from tokentop.engine.rules import Rules, Thresholds
 from tokentop.engine.track import Track, parent_key, session_key
 from tokentop.model import (
@@ -84,13 +86,13 @@ class LiveState:
         self._link(track, session)
         track.own = own
         track.loaded = True
-        track.grew(session.last_ms)
+        track.grew(self._seen_at(session.last_ms))
         self.revision += 1
 
     def apply_usage(self, priced: Priced) -> None:
         """Count a committed event in the rates; a newer version of the same `id` replaces the older one."""
         usage = priced.usage
-        end_ms = (usage.start_ms or usage.at_ms) + max(0, usage.duration_ms)
+        end_ms = self._seen_at((usage.start_ms or usage.at_ms) + max(0, usage.duration_ms))
         key = session_key(usage.agent, usage.session_id)
         if key not in self.tracks and end_ms < self.rates.now_ms - HOUR_MS:
             return
@@ -100,12 +102,15 @@ class LiveState:
         self.revision += 1
 
     def apply_activity(self, activity: Activity) -> None:
+        at_ms = self._seen_at(activity.at_ms)
+        if at_ms != activity.at_ms:
+            activity = structs.replace(activity, at_ms=at_ms)
         self._track(activity.agent, activity.session_id).on_activity(activity)
         self.revision += 1
 
     def apply_context(self, context: Context) -> None:
         track = self._track(context.agent, context.session_id)
-        if track.context is None or context.at_ms >= track.context.at_ms:
+        if track.context is None or context.at_ms >= self._seen_at(track.context.at_ms):
             track.context = context
             self.revision += 1
 
@@ -113,7 +118,7 @@ class LiveState:
         """Keep the newest reading of each limit window."""
         key = (quota.provider, quota.account, quota.limit_id, quota.window_minutes)
         old = self.quotas.get(key)
-        if old is None or quota.at_ms >= old.at_ms:
+        if old is None or quota.at_ms >= self._seen_at(old.at_ms):
             self.quotas[key] = quota
             self.revision += 1
 
@@ -178,8 +183,16 @@ class LiveState:
         else:
             track.ended_ms = 0
             track.nested_in = proc.parent_session_id or track.nested_in
-        track.proc = proc
+        track.proc, track.host = proc, host
         track.owns_proc = owner is not None
+
+    def missing(self) -> tuple[tuple[str, str], ...]:
+        """Return (agent, session id) of live processes' sessions that no `load_session` has told of yet.
+
+        An agent that has been idle for days has no new record: the caller looks these up in the store.
+        """
+        tracks = (t for t in self.tracks.values() if t.proc is not None and not t.loaded)
+        return tuple((t.session.agent, t.session.id) for t in tracks)
 
     def _number(self, keys: Iterable[str]) -> None:
         for key in keys:
@@ -227,6 +240,11 @@ class LiveState:
             self._trim()
 
     # ------------------------------------------------------------ tracks
+
+    def _seen_at(self, at_ms: int) -> int:
+        """A record far in the future was written now at the latest: it must not stay the newest for years."""
+        now_ms = self.rates.now_ms
+        return now_ms if now_ms and at_ms > now_ms + FUTURE_MS else at_ms
 
     def _track(self, agent: str, session_id: str) -> Track:
         key = session_key(agent, session_id)

@@ -9,6 +9,7 @@ from msgspec import Struct
 from tokentop.model import Alert, Figures, Row, State
 
 NUSD = 1_000_000_000
+DIP_MS = 120_000  # usage reaches the log when a call ends: between two long calls the burn rate dips
 
 
 class Thresholds(Struct, frozen=True):
@@ -26,7 +27,9 @@ class Rules:
     def __init__(self, thresholds: Thresholds) -> None:
         self.thresholds = thresholds
         self._since: dict[tuple[str, str], int] = {}
-        self._burning: dict[str, int] = {}  # row key -> since when it burns over the threshold
+        self._burning: dict[
+            str, tuple[int, int]
+        ] = {}  # row key -> (over the threshold since, last seen over)
 
     def evaluate(
         self, rows: Iterable[Row], today: Figures, unpriced: dict[str, str], at_ms: int
@@ -36,7 +39,7 @@ class Rules:
         `unpriced` maps a row key to the model in use that has no price.
         """
         found: dict[tuple[str, str], tuple[str, int]] = {}
-        burning: dict[str, int] = {}
+        burning: dict[str, tuple[int, int]] = {}
         for row in rows:
             for kind, text, since_ms in self._of_row(row, burning, at_ms):
                 found[(kind, row.key)] = (text, since_ms)
@@ -54,14 +57,27 @@ class Rules:
         ]
         return tuple(sorted(alerts, key=lambda a: (a.since_ms, a.kind, a.row_key)))
 
-    def _of_row(self, row: Row, burning: dict[str, int], at_ms: int) -> Iterable[tuple[str, str, int]]:
+    def _runs_away(self, row: Row, burning: dict[str, tuple[int, int]], at_ms: int) -> int | None:
+        """Return since when a tree of agents burns over the threshold, dips of two minutes included."""
+        threshold = self.thresholds.runaway_nusd_per_h
+        if row.depth or not threshold:
+            return None
+        since, over_ms = self._burning.get(row.key, (at_ms, 0))
+        if row.tree.burn_nusd_per_h >= threshold:
+            over_ms = at_ms
+        if not over_ms or at_ms - over_ms > DIP_MS:
+            return None
+        burning[row.key] = (min(since, at_ms), over_ms)
+        return min(since, at_ms)
+
+    def _of_row(
+        self, row: Row, burning: dict[str, tuple[int, int]], at_ms: int
+    ) -> Iterable[tuple[str, str, int]]:
         limits = self.thresholds
-        burn = row.tree.burn_nusd_per_h
-        if row.depth == 0 and limits.runaway_nusd_per_h and burn >= limits.runaway_nusd_per_h:
-            since = burning[row.key] = min(self._burning.get(row.key, at_ms), at_ms)
-            if at_ms - since >= limits.runaway_ms:
-                minutes = (at_ms - since) // 60_000
-                yield "runaway", f"burns ${burn / NUSD:.0f}/h for {minutes} min", since
+        since = self._runs_away(row, burning, at_ms)
+        if since is not None and at_ms - since >= limits.runaway_ms:
+            minutes = (at_ms - since) // 60_000
+            yield "runaway", f"burns over ${limits.runaway_nusd_per_h / NUSD:.0f}/h for {minutes} min", since
         if row.context_used is not None and row.context_window > 0 and limits.context_pct:
             used = 100 * row.context_used / row.context_window
             if used >= limits.context_pct and row.status.state is not State.DONE:

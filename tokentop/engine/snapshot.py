@@ -31,8 +31,7 @@ def take(live: LiveState, at_ms: int) -> Snapshot:
         rows.append(_session_row(live, node) if node.track is not None else _proc_row(live, node))
         if node.track is not None and node.track.unpriced_model and node.status.state is not State.DONE:
             unpriced[node.key] = node.track.unpriced_model
-        if node.proc is not None and not node.ended_ms and len(node.proc.shared_session_ids) < 2:
-            rows.extend(_tool_row(node, child) for child in tool_lines(node.proc, at_ms))
+        rows.extend(_tool_row(node, child) for child in tool_lines(node, at_ms))
     rows.extend(_orphan_row(key, proc, at_ms) for key, proc in live.orphans.items())
     return Snapshot(
         revision=live.revision,

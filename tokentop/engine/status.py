@@ -31,6 +31,7 @@ class Evidence(Struct, frozen=True):
     limited: Activity | None = None  # refused for a limit, no successful call since
     record_ms: int = 0  # newest record of any kind
     tool_child: ChildProc | None = None
+    other_tools: bool = False  # its daemon runs tools, of this session or of another
     sub_agent: bool = False
     working_below: int = 0
 
@@ -75,6 +76,9 @@ def _reported(e: Evidence, proc: AgentProc, state: State) -> Status:
             return Status(State.WORKING, _below(e), "log", since)
         if proc.one_shot:
             return Status(State.WORKING, "", "process", since)
+    if state is State.PERMISSION and e.last is not None and e.last.state is State.TOOL:
+        asked = ": ".join(x for x in (e.last.tool, e.last.detail) if x)
+        return Status(state, asked or proc.state_detail, source, since)
     return Status(state, proc.state_detail, source, since)
 
 
@@ -99,7 +103,7 @@ def _from_log(e: Evidence, proc: AgentProc, now_ms: int) -> Status:
     if e.open_call is not None and e.open_call.at_ms >= started:
         return Status(State.WORKING, "", "log", e.open_call.at_ms)
     if last is None:
-        return _without_log(e, proc)
+        return _without_tail(e, proc, now_ms)
     if last.state in _OPEN and last.at_ms < started:
         # The turn was open when an earlier process of this session died; this one was resumed later.
         return _rests(e, proc, Status(State.IDLE, "", "log", proc.started_ms, inferred=True))
@@ -116,7 +120,8 @@ def _tool(e: Evidence, proc: AgentProc, last: Activity, now_ms: int) -> Status:
     running = Status(State.TOOL, last.tool or last.detail, "log", last.at_ms)
     asks = not proc.one_shot and (e.owns_proc or proc.state is None)
     quiet_ms = now_ms - max(last.at_ms, e.record_ms)
-    if e.tool_child is None and asks and quiet_ms > PROMPT_AFTER_MS:
+    no_tool = e.tool_child is None and not e.other_tools
+    if no_tool and asks and quiet_ms > PROMPT_AFTER_MS:
         return Status(State.PERMISSION, last.tool or last.detail, "log", last.at_ms, inferred=True)
     return running
 
@@ -133,13 +138,16 @@ def _rests(e: Evidence, proc: AgentProc, status: Status) -> Status:
     return status
 
 
-def _without_log(e: Evidence, proc: AgentProc) -> Status:
+def _without_tail(e: Evidence, proc: AgentProc, now_ms: int) -> Status:
     if e.tool_child is not None:
         return Status(State.TOOL, command_name(e.tool_child.command), "process", e.tool_child.started_ms)
     if e.working_below:
         return Status(State.WORKING, _below(e), "log")
     if proc.one_shot:
         return Status(State.WORKING, "", "process", proc.started_ms)
+    if e.record_ms and now_ms - e.record_ms > QUIET_MS:
+        # Its records were read by an earlier run of ours; alive, no tool, long quiet: most likely it rests.
+        return Status(State.IDLE, "", "log", e.record_ms, inferred=True)
     return Status(State.UNKNOWN, "no log yet" if not e.record_ms else "", "none")
 
 

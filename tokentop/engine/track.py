@@ -43,6 +43,7 @@ class Track:
         "_success_ms",
         "context",
         "ended_ms",
+        "host",
         "key",
         "last",
         "loaded",
@@ -66,7 +67,8 @@ class Track:
         self.parent = ""
         self.own = Figures()
         self.loaded = False  # the store or a fact has told of it; else only a process names it
-        self.proc: AgentProc | None = None
+        self.proc: AgentProc | None = None  # its own process, else the daemon it lives in
+        self.host: AgentProc | None = None  # the daemon, also where a client process has the session open
         self.owns_proc = False
         self.ended_ms = 0
         self.nested_in = ""

@@ -13,7 +13,7 @@ from tokentop.engine.track import Track
 from tokentop.model import AgentProc, ChildProc, Figures, ProcRole, State, Status
 
 TOOL_MS = 2_000  # a tool that lives longer gets a line
-DONE_SHOWN = 5  # finished sub-agents of one parent that keep a line; the others are only counted
+DONE_SHOWN = 2  # finished sub-agents of one parent that keep a line for 15 minutes; the rest is counted
 
 _ACTIVE = frozenset({State.WORKING, State.TOOL, State.PERMISSION, State.INPUT, State.LIMITED})
 
@@ -57,7 +57,7 @@ def build(live: LiveState, at_ms: int) -> list[Node]:
 def _visible(live: LiveState, at_ms: int) -> dict[str, Node]:
     nodes: dict[str, Node] = {}
     for track in live.tracks.values():
-        if _is_line(track, at_ms):
+        if _is_line(track, at_ms) and not _follows(live, track):
             _include(live, nodes, track)
     for key in list(nodes):
         _include_below(live, nodes, key)
@@ -70,12 +70,26 @@ def _visible(live: LiveState, at_ms: int) -> dict[str, Node]:
 
 
 def _is_line(track: Track, at_ms: int) -> bool:
-    """A live process; a process that ended just now; a log without a process that is young."""
+    """A live process; one that ended just now; a log without a process that is young and not ended."""
     if track.proc is not None:
         return True
     if track.ended_ms:
         return at_ms - track.ended_ms < LINGER_MS
+    if track.last is not None and track.last.state is State.DONE:
+        return at_ms - track.record_ms < LINGER_MS
     return track.loaded and at_ms - track.record_ms < LOG_ONLY_MS + LINGER_MS
+
+
+def _follows(live: LiveState, track: Track) -> bool:
+    """Tell whether a sub-agent comes and goes with an ancestor whose process is, or was, seen."""
+    seen = {track.key}
+    current: Track | None = track
+    while current is not None and current.sub_agent and current.parent not in seen:
+        seen.add(current.parent)
+        current = live.tracks.get(current.parent)
+        if current is not None and (current.proc is not None or current.ended_ms):
+            return True
+    return False
 
 
 def _include(live: LiveState, nodes: dict[str, Node], track: Track) -> None:
@@ -174,17 +188,18 @@ def _finish(live: LiveState, node: Node, at_ms: int) -> None:
     node.tree = node.own
     for kid in node.below:
         node.tree = add_figures(node.tree, kid.tree)
-    _fold_done(node)
+    _fold_done(node, at_ms)
 
 
 def _runs(kid: Node) -> bool:
     return kid.status.state in _ACTIVE or kid.working_below > 0
 
 
-def _fold_done(node: Node) -> None:
+def _fold_done(node: Node, at_ms: int) -> None:
     done = [k for k in node.below if k.sub_agent and k.status.state is State.DONE and not _runs(k)]
     done.sort(key=lambda k: (k.status.since_ms, k.order))
-    for kid in done[: max(0, len(done) - DONE_SHOWN)]:
+    fresh = [k for k in done[-DONE_SHOWN:] if at_ms - k.status.since_ms < LOG_ONLY_MS]
+    for kid in done[: len(done) - len(fresh)]:
         stack = [kid]
         while stack:
             hidden = stack.pop()
@@ -198,13 +213,14 @@ def _evidence(live: LiveState, node: Node, own_running: int) -> Evidence:
     track = node.track
     host = node.host if not node.ended_ms else None
     if track is None:
-        tool = tool_of(node.proc) if node.proc else None
+        tool = max(tools_of(host), key=lambda c: c.started_ms, default=None) if host else None
         return Evidence(host, True, node.ended_ms, _frozen(live, host), tool_child=tool)
     if node.sub_agent and host is not None and track.record_ms < host.started_ms:
         # Left open by an earlier process of its parent: nothing of it lives in the present one.
         ended_ms = track.record_ms or host.started_ms
         return Evidence(ended_ms=ended_ms, last=track.last, record_ms=track.record_ms, sub_agent=True)
     calls = track.open_calls()
+    tools = [c for proc in _own_procs(host, track.host) for c in tools_of(proc)]
     return Evidence(
         proc=host,
         owns_proc=node.owns_proc,
@@ -214,7 +230,8 @@ def _evidence(live: LiveState, node: Node, own_running: int) -> Evidence:
         open_call=calls[-1] if calls else None,
         limited=track.limited(),
         record_ms=track.record_ms,
-        tool_child=tool_of(host) if host is not None and len(host.shared_session_ids) < 2 else None,
+        tool_child=max(tools, key=lambda c: (c.started_ms, c.ident.pid), default=None),
+        other_tools=track.host is not None and bool(tools_of(track.host)),
         sub_agent=node.sub_agent,
         working_below=own_running,
     )
@@ -224,15 +241,29 @@ def _frozen(live: LiveState, proc: AgentProc | None) -> int:
     return live.frozen_since.get((proc.ident.pid, proc.ident.start_ticks), 0) if proc is not None else 0
 
 
-def tool_of(proc: AgentProc) -> ChildProc | None:
-    """Return the newest tool process of an agent."""
-    tools = [c for c in proc.children if c.role is ProcRole.TOOL]
-    return max(tools, key=lambda c: (c.started_ms, c.ident.pid), default=None)
+def tools_of(proc: AgentProc) -> list[ChildProc]:
+    """Return the tool processes of an agent."""
+    return [c for c in proc.children if c.role is ProcRole.TOOL]
 
 
-def tool_lines(proc: AgentProc, at_ms: int) -> list[ChildProc]:
+def _own_procs(*procs: AgentProc | None) -> list[AgentProc]:
+    """Return the processes whose children belong to one session: a daemon only if it has no other."""
+    found: list[AgentProc] = []
+    for proc in procs:
+        if proc is not None and len(proc.shared_session_ids) < 2:
+            if found and found[0] is proc:
+                continue
+            found.append(proc)
+    return found
+
+
+def tool_lines(node: Node, at_ms: int) -> list[ChildProc]:
     """Return the tools that deserve a line: a shell with a single child gives way to that child."""
-    tools = [c for c in proc.children if c.role is ProcRole.TOOL]
+    if node.ended_ms or node.proc is None:
+        return []
+    tools = [
+        c for proc in _own_procs(node.proc, node.track.host if node.track else None) for c in tools_of(proc)
+    ]
     pids = {c.ident.pid for c in tools}
     lines = []
     for child in (c for c in tools if c.ppid not in pids):

@@ -15,7 +15,7 @@ from ..agents.base import Agent, JsonLines
 from ..model import Activity, Context, Cursor, Diagnostic, Fact, Looked, Progress
 from ..text import clean
 from .archive import Archive
-from .discover import Listing, LogEntry, walk
+from .discover import Listing, LogEntry, roots, walk
 from .scan import each_line
 from .tail import BLOCK_BYTES, LIVE_BYTES, Tail
 
@@ -46,7 +46,7 @@ class Follower:
     ) -> None:  # fmt: skip
         self._agents = {agent.id: agent for agent in agents}
         self._environ = environ
-        self._extra = extra_roots
+        self._extra: dict[str, list[str]] = {agent: list(paths) for agent, paths in extra_roots.items()}
         self._live = live  # False: a report, which wants no status
         self._cursors = {cursor.path: cursor for cursor in cursors}
         self._buffer = bytearray(BLOCK_BYTES)
@@ -97,6 +97,14 @@ class Follower:
                 cursor = self._cursors.get(entry.path)
                 self._backlog_bytes += max(0, entry.size - (cursor.offset if cursor else 0))
         self._limit_active(now_s)
+
+    def add_root(self, agent: str, root: str) -> bool:
+        """Read another profile folder as well; True if it is new, so that a walk is due."""
+        known = self._extra.setdefault(agent, [])
+        if root in known or root in roots(self._agents[agent], self._environ):
+            return False
+        known.append(root)
+        return True
 
     def _changed(self, entry: LogEntry, now_s: float) -> bool:
         old = self._files.get(entry.path)

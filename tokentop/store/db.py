@@ -22,6 +22,10 @@ class StoreError(Exception):
     """The state directory or the database cannot be used; the text says what to do."""
 
 
+class NotWritable(StoreError):
+    """There is no place to keep anything: read-only file system, no permission."""
+
+
 class TooNew(StoreError):
     """The database was written by a newer tokentop."""
 
@@ -32,11 +36,14 @@ def prepare_folder(folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         about = folder.stat()
     except OSError as error:
-        raise StoreError(f"cannot use the state directory {folder}: {error.strerror}; set TOKENTOP_STATE_DIR") from error
+        text = f"cannot use the state directory {folder}: {error.strerror}; set TOKENTOP_STATE_DIR"
+        raise NotWritable(text) from error
     if not stat.S_ISDIR(about.st_mode):
         raise StoreError(f"{folder} is not a directory; set TOKENTOP_STATE_DIR to one")
     if hasattr(os, "getuid") and about.st_uid != os.getuid():
         raise StoreError(f"{folder} belongs to another user; set TOKENTOP_STATE_DIR to a directory of your own")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise NotWritable(f"cannot write to the state directory {folder}; set TOKENTOP_STATE_DIR")
     if about.st_mode & 0o022:
         raise StoreError(f"{folder} is writable by others; run: chmod 700 {folder}")
 

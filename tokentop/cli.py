@@ -1,0 +1,151 @@
+"""The command line: every verb imports what it needs, when it needs it.
+
+Exit status: 0 done, 1 failed, 2 wrong use, 3 nothing matched. Errors are one line on stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from . import __version__
+from .errors import Failure, NothingMatched, UsageError
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see: {self.prog} --help")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit status."""
+    from .config import SettingsError
+
+    try:
+        return _run(sys.argv[1:] if argv is None else list(argv))
+    except UsageError as error:
+        return _complain(str(error), 2)
+    except SettingsError as error:
+        return _complain(str(error), 2)
+    except Failure as error:
+        return _complain(str(error), 1)
+    except NothingMatched as error:
+        return _complain(str(error), 3)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader has gone: nothing more to say
+        return 0
+
+
+def _complain(text: str, status: int) -> int:
+    print("tokentop: " + " ".join(text.split()), file=sys.stderr)
+    return status
+
+
+def _run(argv: list[str]) -> int:
+    arguments = parser().parse_args(argv)
+    command = arguments.command or "live"
+    if command in ("live", "demo") and not (arguments.once or arguments.json) and _has_screen():
+        from .ui.launch import launch
+
+        return launch(arguments, demo=command == "demo")
+    from .report import commands
+
+    return commands.run(command, arguments)
+
+
+def _has_screen() -> bool:
+    """Whether there is a terminal that can show the live screen; without one it is the same as --once."""
+    if os.environ.get("TERM", "") == "dumb":
+        return False
+    return all(stream is not None and stream.isatty() for stream in (sys.__stdin__, sys.__stdout__))
+
+
+def parser() -> argparse.ArgumentParser:
+    """All verbs and flags."""
+    top = _Parser(
+        prog="tokentop",
+        description="A live top for AI coding agents: who is running, tokens per minute, burn rate, the bill of the day.",
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"tokentop {__version__}")
+    top.add_argument("--once", action="store_true", help="print one snapshot as text and exit")
+    top.add_argument("--json", action="store_true", help="print one snapshot as JSON and exit")
+    _screen_flags(top)
+    verbs = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+
+    usage = verbs.add_parser("usage", help="totals from the store, after catching up", allow_abbrev=False)
+    usage.add_argument(
+        "--by", action="append", metavar="D",
+        help="day, hour, agent, model, project, session or provider; may be given several times (default: agent)",
+    )  # fmt: skip
+    usage.add_argument("--since", metavar="T", help="2026-11-21, 2026-11-21T14:30, today, 24h, 7d")
+    usage.add_argument("--until", metavar="T", help="likewise; a day means to its end")
+    usage.add_argument("--agent", metavar="A")
+    usage.add_argument("--project", metavar="P")
+    usage.add_argument("--model", metavar="M")
+    formats = usage.add_mutually_exclusive_group()
+    formats.add_argument("--json", action="store_true")
+    formats.add_argument("--csv", action="store_true")
+
+    sync = verbs.add_parser("sync", help="catch up and say what was read", allow_abbrev=False)
+    sync.add_argument("--json", action="store_true")
+
+    sessions = verbs.add_parser("sessions", help="list and search sessions", allow_abbrev=False)
+    sessions.add_argument("query", nargs="*", metavar="QUERY")
+    sessions.add_argument("--limit", type=_positive, default=50, metavar="N")
+    sessions.add_argument("--json", action="store_true")
+
+    session = verbs.add_parser("session", help="one session with its timeline", allow_abbrev=False)
+    session.add_argument("id", metavar="ID", help="session id or its unique prefix")
+    session.add_argument("--json", action="store_true")
+
+    _kill(verbs)
+    forecast = verbs.add_parser("forecast", help="today's projected bill", allow_abbrev=False)
+    forecast.add_argument("--backtest", action="store_true", help="how well past projections would have held")
+    forecast.add_argument("--json", action="store_true")
+
+    prices = verbs.add_parser("prices", help="the price of a model", allow_abbrev=False)
+    prices.add_argument("model", nargs="?", metavar="MODEL")
+    doctor = verbs.add_parser("doctor", help="what was found and what is wrong", allow_abbrev=False)
+    doctor.add_argument("--json", action="store_true")
+    verbs.add_parser("watch", help="collect without a screen, print alerts", allow_abbrev=False)
+    demo = verbs.add_parser("demo", help="the screen on an invented fleet", allow_abbrev=False)
+    demo.add_argument("--seed", type=int, default=7, metavar="N")
+    demo.add_argument("--once", action="store_true", help=argparse.SUPPRESS)
+    demo.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
+    _screen_flags(demo)
+    return top
+
+
+def _screen_flags(target: argparse.ArgumentParser) -> None:
+    target.add_argument("--read-only", action="store_true", help="take all actions away")
+    target.add_argument("--no-mouse", action="store_true", help="leave the mouse to the terminal")
+    target.add_argument("--ascii", action="store_true", help="draw with ASCII characters only")
+    target.add_argument("--theme", metavar="NAME", default="")
+
+
+def _kill(verbs: argparse._SubParsersAction[_Parser]) -> None:
+    kill = verbs.add_parser("kill", help="stop an agent: session id, its unique prefix, or pid", allow_abbrev=False)
+    kill.add_argument("targets", nargs="+", metavar="TARGET")
+    how = kill.add_mutually_exclusive_group()
+    how.add_argument("--interrupt", action="store_const", dest="action", const="interrupt", help="stop the turn only")
+    how.add_argument("--freeze", action="store_const", dest="action", const="freeze", help="SIGSTOP")
+    how.add_argument("--thaw", action="store_const", dest="action", const="thaw", help="SIGCONT")
+    how.add_argument("--term", action="store_const", dest="action", const="terminate", help="the default")
+    how.add_argument("--kill", action="store_const", dest="action", const="kill", help="SIGKILL at once")
+    kill.add_argument("--dry-run", action="store_true", help="say what would be hit, signal nothing")
+    kill.add_argument("--yes", action="store_true", help="do not ask")
+    kill.add_argument("--json", action="store_true")
+    kill.set_defaults(action="terminate")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("a number above 0 is wanted")
+    return value

@@ -1,0 +1,288 @@
+"""The source of `tokentop demo`: snapshots of the invented world, and actions inside it.
+
+Nothing here can signal a process: pids lie beyond every real one, and an action changes only the world.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, timedelta, tzinfo
+
+from tokentop.demo.actor import Actor
+from tokentop.demo.cast import dice
+from tokentop.demo.world import MINUTE_MS, World
+from tokentop.engine.days import Day, day_bounds, group_days, local, midnight_ms
+from tokentop.engine.forecast import HISTORY_DAYS, project
+from tokentop.engine.live import LiveState
+from tokentop.engine.rules import NUSD, Thresholds
+from tokentop.engine.snapshot import take
+from tokentop.model import (
+    Action,
+    Figures,
+    KillPlan,
+    PlannedProc,
+    ProcRole,
+    Quota,
+    Receipt,
+    Row,
+    Rung,
+    Snapshot,
+    Tokens,
+)
+
+PAST_MS = 66 * MINUTE_MS  # how much of its past the world lives through before the first picture
+SEEN_MS = 7 * MINUTE_MS  # ... and how much of that it was watched
+PEAK_USD_PER_H = 150.0
+HOUR_MS = 60 * MINUTE_MS
+_FORECAST_MS = 5_000
+# fmt: off
+_SHAPE = (
+    .02, .01, .01, .01, .01, .02, .04, .12, .45, .85, 1.0, 1.0,
+    .60, .80, 1.0, 1.0, .95, .75, .50, .35, .30, .25, .15, .08,
+)
+# fmt: on
+_RUNGS = {
+    Action.INTERRUPT: (("INT", 2.0),),
+    Action.FREEZE: (("STOP", 1.0),),
+    Action.THAW: (("CONT", 1.0),),
+    Action.TERMINATE: (("TERM", 5.0), ("KILL", 2.0)),
+    Action.KILL: (("KILL", 2.0),),
+}
+_RESULTS = {Action.INTERRUPT: "interrupted", Action.FREEZE: "frozen", Action.THAW: "thawed"}
+_RESUME = {
+    "claude": "claude --resume {session_id}",
+    "codex": "codex resume {session_id}",
+    "gemini": "gemini --resume latest",
+    "opencode": "opencode -s {session_id}",
+}
+
+
+class DemoSource:
+    """Invented agents on the real engine. Pictures depend only on the seed and the times asked for."""
+
+    def __init__(self, seed: int = 7, zone: tzinfo = UTC, *, titles: bool = True) -> None:
+        self.seed = seed
+        self.zone = zone
+        self.live = LiveState(resume=_RESUME, thresholds=Thresholds(), titles=titles)
+        self.live.set_mode("demo")
+        self._world: World | None = None
+        self._days: tuple[Day, ...] = ()
+        self._day = ""
+        self._forecast_ms = -1
+        self._rows: dict[str, Row] = {}
+
+    def snapshot(self, now_ms: int) -> Snapshot:
+        """Advance the world to `now_ms` and return its picture."""
+        world = self._world or self._begin(now_ms)
+        self._turn_day(world, now_ms)
+        world.run(now_ms)
+        self.live.set_procs(world.processes(now_ms), now_ms)
+        self.live.set_today(world.today)
+        if now_ms // _FORECAST_MS != self._forecast_ms:
+            self._forecast_ms = now_ms // _FORECAST_MS
+            self._quotas(now_ms)
+            burn = self.live.rates.total().burn_nusd_per_h
+            self.live.set_forecast(project(now_ms, self.zone, world.today.cost_nusd, burn, self._days))
+        picture = take(self.live, now_ms)
+        self._rows = {row.key: row for row in picture.rows}
+        return picture
+
+    # ------------------------------------------------------------ the past
+
+    def _begin(self, now_ms: int) -> World:
+        world = self._world = World(self.live, self.seed, now_ms - PAST_MS)
+        start_ms, _, today = day_bounds(now_ms, self.zone)
+        self._day = today.isoformat()
+        world.day_start_ms = start_ms
+        rng = dice(f"{self.seed}/history")
+        history: list[tuple[int, int]] = []
+        for back in range(HISTORY_DAYS, 0, -1):
+            first = midnight_ms(today - timedelta(days=back), self.zone)
+            factor = rng.lognormvariate(0, 0.3)
+            history += self._hours(first, midnight_ms(today - timedelta(days=back - 1), self.zone), factor)
+        self._days = group_days(history, self.zone)
+        earlier = sum(cost for _, cost in self._hours(start_ms, now_ms - PAST_MS, 1.0))
+        calls = max(0, earlier) // (90_000_000)  # about nine cents each
+        spent = Tokens(
+            input=400 * calls, cache_read=70_000 * calls, cache_write_1h=2_400 * calls, output=900 * calls
+        )
+        world.today = Figures(spent, calls, earlier)
+        self.live.set_self(0.0, 0, 48_211 + calls)
+        for at_ms in range(now_ms - SEEN_MS, now_ms, 30_000):  # alerts and ends have been seen to happen
+            world.run(at_ms)
+            self.live.set_procs(world.processes(at_ms), at_ms)
+            take(self.live, at_ms)
+        return world
+
+    def _hours(self, from_ms: int, to_ms: int, factor: float) -> list[tuple[int, int]]:
+        out = []
+        for at_ms in range(from_ms, to_ms, HOUR_MS):
+            wall = local(at_ms, self.zone)
+            share = min(1.0, (to_ms - at_ms) / HOUR_MS)
+            usd = _SHAPE[wall.hour] * PEAK_USD_PER_H * factor * (0.3 if wall.weekday() >= 5 else 1.0)
+            out.append((at_ms, round(usd * share * NUSD)))
+        return out
+
+    def _turn_day(self, world: World, now_ms: int) -> None:
+        start_ms, _, today = day_bounds(now_ms, self.zone)
+        if today.isoformat() > self._day:
+            world.run(start_ms)
+            yesterday = local(start_ms - HOUR_MS, self.zone)
+            cost = world.today.cost_nusd
+            hours = tuple((h * HOUR_MS, HOUR_MS, round(cost * _SHAPE[h] / sum(_SHAPE))) for h in range(24))
+            self._days = (*self._days, Day(yesterday.date(), hours, sum(h[2] for h in hours)))
+            self._day, world.day_start_ms, world.today = today.isoformat(), start_ms, Figures()
+
+    def _quotas(self, now_ms: int) -> None:
+        for provider, limit, minutes, used, plan, shift_pct in (
+            ("anthropic", "five_hour", 300, 92.0, "max", 31),
+            ("anthropic", "seven_day", 10_080, 44.0, "max", 55),
+            ("openai", "primary", 300, 38.0, "pro", 72),
+            ("openai", "secondary", 10_080, 57.0, "pro", 12),
+        ):
+            length = minutes * MINUTE_MS
+            shift = length * shift_pct // 100
+            into = (now_ms + shift) % length
+            share = used * (0.2 + 0.8 * into / length)
+            quota = Quota(
+                provider,
+                "demo",
+                minutes,
+                limit,
+                round(share, 1),
+                now_ms - into + length,
+                "demo",
+                now_ms,
+                plan,
+            )
+            self.live.apply_quota(quota)
+
+    # ------------------------------------------------------------ actions
+
+    def plan(self, row_key: str, action: Action, now_ms: int) -> KillPlan:
+        """Return what `action` would hit; `refusal` says why it cannot."""
+        if self._world is not None:
+            self._world.run(now_ms)
+        row = self._rows.get(row_key)
+        actor = self._actor(row)
+        refusal = self._refusal(row, actor, action)
+        tree = self._tree(row, actor)
+        return KillPlan(
+            action=action,
+            agent=row.agent if row else "",
+            session_id=row.session_id if row else "",
+            title=row.title if row else "",
+            project=row.project if row else "",
+            cwd=row.cwd if row else "",
+            target=tree[0].ident if tree else None,
+            command=row.command if row else "",
+            confidence=row.confidence if row else "",
+            rungs=() if refusal else _RUNGS[action],
+            tree=tree,
+            wrapper=None,
+            cost_nusd=row.tree.cost_nusd if row else None,
+            burn_nusd_per_h=row.tree.burn_nusd_per_h if row else None,
+            resume=row.resume if row else "",
+            refusal=refusal,
+            warning="its process was inferred" if row is not None and row.confidence == "inferred" else "",
+        )
+
+    def _actor(self, row: Row | None) -> Actor | None:
+        if row is None or self._world is None:
+            return None
+        return self._world.actors.get(row.parent_key if row.kind == "tool" else row.key)
+
+    def _refusal(self, row: Row | None, actor: Actor | None, action: Action) -> str:
+        if row is None:
+            return "already gone"
+        if row.kind == "sub-agent":
+            return "a sub-agent has no process of its own: stop its parent"
+        if row.kind == "orphan":
+            orphan = self._world.orphan if self._world else None
+            if orphan is None:
+                return "already gone"
+            return "" if action in {Action.TERMINATE, Action.KILL} else "an orphan can only be ended"
+        if actor is None or (row.kind == "tool" and row.pid != self._tool_pid(actor)):
+            return "already gone"
+        if row.kind == "tool" and action not in {Action.TERMINATE, Action.KILL}:
+            return "a tool can only be ended"
+        if action is Action.INTERRUPT and actor.frozen:
+            return "it is frozen: thaw it first"
+        if action is Action.FREEZE and actor.frozen:
+            return "already frozen"
+        return "not frozen" if action is Action.THAW and not actor.frozen else ""
+
+    def _tool_pid(self, actor: Actor) -> int:
+        return actor.tool_ident.pid if actor.has_tool_process() else 0
+
+    def _tree(self, row: Row | None, actor: Actor | None) -> tuple[PlannedProc, ...]:
+        orphan = self._world.orphan if self._world else None
+        if row is not None and row.kind == "orphan" and orphan is not None:
+            return (PlannedProc(orphan.ident, ProcRole.ORPHAN, orphan.command, 0),)
+        if row is None or actor is None or self._world is None or row.kind == "sub-agent":
+            return ()
+        found = [] if row.kind == "tool" else [PlannedProc(actor.ident, ProcRole.AGENT, row.command, 0)]
+        depth = len(found)
+        if actor.has_tool_process():
+            found.append(PlannedProc(actor.tool_ident, ProcRole.TOOL, actor.command, depth))
+        for other in self._world.actors.values():
+            if other.nested_in is actor:
+                command = f"{other.agent} -p {other.title!r}"
+                found.append(PlannedProc(other.ident, ProcRole.AGENT, command, depth + 1, other.session_id))
+        return tuple(found)
+
+    def execute(self, plan: KillPlan, now_ms: int) -> Receipt:
+        """Do in the world what the plan says, if what it names is still there."""
+        pids = tuple(p.ident.pid for p in plan.tree)
+        result, detail = "refused", plan.refusal
+        if not plan.refusal and plan.target is not None:
+            done = self._do(plan, now_ms)
+            result, detail = (_RESULTS.get(plan.action, "ended"), "") if done else ("already gone", "")
+        ends = result == "ended"
+        target = plan.target
+        sent = (
+            tuple(Rung(pid, plan.rungs[0][0], now_ms, "sent") for pid in pids) if result != "refused" else ()
+        )
+        return Receipt(
+            at_ms=now_ms,
+            action=plan.action,
+            reason="manual",
+            agent=plan.agent,
+            session_id=plan.session_id,
+            pid=target.pid if target else 0,
+            start_ticks=target.start_ticks if target else 0,
+            argv0=target.argv0 if target else "",
+            cwd=plan.cwd,
+            result=result,
+            detail=detail,
+            rungs=sent if result != "already gone" else (),
+            ended_pids=pids if ends else (),
+            survivors=(),
+            took_ms=40 if ends else 0,
+            cost_nusd=plan.cost_nusd,
+            burn_nusd_per_h=plan.burn_nusd_per_h,
+            resume=plan.resume,
+        )
+
+    def _do(self, plan: KillPlan, now_ms: int) -> bool:
+        world = self._world
+        if world is None or plan.target is None:
+            return False
+        if world.orphan is not None and plan.target == world.orphan.ident:
+            world.orphan = None
+            return True
+        for actor in list(world.actors.values()):
+            if actor.has_tool_process() and actor.tool_ident == plan.target:
+                world.end_tool(actor, now_ms)
+                return True
+            if actor.ident == plan.target and actor.parent is None:
+                self._act(world, actor, plan.action, now_ms)
+                return True
+        return False
+
+    def _act(self, world: World, actor: Actor, action: Action, now_ms: int) -> None:
+        if action is Action.INTERRUPT:
+            world.interrupt(actor, now_ms)
+        elif action in {Action.FREEZE, Action.THAW}:
+            world.freeze(actor, now_ms, action is Action.FREEZE)
+        else:
+            world.end(actor, now_ms)

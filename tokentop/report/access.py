@@ -1,0 +1,147 @@
+"""How a report gets at the store: it catches up itself, or reads what a running tokentop has written."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from msgspec import Struct
+
+from ..config import Settings, load, state_dir
+from ..errors import Failure
+from ..ledger import Ledger, Lock, is_reading
+from ..model import Diagnostic, Looked
+from ..runtime import now_ms
+from ..store import db
+
+_PATIENCE_S = 3.0  # another report may hold the lock for a moment
+
+
+class Access(Struct):
+    """An open store that is up to date, or says that it is not."""
+
+    db: sqlite3.Connection
+    folder: Path
+    settings: Settings
+    current: tuple[Diagnostic, ...]
+    notes: list[str]
+    looked: tuple[Looked, ...] = ()
+    events: int = 0
+
+
+@contextlib.contextmanager
+def opened(*, quiet: bool = False) -> Iterator[Access]:
+    """Open the store and catch up. Raises SettingsError, Failure."""
+    settings = load(os.environ)
+    with folder_for() as (folder, notes):
+        lock = Lock(folder)
+        until_s = time.monotonic() + _PATIENCE_S
+        while not lock.take():
+            if time.monotonic() > until_s or _led_by_a_screen(folder):
+                yield _follower(folder, settings, notes)
+                return
+            time.sleep(0.05)
+        try:
+            yield from _leader(folder, settings, notes, quiet)
+        finally:
+            lock.release()
+
+
+def _led_by_a_screen(folder: Path) -> bool:
+    """A running tokentop keeps the store up to date; a report that holds the lock ends soon."""
+    with contextlib.suppress(db.StoreError, sqlite3.Error):
+        connection = db.open_reader(folder)
+        try:
+            row = connection.execute("SELECT value FROM meta WHERE name='collector'").fetchone()
+        finally:
+            connection.close()
+        if row and row[0].isdigit():
+            return Path(f"/proc/{row[0]}").exists() or not Path("/proc").exists()
+    return False
+
+
+def _leader(folder: Path, settings: Settings, notes: list[str], quiet: bool) -> Iterator[Access]:
+    try:
+        ledger = Ledger(folder, os.environ, settings, now_ms=now_ms(), live=False)
+    except (db.StoreError, sqlite3.Error) as error:
+        raise Failure(_said(error, folder)) from error
+    try:
+        events = _catch_up(ledger, folder, quiet)
+        health = ledger.follower.diagnostics.values()
+        current = (*ledger.notes, *health)
+        yield Access(ledger.db, folder, settings, current, notes, ledger.follower.looked, events)
+    finally:
+        ledger.close()
+
+
+def _catch_up(ledger: Ledger, folder: Path, quiet: bool) -> int:
+    """Read what is new, with a progress line on a terminal when it takes long."""
+    show = not quiet and sys.stderr.isatty()
+    began_s = shown_s = time.monotonic()
+    follower = ledger.follower
+    events = 0
+    try:
+        follower.walk(began_s, time.time_ns())
+        while (step := ledger.step(began_s, 1 << 62)) is not None:
+            events += step.committed.events
+            now_s = time.monotonic()
+            if show and now_s - shown_s > 0.5:
+                shown_s = now_s
+                progress = follower.progress(now_s - began_s)
+                left = f", {progress.seconds_left:.0f} s left" if progress.seconds_left is not None else ""
+                print(
+                    f"\r\x1b[Kreading {progress.bytes_done / 1e6:,.0f} of {progress.bytes_total / 1e6:,.0f} MB{left}",
+                    end="", file=sys.stderr, flush=True,
+                )  # fmt: skip
+        ledger.settle(1 << 62)
+    except (db.StoreError, sqlite3.Error) as error:
+        raise Failure(_said(error, folder)) from error
+    finally:
+        if shown_s != began_s:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    return events
+
+
+def _follower(folder: Path, settings: Settings, notes: list[str]) -> Access:
+    try:
+        connection = db.open_reader(folder)
+        if is_reading(connection):
+            notes.append("another tokentop is still reading the logs: totals are not complete yet")
+    except (db.StoreError, sqlite3.Error) as error:
+        raise Failure(_said(error, folder)) from error
+    return Access(connection, folder, settings, (), notes)
+
+
+@contextlib.contextmanager
+def folder_for() -> Iterator[tuple[Path, list[str]]]:
+    """The state directory; where nothing can be written, one that lasts as long as the command."""
+    folder = state_dir(os.environ)
+    try:
+        db.prepare_folder(folder)
+    except db.NotWritable as error:
+        note = f"{error}; nothing is remembered"
+        print(f"tokentop: {note}", file=sys.stderr)
+        temporary = Path(tempfile.mkdtemp(prefix="tokentop-"))
+        try:
+            yield temporary, [note]
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return
+    except db.StoreError as error:
+        raise Failure(str(error)) from error
+    yield folder, []
+
+
+def _said(error: Exception, folder: Path) -> str:
+    if db.is_full(error):
+        return f"cannot write to {folder}: the disk is full; make room and run it again, nothing is lost"
+    if "locked" in str(error) or "busy" in str(error):
+        return f"the database in {folder} is held by another program; try again when it has ended"
+    return str(error)

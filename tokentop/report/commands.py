@@ -1,0 +1,204 @@
+"""The verbs that print: each is one function of the parsed arguments."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sqlite3
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from ..config import local_zone
+from ..errors import Failure, NothingMatched, UsageError
+from ..runtime import now_ms
+from . import access, doctor, sessions, snapshot, usage
+from .out import health_document, iso, print_json
+from .when import BadTime, parse_when
+
+Arguments = argparse.Namespace
+
+
+def run(command: str, arguments: Arguments) -> int:
+    """Run one verb. Raises UsageError, Failure, NothingMatched, SettingsError."""
+    try:
+        return _VERBS[command](arguments)
+    except sqlite3.Error as error:
+        raise Failure(f"the database cannot be read: {error}") from error
+
+
+def _usage(arguments: Arguments) -> int:
+    by = [part.strip() for value in arguments.by or ["agent"] for part in value.split(",") if part.strip()]
+    for name in by:
+        if name not in usage.DIMENSIONS:
+            raise UsageError(f"--by {name}: choose from {', '.join(usage.DIMENSIONS)}")
+    by = list(dict.fromkeys(by))
+    zone, at_ms = local_zone(os.environ), now_ms()
+    try:
+        since = parse_when(arguments.since, zone, at_ms, end=False) if arguments.since else None
+        until = parse_when(arguments.until, zone, at_ms, end=True) if arguments.until else None
+    except BadTime as error:
+        raise UsageError(str(error)) from error
+    if since is not None and until is not None and since >= until:
+        raise UsageError(f"--since {arguments.since} is not before --until {arguments.until}")
+    wanted = usage.Filter(since, until, arguments.agent or "", arguments.project or "", arguments.model or "")
+    _check_agent(wanted.agent)
+    with access.opened(quiet=arguments.json or arguments.csv) as store:
+        lines = usage.collect(store.db, wanted, by, zone)
+        if arguments.json:
+            health = health_document(store.db, store.current, store.notes)
+            print_json(usage.document(lines, by, wanted, at_ms, health))
+        elif arguments.csv:
+            sys.stdout.write(usage.as_csv(lines, by))
+        elif lines:
+            print(usage.as_text(lines, by))
+            _say_problems(store)
+    if lines:
+        return 0
+    if any((wanted.agent, wanted.project, wanted.model, arguments.since, arguments.until)):
+        raise NothingMatched("no usage matches; widen the filters")
+    if not (arguments.json or arguments.csv):
+        print("no usage yet; run `tokentop doctor` to see where it was looked for")
+    return 0
+
+
+def _check_agent(name: str) -> None:
+    from ..agents import all_agents
+
+    known = [agent.id for agent in all_agents()]
+    if name and name not in known:
+        raise UsageError(f"--agent {name}: no such agent; choose from {', '.join(known)}")
+
+
+def _say_problems(store: access.Access) -> None:
+    found = health_document(store.db, store.current, store.notes)
+    count = found["unparsed_lines"] + len(found["errors"])
+    if count:
+        print(f"\n{count} problem{'s' * (count > 1)} while reading; see: tokentop doctor", file=sys.stderr)
+
+
+def _sync(arguments: Arguments) -> int:
+    with access.opened(quiet=arguments.json) as store:
+        health = health_document(store.db, store.current, store.notes)
+        if arguments.json:
+            print_json(
+                {"schema": "tokentop.sync/1", "generated_at": iso(now_ms()), "new_events": store.events, "health": health}
+            )
+        else:
+            print(
+                f"{store.events:,} new events; {health['files']:,} files, {health['bytes']:,} bytes read in all,"
+                f" {health['duplicates']:,} repeats dropped, {health['unparsed_lines']:,} lines unreadable"
+            )
+            for note in store.notes:
+                print(note)
+    return 0
+
+
+def _sessions(arguments: Arguments) -> int:
+    words = [word for part in arguments.query for word in part.split()]
+    with access.opened(quiet=arguments.json) as store:
+        documents, text = sessions.listing(store.db, words, arguments.limit, local_zone(os.environ))
+    if arguments.json:
+        print_json({"schema": "tokentop.sessions/1", "generated_at": iso(now_ms()), "rows": documents})
+    elif documents:
+        print(text)
+    if not documents:
+        raise NothingMatched(f"no session matches {' '.join(words)!r}" if words else "no sessions yet")
+    return 0
+
+
+def _session(arguments: Arguments) -> int:
+    from ..store import reader
+
+    with access.opened(quiet=arguments.json) as store:
+        found = reader.find_session(store.db, arguments.id)
+        own = [entry for entry in found if "/" not in entry[0].id] or found
+        if not own:
+            raise NothingMatched(f"no session begins with {arguments.id!r}; see: tokentop sessions")
+        if len(own) > 1:
+            names = ", ".join(session.id for session, _ in own[:5])
+            raise UsageError(f"{arguments.id!r} is not unique: {names}")
+        document, text = sessions.one(store.db, *own[0], local_zone(os.environ))
+    if arguments.json:
+        print_json({"schema": "tokentop.session/1", "generated_at": iso(now_ms()), **document})
+    else:
+        print(text)
+    return 0
+
+
+def _live(arguments: Arguments) -> int:
+    from .live import one_snapshot
+
+    picture = one_snapshot()
+    if arguments.json:
+        print_json(snapshot.document(picture))
+    else:
+        print(snapshot.as_text(picture))
+    return 0
+
+
+def _demo(arguments: Arguments) -> int:
+    from ..demo import DemoSource
+
+    picture = DemoSource(arguments.seed).snapshot(now_ms())
+    if arguments.json:
+        print_json(snapshot.document(picture))
+    else:
+        print("(invented agents)\n" + snapshot.as_text(picture))
+    return 0
+
+
+def _kill(arguments: Arguments) -> int:
+    from .kill import kill
+
+    return kill(arguments)
+
+
+def _watch(_arguments: Arguments) -> int:
+    from .live import watch
+
+    return watch()
+
+
+def _forecast(arguments: Arguments) -> int:
+    from .money import backtest, forecast
+
+    return backtest(arguments.json) if arguments.backtest else forecast(arguments.json)
+
+
+def _prices(arguments: Arguments) -> int:
+    from ..config import load
+    from ..ledger import prices
+
+    table = prices(load(os.environ))
+    if not arguments.model:
+        print(f"price table {table.version}; name a model: tokentop prices claude-sonnet-4-5")
+        return 0
+    found = table.describe(arguments.model, now_ms())
+    if found is None:
+        raise NothingMatched(f"no price for {arguments.model!r}; add it under [prices] in the settings")
+    print("\n".join(found.lines()))
+    return 0
+
+
+def _doctor(arguments: Arguments) -> int:
+    from ..ledger import prices
+
+    with access.opened(quiet=arguments.json) as store:
+        version = prices(store.settings).version
+        found = doctor.examine(store.db, store.looked, store.current, store.folder, version)
+        found["notes"] = store.notes
+    if arguments.json:
+        print_json(found)
+    else:
+        print(doctor.as_text(found))
+        for note in store.notes:
+            print(f"note         {note}")
+    return 0
+
+
+_VERBS: dict[str, Callable[[Any], int]] = {
+    "live": _live, "demo": _demo, "usage": _usage, "sync": _sync, "sessions": _sessions, "session": _session,
+    "kill": _kill, "forecast": _forecast, "prices": _prices, "doctor": _doctor, "watch": _watch,
+}  # fmt: skip
+

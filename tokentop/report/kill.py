@@ -1,0 +1,152 @@
+"""`tokentop kill TARGET...`: resolve, show the plan, ask, act, verify, keep the receipt."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sqlite3
+import sys
+from collections.abc import Sequence
+
+from ..agents import all_agents
+from ..config import load
+from ..errors import Failure, NothingMatched, UsageError
+from ..model import Action, KillPlan, Receipt, Row
+from ..runtime import Collector, now_ms
+from ..store import db
+from .access import folder_for
+from .out import money, print_json
+from .snapshot import receipt_document
+
+_GOOD = frozenset({"ended", "already gone", "frozen", "thawed", "interrupted", "requested"})
+
+
+def kill(arguments: argparse.Namespace) -> int:
+    """Act on every target; 0 if all did what was asked, 1 if one did not."""
+    settings = load(os.environ)
+    if settings.read_only and not arguments.dry_run:
+        raise Failure("read_only is set in the settings: no actions")
+    action = Action(arguments.action)
+    with folder_for() as (folder, _notes):
+        collector = Collector(folder, os.environ, settings, lambda _: None)
+        try:
+            collector.catch_up()
+            rows = collector.snapshot(now_ms()).rows
+            plans = [collector.plan(_resolve(target, rows), action) for target in arguments.targets]
+            plans = list({_identity(plan): plan for plan in plans}.values())
+            if arguments.dry_run:
+                return _show(plans, arguments.json)
+            _confirm(plans, arguments)
+            receipts = [_act(plan, collector) for plan in plans]
+        finally:
+            collector.close()
+    if arguments.json:
+        print_json({"schema": "tokentop.kill/1", "results": [receipt_document(receipt) for receipt in receipts]})
+    else:
+        for receipt in receipts:
+            _print_receipt(receipt)
+    return 0 if all(receipt.result in _GOOD for receipt in receipts) else 1
+
+
+def _identity(plan: KillPlan) -> tuple[object, ...]:
+    return (plan.target.pid, plan.target.start_ticks) if plan.target else (plan.agent, plan.session_id)
+
+
+def _resolve(target: str, rows: Sequence[Row]) -> Row | int:
+    """A row by session id or its unique prefix, or a pid."""
+    if target.isascii() and target.isdigit() and len(target) < 10:
+        pid = int(target)
+        mine = [row for row in rows if row.pid == pid and row.kind in ("agent", "orphan")]
+        return mine[0] if len(mine) == 1 else pid
+    if len(target) < 4:
+        raise UsageError(f"{target!r} is too short for a session id; give at least 4 characters or a pid")
+    exact = [row for row in rows if row.session_id == target]
+    found = exact or [row for row in rows if row.session_id.startswith(target) and "/" not in row.session_id]
+    if not found:
+        raise NothingMatched(f"no running agent has a session that begins with {target!r}; see: tokentop --once")
+    if len(found) > 1:
+        raise UsageError(f"{target!r} is not unique: {', '.join(row.session_id for row in found[:5])}")
+    return found[0]
+
+
+def _act(plan: KillPlan, collector: Collector) -> Receipt:
+    from ..procs.act import execute
+
+    receipt = execute(plan, now_ms=now_ms, agents=[agent.processes for agent in all_agents()])
+    try:
+        collector.keep(receipt)
+    except (sqlite3.Error, db.StoreError) as error:
+        print(f"tokentop: the receipt could not be stored: {error}", file=sys.stderr)
+    return receipt
+
+
+def _confirm(plans: Sequence[KillPlan], arguments: argparse.Namespace) -> None:
+    allowed = [plan for plan in plans if not plan.refusal]
+    if arguments.yes or not allowed:
+        return
+    if arguments.json or not (sys.stdin and sys.stdin.isatty()):
+        raise UsageError("nobody can be asked here: give --yes to act or --dry-run to look")
+    for plan in plans:
+        print(plan_text(plan))
+    question = "Type yes to go on: " if len(plans) > 5 or any(p.warning for p in plans) else f"{plans[0].action}? [y/N] "
+    answer = input(question).strip().lower()
+    if answer not in (("yes",) if question.startswith("Type") else ("y", "yes")):
+        raise Failure("nothing was done")
+
+
+def _show(plans: Sequence[KillPlan], as_json: bool) -> int:
+    if as_json:
+        print_json({"schema": "tokentop.kill/1", "dry_run": True, "plans": [_plan_document(plan) for plan in plans]})
+    else:
+        for plan in plans:
+            print(plan_text(plan))
+    return 1 if any(plan.refusal for plan in plans) else 0
+
+
+def _plan_document(plan: KillPlan) -> dict[str, object]:
+    return {
+        "action": plan.action,
+        "agent": plan.agent,
+        "session": plan.session_id or None,
+        "pid": plan.target.pid if plan.target else None,
+        "command": plan.command,
+        "confidence": plan.confidence or None,
+        "signals": [{"signal": name, "grace_s": grace} for name, grace in plan.rungs],
+        "tree": [{"pid": p.ident.pid, "role": p.role, "command": p.command} for p in plan.tree],
+        "refusal": plan.refusal or None,
+        "warning": plan.warning or None,
+        "resume": plan.resume or None,
+    }
+
+
+def plan_text(plan: KillPlan) -> str:
+    """The plan in words, one fact a line."""
+    pid = plan.target.pid if plan.target else "-"
+    lines = [f"{plan.action} {plan.agent} pid {pid}  {plan.title or plan.session_id or plan.command}"]
+    lines.append(f"  project  {plan.project or '?'}  {plan.cwd}")
+    if plan.refusal:
+        return "\n".join([*lines, f"  REFUSED  {plan.refusal}"])
+    if plan.warning:
+        lines.append(f"  careful  {plan.warning}")
+    ladder = ", then ".join(f"{name} ({grace:g} s)" for name, grace in plan.rungs)
+    if ladder:
+        lines.append(f"  signals  {ladder}")
+    for proc in plan.tree:
+        nested = f"  [session {proc.nested_session_id}]" if proc.nested_session_id else ""
+        lines.append(f"  ends     {'  ' * proc.depth}{proc.ident.pid} {proc.role} {proc.command}{nested}")
+    if plan.cost_nusd is not None:
+        lines.append(f"  spent    {money(plan.cost_nusd)}")
+    if plan.resume:
+        lines.append(f"  resume   {plan.resume}")
+    return "\n".join(lines)
+
+
+def _print_receipt(receipt: Receipt) -> None:
+    detail = f": {receipt.detail}" if receipt.detail else ""
+    print(f"{receipt.agent} pid {receipt.pid}: {receipt.result}{detail} ({receipt.took_ms / 1000:.1f} s)")
+    if receipt.ended_pids:
+        print(f"  ended    {', '.join(map(str, receipt.ended_pids))}")
+    if receipt.survivors:
+        print(f"  ALIVE    {', '.join(map(str, receipt.survivors))}")
+    if receipt.resume:
+        print(f"  resume   {receipt.resume}")

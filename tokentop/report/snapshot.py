@@ -1,0 +1,154 @@
+"""One snapshot as JSON or as text: `tokentop --json`, `tokentop --once`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..model import ChildProc, Figures, Receipt, Row, Snapshot
+from .out import iso, money, plain_table, usd
+from .usage import BUCKETS
+
+
+def document(snapshot: Snapshot) -> dict[str, Any]:
+    """`tokentop.snapshot/1`."""
+    forecast = snapshot.forecast
+    return {
+        "schema": "tokentop.snapshot/1",
+        "generated_at": iso(snapshot.at_ms),
+        "mode": snapshot.mode,
+        "rows": [row_document(row) for row in snapshot.rows],
+        "counts": {state: count for state, count in snapshot.counts},
+        "totals": _rates(snapshot.totals),
+        "today": _figures(snapshot.today),
+        "forecast": None if forecast is None else {
+            "day": forecast.day,
+            "today_usd": usd(forecast.today_nusd),
+            "projected_usd": usd(forecast.projected_nusd),
+            "low_usd": usd(forecast.low_nusd),
+            "high_usd": usd(forecast.high_nusd),
+            "interval": 0.8,
+            "method": forecast.method,
+            "days_of_history": forecast.days_of_history,
+        },
+        "limits": [
+            {"provider": q.provider, "account": q.account or None, "limit": q.limit_id,
+             "window_minutes": q.window_minutes, "used_pct": q.used_pct,
+             "resets_at": iso(q.resets_at_ms) if q.resets_at_ms else None, "source": q.source, "at": iso(q.at_ms)}
+            for q in snapshot.quotas
+        ],
+        "alerts": [{"kind": a.kind, "row": a.row_key, "text": a.text} for a in snapshot.alerts],
+        "health": {
+            "reading": snapshot.progress.reading,
+            "errors": [
+                {"source": d.source, "kind": d.kind, "detail": d.detail, "count": d.count} for d in snapshot.health
+            ],
+        },
+    }  # fmt: skip
+
+
+def row_document(row: Row) -> dict[str, Any]:
+    own, tree = row.own, row.tree
+    return {
+        "key": row.key,
+        "parent": row.parent_key or None,
+        "kind": row.kind,
+        "agent": row.agent,
+        "session": row.session_id or None,
+        "title": row.title or None,
+        "project": row.project or None,
+        "cwd": row.cwd or None,
+        "branch": row.branch or None,
+        "model": row.model or None,
+        "state": row.status.state,
+        "state_detail": row.status.detail or None,
+        "state_source": row.status.source or None,
+        "state_since": iso(row.status.since_ms) if row.status.since_ms else None,
+        "inferred": row.status.inferred,
+        "pid": row.pid,
+        "confidence": row.confidence or None,
+        **_rates(tree),
+        **_figures(tree),
+        "own": _figures(own),
+        "context_used": row.context_used,
+        "context_window": row.context_window or None,
+        "cpu_pct": round(row.cpu_pct, 1),
+        "rss_bytes": row.rss_bytes or None,
+        "started_at": iso(row.started_ms) if row.started_ms else None,
+        "resume": row.resume or None,
+        "children": [_child(child) for child in row.children],
+    }
+
+
+def _child(child: ChildProc) -> dict[str, Any]:
+    return {"pid": child.ident.pid, "ppid": child.ppid, "role": child.role, "command": child.command}
+
+
+def _rates(figures: Figures) -> dict[str, Any]:
+    return {
+        "tokens_per_min": round(figures.tokens_per_min, 1),
+        "reads_per_min": round(figures.reads_per_min, 1),
+        "burn_usd_per_h": usd(figures.burn_nusd_per_h),
+    }
+
+
+def _figures(figures: Figures) -> dict[str, Any]:
+    return {
+        "responses": figures.responses,
+        "tokens": {name: getattr(figures.tokens, name) for name in BUCKETS},
+        "cost_usd": None if figures.unpriced_tokens and not figures.cost_nusd else usd(figures.cost_nusd),
+        "unpriced_tokens": figures.unpriced_tokens,
+        "estimated": figures.estimated,
+        "unknown_calls": figures.unknown_calls,
+    }
+
+
+def receipt_document(receipt: Receipt) -> dict[str, Any]:
+    """One result of `tokentop kill`."""
+    return {
+        "at": iso(receipt.at_ms),
+        "action": receipt.action,
+        "agent": receipt.agent,
+        "session": receipt.session_id or None,
+        "pid": receipt.pid,
+        "result": receipt.result,
+        "detail": receipt.detail or None,
+        "rungs": [{"pid": r.pid, "signal": r.signal, "result": r.result} for r in receipt.rungs],
+        "ended_pids": list(receipt.ended_pids),
+        "survivors": list(receipt.survivors),
+        "took_ms": receipt.took_ms,
+        "resume": receipt.resume or None,
+    }
+
+
+def as_text(snapshot: Snapshot) -> str:
+    """The totals and one line per row, for a pipe or a terminal without a screen."""
+    counts = "  ".join(f"{count} {state}" for state, count in snapshot.counts if count) or "no agents running"
+    totals, forecast = snapshot.totals, snapshot.forecast
+    head = (
+        f"{counts}   {totals.tokens_per_min:,.0f} tok/min   {money(totals.burn_nusd_per_h)}/h"
+        f"   today {money(snapshot.today.cost_nusd)}"
+    )
+    if snapshot.today.unpriced_tokens:
+        head += f" + {snapshot.today.unpriced_tokens:,} tokens unpriced"
+    if forecast is not None and forecast.method != "none":
+        head += f" -> {money(forecast.projected_nusd)} ({money(forecast.low_nusd)} to {money(forecast.high_nusd)})"
+    notes = [f"! {d.source}: {d.detail or d.kind}" + (f" ({d.count}x)" if d.count > 1 else "") for d in snapshot.health]
+    if not snapshot.rows:
+        looked = [f"  {where.label:<12} {where.path}: {where.found}" for where in snapshot.looked]
+        return "\n".join([head, "", "Looked for logs in", *looked, *notes])
+    heads = ["STATUS", "AGENT", "PROJECT", "SESSION", "MODEL", "PID", "TOK/MIN", "$/H", "COST", "CTX"]
+    table = plain_table(heads, [_line(row) for row in snapshot.rows], left=5)
+    return "\n".join([head, "", table, *notes])
+
+
+def _line(row: Row) -> list[str]:
+    tree = row.tree
+    state = row.status.detail[:14] if row.status.state == "tool" and row.status.detail else row.status.state
+    cost = "unpriced" if tree.unpriced_tokens and not tree.cost_nusd else money(tree.cost_nusd)
+    context = f"{100 * row.context_used / row.context_window:.0f}%" if row.context_used and row.context_window else "?"
+    pid = "-" if row.pid is None else ("~" if row.confidence == "inferred" else "") + str(row.pid)
+    return [
+        ("~" if row.status.inferred else "") + state, row.agent, row.project[:16],
+        "  " * row.depth + (row.title or row.command)[:50], row.model[:24], pid,
+        f"{tree.tokens_per_min:,.0f}", f"{tree.burn_nusd_per_h / 1e9:.2f}", cost, context,
+    ]  # fmt: skip

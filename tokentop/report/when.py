@@ -1,0 +1,47 @@
+"""Times as people write them on the command line -> UTC milliseconds."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime, timedelta, tzinfo
+
+from ..engine.days import local, midnight_ms
+
+_AGO = re.compile(r"(\d{1,6})\s*([smhdw])")
+_UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+
+
+class BadTime(ValueError):
+    """Not a time; the text says what would be one."""
+
+
+def parse_when(text: str, zone: tzinfo, now_ms: int, *, end: bool) -> int:
+    """A day, a moment, `today`, `yesterday`, or how long ago (`90m`, `24h`, `7d`).
+
+    A day as the end of a span means to its last millisecond: the result is the start of the next day.
+    """
+    word = text.strip().lower()
+    today = local(now_ms, zone).date()
+    named = {"today": today, "yesterday": today - timedelta(days=1), "tomorrow": today + timedelta(days=1)}
+    if word in named:
+        return _day(named[word], zone, end)
+    if word == "now":
+        return now_ms
+    if match := _AGO.fullmatch(word):
+        return now_ms - int(match[1]) * _UNIT_MS[match[2]]
+    try:
+        if re.fullmatch(r"\d{4}-\d\d-\d\d", word):
+            return _day(date.fromisoformat(word), zone, end)
+        moment = datetime.fromisoformat(text.strip())
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=zone)
+        return int(moment.timestamp() * 1000)
+    except (ValueError, OverflowError):
+        raise BadTime(f"'{text}' is not a time; write 2026-11-21, 2026-11-21T14:30, today, 24h or 7d") from None
+
+
+def _day(day: date, zone: tzinfo, end: bool) -> int:
+    try:
+        return midnight_ms(day + timedelta(days=1) if end else day, zone)
+    except OverflowError:
+        raise BadTime(f"{day} is too far away") from None

@@ -1,0 +1,85 @@
+"""Starting the live screen or the demo: settings, log file, state directory, then the application."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+from ..config import Settings, load, state_dir
+from ..errors import Failure, UsageError
+from ..runtime import DemoRuntime, Runtime
+from ..store import db
+from .source import UiOptions
+
+LOG_BYTES = 1 << 20
+
+
+def launch(arguments: argparse.Namespace, *, demo: bool) -> int:
+    """Run the screen until it is left; return the exit status. Raises SettingsError, Failure, UsageError."""
+    settings = load(os.environ)
+    if arguments.read_only:
+        settings = _read_only(settings)
+    if demo:
+        from ..demo import DemoSource
+
+        return _run(DemoRuntime(DemoSource(arguments.seed)), _options(arguments, settings, ""))
+    folder = state_dir(os.environ)
+    try:
+        db.prepare_folder(folder)
+    except db.NotWritable:
+        return _without_memory(arguments, settings)
+    except db.StoreError as error:
+        raise Failure(str(error)) from error
+    log_path = _log_to(folder)
+    return _run(Runtime(folder, os.environ, settings), _options(arguments, settings, str(log_path)))
+
+
+def _without_memory(arguments: argparse.Namespace, settings: Settings) -> int:
+    """Nothing can be written: everything is read into a folder that goes with the program."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="tokentop-", ignore_cleanup_errors=True) as folder:
+        runtime = Runtime(Path(folder), os.environ, settings, "the state directory cannot be written: nothing is kept")
+        return _run(runtime, _options(arguments, settings, ""))
+
+
+def _run(source: Runtime | DemoRuntime, options: UiOptions) -> int:
+    from .app import run
+
+    return run(source, options)
+
+
+def _options(arguments: argparse.Namespace, settings: Settings, log_path: str) -> UiOptions:
+    theme = arguments.theme or settings.theme
+    if theme:
+        from .theme import known_themes
+
+        names = known_themes()
+        if theme not in names:
+            raise UsageError(f"there is no theme {theme!r}; choose from {', '.join(sorted(names))}")
+    return UiOptions(
+        theme=theme, ascii=arguments.ascii or settings.ascii, mouse=settings.mouse and not arguments.no_mouse,
+        refresh_s=settings.refresh_s, read_only=settings.read_only, log_path=log_path,
+    )  # fmt: skip
+
+
+def _read_only(settings: Settings) -> Settings:
+    from msgspec.structs import replace
+
+    return replace(settings, read_only=True)
+
+
+def _log_to(folder: Path) -> Path:
+    """Errors go to a file: the screen itself is drawn on standard error."""
+    path = folder / "tokentop.log"
+    handler = RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=1, delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger = logging.getLogger("tokentop")
+    logger.addHandler(handler)
+    logger.setLevel(logging.WARNING)
+    logger.propagate = False
+    os.umask(0o077)
+    return path
