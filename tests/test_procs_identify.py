@@ -18,15 +18,45 @@ VENDOR = "/x/node_modules/@openai/codex/vendor/x86_64-unknown-linux-musl"
     [
         (["/opt/my tools/claude", "-p", "hi"], "", "claude", ProcRole.AGENT, True),  # case 1
         (["claude"], "/h/.local/share/claude/versions/2.1.330", "claude", ProcRole.AGENT, False),  # case 2
-        (["node", "/x/node_modules/@openai/codex/bin/codex.js"], "/usr/bin/node", "codex", ProcRole.AGENT, False),
-        ([f"{VENDOR}/bin/codex", "exec", "x"], f"{VENDOR}/bin/codex", "codex", ProcRole.AGENT, True),  # case 4
+        (
+            ["node", "/x/node_modules/@openai/codex/bin/codex.js"],
+            "/usr/bin/node",
+            "codex",
+            ProcRole.AGENT,
+            False,
+        ),
+        (
+            [f"{VENDOR}/bin/codex", "exec", "x"],
+            f"{VENDOR}/bin/codex",
+            "codex",
+            ProcRole.AGENT,
+            True,
+        ),  # case 4
         (["node", "/x/node_modules/@anthropic-ai/claude-code/cli.js"], "/n", "claude", ProcRole.AGENT, False),
         (["node", "--max-old-space-size=9", "/x/.bin/claude"], "/n", "claude", ProcRole.AGENT, False),
         (["codex", "-c", "model=x", "exec", "resume", SID], "", "codex", ProcRole.AGENT, True),
         (["codex", "app-server", "--listen", "unix://"], "", "codex", ProcRole.DAEMON, False),  # case 10
-        (["codex", "app-server", "daemon", "pid-update-loop"], "", "codex", ProcRole.UPDATER, False),  # case 10
-        (["claude.exe", "daemon", "run", "--origin", "transient"], "", "claude", ProcRole.DAEMON, False),  # 11
-        (["claude", "--bg-pty-host", "/s", "--", "claude"], "", "claude", ProcRole.PTY_HOST, False),  # case 11
+        (
+            ["codex", "app-server", "daemon", "pid-update-loop"],
+            "",
+            "codex",
+            ProcRole.UPDATER,
+            False,
+        ),  # case 10
+        (
+            ["claude.exe", "daemon", "run", "--origin", "transient"],
+            "",
+            "claude",
+            ProcRole.DAEMON,
+            False,
+        ),  # 11
+        (
+            ["claude", "--bg-pty-host", "/s", "--", "claude"],
+            "",
+            "claude",
+            ProcRole.PTY_HOST,
+            False,
+        ),  # case 11
         (["claude", "--bg-spare", "x"], "", "claude", ProcRole.SPARE, False),  # case 11
     ],
 )

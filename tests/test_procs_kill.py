@@ -9,7 +9,17 @@ import uuid
 import msgspec
 import pytest
 
-from tests.fake_agents.world import IGNORE_TERM, SLEEP, SPECS, World, is_alive, now_ms, row, start_ticks, wait_for
+from tests.fake_agents.world import (
+    IGNORE_TERM,
+    SLEEP,
+    SPECS,
+    World,
+    is_alive,
+    now_ms,
+    row,
+    start_ticks,
+    wait_for,
+)
 from tokentop.model import Action, ProcRole
 from tokentop.procs import execute
 
@@ -64,7 +74,9 @@ def test_a_tool_that_ignores_term_is_swept_with_kill(world):
     """processes.md case 90: a grandchild in a session of its own."""
     argv = ["/bin/sh", "-c", "setsid /bin/sh -c \"trap '' TERM; while :; do sleep 0.2; done\" & wait"]
     fake = world.claude(children=[{"argv": argv}])
-    stubborn = wait_for(lambda: [p for p in world.ours() if b"trap" in cmdline(p) and b"setsid" not in cmdline(p)])
+    stubborn = wait_for(
+        lambda: [p for p in world.ours() if b"trap" in cmdline(p) and b"setsid" not in cmdline(p)]
+    )
     world.tick()
     receipt = world.act(only(world.tick()), Action.TERMINATE)
     assert receipt.result == "ended"
@@ -338,7 +350,9 @@ def test_a_forced_kill_of_a_supervised_agent_reports_that_it_came_back(world):
     registry = world.registry(session, kind="bg", jobId="cd34")
     loop = f"while :; do {program} --session-id {session}; sleep 0.2; done"
     supervisor = subprocess.Popen(
-        ["/bin/sh", "-c", loop], env=world.env(FAKE_AGENT=json.dumps({"registry": registry})), start_new_session=True
+        ["/bin/sh", "-c", loop],
+        env=world.env(FAKE_AGENT=json.dumps({"registry": registry})),
+        start_new_session=True,
     )
     world.processes.append(supervisor)
     proc = wait_for(lambda: next((p for p in world.tick() if p.background_id), None))

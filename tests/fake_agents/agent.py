@@ -71,7 +71,9 @@ for child in spec.get("children", ()):
             restore_signals=True,
             stdin=pipe,
             stdout=pipe,
-            preexec_fn=lambda: [signal.signal(one, signal.SIG_DFL) for one in (signal.SIGINT, signal.SIGTERM)],
+            preexec_fn=lambda: [
+                signal.signal(one, signal.SIG_DFL) for one in (signal.SIGINT, signal.SIGTERM)
+            ],
         )
     )
 if "spawn" in spec:

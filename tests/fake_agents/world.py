@@ -22,7 +22,7 @@ SLEEP = ["/bin/sh", "-c", "sleep 600; :"]
 
 
 def now_ms() -> int:
-    return round(time.time() * 1000)
+    return time.time_ns() // 1_000_000
 
 
 def wait_for(holds, limit_s: float = 10.0):
@@ -80,7 +80,9 @@ class World:
         base = {"PATH": "/usr/bin:/bin", "HOME": str(self.home), "WORLD": self.token}
         return base | more
 
-    def start(self, argv: list[str], spec: dict | None = None, *, cwd: Path | None = None, **env: str) -> Fake:
+    def start(
+        self, argv: list[str], spec: dict | None = None, *, cwd: Path | None = None, **env: str
+    ) -> Fake:
         ready = self.work / f"ready-{uuid.uuid4().hex}"
         spec = dict(spec or {}, ready=str(ready))
         process = subprocess.Popen(
