@@ -34,7 +34,7 @@ class Sweep:
         self._leaders: dict[int, int] = {}  # sid of a tool's own session -> start ticks of its leader
         self._names = tuple({name for name, _ in plan.means.marks})
         self._marks = frozenset(plan.means.marks)
-        self._clean: dict[int, int] = {}  # pid -> start ticks of processes without a mark
+        self._clean: set[tuple[int, int]] = set()  # (pid, start ticks) of old processes without a mark
         self.skipped: dict[int, str] = {}  # pid -> why it was left alone
         self.ended: dict[int, Ident] = {}
         keep = {ident.pid for ident in plan.means.keep}
@@ -60,7 +60,7 @@ class Sweep:
             doomed.discard(target.pid)
         alive: list[Ident] = []
         for pid in sorted(doomed - kept):
-            ident = self._known.get(pid) or self._probe.ident(pid)
+            ident = self._probe.ident(pid)  # anew: what was seen between fork and exec has another program now
             if ident is None or not self._may(ident, snapshot):
                 continue
             self._known[pid] = ident
@@ -133,16 +133,18 @@ class Sweep:
         """Processes with a mark that no longer have a living agent above them."""
         if not self._marks:
             return set()
+        anchor = self._plan.target or self._plan.means.daemon
         found: set[int] = set()
         for pid, brief in snapshot.items():
             if pid in doomed or pid in kept or brief.state in "ZX" or brief.ppid == 2:
                 continue
-            if self._clean.get(pid) == brief.start_ticks:
+            if (pid, brief.start_ticks) in self._clean:
                 continue
-            if self._marks.isdisjoint(self._probe.environ(pid, self._names)):
-                self._clean[pid] = brief.start_ticks
-            else:
+            if not self._marks.isdisjoint(self._probe.environ(pid, self._names)):
                 found.add(pid)
+            elif anchor is None or brief.start_ticks < anchor.start_ticks:
+                # A younger one may be between fork and exec: its environment is not yet its own.
+                self._clean.add((pid, brief.start_ticks))
         return {pid for pid in found if self._is_left_behind(pid, snapshot, kept, doomed | found)}
 
     def _is_left_behind(

@@ -1,0 +1,95 @@
+"""A small program that stands in for an agent: run as a script under the agent's real name.
+
+What it does comes as JSON in FAKE_AGENT:
+  ignore    signal names to ignore
+  linger_s  how long it goes on after the first TERM or INT
+  registry  {path: document}; "$PID" and "$START" in it are replaced; removed again on a clean end
+  open      files to hold open
+  children  [{"argv": [...], "env": {...}, "setsid": bool, "pipes": bool}]
+  spawn     another script to run as worker (a launcher), with FAKE_WORKER as its FAKE_AGENT
+  storm_s   fork a child in its own session each `storm_s` seconds
+  ready     where to write {"pid": ..., "children": [...]} when all is up
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+if sys.argv[1:2] == ["stop"]:
+    # The agent's own stop command: the job says which process is its worker.
+    job = os.path.join(os.environ["CLAUDE_CONFIG_DIR"], "jobs", sys.argv[2])
+    with open(os.path.join(job, "stopped"), "w"):
+        pass
+    with open(os.path.join(job, "worker")) as file:
+        os.kill(int(file.read()), signal.SIGTERM)
+    sys.exit(0)
+
+spec = json.loads(os.environ.get("FAKE_AGENT", "{}"))
+
+
+def start_ticks() -> str:
+    with open("/proc/self/stat", "rb") as stat:
+        return stat.read().rpartition(b")")[2].split()[19].decode()
+
+
+written: list[str] = []
+
+
+def leave(number: int, _frame: object) -> None:
+    time.sleep(spec.get("linger_s", 0))
+    for path in written:
+        os.unlink(path)
+    os._exit(128 + number)
+
+
+for name in ("INT", "TERM", "HUP"):
+    ignored = name in spec.get("ignore", ())
+    signal.signal(signal.Signals[f"SIG{name}"], signal.SIG_IGN if ignored else leave)
+
+files = [open(path, "a") for path in spec.get("open", ())]  # noqa: SIM115
+for path, document in spec.get("registry", {}).items():
+    path = path.replace("$PID", str(os.getpid()))
+    text = json.dumps(document).replace('"$PID"', str(os.getpid())).replace("$START", start_ticks())
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w") as file:
+        file.write(text)
+    written.append(path)
+
+clean = {key: value for key, value in os.environ.items() if key != "FAKE_AGENT"}
+children = []
+for child in spec.get("children", ()):
+    pipe = subprocess.PIPE if child.get("pipes") else None
+    own = {key: str(os.getpid()) if value == "$PID" else value for key, value in child.get("env", {}).items()}
+    children.append(
+        subprocess.Popen(
+            child["argv"],
+            env=clean | own,
+            start_new_session=child.get("setsid", False),
+            restore_signals=True,
+            stdin=pipe,
+            stdout=pipe,
+            preexec_fn=lambda: [
+                signal.signal(one, signal.SIG_DFL) for one in (signal.SIGINT, signal.SIGTERM)
+            ],
+        )
+    )
+if "spawn" in spec:
+    worker = clean | ({"FAKE_AGENT": os.environ["FAKE_WORKER"]} if "FAKE_WORKER" in os.environ else {})
+    children.append(subprocess.Popen([*spec["spawn"], *sys.argv[1:]], env=worker))
+if "ready" in spec:
+    with open(spec["ready"] + ".tmp", "w") as file:
+        json.dump({"pid": os.getpid(), "children": [child.pid for child in children]}, file)
+    os.rename(spec["ready"] + ".tmp", spec["ready"])
+while True:
+    if "storm_s" in spec:
+        subprocess.Popen(["sleep", "60"], env=clean | spec.get("storm_env", {}), start_new_session=True)
+        time.sleep(spec["storm_s"])
+    elif spec.get("reap"):
+        time.sleep(0.05)
+        for child in children:
+            child.poll()
+    else:
+        signal.pause()

@@ -1,0 +1,175 @@
+"""A scratch home with fake agents in it; everything that it starts is ended by `close()`."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+from tokentop.agents.claude.processes import PROCESSES as CLAUDE
+from tokentop.agents.codex.processes import PROCESSES as CODEX
+from tokentop.model import AgentProc, Figures, Receipt, Row, State, Status
+from tokentop.procs import ProcWatcher, execute
+
+AGENT = Path(__file__).parent / "agent.py"
+SPECS = (CLAUDE, CODEX)
+IGNORE_TERM = ["/bin/sh", "-c", "trap '' TERM INT; while :; do sleep 0.2; done"]
+SLEEP = ["/bin/sh", "-c", "sleep 600; :"]
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def wait_for(holds, limit_s: float = 10.0):
+    """Poll until `holds()` gives something true; an end without it fails the test."""
+    end_s = time.monotonic() + limit_s
+    while not (found := holds()):
+        assert time.monotonic() < end_s, "waited in vain"
+        time.sleep(0.02)
+    return found
+
+
+def stat(pid: int) -> list[str]:
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        return file.read().rpartition(b")")[2].decode().split()
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return stat(pid)[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def start_ticks(pid: int) -> int:
+    return int(stat(pid)[19])
+
+
+class Fake:
+    """One running fake agent."""
+
+    def __init__(self, process: subprocess.Popen, session_id: str, ready: dict) -> None:
+        self.process, self.session_id, self.children = process, session_id, ready["children"]
+        self.pid = ready["pid"]
+
+
+class World:
+    def __init__(self, tmp: Path) -> None:
+        self.token = uuid.uuid4().hex
+        self.home, self.bin, self.work = tmp / "home", tmp / "bin", tmp / "work"
+        for folder in (self.home, self.bin, self.work):
+            folder.mkdir()
+        self.processes: list[subprocess.Popen] = []
+        self.watcher = ProcWatcher(SPECS, self.home, {})
+
+    def program(self, name: str) -> str:
+        """An executable script under the agent's name; the kernel runs it as `python <path> args`."""
+        path = self.bin / name
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"#!{sys.executable}\n{AGENT.read_text()}")
+            path.chmod(0o755)
+        return str(path)
+
+    def env(self, **more: str) -> dict[str, str]:
+        base = {"PATH": "/usr/bin:/bin", "HOME": str(self.home), "WORLD": self.token}
+        return base | more
+
+    def start(
+        self, argv: list[str], spec: dict | None = None, *, cwd: Path | None = None, **env: str
+    ) -> Fake:
+        ready = self.work / f"ready-{uuid.uuid4().hex}"
+        spec = dict(spec or {}, ready=str(ready))
+        process = subprocess.Popen(
+            [self.program(argv[0]), *argv[1:]],
+            env=self.env(FAKE_AGENT=json.dumps(spec), **env),
+            cwd=cwd or self.work,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        self.processes.append(process)
+        wait_for(ready.exists)
+        return Fake(process, spec.get("session", ""), json.loads(ready.read_text()))
+
+    def registry(self, session_id: str, **fields: object) -> dict:
+        entry = {"pid": "$PID", "sessionId": session_id, "cwd": str(self.work), "procStart": "$START"}
+        entry |= {"kind": "interactive", "entrypoint": "cli", "status": "busy"} | fields
+        return {str(self.home / ".claude/sessions/$PID.json"): entry}
+
+    def claude(self, *args: str, children: list[dict] | None = None, **spec: object) -> Fake:
+        """A registered Claude Code; `children` get its marker unless they bring an `env` of their own."""
+        session_id = str(spec.pop("session", uuid.uuid4()))
+        fields = spec.pop("fields", {})
+        env = spec.pop("environ", {})
+        for child in children or []:
+            child.setdefault("env", {"CLAUDE_CODE_SESSION_ID": session_id, "CLAUDE_PID": "$PID"})
+            child.setdefault("setsid", True)
+        registry = self.registry(session_id, **fields)
+        document = {"session": session_id, "registry": registry, "children": children or []} | spec
+        return self.start(["claude", *args], document, **env)
+
+    def tick(self, candidates=()) -> tuple[AgentProc, ...]:
+        """One tick, without what else may run on this machine under an agent's name."""
+        found = self.watcher.tick(now_ms(), candidates)
+        return tuple(proc for proc in found if self.is_ours(proc.ident.pid))
+
+    def is_ours(self, pid: int) -> bool:
+        try:
+            return f"WORLD={self.token}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        except OSError:
+            return False
+
+    def row(self, proc: AgentProc, **fields: object) -> Row:
+        return row(proc.agent, proc.session_id, pid=proc.ident.pid, **fields)
+
+    def act(self, proc: AgentProc, action, **keywords) -> Receipt:
+        plan = self.watcher.plan(self.row(proc), action, now_ms())
+        return execute(plan, now_ms=now_ms, agents=SPECS, **keywords)
+
+    def ours(self) -> list[int]:
+        return [int(name) for name in os.listdir("/proc") if name.isdigit() and self.is_ours(int(name))]
+
+    def close(self) -> None:
+        """End everything that carries this world's token, and reap it."""
+        for _ in range(50):
+            left = [pid for pid in self.ours() if is_alive(pid)]
+            for number in (signal.SIGSTOP, signal.SIGKILL):
+                for pid in left:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, number)
+            for process in self.processes:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(0.01)
+            if not left:
+                break
+            time.sleep(0.02)
+        for process in self.processes:
+            process.wait(5)
+
+
+def row(agent: str, session_id: str, *, pid: int | None = None, key: str = "", **fields: object) -> Row:
+    values = {
+        "key": key or f"{agent}:{session_id}",
+        "parent_key": "",
+        "depth": 0,
+        "kind": "agent",
+        "title": "a title",
+        "project": "project",
+        "cwd": "/work",
+        "branch": "",
+        "model": "m",
+        "status": Status(State.WORKING),
+        "own": Figures(),
+        "tree": Figures(cost_nusd=5),
+        "spark": (),
+        "context_used": None,
+        "context_window": 0,
+        "started_ms": 0,
+        "last_ms": 0,
+    }
+    return Row(agent=agent, session_id=session_id, pid=pid, **(values | fields))
