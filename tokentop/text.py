@@ -90,15 +90,15 @@ def rate(per_min: float) -> str:
 def money(nusd: int, mark: str = "", sign: str = "$", width: int = 6) -> str:
     """Nano-dollars as `$0.42`, `$31.20`, `$388`, `$1.24k`; `mark` is put in front (`≈`, `≥`).
 
-    Digits behind the point are given up before `width` is exceeded; less than a cent is `<$0.01`
-    where it fits and `<1¢` otherwise.
+    Digits behind the point are given up before `width` is exceeded; from a width of 8 on there are
+    cents up to $999.99. Less than a cent is `<$0.01` where it fits and `<1¢` otherwise.
     """
     usd = abs(nusd) / 1e9
     head = mark + ("-" if nusd < 0 else "") + sign
     if 0 < usd < 0.005:
         small = f"<{mark}{sign}0.01"
         return small if len(small) <= width else "<1¢"
-    if usd < 99.995:
+    if usd < 99.995 or (width >= 8 and usd < 999.995):
         choices = [f"{usd:.2f}", f"{usd:.1f}", f"{usd:.0f}"]
     elif usd < 999.5:
         choices = [f"{usd:.0f}"]

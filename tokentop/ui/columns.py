@@ -258,7 +258,7 @@ COLUMNS: tuple[Column, ...] = (
            cell=_tokens(lambda f: f.tokens.cache_read), sort=_by_number(lambda r, f: f.tokens.cache_read)),
     Column("age", "AGE", "", "since the session or process started", ((120, 5),), right=True, cell=_age,
            sort=_by_number(lambda r, f: -r.started_ms if r.started_ms else None)),
-    Column("pid", "PID", "", "process; ~ inferred, – only known from its log", ((150, 7),), right=True,
+    Column("pid", "PID", "", "process; ~ inferred, – only known from its log", ((150, 8),), right=True,
            cell=_pid, sort=_by_number(lambda r, f: None if r.pid is None else -r.pid)),
     Column("where", "WHERE", "", "tmux pane, terminal, editor", ((150, 10),), cell=_where,
            sort=_by_text(lambda r: r.where)),

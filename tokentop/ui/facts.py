@@ -85,7 +85,7 @@ def _tokens(tokens: Tokens, label: str) -> Iterator[Field]:
     writes = tokens.cache_write_5m + tokens.cache_write_1h
     yield Field(label, f"in {text.digits3(tokens.input)}  out {text.digits3(tokens.output)}"
                        f" (reasoning {text.digits3(tokens.reasoning)})")  # fmt: skip
-    yield Field("", f"cache read {text.digits3(tokens.cache_read)}  write {text.digits3(writes)}"
+    yield Field("cache", f"read {text.digits3(tokens.cache_read)}  write {text.digits3(writes)}"
                     f" (1h {text.digits3(tokens.cache_write_1h)})")  # fmt: skip
 
 

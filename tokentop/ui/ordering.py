@@ -17,6 +17,7 @@ _LOOK_BACK = 8
 _PLAIN_SORT_FROM = 2000  # rows; the gap rule is for tables that a person watches
 
 _NO_KEY: SortKey = (0, 0.0, "")
+_TOOLS = 100
 
 
 class Order:
@@ -88,7 +89,10 @@ class Order:
 
     def _key(self, row: Row, tree: bool) -> SortKey:
         column = BY_ID.get(self.sort_id) or next(c for c in SORTS if c.id == self.sort_id)
-        return column.sort(row, tree) if column.sort else _NO_KEY
+        group, number, word = column.sort(row, tree) if column.sort else _NO_KEY
+        if row.kind == "tool":  # below the sessions beside it, whichever way the order runs
+            group += -_TOOLS if self.reverse else _TOOLS
+        return group, number, word
 
     def _plain(
         self, keys: Mapping[str, SortKey], by_key: Mapping[str, Row], key: str

@@ -51,10 +51,7 @@ def plan_fields(plan: KillPlan, row: Row, now_ms: int) -> list[Field]:
         Field("process", _process(plan, row, now_ms)),
     ]
     if plan.rungs and not plan.refusal:
-        steps = ", then ".join(
-            f"{safe(name, 12)} and wait {text.duration(grace)}" for name, grace in plan.rungs
-        )
-        out.append(Field("signals", steps))
+        out.append(Field("signals", _signals(plan)))
     out += _tree(plan)
     spent = "$?" if plan.cost_nusd is None else text.money(plan.cost_nusd, width=9)
     saved = "?" if plan.burn_nusd_per_h is None else f"{text.money(plan.burn_nusd_per_h, width=9)}/h"
@@ -74,6 +71,15 @@ def plan_fields(plan: KillPlan, row: Row, now_ms: int) -> list[Field]:
         out.append(Field("caution", safe(plan.warning), "warm"))
     if plan.refusal:
         out.append(Field("refused", safe(plan.refusal), "error"))
+    return out
+
+
+def _signals(plan: KillPlan) -> str:
+    """`SIGTERM, after 5s SIGKILL`."""
+    out, wait = "", 0.0
+    for name, grace in plan.rungs:
+        out += f", after {text.duration(wait)} {safe(name, 12)}" if out else safe(name, 12)
+        wait = grace
     return out
 
 

@@ -169,7 +169,6 @@ class ConfirmScreen(ModalScreen[KillPlan | None]):
     def _choices(self) -> Text:
         palette = palette_of(self.query_one("#box"))
         out = Text()
-        self._add(out, "\n", palette[""])
         if self._hint:
             self._add(out, self._hint + "\n", palette["warm"])
         elif self.plan.action is Action.KILL and not self.plan.refusal:

@@ -66,9 +66,9 @@ class LiveActions(Screen[None]):
         if not self.allowed(key):
             return False
         row = self.view.selected
-        if key.acts or key.id in {"detail", "follow", "resume"}:
-            return row is not None and (key.id != "resume" or bool(row.resume))
-        return True
+        if key.id == "resume":
+            return row is not None and bool(row.resume)
+        return row is not None or key.id in {"demo", "help", "quit", "filter"}
 
     @property
     def orphan_selected(self) -> bool:

@@ -11,7 +11,7 @@ from tokentop.ui.facts import Field
 from tokentop.ui.paint import Piece, fit, palette_of, strip
 
 _LABEL = 11
-_COLUMN = 58  # cells of one column of fields
+_COLUMN = 50  # cells of one column of fields
 Slot = tuple[Field, int]  # a field and its width
 
 
@@ -57,7 +57,9 @@ class Detail(ScrollView, can_focus=True):
         at = y + self.scroll_offset.y
         pieces: list[Piece] = []
         if at == 0:
-            pieces.append((" " + fit(self._title, max(0, width - 1)), palette["title"]))
+            name = fit(self._title, max(0, min(width - 4, cell_len(self._title))))
+            rule = "─" * max(0, width - 4 - cell_len(name))
+            pieces += [("─ ", palette["frame"]), (name, palette["title"]), (f" {rule}", palette["frame"])]
         elif at <= len(self._lines):
             for field, room in self._lines[at - 1]:
                 pieces.append((" " + fit(field.label, _LABEL) + " ", palette["dim"]))

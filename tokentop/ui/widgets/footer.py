@@ -13,7 +13,7 @@ KeyHint = tuple[str, str]  # key, what it does
 
 
 class KeyFooter(Painted):
-    """One line of keys, the most useful first; the last one (quit) always stays."""
+    """One line of keys, the most useful first; the last two (help, quit) stay longest."""
 
     DEFAULT_CSS = "KeyFooter { height: 1; background: $panel; }"
 
@@ -35,15 +35,16 @@ class KeyFooter(Painted):
 
 
 def fitting(hints: Sequence[KeyHint], width: int) -> list[KeyHint]:
-    """The hints that fit into `width`, in their order; the last one is kept before others."""
+    """The hints that fit into `width`, in their order; the last two are kept before others."""
     if not hints:
         return []
     sizes = [cell_len(key) + 1 + cell_len(what) + 2 for key, what in hints]
-    room = width - 1 - sizes[-1] + 2
-    out: list[KeyHint] = []
-    for hint, size in zip(hints[:-1], sizes[:-1], strict=True):
-        if size > room:
+    room = width + 1
+    kept: list[int] = []
+    last = len(hints) - 1
+    for at in (last, *([last - 1] if last else []), *range(last - 1)):
+        if sizes[at] > room:
             break
-        room -= size
-        out.append(hint)
-    return [*out, hints[-1]]
+        room -= sizes[at]
+        kept.append(at)
+    return [hints[at] for at in sorted(kept)]

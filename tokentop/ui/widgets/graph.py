@@ -11,7 +11,7 @@ from tokentop.ui.theme import Palette
 # Dots of a braille cell from the bottom up, left and right column (Unicode 2800 block).
 _LEFT = (0x40, 0x04, 0x02, 0x01)
 _RIGHT = (0x80, 0x20, 0x10, 0x08)
-_ASCII_LEVELS = " .:|#"
+_ASCII_LEVELS = " .:=#"
 
 
 def resample(samples: Sequence[float], count: int) -> list[float]:

@@ -43,25 +43,28 @@ def quota_name(quota: Quota) -> str:
     return name
 
 
-def quota_pieces(quota: Quota, now_ms: int, width: int, name_width: int, palette: Palette) -> list[Piece]:
+def tail(quota: Quota, now_ms: int) -> str:
+    """When the window is reset, and how old the figure is if it is stale."""
+    age_ms = now_ms - quota.at_ms
+    reset = f"→ {text.clock_near(quota.resets_at_ms, now_ms)}" if quota.resets_at_ms > 0 else ""
+    return f"{reset} ({text.duration(age_ms / 1000)} old)" if age_ms > STALE_MS else reset
+
+
+def quota_pieces(quota: Quota, now_ms: int, bar: int, name_width: int, palette: Palette) -> list[Piece]:
     """`claude 5h ███████▊░░ 78% → 16:40`, with the age where the figure is stale."""
     name = fit(quota_name(quota), name_width)
-    age_ms = now_ms - quota.at_ms
     if was_reset(quota, now_ms):
         when = text.clock_near(quota.resets_at_ms, now_ms)
         note = f"? was {text.percent(quota.used_pct)}, reset {when}"
         return [(name + " ", palette["dim"]), (note, palette["dim"])]
-    stale = age_ms > STALE_MS
-    reset = f"→ {text.clock_near(quota.resets_at_ms, now_ms)}" if quota.resets_at_ms > 0 else ""
-    tail = f"{reset} ({text.duration(age_ms / 1000)} old)" if stale else reset
-    bar = min(14, max(0, width - name_width - 1 - 6 - len(tail)))
+    stale = now_ms - quota.at_ms > STALE_MS
     heat = sum(quota.used_pct >= step for step in (_WARM_PCT, _HOT_PCT))
     role = "dim" if stale else ("good", "warm", "hot")[heat]
     pieces = [(name + " ", palette["dim" if stale else "muted"])]
     if bar >= 4:
         pieces.append((gauge(quota.used_pct, bar), palette[role]))
     share = text.percent(quota.used_pct).rjust(5)
-    pieces += [(share + " ", palette["dim" if stale else "strong"]), (tail, palette["dim"])]
+    pieces += [(share + " ", palette["dim" if stale else "strong"]), (tail(quota, now_ms), palette["dim"])]
     return pieces
 
 
@@ -107,4 +110,6 @@ class Limits(Painted):
         if at >= len(self._quotas):
             return [(fit("no limit reported yet", room), palette["faint"])] if at == 0 else []
         name_width = min(14, max(len(quota_name(q)) for q in self._quotas))
-        return quota_pieces(self._quotas[at], self._now_ms, room, name_width, palette)
+        tails = max(len(tail(q, self._now_ms)) for q in self._quotas[: max(1, self.size.height - 2)])
+        bar = min(14, max(0, room - name_width - 7 - tails))
+        return quota_pieces(self._quotas[at], self._now_ms, bar, name_width, palette)

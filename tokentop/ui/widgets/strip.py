@@ -85,6 +85,7 @@ class TotalsStrip(Painted):
         self._now_ms = 0
         self._pause = ""
         self._chips: list[tuple[int, int, State]] = []
+        self._roomy = True
 
     def show(self, snapshot: Snapshot | None, now_ms: int, pause: str) -> None:
         """Draw anew; `pause` is the text of a paused view or empty."""
@@ -98,7 +99,8 @@ class TotalsStrip(Painted):
         left = [part for part in parts if not part.right]
         right = [part for part in parts if part.right]
         for at, part in enumerate(left):
-            gap = 0 if at == 0 else 2
+            close = not self._roomy and part.state is not None and left[at - 1].state is not None
+            gap = 0 if at == 0 else 1 if close else 2
             pieces.append((" " * gap, palette.base))
             x += gap
             if part.state is not None:
@@ -114,10 +116,11 @@ class TotalsStrip(Painted):
 
     def _fitting(self, width: int) -> list[Part]:
         for room in ("full", "short", "bare"):
+            self._roomy = room == "full"
             parts = self._parts(room)
-            if _cells(parts) <= width:
+            if _cells(parts, self._roomy) <= width:
                 return parts
-        while len(parts) > 1 and _cells(parts) > width:
+        while len(parts) > 1 and _cells(parts, roomy=False) > width:
             parts.remove(min(parts, key=lambda part: part.rank))
         return parts
 
@@ -129,7 +132,7 @@ class TotalsStrip(Painted):
         return [
             *name,
             *self._modes(snapshot),
-            *_counts(snapshot),
+            *_counts(snapshot, " " if room == "full" else ""),
             *_rates(snapshot),
             Part(8, today_pieces(snapshot, room)),
             *self._right(snapshot, room),
@@ -166,14 +169,14 @@ class TotalsStrip(Painted):
                 self.post_message(self.Picked(state))
 
 
-def _counts(snapshot: Snapshot) -> list[Part]:
+def _counts(snapshot: Snapshot, gap: str) -> list[Part]:
     counts = dict(snapshot.counts)
     parts = []
     for state in _COUNTED:
         count = counts.get(state, 0)
         if count:
             rank = 9 if LOOKS[state].rank <= 5 else 6
-            parts.append(Part(rank, ((f"{LOOKS[state].glyph} {count}", state.value),), state=state))
+            parts.append(Part(rank, ((f"{LOOKS[state].glyph}{gap}{count}", state.value),), state=state))
     return parts or [Part(6, (("no agent runs", "dim"),))]
 
 
@@ -188,5 +191,6 @@ def _rates(snapshot: Snapshot) -> list[Part]:
     ]
 
 
-def _cells(parts: list[Part]) -> int:
-    return 2 + sum(part.cells + 2 for part in parts)
+def _cells(parts: list[Part], roomy: bool) -> int:
+    chips = sum(part.state is not None for part in parts)
+    return 1 + sum(part.cells + 2 for part in parts) - (0 if roomy else max(0, chips - 1))

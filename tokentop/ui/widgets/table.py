@@ -252,17 +252,13 @@ class TableHead(ScrollView):
     def render_line(self, y: int) -> Strip:
         palette = palette_of(self)
         order = self.table.view.order
-        pieces: list[Piece] = [("  ", palette["head"])]
-        for at, (column, width) in enumerate(self.table.placed):
-            if at:
-                pieces.append((" ", palette["head"]))
-            sorted_here = column.id == order.sort_id
-            text = column.header if width > 1 else ""
-            if sorted_here and column.id != "status":
-                arrow = "↑" if order.reverse else "↓"
-                text = arrow + text if column.right else text + arrow
-            role = "key" if sorted_here and column.id != "status" else "head"
-            pieces.append((fit(text, width, column.right), palette[role]))
+        pieces: list[Piece] = [(" ", palette["head"])]
+        for column, width in self.table.placed:
+            # The cell between two columns holds the arrow, so that no head moves when the sort does.
+            sorted_here = column.id == order.sort_id and (column.id != "status" or order.reverse)
+            role = "key" if sorted_here else "head"
+            pieces.append((("↑" if order.reverse else "↓") if sorted_here else " ", palette[role]))
+            pieces.append((fit(column.header if width > 1 else "", width, column.right), palette[role]))
         return strip(pieces, self.size.width, palette.base, self.table.ascii_only)
 
     def on_click(self, event: events.Click) -> None:
