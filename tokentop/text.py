@@ -26,10 +26,7 @@ def clean(text: str, limit: int = 200) -> str:
     combining characters are cut. The cut is marked with an ellipsis.
     """
     cut = text[: 2 * limit + 64]
-    if cut.isascii() and cut.isprintable():
-        safe = cut
-    else:
-        safe = _clean_slow(cut)
+    safe = cut if cut.isascii() and cut.isprintable() else _clean_slow(cut)
     if len(safe) > limit or len(text) > len(cut):
         return safe[: max(0, limit - 1)] + "…"
     return safe

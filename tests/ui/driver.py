@@ -27,7 +27,8 @@ class LiveSource(build.FakeSource):
         threading.Thread(target=self._work, daemon=True).start()
 
     def _work(self) -> None:
-        assert self.publish is not None and self.first is not None
+        assert self.publish is not None
+        assert self.first is not None
         dice, current, begun, revision = random.Random(1), self.first, time.monotonic(), 1
         while not self._end.wait(0.5):
             rows = []

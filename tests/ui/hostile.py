@@ -12,14 +12,35 @@ from tokentop.model import Action, Alert, Diagnostic, KillPlan, Looked, Quota, R
 
 # Escape sequences and marks that must not reach a terminal (conformance 14).
 ESCAPES = (
-    "\x1b]0;PWNED\x07", "\x1b]52;c;UFdORUQ=\x07", "\x1b[2JCLEARED", "\x9b31mRED", "\x9d0;PWNED\x9c", "a\x00b\x7f",
-    "\u202ePWNED", "\u2066iso", "z\u200dj", "line\u2028sep", "lone\ud800", "e" + "\u0301" * 10_000, "\x0e\x0f\x05",
-    "tab\there\nnew\rline", "\U000e0041tag",
-)  # fmt: skip
+    "\x1b]0;PWNED\x07",
+    "\x1b]52;c;UFdORUQ=\x07",
+    "\x1b[2JCLEARED",
+    "\x9b31mRED",
+    "\x9d0;PWNED\x9c",
+    "a\x00b\x7f",
+    "\u202ePWNED",
+    "\u2066iso",
+    "z\u200dj",
+    "line\u2028sep",
+    "lone\ud800",
+    "e" + "\u0301" * 10_000,
+    "\x0e\x0f\x05",
+    "tab\there\nnew\rline",
+    "\U000e0041tag",
+)
 # Markup that must be shown as it is (conformance 15).
 MARKUP = (
-    "[/red]", "[red]x", "[@click=app.quit]x", "[link=file:///etc/passwd]x", "[", "]", "\\[", "[/]", "[bold", "$x {y}",
-)  # fmt: skip
+    "[/red]",
+    "[red]x",
+    "[@click=app.quit]x",
+    "[link=file:///etc/passwd]x",
+    "[",
+    "]",
+    "\\[",
+    "[/]",
+    "[bold",
+    "$x {y}",
+)
 # Wide, emoji and zero-width text (conformance 16).
 WIDE = (
     "漢字かな交じり文の題名がここに続く",
@@ -31,8 +52,18 @@ WIDE = (
 )
 
 ALL = (*ESCAPES, *MARKUP, *WIDE)
-FOREIGN = (b"\x1b]0;PWNED", b"\x1b]52;c;UFdORUQ=", b"\x1b[2JCLEARED", "\x9b31m".encode(), "\u202e".encode(), b"\x0e",
-           "\u2066".encode(), "\u200d".encode(), "\u2028".encode(), b"\x9b31m")  # fmt: skip
+FOREIGN = (
+    b"\x1b]0;PWNED",
+    b"\x1b]52;c;UFdORUQ=",
+    b"\x1b[2JCLEARED",
+    "\x9b31m".encode(),
+    "\u202e".encode(),
+    b"\x0e",
+    "\u2066".encode(),
+    "\u200d".encode(),
+    "\u2028".encode(),
+    b"\x9b31m",
+)
 
 # Fields whose values the program itself chooses; text from elsewhere cannot be in them.
 _OWN = {

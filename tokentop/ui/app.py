@@ -22,6 +22,7 @@ from textual.screen import Screen
 
 from tokentop.model import Snapshot
 from tokentop.ui.commander import Commander
+from tokentop.ui.gate import Gate
 from tokentop.ui.glyphs import wants_ascii
 from tokentop.ui.palette import Commands
 from tokentop.ui.screens.live import LiveScreen
@@ -57,13 +58,14 @@ class TokentopApp(App[str]):
         self.options = options
         self.read_only = options.read_only or source.read_only
         self.live = LiveScreen(options, source.label, self.read_only)
-        self.commander = Commander(self, source, options.ascii)
+        self.commander = Commander(self, source)
         self._inbox: Snapshot | None = None
         self._announced = False
         self._drawn_s = 0.0
         self._ctrl_c_s = -_CTRL_C_S
         if options.no_color and not self.no_color:
             self._without_colour()
+        self._filters.append(Gate(options.ascii))
         for theme in THEMES:
             self.register_theme(theme)
         named = options.theme or ("" if os.environ.get("TEXTUAL_THEME") else DEFAULT_THEME)

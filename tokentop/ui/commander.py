@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tokentop.model import Action, KillPlan, Receipt, Row
 from tokentop.ui import words
-from tokentop.ui.glyphs import safe, to_ascii
+from tokentop.ui.glyphs import safe
 from tokentop.ui.screens.confirm import ConfirmScreen
 from tokentop.ui.source import Source
 
@@ -23,10 +23,9 @@ log = logging.getLogger(__name__)
 class Commander:
     """The way of an action: the row is frozen when the key is pressed, the plan when it is shown."""
 
-    def __init__(self, app: TokentopApp, source: Source, ascii_only: bool) -> None:
+    def __init__(self, app: TokentopApp, source: Source) -> None:
         self._app = app
         self._source = source
-        self._ascii = ascii_only
         self._busy = False
         self.receipts: deque[Receipt] = deque(maxlen=_RECEIPTS)
         self.dialog: ConfirmScreen | None = None
@@ -55,7 +54,7 @@ class Commander:
         async def replan(action: Action) -> KillPlan:
             return await asyncio.to_thread(self._source.plan, row, action)
 
-        self.dialog = ConfirmScreen(plan, row, replan, self._app.live.now_ms(), self._ascii)
+        self.dialog = ConfirmScreen(plan, row, replan, self._app.live.now_ms())
         try:
             return await self._app.push_screen_wait(self.dialog)
         finally:
@@ -71,8 +70,6 @@ class Commander:
         self._toast(body, words.severity(receipt), words.receipt_title(receipt))
 
     def _toast(self, message: str, severity: str, title: str = "") -> None:
-        if self._ascii:
-            message, title = to_ascii(message), to_ascii(title)
         kind = {"warning": "warning", "error": "error"}.get(severity, "information")
         self._app.notify(message, title=title, severity=kind, markup=False, timeout=8)  # type: ignore[arg-type]
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 
 from msgspec import Struct
+from rich.cells import cell_len
 
 from tokentop.model import State
 from tokentop.text import clean
@@ -46,7 +47,7 @@ _TO_ASCII = str.maketrans(
         "▾": "v", "▸": ">", "├": "|", "└": "`", "│": "|", "─": "-", "╭": "+", "╮": "+", "╰": "+", "╯": "+",
         "█": "#", "▉": "#", "▊": "#", "▋": "#", "▌": "#", "▍": "-", "▎": "-", "▏": "-", "░": ".",
         "▁": "_", "▂": ".", "▃": ":", "▄": "-", "▅": "=", "▆": "+", "▇": "#",
-        "¢": "c", "Δ": "d",
+        "¢": "c", "▔": "-", "🔎": "/ ",
     }
 )  # fmt: skip
 
@@ -54,10 +55,10 @@ SPARKS = "▁▂▃▄▅▆▇█"
 
 
 def to_ascii(text: str) -> str:
-    """`text` in 7 bits: known glyphs become their twin, everything else `?`."""
+    """`text` in 7 bits and as many cells: known glyphs become their twin, everything else `?`."""
     if text.isascii():
         return text
-    return text.translate(_TO_ASCII).encode("ascii", "replace").decode("ascii")
+    return "".join(c if c < "\x80" else "?" * cell_len(c) for c in text.translate(_TO_ASCII))
 
 
 def wants_ascii(environ: Mapping[str, str] | None = None) -> bool:

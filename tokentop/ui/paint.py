@@ -1,4 +1,4 @@
-"""Segments and strips: the last gate before the terminal, where every text is checked once more."""
+"""Segments, strips and palettes: how the widgets draw."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from textual.color import Color
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tokentop.text import clean
-from tokentop.ui.glyphs import to_ascii
 from tokentop.ui.theme import Palette
 
 Piece = tuple[str, Style]
@@ -30,36 +28,24 @@ def fit(text: str, width: int, right: bool = False) -> str:
     return text + " " * (width - cells)
 
 
-def guard(text: str) -> str:
-    """Foreign text was cleaned at the entrance; this makes sure of it for whatever reaches the screen."""
-    if text.isascii() and text.isprintable():
-        return text
-    return clean(text, len(text) + 8)
-
-
-def strip(pieces: Iterable[Piece], width: int, base: Style, ascii_only: bool) -> Strip:
+def strip(pieces: Iterable[Piece], width: int, base: Style) -> Strip:
     """A line of exactly `width` cells; neighbours of one style become one segment."""
     segments: list[Segment] = []
     run, style = "", base
     for text, piece_style in pieces:
         if not text:
             continue
-        shown = guard(text)
-        if ascii_only:
-            shown = to_ascii(shown)
         if run and piece_style != style:
             segments.append(Segment(run, style))
             run = ""
-        run, style = run + shown, piece_style
+        run, style = run + text, piece_style
     if run:
         segments.append(Segment(run, style))
     return Strip(segments).crop_extend(0, width, base)
 
 
 class Painted(Widget):
-    """A widget drawn line by line from `line()`; knows its palette and the ASCII mode."""
-
-    ascii_only = False
+    """A widget drawn line by line from `line()`."""
 
     def line(self, y: int, width: int, palette: Palette) -> list[Piece]:
         """The pieces of line `y`."""
@@ -68,7 +54,7 @@ class Painted(Widget):
     def render_line(self, y: int) -> Strip:
         palette = palette_of(self)
         width = self.size.width
-        return strip(self.line(y, width, palette), width, palette.base, self.ascii_only)
+        return strip(self.line(y, width, palette), width, palette.base)
 
 
 _palettes: dict[tuple[object, ...], Palette] = {}

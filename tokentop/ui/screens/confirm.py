@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
+from rich.style import Style
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -15,8 +16,8 @@ from textual.widgets import Input, Static
 from tokentop.model import Action, KillPlan, Row, State
 from tokentop.ui import words
 from tokentop.ui.facts import Field
-from tokentop.ui.glyphs import to_ascii
-from tokentop.ui.paint import guard, palette_of
+from tokentop.ui.gate import guard
+from tokentop.ui.paint import palette_of
 
 Replan = Callable[[Action], Awaitable[KillPlan]]
 
@@ -43,20 +44,16 @@ class ConfirmScreen(ModalScreen[KillPlan | None]):
         width: 92%; max-width: 96; height: auto; max-height: 96%; padding: 0 1;
         background: $surface; border: round $warning; overflow-y: auto; scrollbar-size-vertical: 1;
     }
-    ConfirmScreen.ascii #box { border: ascii $warning; }
     ConfirmScreen.refused #box { border: round $error; }
     ConfirmScreen Static { height: auto; width: 1fr; }
     ConfirmScreen Input { display: none; height: 1; border: none; padding: 0; margin: 0 0; }
     ConfirmScreen Input.on { display: block; }
     """
 
-    def __init__(
-        self, plan: KillPlan, row: Row, replan: Replan, now_ms: int, ascii_only: bool = False
-    ) -> None:
-        super().__init__(classes="ascii" if ascii_only else "")
+    def __init__(self, plan: KillPlan, row: Row, replan: Replan, now_ms: int) -> None:
+        super().__init__()
         self.plan = plan
         self.row = row
-        self.ascii_only = ascii_only
         self._target = plan.target
         self._replan = replan
         self._now_ms = now_ms
@@ -154,9 +151,8 @@ class ConfirmScreen(ModalScreen[KillPlan | None]):
         self.query_one("#body", Static).update(body)
         self.query_one("#choices", Static).update(self._choices())
 
-    def _add(self, body: Text, text: str, style: object) -> None:
-        shown = "\n".join(guard(part) for part in text.split("\n"))
-        body.append(to_ascii(shown) if self.ascii_only else shown, style=style)  # type: ignore[arg-type]
+    def _add(self, body: Text, text: str, style: Style) -> None:
+        body.append("\n".join(guard(part) for part in text.split("\n")), style=style)
 
     def _add_field(self, body: Text, field: Field) -> None:
         palette = palette_of(self.query_one("#box"))

@@ -56,16 +56,16 @@ class LiveScreen(LiveActions):
         self.view = View()
         self.snapshot: Snapshot | None = None
         self.received_s = 0.0
-        self.totals = TotalsStrip(label, ascii_only)
+        self.totals = TotalsStrip(label)
         self.rate_graph = Graph("tok/min, 60 min", ascii_only, id="rate")
         self.burn_graph = Graph("$/h, 60 min", ascii_only, id="burn")
-        self.limits = Limits(ascii_only)
-        self.table = LiveTable(self.view, ascii_only, options.refresh_s)
+        self.limits = Limits()
+        self.table = LiveTable(self.view, options.refresh_s)
         self.head = TableHead(self.table)
-        self.empty = Empty(ascii_only)
-        self.detail = Detail(ascii_only)
-        self.filter_line = FilterLine(ascii_only)
-        self.key_footer = KeyFooter(ascii_only)
+        self.empty = Empty()
+        self.detail = Detail()
+        self.filter_line = FilterLine()
+        self.key_footer = KeyFooter()
         self.drawer_open = False
         self._layout: Layout | None = None
         self._ticked_s = 0.0
@@ -231,6 +231,9 @@ class LiveScreen(LiveActions):
         self.apply_filter("" if self.view.query == query else query)
 
     def show_footer(self) -> None:
+        if self.filter_line.input.has_focus:
+            self.key_footer.show((("Enter", "keep the filter"), ("Esc", "clear it")))
+            return
         hints = []
         for key in keys.footer_keys():
             if self.sensible(key):
@@ -267,15 +270,23 @@ class LiveScreen(LiveActions):
         self.filter_line.note.show(f"{matched} of {total} rows" if self.view.query else "", "muted")
         self._show_empty()
 
+    @on(FilterInput.Entered)
+    def _entered(self) -> None:
+        self.show_footer()
+
     @on(Input.Submitted)
     def _submitted(self) -> None:
         self.filter_line.set_class(bool(self.view.query), "open")
-        self.table.focus()
+        self.leave_filter()
 
     @on(FilterInput.Left)
     def _left(self) -> None:
         self.apply_filter("")
+        self.leave_filter()
+
+    def leave_filter(self) -> None:
         self.table.focus()
+        self.call_after_refresh(self.show_footer)
 
     # ------------------------------------------------------------ dialogs
 

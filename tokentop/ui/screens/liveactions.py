@@ -208,16 +208,16 @@ class LiveActions(Screen[None]):
     def action_help(self) -> None:
         shown = [key for key in keys.KEYS if not (key.acts and self.read_only)]
         ascii_only = self.options.ascii
-        self._page(Page(lambda width: help_lines(shown, width, ascii_only), ascii_only=ascii_only))
+        self._page(Page(lambda width: help_lines(shown, width, ascii_only)))
 
     def action_receipts(self) -> None:
         receipts, now_ms = tuple(self.tokentop.commander.receipts), self.now_ms()
         resume = next((receipt.resume for receipt in reversed(receipts) if receipt.resume), "")
-        self._page(Page(lambda _: receipt_page(receipts, now_ms), resume, self.options.ascii))
+        self._page(Page(lambda _: receipt_page(receipts, now_ms), resume))
 
     def action_health(self) -> None:
         health = self.snapshot.health if self.snapshot else ()
-        self._page(Page(lambda _: problem_page(health), ascii_only=self.options.ascii))
+        self._page(Page(lambda _: problem_page(health)))
 
     def action_palette(self) -> None:
         self.app.action_command_palette()

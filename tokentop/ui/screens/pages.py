@@ -16,9 +16,10 @@ from tokentop import text
 from tokentop.model import Diagnostic, Receipt
 from tokentop.ui import filtering, words
 from tokentop.ui.columns import COLUMNS
-from tokentop.ui.glyphs import LOOKS, safe, to_ascii
+from tokentop.ui.gate import guard
+from tokentop.ui.glyphs import LOOKS, safe
 from tokentop.ui.keys import Key, ascii_shown
-from tokentop.ui.paint import fit, guard, palette_of
+from tokentop.ui.paint import fit, palette_of
 
 Lines = Sequence[Sequence[tuple[str, str]]]  # lines of (text, role)
 
@@ -38,16 +39,14 @@ class Page(ModalScreen[None]):
         width: 94%; max-width: 110; height: 94%; padding: 0 1; background: $surface;
         border: round $primary; scrollbar-size-vertical: 1;
     }
-    Page.ascii VerticalScroll { border: ascii $primary; }
     Page Static { height: auto; }
     """
 
-    def __init__(self, build: Callable[[int], Lines], copy: str = "", ascii_only: bool = False) -> None:
+    def __init__(self, build: Callable[[int], Lines], copy: str = "") -> None:
         """`build` gives the lines for a width in cells; `copy` is what `y` puts on the clipboard."""
-        super().__init__(classes="ascii" if ascii_only else "")
+        super().__init__()
         self._build = build
         self._copy = copy
-        self.ascii_only = ascii_only
 
     def compose(self) -> ComposeResult:
         with VerticalScroll():
@@ -65,8 +64,7 @@ class Page(ModalScreen[None]):
         out = Text(no_wrap=True, overflow="crop")
         for line in self._build(width):
             for piece, role in line:
-                shown = guard(piece)
-                out.append(to_ascii(shown) if self.ascii_only else shown, style=palette[role])
+                out.append(guard(piece), style=palette[role])
             out.append("\n")
         self.query_one("#page", Static).update(out)
 

@@ -19,12 +19,14 @@ class Detail(ScrollView, can_focus=True):
     """Fields in one column, or in several where there is room; `wide` ones use the whole width."""
 
     DEFAULT_CSS = """
-    Detail { background: $surface; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; overflow-x: hidden; }
+    Detail {
+        background: $surface; overflow-x: hidden;
+        scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0;
+    }
     """
 
-    def __init__(self, ascii_only: bool = False) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.ascii_only = ascii_only
         self._title = ""
         self._fields: list[Field] = []
         self._lines: list[list[Slot]] = []
@@ -64,7 +66,7 @@ class Detail(ScrollView, can_focus=True):
             for field, room in self._lines[at - 1]:
                 pieces.append((" " + fit(field.label, _LABEL) + " ", palette["dim"]))
                 pieces.append((fit(field.value, max(0, room - _LABEL - 2)), palette[field.role]))
-        return strip(pieces, width, palette.base, self.ascii_only)
+        return strip(pieces, width, palette.base)
 
 
 def lay_out(fields: list[Field], width: int) -> list[list[Slot]]:
@@ -73,9 +75,9 @@ def lay_out(fields: list[Field], width: int) -> list[list[Slot]]:
     count = max(1, width // _COLUMN)
     height = -(-len(short) // count)
     room = width // count
-    lines: list[list[Slot]] = []
-    for at in range(height):
-        lines.append([(short[i], room) for i in range(at, len(short), height)] if height else [])
+    lines: list[list[Slot]] = [
+        [(short[i], room) for i in range(at, len(short), height)] for at in range(height)
+    ]
     for field in fields:
         if field.wide:
             lines += [[(part, width)] for part in wrap(field, max(8, width - _LABEL - 3))]

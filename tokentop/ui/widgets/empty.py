@@ -19,9 +19,8 @@ class Empty(Painted):
 
     DEFAULT_CSS = "Empty { height: 1fr; display: none; }"
 
-    def __init__(self, ascii_only: bool = False) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.ascii_only = ascii_only
         self._lines: list[Words] = []
 
     def show(self, snapshot: Snapshot | None, query: str) -> None:

@@ -6,7 +6,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal
 from textual.message import Message
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
 from tokentop.ui.paint import Painted, Piece
 from tokentop.ui.theme import Palette
@@ -17,9 +17,8 @@ class FilterNote(Painted):
 
     DEFAULT_CSS = "FilterNote { width: 34; height: 1; background: $panel; }"
 
-    def __init__(self, ascii_only: bool = False) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.ascii_only = ascii_only
         self._text = ""
         self._role = "dim"
 
@@ -40,6 +39,12 @@ class FilterInput(Input):
     class Left(Message):
         """Escape was pressed."""
 
+    class Entered(Message):
+        """The input has got the focus."""
+
+    def on_focus(self) -> None:
+        self.post_message(self.Entered())
+
     def action_leave(self) -> None:
         self.post_message(self.Left())
 
@@ -50,18 +55,20 @@ class FilterLine(Horizontal):
     DEFAULT_CSS = """
     FilterLine { height: 1; background: $panel; display: none; }
     FilterLine.open { display: block; }
+    FilterLine Static { width: 2; padding: 0 0 0 1; color: $primary; }
     FilterLine FilterInput { width: 1fr; height: 1; border: none; padding: 0 1; background: $panel; }
     FilterLine FilterInput:focus { border: none; background-tint: $foreground 0%; }
     """
 
-    def __init__(self, ascii_only: bool = False) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.note = FilterNote(ascii_only)
+        self.note = FilterNote()
         self.input = FilterInput(
             placeholder="agent:claude state:perm cost>5 rate>10k !idle ~regex", compact=True, max_length=200
         )
         self.input.cursor_blink = False
 
     def compose(self) -> ComposeResult:
+        yield Static("/", markup=False)
         yield self.input
         yield self.note

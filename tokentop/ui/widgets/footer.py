@@ -17,9 +17,8 @@ class KeyFooter(Painted):
 
     DEFAULT_CSS = "KeyFooter { height: 1; background: $panel; }"
 
-    def __init__(self, ascii_only: bool = False) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.ascii_only = ascii_only
         self._hints: tuple[KeyHint, ...] = ()
 
     def show(self, hints: Sequence[KeyHint]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-
 from tokentop.ui.paint import Painted, Piece, fit
 from tokentop.ui.theme import Palette
 

@@ -73,9 +73,8 @@ class Limits(Painted):
 
     DEFAULT_CSS = "Limits { width: 42; height: 100%; }"
 
-    def __init__(self, ascii_only: bool = False) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.ascii_only = ascii_only
         self._quotas: list[Quota] = []
         self._now_ms = 0
 

@@ -54,14 +54,14 @@ def today_pieces(snapshot: Snapshot, room: str) -> tuple[tuple[str, str], ...]:
     mark = "≥" if partial else "≈" if today.estimated else ""
     pieces = [("today ", "muted"), (text.money(spent_nusd, mark, width=width + len(mark)), "strong")]
     if forecast is not None and forecast.method != "none" and room != "bare":
-        pieces += [(" → ", "dim"), (text.money(forecast.projected_nusd, width=width), "strong")]
-        pieces.append((interval(forecast, width), "dim"))
+        pieces += [(" → ", "dim"), (text.money(forecast.projected_nusd), "strong")]
+        pieces.append((interval(forecast), "dim"))
     return tuple(pieces)
 
 
-def interval(forecast: Forecast, width: int) -> str:
-    low = text.money(forecast.low_nusd, width=width)
-    high = text.money(forecast.high_nusd, sign="", width=width)
+def interval(forecast: Forecast) -> str:
+    low = text.money(forecast.low_nusd)
+    high = text.money(forecast.high_nusd, sign="")
     return f" ({low}–{high})"
 
 
@@ -77,9 +77,8 @@ class TotalsStrip(Painted):
 
     DEFAULT_CSS = "TotalsStrip { height: 1; }"
 
-    def __init__(self, label: str = "", ascii_only: bool = False) -> None:
+    def __init__(self, label: str = "") -> None:
         super().__init__()
-        self.ascii_only = ascii_only
         self._label = label
         self._snapshot: Snapshot | None = None
         self._now_ms = 0

@@ -39,10 +39,9 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
     LiveTable { height: 1fr; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; overflow-x: hidden; }
     """
 
-    def __init__(self, view: View, ascii_only: bool = False, period_s: float = 1.0) -> None:
+    def __init__(self, view: View, period_s: float = 1.0) -> None:
         super().__init__()
         self.view = view
-        self.ascii_only = ascii_only
         self.period_s = period_s  # a line is repainted at most this often by data
         self.now_ms = 0
         self.alerts: dict[str, int] = {}
@@ -178,7 +177,7 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
                 for text, role in self._pieces(row, line, selected)
             ]
             base = palette.selected("") if selected else palette.base
-            found = self._cache[key] = strip(pieces, width, base, self.ascii_only)
+            found = self._cache[key] = strip(pieces, width, base)
             while len(self._cache) > _CACHE_LINES:
                 self._cache.popitem(last=False)
         else:
@@ -259,7 +258,7 @@ class TableHead(ScrollView):
             role = "key" if sorted_here else "head"
             pieces.append((("↑" if order.reverse else "↓") if sorted_here else " ", palette[role]))
             pieces.append((fit(column.header if width > 1 else "", width, column.right), palette[role]))
-        return strip(pieces, self.size.width, palette.base, self.table.ascii_only)
+        return strip(pieces, self.size.width, palette.base)
 
     def on_click(self, event: events.Click) -> None:
         event.stop()
