@@ -231,7 +231,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("agent", "AGENT", "", "the program", ((60, 8),), cell=_agent, sort=_by_text(lambda r: r.agent)),
     Column(
         "project", "PROJECT", "", "last part of the working directory, or the repository",
-        ((120, 7), (150, 8)), cell=_project, sort=_by_text(lambda r: r.project),
+        ((120, 7),), cell=_project, sort=_by_text(lambda r: r.project),
     ),
     Column("session", "SESSION", "", "title of the session, or the command", ((0, 0),),
            sort=_by_text(lambda r: r.title)),

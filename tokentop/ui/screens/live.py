@@ -144,7 +144,7 @@ class LiveScreen(LiveActions):
         top = nice_top(max(fresh, default=0.0))
         parts = (("output", series.output_per_min), ("writes", series.writes_per_min),
                  ("input", series.input_per_min), ("reads", series.reads_per_min))  # fmt: skip
-        caption = " · ".join(f"{name} {text.rate(values[-1])}" for name, values in parts if values)
+        caption = " ∙ ".join(f"{name} {text.rate(values[-1])}" for name, values in parts if values)
         self.rate_graph.show(fresh, top, text.digits3(top).replace(".00", ""), caption)
         burn = series.burn_nusd_per_h
         top = nice_top(max(burn, default=0.0) / 1e9) * 1e9
