@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from datetime import UTC, datetime, tzinfo
 
 TITLE_CHARS = 80
 _COMBINING_RUN = 2
@@ -25,10 +26,7 @@ def clean(text: str, limit: int = 200) -> str:
     combining characters are cut. The cut is marked with an ellipsis.
     """
     cut = text[: 2 * limit + 64]
-    if cut.isascii() and cut.isprintable():
-        safe = cut
-    else:
-        safe = _clean_slow(cut)
+    safe = cut if cut.isascii() and cut.isprintable() else _clean_slow(cut)
     if len(safe) > limit or len(text) > len(cut):
         return safe[: max(0, limit - 1)] + "…"
     return safe
@@ -75,3 +73,173 @@ def _clean_slow(text: str) -> str:
         else:
             out.append("�")
     return "".join(out)
+
+
+# ---------------------------------------------------------------- figures
+
+_SUFFIXES = ("", "k", "M", "B", "T", "P")
+UNKNOWN = "?"
+NOT_APPLICABLE = "–"
+
+
+def digits3(value: float) -> str:
+    """Three significant digits with an SI suffix, at most 6 cells: `842`, `9.87k`, `12.3M`, `1.04B`."""
+    sign = "-" if value < 0 else ""
+    size = abs(value)
+    if size < 999.5:
+        return sign + str(int(size + 0.5))
+    power = 0
+    while size >= 999.5 and power < len(_SUFFIXES) - 1:
+        size /= 1000
+        power += 1
+    places = 2 if size < 9.995 else 1 if size < 99.95 else 0
+    return f"{sign}{size:.{places}f}{_SUFFIXES[power]}"
+
+
+def rate(per_min: float) -> str:
+    """A rate of tokens: like `digits3`, but a rate below one is `<1`, never 0."""
+    return "<1" if 0 < per_min < 0.5 else digits3(per_min)
+
+
+def money(nusd: int, mark: str = "", sign: str = "$", width: int = 6) -> str:
+    """Nano-dollars as `$0.42`, `$31.20`, `$388`, `$1.24k`; `mark` is put in front (`≈`, `≥`).
+
+    Digits behind the point are given up before `width` is exceeded; from a width of 8 on there are
+    cents up to $999.99. Less than a cent is `<$0.01` where it fits and `<1¢` otherwise.
+    """
+    usd = abs(nusd) / 1e9
+    head = mark + ("-" if nusd < 0 else "") + sign
+    if 0 < usd < 0.005:
+        small = f"<{mark}{sign}0.01"
+        return small if len(small) <= width else "<1¢"
+    if usd < 99.995 or (width >= 8 and usd < 999.995):
+        choices = [f"{usd:.2f}", f"{usd:.1f}", f"{usd:.0f}"]
+    elif usd < 999.5:
+        choices = [f"{usd:.0f}"]
+    else:
+        choices = [digits3(usd), _fewer_digits(usd, 2), _fewer_digits(usd, 1)]
+    return next((head + c for c in choices if len(head + c) <= width), head + choices[-1])
+
+
+def _fewer_digits(value: float, significant: int) -> str:
+    text = digits3(value)
+    body, suffix = text[:-1], text[-1]
+    places = max(0, significant - len(body.split(".")[0]))
+    return f"{float(body):.{places}f}{suffix}"
+
+
+def percent(value: float) -> str:
+    """`71%`, `100%`; between 0 and 0.5 it is `<1%`, so that a little is not nothing."""
+    if 0 < value < 0.5:
+        return "<1%"
+    return f"{min(value, 999):.0f}%"
+
+
+def percent_fine(value: float) -> str:
+    """One decimal below 10: `1.2%`, `12%`."""
+    return f"{value:.1f}%" if value < 9.95 else f"{min(value, 9999):.0f}%"
+
+
+def duration(seconds: float) -> str:
+    """At most 5 cells for a table: `42s`, `12m`, `3h07`, `2d4h`, `34d`, `3y`. Negative counts as 0."""
+    whole = max(0, int(seconds + 0.5))
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m"
+    if whole < 86_400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02d}"
+    days = whole // 86_400
+    if days < 10:
+        return f"{days}d{whole % 86_400 // 3600}h"
+    return f"{days}d" if days < 1000 else f"{days // 365}y"
+
+
+def duration_long(seconds: float) -> str:
+    """With seconds, for a drawer: `42s`, `3m12s`, `2h07m`, `2d4h`."""
+    whole = max(0, int(seconds + 0.5))
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    if whole < 86_400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+    return duration(whole)
+
+
+def size_bytes(count: int) -> str:
+    """Decimal units, as logs and disks are counted: `842 B`, `61 MB`, `4.8 GB`."""
+    if count < 1000:
+        return f"{count} B"
+    size = float(count)
+    for unit in ("kB", "MB", "GB", "TB"):
+        size /= 1000
+        if size < 999.5 or unit == "TB":
+            break
+    return f"{size:.1f} {unit}" if size < 9.95 else f"{size:.0f} {unit}"
+
+
+def memory(count: int) -> str:
+    """Resident memory in binary units, 4 cells: `61M`, `1.2G`."""
+    size = count / 1024
+    for unit in ("K", "M", "G", "T"):
+        if size < 999.5 or unit == "T":
+            break
+        size /= 1024
+    return f"{size:.1f}{unit}" if size < 9.95 and unit in "GT" else f"{size:.0f}{unit}"
+
+
+def clock(at_ms: int, zone: tzinfo | None = None, seconds: bool = False) -> str:
+    """`21:14` or `21:14:05` in `zone` (None: the zone of the machine); `?` for an impossible time."""
+    moment = _moment(at_ms, zone)
+    if moment is None:
+        return UNKNOWN
+    return moment.strftime("%H:%M:%S" if seconds else "%H:%M")
+
+
+def clock_near(at_ms: int, now_ms: int, zone: tzinfo | None = None) -> str:
+    """A time of day within 20 hours of now, with the weekday within a week, else the date."""
+    moment = _moment(at_ms, zone)
+    if moment is None:
+        return UNKNOWN
+    away_s = abs(at_ms - now_ms) / 1000
+    if away_s < 20 * 3600:
+        return moment.strftime("%H:%M")
+    if away_s < 6.5 * 86_400:
+        return _WEEKDAYS[moment.weekday()] + moment.strftime(" %H:%M")
+    return moment.strftime("%Y-%m-%d")
+
+
+_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+
+def _moment(at_ms: int, zone: tzinfo | None) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(zone)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+_DATE_TAIL = re.compile(r"[-@]\d{8}$|-\d{4}-\d\d-\d\d$")
+_VENDOR_HEAD = re.compile(r"^(?:claude|gemini|anthropic|openai)-(?=.)")
+
+
+def short_model(name: str) -> str:
+    """The part that tells models apart: `claude-opus-5-20260101` -> `opus-5`, `x-ai/grok-5` -> `grok-5`."""
+    tail = name.rsplit("/", 1)[-1]
+    tail = _DATE_TAIL.sub("", tail)
+    return _VENDOR_HEAD.sub("", tail) or name
+
+
+def window_name(minutes: int) -> str:
+    """A limit window: 300 -> `5h`, 10080 -> `7d`."""
+    if minutes >= 1440 and minutes % 1440 == 0:
+        return f"{minutes // 1440}d"
+    if minutes >= 60 and minutes % 60 == 0:
+        return f"{minutes // 60}h"
+    return f"{minutes}m"
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 change`, `3 changes`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,0 +1,362 @@
+"""Snapshots, rows and a fake Source for the tests of the screen."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from msgspec.structs import replace
+
+from tokentop.model import (
+    Action,
+    Alert,
+    ChildProc,
+    Figures,
+    Forecast,
+    Ident,
+    KillPlan,
+    Looked,
+    PlannedProc,
+    ProcRole,
+    Quota,
+    Receipt,
+    Row,
+    Rung,
+    Series,
+    Snapshot,
+    State,
+    Status,
+    Tokens,
+)
+
+NOW = 1_795_295_645_000  # 2026-11-21T21:14:05Z
+USD = 1_000_000_000
+MINUTE = 60_000
+
+
+def ident(pid: int) -> Ident:
+    return Ident(pid, 1000 + pid, 1000, "boot", "/usr/bin/agent", "agent")
+
+
+def figures(rate: float = 0.0, burn: float = 0.0, cost: float = 0.0, **extra: Any) -> Figures:
+    tokens = Tokens(1200, 2_400_000, 80_000, 40_000, 61_000, 12_000)
+    return Figures(
+        tokens=tokens,
+        responses=41,
+        cost_nusd=int(cost * USD),
+        tokens_per_min=rate,
+        reads_per_min=rate * 12,
+        burn_nusd_per_h=int(burn * USD),
+        **extra,
+    )
+
+
+def row(key: str, **fields: Any) -> Row:
+    """An agent row; every field can be given."""
+    rate, burn, cost = fields.pop("rate", 0.0), fields.pop("burn", 0.0), fields.pop("cost", 1.0)
+    state = fields.pop("state", State.WORKING)
+    detail = fields.pop("detail", "")
+    own = fields.pop("own", figures(rate, burn, cost))
+    defaults: dict[str, Any] = {
+        "parent_key": "",
+        "depth": 0,
+        "kind": "agent",
+        "agent": "claude",
+        "session_id": f"{key}-4f2a-9c11",
+        "title": f"title of {key}",
+        "project": "api",
+        "cwd": "/home/dev/api",
+        "branch": "main",
+        "model": "claude-opus-5-5",
+        "status": Status(state, detail, "registry", NOW - 42_000),
+        "own": own,
+        "tree": own,
+        "spark": (1.0, 2.0, 4.0, 8.0, 6.0, 9.0, 3.0, 2.0, 5.0, 7.0, 9.0, 8.0),
+        "context_used": 142_000,
+        "context_window": 200_000,
+        "started_ms": NOW - 127 * MINUTE,
+        "last_ms": NOW - 3_000,
+        "pid": 4000 + sum(map(ord, key)) % 900,
+        "confidence": "exact",
+        "cpu_pct": 3.4,
+        "rss_bytes": 412 << 20,
+        "command": "claude --continue",
+        "where": "work:1.2",
+        "version": "2.1.30",
+        "surface": "cli",
+        "log_path": f"/home/dev/.claude/projects/-home-dev-api/{key}.jsonl",
+        "resume": f"claude --resume {key}-4f2a-9c11",
+    }
+    return Row(key=key, **{**defaults, **fields})
+
+
+def child(pid: int, command: str, role: ProcRole = ProcRole.TOOL) -> ChildProc:
+    return ChildProc(ident(pid), 4000, role, command, NOW - 41_000, 12.5, 90 << 20)
+
+
+def picture() -> tuple[Row, ...]:
+    """The rows of the design's picture."""
+    low = (1.0, 2.0, 1.0, 1.0, 1.0, 2.0) * 2
+    none = (0.0,) * 12
+    return (
+        row(
+            "a1",
+            title="fix the flaky retry test",
+            rate=64_200,
+            burn=18.4,
+            cost=31.2,
+            sub_agents=1,
+            working_below=1,
+            children=(child(30122, "python -m pytest -x"), child(30007, "mcp-fs", ProcRole.MCP)),
+        ),
+        row(
+            "a1s",
+            parent_key="a1",
+            depth=1,
+            kind="sub-agent",
+            title="explore: call sites of retry",
+            model="claude-sonnet-5",
+            rate=8_100,
+            burn=1.1,
+            cost=0.42,
+            pid=None,
+            confidence="",
+            spark=low,
+            context_used=24_000,
+            started_ms=NOW - 4 * MINUTE,
+            project="",
+            where="",
+        ),
+        row(
+            "a1t",
+            parent_key="a1",
+            depth=1,
+            kind="tool",
+            title="",
+            command="python -m pytest -x",
+            pid=30122,
+            state=State.TOOL,
+            detail="pytest",
+            session_id="",
+            started_ms=NOW - 41_000,
+            project="",
+            where="",
+            resume="",
+        ),
+        row(
+            "b1",
+            agent="codex",
+            title="move the build to vite",
+            project="web",
+            model="gpt-5.6-codex",
+            rate=22_900,
+            burn=6.3,
+            cost=12.04,
+            state=State.TOOL,
+            detail="bash",
+            context_used=76_000,
+            started_ms=NOW - 72 * MINUTE,
+            resume="codex resume b1-4f2a",
+        ),
+        row(
+            "b1s",
+            parent_key="b1",
+            depth=1,
+            agent="claude",
+            title="claude -p review the diff",
+            project="",
+            model="claude-haiku-5",
+            rate=3_000,
+            burn=0.2,
+            cost=0.08,
+            context_used=18_000,
+            started_ms=NOW - 2 * MINUTE,
+            spark=low,
+            confidence="strong",
+        ),
+        row(
+            "c1",
+            title="terraform plan for staging",
+            project="infra",
+            state=State.PERMISSION,
+            cost=4.1,
+            context_used=88_000,
+            started_ms=NOW - 38 * MINUTE,
+            spark=none,
+        ),
+        row(
+            "d1",
+            agent="gemini",
+            title="rewrite the guide",
+            project="docs",
+            model="gemini-3-pro",
+            rate=41_000,
+            burn=39.75,
+            cost=9.11,
+            context_used=166_000,
+            started_ms=NOW - 56 * MINUTE,
+        ),
+        row(
+            "e1",
+            agent="opencode",
+            title="explain the cache layer",
+            model="glm-5",
+            state=State.IDLE,
+            cost=0.31,
+            context_used=34_000,
+            started_ms=NOW - 200 * MINUTE,
+            spark=none,
+        ),
+        row(
+            "o1",
+            kind="orphan",
+            agent="claude",
+            session_id="",
+            title="",
+            command="node server.js --port 3000",
+            state=State.ORPHAN,
+            pid=28311,
+            resume="",
+            where="",
+            project="api",
+        ),
+    )
+
+
+def series() -> Series:
+    wave = [abs((at * 7) % 60 - 30) * 1300.0 + at * 400.0 for at in range(120)]
+    return Series(
+        step_s=30,
+        output_per_min=tuple(v * 0.22 for v in wave),
+        writes_per_min=tuple(v * 0.5 for v in wave),
+        input_per_min=tuple(v * 0.25 for v in wave),
+        reads_per_min=tuple(v * 11 for v in wave),
+        burn_nusd_per_h=tuple(v / 2200 * USD for v in wave),
+    )
+
+
+def snapshot(rows: tuple[Row, ...] | None = None, revision: int = 1, **fields: Any) -> Snapshot:
+    rows = picture() if rows is None else rows
+    counts: dict[State, int] = {}
+    for each in rows:
+        if each.kind != "tool":
+            counts[each.status.state] = counts.get(each.status.state, 0) + 1
+    defaults: dict[str, Any] = {
+        "at_ms": NOW + revision * 1000,
+        "counts": tuple(counts.items()),
+        "totals": figures(184_000, 41.2, 212.4),
+        "today": figures(cost=212.4),
+        "series": series(),
+        "forecast": Forecast(
+            NOW, "2026-11-21", int(212.4 * USD), 388 * USD, 341 * USD, 447 * USD, "profile", 21
+        ),
+        "quotas": (
+            Quota("claude", "me", 300, "", 78.0, NOW + 146 * MINUTE, "statusline", NOW - MINUTE, "max"),
+            Quota(
+                "claude", "me", 10080, "", 31.0, NOW + 5 * 1440 * MINUTE, "statusline", NOW - MINUTE, "max"
+            ),
+            Quota("codex", "me", 300, "", 12.0, NOW + 66 * MINUTE, "log", NOW - 42 * MINUTE, "plus"),
+        ),
+        "alerts": (Alert("no-progress", "d1", "burns without a change to any file", NOW - 14 * MINUTE),),
+        "own_cpu_pct": 1.2,
+        "own_rss_bytes": 61 << 20,
+        "looked": (
+            Looked("claude", "Claude Code", "~/.claude/projects", "no such folder"),
+            Looked("codex", "Codex", "~/.codex/sessions", "12 files"),
+        ),
+    }
+    return Snapshot(revision=revision, rows=rows, **{**defaults, **fields})
+
+
+def plan_for(target: Row, action: Action, **fields: Any) -> KillPlan:
+    """A plan as the process room makes one, with one Ident per process of the row."""
+    defaults: dict[str, Any] = {
+        "action": action,
+        "agent": target.agent,
+        "session_id": target.session_id,
+        "title": target.title,
+        "project": target.project,
+        "cwd": target.cwd,
+        "target": ident(target.pid) if target.pid else None,
+        "command": target.command,
+        "confidence": target.confidence,
+        "rungs": {
+            Action.TERMINATE: (("SIGTERM", 5.0), ("SIGKILL", 1.0)),
+            Action.KILL: (("SIGKILL", 1.0),),
+            Action.FREEZE: (("SIGSTOP", 0.0),),
+            Action.THAW: (("SIGCONT", 0.0),),
+            Action.INTERRUPT: (("SIGINT", 2.0),),
+        }[action],
+        "tree": tuple(PlannedProc(c.ident, c.role, c.command, 1) for c in target.children),
+        "wrapper": None,
+        "cost_nusd": target.tree.cost_nusd,
+        "burn_nusd_per_h": target.tree.burn_nusd_per_h,
+        "resume": target.resume,
+        "refusal": "" if target.pid else "this session has no process",
+    }
+    return KillPlan(**{**defaults, **fields})
+
+
+def receipt_for(plan: KillPlan, **fields: Any) -> Receipt:
+    assert plan.target is not None
+    signal_name = plan.rungs[0][0]
+    defaults: dict[str, Any] = {
+        "at_ms": NOW,
+        "action": plan.action,
+        "reason": "manual",
+        "agent": plan.agent,
+        "session_id": plan.session_id,
+        "pid": plan.target.pid,
+        "start_ticks": plan.target.start_ticks,
+        "argv0": plan.target.argv0,
+        "cwd": plan.cwd,
+        "result": "ended",
+        "detail": "",
+        "rungs": (Rung(plan.target.pid, signal_name, NOW, "sent"),),
+        "ended_pids": (plan.target.pid,),
+        "survivors": (),
+        "took_ms": 1240,
+        "cost_nusd": plan.cost_nusd,
+        "burn_nusd_per_h": plan.burn_nusd_per_h,
+        "resume": plan.resume,
+    }
+    return Receipt(**{**defaults, **fields})
+
+
+class FakeSource:
+    """Publishes what a test gives it and keeps what was asked of it."""
+
+    def __init__(self, first: Snapshot | None = None, read_only: bool = False, label: str = "") -> None:
+        self.read_only = read_only
+        self.label = label
+        self.first = first
+        self.publish: Callable[[Snapshot], None] | None = None
+        self.planned: list[tuple[str, Action]] = []
+        self.executed: list[KillPlan] = []
+        self.plan_fields: dict[str, Any] = {}
+        self.receipt_fields: dict[str, Any] = {}
+        self.started = threading.Event()
+        self.stopped = False
+
+    def start(self, publish: Callable[[Snapshot], None]) -> None:
+        self.publish = publish
+        if self.first is not None:
+            publish(self.first)
+        self.started.set()
+
+    def stop(self) -> None:
+        self.stopped = True
+
+    def plan(self, row: Row, action: Action) -> KillPlan:
+        self.planned.append((row.key, action))
+        return plan_for(row, action, **self.plan_fields)
+
+    def execute(self, plan: KillPlan) -> Receipt:
+        self.executed.append(plan)
+        return receipt_for(plan, **self.receipt_fields)
+
+
+def change(rows: tuple[Row, ...], key: str, **fields: Any) -> tuple[Row, ...]:
+    """`rows` with fields of one row replaced."""
+    return tuple(replace(each, **fields) if each.key == key else each for each in rows)

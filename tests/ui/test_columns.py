@@ -1,0 +1,177 @@
+"""Columns and cells: widths of each breakpoint, and never 0 for unknown."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+from rich.cells import cell_len
+
+from tests.ui import build
+from tokentop.model import Figures, State, Status
+from tokentop.ui import columns, facts, filtering
+from tokentop.ui.columns import BY_ID, Scene
+from tokentop.ui.glyphs import LOOKS, to_ascii, wants_ascii
+from tokentop.ui.layout import layout
+from tokentop.ui.paint import fit
+
+
+def cell(column: str, row: object, width: int = 12, tree: bool = True) -> str:
+    scene = Scene(build.NOW, width, tree, {})
+    return BY_ID[column].cell(row, scene)[0]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("width", "ids", "session"),
+    [
+        (40, "status session rate cost", 21),
+        (60, "status agent session rate cost ctx", 20),
+        (80, "status agent session rate burn cost ctx", 29),
+        (120, "status agent project session model rate spark burn cost ctx age", 36),
+        (150, "status agent project session model rate spark burn cost ctx in out cache age pid where", 19),
+    ],
+)
+def test_each_breakpoint_has_its_columns_and_leaves_the_rest_to_the_session(
+    width: int, ids: str, session: int
+) -> None:
+    """Section 3, conformance 6."""
+    placed = columns.place(width)
+    assert [p.column.id for p in placed] == ids.split()
+    assert next(p.width for p in placed if p.column.id == "session") == session
+    assert 2 + sum(p.width for p in placed) + len(placed) - 1 == width
+
+
+@pytest.mark.parametrize("width", range(1, 220))
+def test_the_four_fixed_columns_are_on_every_width(width: int) -> None:
+    """Conformance 6."""
+    ids = {p.column.id for p in columns.place(width)}
+    assert {"status", "session", "rate", "cost"} <= ids
+
+
+def test_unknown_unpriced_and_zero_look_different() -> None:
+    """Conformance 9."""
+    unmapped = build.row("u", session_id="", pid=77)
+    assert cell("rate", unmapped) == "?"
+    assert cell("cost", unmapped) == "?"
+    unpriced = build.row("p", own=Figures(unpriced_tokens=5000, tokens_per_min=10.0))
+    assert cell("cost", unpriced) == "$?"
+    assert cell("burn", unpriced) == "?"
+    partly = build.row("q", own=Figures(unpriced_tokens=5000, cost_nusd=4_100_000_000))
+    assert cell("cost", partly) == "≥$4.10"
+    lost = build.row("l", own=Figures(unknown_calls=1, cost_nusd=4_100_000_000))
+    assert cell("cost", lost) == "≥$4.10"
+    guessed = build.row("e", own=Figures(estimated=True, cost_nusd=4_100_000_000))
+    assert cell("cost", guessed) == "≈$4.10"
+    assert cell("rate", build.row("z")) == "0"
+    assert cell("rate", build.row("i", state=State.IDLE)) == "–"
+    assert cell("pid", build.row("n", pid=None)) == "–"
+    assert cell("pid", build.row("m", pid=4711, confidence="strong")) == "~4711"
+    assert cell("ctx", build.row("c", context_used=None)) == "?"
+    assert cell("ctx", build.row("w", context_window=0)) == "?"
+    assert cell("age", build.row("a", started_ms=0)) == "?"
+
+
+def test_tree_figures_include_what_is_below_and_flat_ones_do_not() -> None:
+    row = replace(build.row("a", rate=100.0), tree=build.figures(900.0, 2.0, 3.0))
+    assert (cell("rate", row), cell("rate", row, tree=False)) == ("900", "100")
+
+
+def test_an_inferred_state_says_so() -> None:
+    row = build.row("a", status=Status(State.WORKING, inferred=True))
+    assert cell("status", row) == "● ~work"
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_every_state_fits_its_cell_and_differs_without_colour(state: State) -> None:
+    """Conformance 10."""
+    others = [LOOKS[other] for other in State if other is not state]
+    look = LOOKS[state]
+    assert look.glyph not in {other.glyph for other in others}
+    assert look.ascii not in {other.ascii for other in others}
+    assert to_ascii(look.glyph) == look.ascii
+    assert cell_len(look.glyph) == 1
+    row = build.row("a", state=state)
+    for width in (1, 8, 12, 13):
+        assert cell_len(cell("status", row, width)) <= width
+
+
+@pytest.mark.parametrize(
+    ("environ", "ascii_only"),
+    [
+        ({"TERM": "linux", "LANG": "C.UTF-8"}, True), ({"TERM": "xterm", "LANG": "C"}, True),
+        ({"TERM": "xterm", "LANG": "en_US.ISO-8859-1"}, True), ({"TERM": "xterm", "LANG": "de_DE.utf8"}, False),
+        ({"TERM": "xterm"}, False), ({"TERM": "xterm", "LC_ALL": "POSIX", "LANG": "C.UTF-8"}, True),
+    ],
+)  # fmt: skip
+def test_terminals_that_cannot_show_more_get_ascii(environ: dict[str, str], ascii_only: bool) -> None:
+    """Conformance 12."""
+    assert wants_ascii(environ) is ascii_only
+
+
+def test_a_cut_never_splits_a_wide_character_and_always_fills_the_cell() -> None:
+    """Conformance 16."""
+    for title in ("漢字かな", "a漢字", "plain", "👩‍👩‍👧‍👦 x", "", "e\u0301\u0301"):
+        for width in range(12):
+            assert cell_len(fit(title, width)) == width
+            assert cell_len(fit(title, width, right=True)) == width
+
+
+@pytest.mark.parametrize(
+    ("height", "strip", "graphs"), [(7, False, 0), (8, True, 0), (15, True, 0), (16, True, 1), (29, True, 1), (30, True, 5)]
+)  # fmt: skip
+def test_each_height_has_its_regions(height: int, strip: bool, graphs: int) -> None:
+    """Section 3."""
+    plan = layout(80, height)
+    assert (plan.strip, plan.graphs, plan.footer) == (strip, graphs, strip)
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("agent:claude state:perm", {"c1"}), ("cost>5", {"a1", "b1", "d1"}), ("agent:claude cost>5 !idle", {"a1"}),
+        ("rate>=41k", {"a1", "d1"}), ("burn>30", {"d1"}), ("ctx>80", {"d1"}), ("proj:web", {"b1"}),
+        ("!state:idle agent:opencode", set()), ("~^rew", {"d1"}), ("RETRY", {"a1", "a1s"}), ("state:idle", {"e1"}),
+        ("model:glm", {"e1"}), ("pid:30122", {"a1t"}), ("cost<=0.31 !kind:tool agent:opencode", {"e1"}),
+    ],
+)  # fmt: skip
+def test_filters_find_the_right_rows(query: str, found: set[str]) -> None:
+    """Conformance 24."""
+    predicate = filtering.parse(query)
+    assert predicate is not None
+    assert filtering.matches(build.picture(), predicate) == found
+
+
+@pytest.mark.parametrize(
+    "query", ["~(", "~", "!", "cost>much", "~(a+)+$", "~(a|aa)*b", "~" + "a" * 90, "~.*.*.*.*.*x"]
+)
+def test_what_cannot_be_understood_or_may_never_end_is_refused_in_words(query: str) -> None:
+    with pytest.raises(filtering.FilterError, match=r"\w"):
+        filtering.parse(query)
+
+
+@pytest.mark.parametrize("query", ["", "   "])
+def test_an_empty_filter_is_no_filter(query: str) -> None:
+    assert filtering.parse(query) is None
+
+
+def test_the_drawer_tells_own_from_below_and_names_every_bucket() -> None:
+    row = replace(
+        build.row("a", cost=2.0), tree=build.figures(900.0, 2.0, 3.0), notes=("2 duplicates dropped",)
+    )
+    lines = {(f.label, f.value) for f in facts.fields(row, build.NOW, (), build.snapshot().quotas)}
+    shown = "\n".join(value for _, value in lines)
+    assert ("cost", "$2.00, with everything below $3.00") in lines
+    assert "reasoning 12.0k" in shown
+    assert "1h 40.0k" in shown
+    assert "2 duplicates dropped" in shown
+    assert ("resume", row.resume) in lines
+    assert any(label == "limit 5h" and value.startswith("78%") for label, value in lines)
+
+
+def test_the_drawer_never_claims_exact_figures_for_what_is_not() -> None:
+    assert facts.quality(build.row("a")) == ["exact: every response from the log, at list price"]
+    lossy = build.row("b", own=Figures(unpriced_tokens=1200, unknown_calls=2, estimated=True))
+    assert facts.quality(lossy) == [
+        "1.20k tokens without a price",
+        "2 calls ended without usage in the log",
+        "a part of the tokens is an estimate",
+    ]

@@ -1,0 +1,216 @@
+"""The Textual application: takes Snapshots from a Source, owns the screen, the themes and the end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Iterable
+from functools import partial
+from typing import Any, ClassVar
+
+from rich.segment import Segments
+from rich.text import Text
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.screen import Screen
+
+from tokentop.model import Snapshot
+from tokentop.ui.commander import Commander
+from tokentop.ui.gate import Gate
+from tokentop.ui.glyphs import wants_ascii
+from tokentop.ui.palette import Commands
+from tokentop.ui.screens.live import LiveScreen
+from tokentop.ui.source import Source, UiOptions
+from tokentop.ui.theme import DEFAULT_THEME, THEMES
+
+_LEAST_GAP_S = 0.25  # between two snapshots that are drawn
+_CTRL_C_S = 2.0
+_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+_RESTORE = b"\x1b[?1000l\x1b[?1003l\x1b[?1006l\x1b[?1004l\x1b[?2004l\x1b[<u\x1b[?25h\x1b[?1049l"
+log = logging.getLogger(__name__)
+
+
+class TokentopApp(App[str]):
+    """Draws what the source publishes and carries out what the keys ask for."""
+
+    TITLE = "tokentop"
+    COMMANDS: ClassVar = {Commands}
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+q", "quit", "quit", show=False, priority=True),
+        Binding("ctrl+c", "help_quit", "quit", show=False, system=True),
+    ]
+    CSS = """
+    Toast { max-width: 76; }
+    """
+
+    class Arrived(Message):
+        """A snapshot is waiting."""
+
+    def __init__(self, source: Source, options: UiOptions) -> None:
+        super().__init__()
+        self.source = source
+        self.options = options
+        self.read_only = options.read_only or source.read_only
+        self.live = LiveScreen(options, source.label, self.read_only)
+        self.commander = Commander(self, source)
+        self._inbox: Snapshot | None = None
+        self._announced = False
+        self._drawn_s = 0.0
+        self._ctrl_c_s = -_CTRL_C_S
+        if options.no_color and not self.no_color:
+            self._without_colour()
+        self._filters.append(Gate(options.ascii))
+        for theme in THEMES:
+            self.register_theme(theme)
+        named = options.theme or ("" if os.environ.get("TEXTUAL_THEME") else DEFAULT_THEME)
+        if named in self.available_themes:
+            self.theme = named
+
+    def _without_colour(self) -> None:
+        from textual.filter import Monochrome
+
+        self.no_color = True
+        self._filters.append(Monochrome())
+
+    def get_default_screen(self) -> Screen[Any]:
+        return self.live
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """None of Textual's own: the palette is made from our list of keys."""
+        return ()
+
+    # ------------------------------------------------------------ snapshots
+
+    def on_mount(self) -> None:
+        if not self.is_headless:
+            loop = asyncio.get_running_loop()
+            for number in _SIGNALS:
+                loop.add_signal_handler(number, partial(self._signalled, number))
+        self.live.call_after_refresh(self._start_source)
+
+    def _start_source(self) -> None:
+        """After the first paint."""
+        self.run_worker(self._starting(), group="source", exit_on_error=False)
+
+    async def _starting(self) -> None:
+        try:
+            await asyncio.to_thread(self.source.start, self.publish)
+        except Exception as error:
+            log.exception("source")
+            self.notify(
+                f"could not start: {type(error).__name__}, see the log", severity="error", markup=False
+            )
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Hand over a snapshot, from any thread; never waits. Only the newest waiting one is drawn."""
+        self._inbox = snapshot
+        if not self._announced:
+            self._announced = True
+            try:
+                self.post_message(self.Arrived())
+            except RuntimeError:  # the loop has been closed: the screen is gone
+                log.debug("snapshot after the end")
+
+    def on_tokentop_app_arrived(self) -> None:
+        wait = self._drawn_s + _LEAST_GAP_S - time.monotonic()
+        if wait > 0:
+            self.set_timer(wait, self._draw)
+        else:
+            self._draw()
+
+    def _draw(self) -> None:
+        self._announced = False
+        snapshot, self._inbox = self._inbox, None
+        self._drawn_s = time.monotonic()
+        if snapshot is not None:
+            self.live.show(snapshot)
+            if self.commander.dialog is not None:
+                self.commander.row_left(frozenset(row.key for row in snapshot.rows))
+
+    # ------------------------------------------------------------ focus, keys
+
+    def on_app_blur(self) -> None:
+        self.live.table.period_s = max(5.0, self.options.refresh_s)
+
+    def on_app_focus(self) -> None:
+        self.live.table.period_s = self.options.refresh_s
+        self.live.redraw()
+
+    def action_help_quit(self) -> None:
+        now = time.monotonic()
+        if now - self._ctrl_c_s < _CTRL_C_S:
+            self.exit()
+            return
+        self._ctrl_c_s = now
+        self.notify("ctrl+c again leaves, q too", markup=False, timeout=_CTRL_C_S)
+
+    # ------------------------------------------------------------ the end
+
+    def _signalled(self, number: signal.Signals) -> None:
+        """Leave in order; if the terminal is gone and blocks that, leave anyway."""
+        signal.signal(signal.SIGALRM, lambda *_: _leave_at_once(128 + number))
+        signal.alarm(3)
+        self.exit(return_code=128 + number)
+
+    def _fatal_error(self) -> None:
+        """A crash names type and place, not values: locals and messages may hold secrets."""
+        error = sys.exc_info()[1]
+        frames = traceback.extract_tb(error.__traceback__) if error is not None else []
+        where = "\n".join(f"  {f.filename}:{f.lineno} in {f.name}" for f in frames[-12:])
+        log.error("crash: %s\n%s", type(error).__name__, where)
+        last = f" at {os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else ""
+        hint = f"Details: {self.options.log_path}" if self.options.log_path else where
+        message = Text(f"tokentop stopped by an error of its own: {type(error).__name__}{last}\n{hint}\n")
+        self._exit_renderables.append(Segments(self.console.render(message, self.console.options)))
+        self._close_messages_no_wait()
+
+
+def _leave_at_once(code: int) -> None:
+    """The terminal cannot be written to in order: put it right as far as it goes, and end."""
+    try:
+        fd = sys.__stderr__.fileno() if sys.__stderr__ else 2
+        os.set_blocking(fd, False)
+        os.write(fd, _RESTORE)
+    except OSError:
+        log.debug("terminal is gone")
+    os._exit(code)
+
+
+def run(source: Source, options: UiOptions) -> int:
+    """Run the screen until it is left; returns the exit status. Needs a terminal on stderr."""
+    if (
+        sys.__stderr__ is None
+        or not sys.__stderr__.isatty()
+        or not sys.__stdin__
+        or not sys.__stdin__.isatty()
+    ):
+        print_to = sys.stdout if sys.stdout and sys.stdout.isatty() else sys.stderr
+        if print_to is not None:
+            print_to.write(
+                "tokentop: the screen needs a terminal on standard input and standard error; "
+                "use `tokentop --once` or `--json`, and do not redirect 2>\n"
+            )
+        return 2
+    if not options.ascii and wants_ascii():
+        options = _with_ascii(options)
+    app = TokentopApp(source, options)
+    try:
+        result = app.run(mouse=options.mouse)
+    finally:
+        signal.alarm(0)
+        source.stop()
+    if result == "demo":
+        os.execv(sys.executable, [sys.executable, "-m", "tokentop", "demo"])  # noqa: S606
+    return app.return_code or 0
+
+
+def _with_ascii(options: UiOptions) -> UiOptions:
+    from msgspec.structs import replace
+
+    return replace(options, ascii=True)

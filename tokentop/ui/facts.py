@@ -1,0 +1,157 @@
+"""A row in words: the fields of the detail drawer. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from tokentop import text
+from tokentop.model import Alert, Figures, Quota, Row, Tokens
+from tokentop.ui.columns import context_pct, cost_text
+from tokentop.ui.glyphs import LOOKS, safe
+
+
+class Field(NamedTuple):
+    """One line of the drawer. An empty label continues the one above; `wide` wants a line of its own."""
+
+    label: str
+    value: str
+    role: str = ""
+    wide: bool = False
+
+
+def fields(row: Row, now_ms: int, alerts: Sequence[Alert], quotas: Sequence[Quota]) -> list[Field]:
+    """Everything the row carries, the most asked first."""
+    out = [*_state(row, now_ms, alerts)]
+    if row.kind not in {"tool", "orphan"}:
+        out += _figures(row)
+        out += _limits(row, now_ms, quotas)
+    out += _process(row, now_ms)
+    out += _places(row)
+    out += _children(row, now_ms)
+    out += [Field("quality" if at == 0 else "", safe(note), "dim") for at, note in enumerate(quality(row))]
+    return out
+
+
+def _state(row: Row, now_ms: int, alerts: Sequence[Alert]) -> Iterator[Field]:
+    status = row.status
+    look = LOOKS[status.state]
+    shown = f"{look.glyph} {'~' if status.inferred else ''}{look.word}"
+    if status.detail:
+        shown += f" {safe(status.detail, 120)}"
+    if status.since_ms > 0:
+        shown += f", {text.duration_long((now_ms - status.since_ms) / 1000)}"
+    if status.source:
+        shown += f" ({'inferred from' if status.inferred else 'from'} {safe(status.source, 20)})"
+    yield Field("state", shown, status.state.value)
+    for alert in alerts:
+        if alert.row_key == row.key:
+            since = text.duration_long((now_ms - alert.since_ms) / 1000)
+            yield Field("alert", f"{safe(alert.text)}, {since}", "hot")
+
+
+def _figures(row: Row) -> Iterator[Field]:
+    if not row.session_id:
+        yield Field("tokens", "? no session is known for this process", "dim")
+        return
+    own, tree = row.own, row.tree
+    below = tree != own
+    yield Field("cost", _with_below(cost_text(own, 9), cost_text(tree, 9), below), "strong")
+    rates = f"{text.rate(tree.tokens_per_min)} tok/min, {_burn(tree)}"
+    if tree.reads_per_min:
+        rates += f", reads {text.rate(tree.reads_per_min)}/min"
+    yield Field("rate", rates)
+    yield Field("responses", _with_below(f"{own.responses:,}", f"{tree.responses:,}", below))
+    yield from _tokens(own.tokens, "tokens")
+    if below:
+        yield from _tokens(tree.tokens, "with below")
+    if row.context_used is not None:
+        share = context_pct(row)
+        of = f" of {text.digits3(row.context_window)} ({text.percent(share)})" if share is not None else ""
+        yield Field("context", text.digits3(row.context_used) + (of or ", window unknown"))
+    yield Field("model", safe(row.model, 80) or "? not named yet")
+
+
+def _with_below(own: str, tree: str, below: bool) -> str:
+    return f"{own}, with everything below {tree}" if below else own
+
+
+def _burn(numbers: Figures) -> str:
+    return f"{text.money(numbers.burn_nusd_per_h)}/h"
+
+
+def _tokens(tokens: Tokens, label: str) -> Iterator[Field]:
+    """Disjoint buckets, so that they add up."""
+    writes = tokens.cache_write_5m + tokens.cache_write_1h
+    yield Field(label, f"in {text.digits3(tokens.input)}  out {text.digits3(tokens.output)}"
+                       f" (reasoning {text.digits3(tokens.reasoning)})")  # fmt: skip
+    yield Field("cache", f"read {text.digits3(tokens.cache_read)}  write {text.digits3(writes)}"
+                    f" (1h {text.digits3(tokens.cache_write_1h)})")  # fmt: skip
+
+
+def _limits(row: Row, now_ms: int, quotas: Sequence[Quota]) -> Iterator[Field]:
+    for quota in quotas:
+        if quota.provider == row.agent:
+            over = 0 < quota.resets_at_ms <= now_ms
+            shown = "? " if over else f"{text.percent(quota.used_pct)} "
+            verb = "was reset" if over else "resets"
+            reset = f"{verb} {text.clock_near(quota.resets_at_ms, now_ms)}" if quota.resets_at_ms else ""
+            seen = f" (seen {text.clock_near(quota.at_ms, now_ms)})"
+            yield Field(f"limit {text.window_name(quota.window_minutes)}", shown + reset + seen)
+
+
+def _process(row: Row, now_ms: int) -> Iterator[Field]:
+    if row.pid is None:
+        yield Field("process", "– known from its log only", "dim")
+    else:
+        sure = "" if row.confidence in {"", "exact"} else f" ~ mapping is {safe(row.confidence, 20)}"
+        usage = f"{text.percent_fine(row.cpu_pct)} cpu, {text.memory(row.rss_bytes)}"
+        yield Field("process", f"pid {row.pid}, {usage}{sure}", "inferred" if sure else "")
+    if row.started_ms > 0:
+        age = text.duration_long((now_ms - row.started_ms) / 1000)
+        yield Field("started", f"{text.clock_near(row.started_ms, now_ms)}, {age} ago")
+    if row.last_ms > 0:
+        yield Field("last seen", f"{text.duration_long((now_ms - row.last_ms) / 1000)} ago")
+    surface = " ".join(part for part in (row.agent, row.version, row.surface) if part)
+    yield Field("program", safe(surface, 80))
+
+
+def _places(row: Row) -> Iterator[Field]:
+    named = (
+        ("title", row.title),
+        ("directory", row.cwd),
+        ("branch", row.branch),
+        ("where", row.where),
+        ("session", row.session_id),
+        ("command", row.command),
+        ("log", row.log_path),
+        ("resume", row.resume),
+    )
+    for label, value in named:
+        if value:
+            yield Field(label, safe(value), "key" if label == "resume" else "", wide=True)
+
+
+def _children(row: Row, now_ms: int) -> Iterator[Field]:
+    if row.sub_agents:
+        yield Field("sub-agents", f"{row.sub_agents}, working {row.working_below}")
+    for child in row.children:
+        age = text.duration((now_ms - child.started_ms) / 1000)
+        usage = f"{text.percent_fine(child.cpu_pct)} {text.memory(child.rss_bytes)} {age}"
+        yield Field(child.role.value, f"{child.ident.pid} {safe(child.command, 160)}  {usage}", wide=True)
+
+
+def quality(row: Row) -> list[str]:
+    """Where the figures come from and what is wrong with them."""
+    notes = []
+    own = row.tree
+    if row.session_id and row.kind not in {"tool", "orphan"}:
+        if own.unpriced_tokens:
+            notes.append(f"{text.digits3(own.unpriced_tokens)} tokens without a price")
+        if own.unknown_calls:
+            notes.append(f"{text.plural(own.unknown_calls, 'call')} ended without usage in the log")
+        if own.estimated:
+            notes.append("a part of the tokens is an estimate")
+        if not notes:
+            notes.append("exact: every response from the log, at list price")
+    return [*notes, *row.notes]

@@ -1,0 +1,42 @@
+"""The last gate before the terminal: every segment of every widget passes it, Textual's own too."""
+
+from __future__ import annotations
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from textual.color import Color
+from textual.filter import LineFilter
+
+from tokentop.text import clean
+from tokentop.ui.glyphs import to_ascii
+
+
+class Gate(LineFilter):
+    """Lets printable text through and makes anything else visible; in ASCII mode, 7 bits only.
+
+    Textual takes only five control codes out of what it is given, so an escape sequence in a title
+    would reach the terminal; the widths that the layout has counted are kept.
+    """
+
+    def __init__(self, ascii_only: bool) -> None:
+        super().__init__()
+        self._ascii_only = ascii_only
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        """The same segments with safe text; none is copied where nothing changes."""
+        if all(text.isascii() and text.isprintable() for text, _, _ in segments):
+            return segments
+        return [Segment(self._pass(text), style, control) for text, style, control in segments]
+
+    def _pass(self, text: str) -> str:
+        safe = guard(text)
+        if self._ascii_only:
+            safe = to_ascii(safe)
+        return safe if safe is text else set_cell_size(safe, cell_len(text))
+
+
+def guard(text: str) -> str:
+    """`text` itself where it is safe, as it nearly always is."""
+    if text.isprintable() and text.isascii():
+        return text
+    return clean(text, len(text) + 8)

@@ -1,0 +1,87 @@
+"""The one list of keys: bindings, footer, help and palette are made from it. Pure."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Key(Struct, frozen=True):
+    """One action of the live screen."""
+
+    id: str
+    keys: str  # Textual's names, comma-separated
+    action: str
+    shown: str  # as people write the keys
+    label: str  # for the footer, short
+    help: str
+    group: str
+    footer: int = 0  # place in the footer from 1, 0 = not there
+    acts: bool = False  # does something to a process: gone in read-only mode
+    palette: bool = True
+
+
+KEYS: tuple[Key, ...] = (
+    Key("down", "j,down", "move(1)", "j ↓", "down", "next row", "move", palette=False),
+    Key("up", "k,up", "move(-1)", "k ↑", "up", "previous row", "move", palette=False),
+    Key("page_down", "pagedown", "page(1)", "PgDn", "page", "a page down", "move", palette=False),
+    Key("page_up", "pageup", "page(-1)", "PgUp", "page", "a page up", "move", palette=False),
+    Key("top", "g,home", "move(-1000000)", "g Home", "top", "first row", "move", palette=False),
+    Key("bottom", "G,end", "move(1000000)", "G End", "bottom", "last row", "move", palette=False),
+    Key("detail", "enter,l,right", "detail(True)", "↵ l →", "detail", "open the detail drawer", "look", 1),
+    Key("back", "escape,left", "back", "Esc ←", "back", "close the drawer, clear the filter", "look",
+        palette=False),
+    Key("filter", "slash", "filter", "/", "filter", "filter the rows while you type", "look", 2),
+    Key("next", "n", "match(1)", "n", "next", "next row that matches the filter", "look", palette=False),
+    Key("previous", "N", "match(-1)", "N", "previous", "previous row that matches", "look", palette=False),
+    Key("interrupt", "x", "interrupt", "x", "stop turn", "stop the turn, keep the session", "act", 3,
+        acts=True),
+    Key("freeze", "z", "freeze", "z", "freeze", "freeze the process; again: thaw", "act", 4, acts=True),
+    Key("terminate", "K,f9", "terminate", "K F9", "terminate", "dialog to terminate or kill",
+        "act", 5, acts=True),
+    Key("sweep", "X", "sweep", "X", "end orphan", "dialog to end an orphan", "act", 6,
+        acts=True),
+    Key("resume", "y", "copy_resume", "y", "copy resume", "copy the resume command", "act",
+        7),
+    Key("receipts", "R", "receipts", "R", "receipts", "what was done to processes", "act"),
+    Key("follow", "F", "follow", "F", "follow", "keep the selected row in view", "look", 8),
+    Key("tree", "t,f5", "tree", "t F5", "tree", "tree, or flat with own figures",
+        "look", 9),
+    Key("unfold", "plus", "fold(False)", "+", "unfold", "unfold the row", "look", palette=False),
+    Key("fold", "minus", "fold(True)", "-", "fold", "fold the row", "look", palette=False),
+    Key("fold_all", "asterisk", "fold_all", "*", "fold all", "fold or unfold everything", "look"),
+    Key("pause", "p", "pause", "p", "pause", "hold the picture, data goes on", "look", 10),
+    Key("sort_rate", "T", "sort('rate')", "T", "sort tok/min", "sort by tokens per minute", "sort"),
+    Key("sort_cost", "P", "sort('cost')", "P", "sort cost", "sort by cost", "sort"),
+    Key("sort_memory", "M", "sort('memory')", "M", "sort memory", "sort by resident memory", "sort"),
+    Key("sort_context", "C", "sort('ctx')", "C", "sort context", "sort by context used", "sort"),
+    Key("sort_next", "greater_than_sign,f6", "sort_step(1)", "> F6", "sort", "next sort column", "sort"),
+    Key("sort_previous", "less_than_sign", "sort_step(-1)", "<", "sort", "previous sort column", "sort"),
+    Key("reverse", "I,r", "reverse", "I r", "reverse", "turn the order round", "sort"),
+    Key("health", "H", "health", "H", "problems", "what could not be read", "look"),
+    Key("demo", "d", "demo", "d", "demo", "invented data, while nothing runs", "program", 11,
+        palette=False),
+    Key("palette", "ctrl+p,colon", "palette", "ctrl+p :", "commands", "commands, themes, sessions",
+        "program", palette=False),
+    Key("help", "question_mark,f1,h", "help", "? F1 h", "help", "keys, columns and states", "program", 12),
+    Key("quit", "q,f10", "app.quit", "q F10", "quit", "leave; also ctrl+q, ctrl+c twice", "program",
+        13),
+)  # fmt: skip
+
+BY_ID = {key.id: key for key in KEYS}
+ACTING = frozenset(key.action for key in KEYS if key.acts)
+
+
+def footer_keys() -> list[Key]:
+    return sorted((key for key in KEYS if key.footer), key=lambda key: key.footer)
+
+
+def first(key: Key) -> str:
+    """The key to show where there is room for one."""
+    return key.shown.split(" ")[0]
+
+
+def ascii_shown(shown: str) -> str:
+    """Arrow glyphs in letters."""
+    for glyph, word in (("↵", "Enter"), ("↓", "Down"), ("↑", "Up"), ("→", "Right"), ("←", "Left")):
+        shown = shown.replace(glyph, word)
+    return shown

@@ -1,0 +1,148 @@
+"""Which rows are shown and in which order: sorting that keeps still. Pure.
+
+Rows move only when a re-rank is due (every 3 s) and only past a neighbour that they beat by more
+than 5 %; so a cursor is not carried about by noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from tokentop.model import Row
+from tokentop.ui.columns import BY_ID, SORTS, SortKey
+
+RERANK_MS = 3000
+GAP = 0.05
+_LOOK_BACK = 8
+_PLAIN_SORT_FROM = 2000  # rows; the gap rule is for tables that a person watches
+
+_NO_KEY: SortKey = (0, 0.0, "")
+_TOOLS = 100
+
+
+class Order:
+    """Remembers the order of the siblings under each parent ("" = top)."""
+
+    def __init__(self) -> None:
+        self.sort_id = "status"
+        self.reverse = False
+        self._ranked_ms = -RERANK_MS
+        self._siblings: dict[str, list[str]] = {}
+
+    def sort_by(self, sort_id: str) -> None:
+        """Choose a column; the same one again turns the order round."""
+        if sort_id == self.sort_id:
+            self.reverse = not self.reverse
+        else:
+            self.sort_id, self.reverse = sort_id, False
+        self.reset()
+
+    def step(self, by: int) -> None:
+        """The next sortable column to the right or left."""
+        ids = [column.id for column in SORTS]
+        self.sort_id = ids[(ids.index(self.sort_id) + by) % len(ids)]
+        self.reverse = False
+        self.reset()
+
+    def reset(self) -> None:
+        """Rank anew at the next chance, without regard to the old order."""
+        self._siblings = {}
+        self._ranked_ms = -RERANK_MS
+
+    def arrange(self, rows: Sequence[Row], at_ms: int, tree: bool) -> list[Row]:
+        """All rows in display order: every parent before what is below it."""
+        by_key = {row.key: row for row in rows}
+        groups: dict[str, list[Row]] = {}
+        for row in rows:
+            parent = row.parent_key if tree and row.parent_key in by_key else ""
+            groups.setdefault("" if parent == row.key else parent, []).append(row)
+        due = not 0 <= at_ms - self._ranked_ms < RERANK_MS
+        if due:
+            self._ranked_ms = at_ms
+        order = {
+            parent: self._rank(parent, siblings, by_key, due, tree) for parent, siblings in groups.items()
+        }
+        self._siblings = order
+        return [by_key[key] for key in _walk(order, len(rows))]
+
+    def _rank(
+        self, parent: str, siblings: list[Row], by_key: Mapping[str, Row], due: bool, tree: bool
+    ) -> list[str]:
+        keys = {row.key: self._key(row, tree) for row in siblings}
+        old = [key for key in self._siblings.get(parent, ()) if key in keys]
+        known = set(old)
+        fresh = sorted((key for key in keys if key not in known), key=lambda k: self._plain(keys, by_key, k))
+        if not old:
+            return fresh
+        if due and len(keys) > _PLAIN_SORT_FROM:
+            return sorted(keys, key=lambda k: self._plain(keys, by_key, k))
+        ranked = self._settle(old, keys) if due else old
+        for key in fresh:
+            _insert(ranked, key, keys, self.reverse, look_back=len(ranked))
+        return ranked
+
+    def _settle(self, old: Iterable[str], keys: Mapping[str, SortKey]) -> list[str]:
+        ranked: list[str] = []
+        for key in old:
+            _insert(ranked, key, keys, self.reverse, _LOOK_BACK)
+        return ranked
+
+    def _key(self, row: Row, tree: bool) -> SortKey:
+        column = BY_ID.get(self.sort_id) or next(c for c in SORTS if c.id == self.sort_id)
+        group, number, word = column.sort(row, tree) if column.sort else _NO_KEY
+        if row.kind == "tool":  # below the sessions beside it, whichever way the order runs
+            group += -_TOOLS if self.reverse else _TOOLS
+        return group, number, word
+
+    def _plain(
+        self, keys: Mapping[str, SortKey], by_key: Mapping[str, Row], key: str
+    ) -> tuple[int, float, tuple[int, ...], int, str]:
+        group, number, word = keys[key]
+        turn = -1 if self.reverse else 1
+        letters = tuple(turn * ord(c) for c in word[:64])
+        return turn * group, -turn * number, letters, -by_key[key].started_ms, key
+
+
+def _insert(ranked: list[str], key: str, keys: Mapping[str, SortKey], reverse: bool, look_back: int) -> None:
+    """Put `key` above the highest entry that it clearly beats; give up after `look_back` others."""
+    place = at = len(ranked)
+    missed = 0
+    while at > 0 and missed < look_back:
+        at -= 1
+        if _beats(keys[key], keys[ranked[at]], reverse):
+            place, missed = at, 0
+        else:
+            missed += 1
+    ranked.insert(place, key)
+
+
+def _beats(one: SortKey, other: SortKey, reverse: bool) -> bool:
+    if reverse:
+        one, other = other, one
+    if one[0] != other[0]:
+        return one[0] < other[0]
+    if one[2] != other[2]:
+        return one[2] < other[2]
+    return one[1] - other[1] > GAP * max(abs(one[1]), abs(other[1]))
+
+
+def _walk(order: Mapping[str, list[str]], count: int) -> list[str]:
+    """Depth first from the top; rows that only hang on each other (a cycle) come at the end."""
+    out: list[str] = []
+    seen: set[str] = set()
+
+    def descend(roots: Sequence[str]) -> None:
+        stack = list(reversed(roots))
+        while stack:
+            key = stack.pop()
+            if key in seen:
+                continue
+            seen.add(key)
+            out.append(key)
+            stack.extend(reversed(order.get(key, ())))
+
+    descend(order.get("", ()))
+    if len(out) < count:
+        for siblings in order.values():
+            descend(siblings)
+    return out

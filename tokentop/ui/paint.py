@@ -1,0 +1,86 @@
+"""Segments, strips and palettes: how the widgets draw."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from rich.style import Style
+from textual.color import Color
+from textual.strip import Strip
+from textual.widget import Widget
+
+from tokentop.ui.theme import Palette
+
+Piece = tuple[str, Style]
+
+
+def fit(text: str, width: int, right: bool = False) -> str:
+    """`text` in exactly `width` cells; a cut is marked with `…` and never splits a wide character."""
+    if width <= 0:
+        return ""
+    cells = len(text) if text.isascii() else cell_len(text)
+    if cells > width:
+        return set_cell_size(text, width - 1) + "…" if width > 1 else set_cell_size(text, 1)
+    if right:
+        return " " * (width - cells) + text
+    return text + " " * (width - cells)
+
+
+def strip(pieces: Iterable[Piece], width: int, base: Style) -> Strip:
+    """A line of exactly `width` cells; neighbours of one style become one segment."""
+    segments: list[Segment] = []
+    run, style = "", base
+    for text, piece_style in pieces:
+        if not text:
+            continue
+        if run and piece_style != style:
+            segments.append(Segment(run, style))
+            run = ""
+        run, style = run + text, piece_style
+    if run:
+        segments.append(Segment(run, style))
+    return Strip(segments).crop_extend(0, width, base)
+
+
+class Painted(Widget):
+    """A widget drawn line by line from `line()`."""
+
+    def line(self, y: int, width: int, palette: Palette) -> list[Piece]:
+        """The pieces of line `y`."""
+        raise NotImplementedError
+
+    def render_line(self, y: int) -> Strip:
+        palette = palette_of(self)
+        width = self.size.width
+        return strip(self.line(y, width, palette), width, palette.base)
+
+
+_palettes: dict[tuple[object, ...], Palette] = {}
+
+
+def palette_of(widget: Widget, follow: bool = False) -> Palette:
+    """The palette for the widget's background; few exist, so they are kept."""
+    app = widget.app
+    theme = app.current_theme
+    base = Style.from_color(widget.rich_style.color, widget.rich_style.bgcolor)
+    colourless = theme.ansi or app.no_color
+    key = (theme.name, base, colourless, follow)
+    found = _palettes.get(key)
+    if found is None:
+        if len(_palettes) > 32:
+            _palettes.clear()
+        found = _palettes[key] = _build(widget, base, colourless, follow)
+    return found
+
+
+def _build(widget: Widget, base: Style, colourless: bool, follow: bool) -> Palette:
+    theme = widget.app.current_theme
+    if colourless or base.color is None or base.bgcolor is None:
+        return Palette(theme, base, "none", "dim", "dim", Style(reverse=True, underline=follow))
+    front, back = Color.from_rich_color(base.color), Color.from_rich_color(base.bgcolor)
+    muted, dim, faint = (back.blend(front, share).hex6 for share in (0.72, 0.55, 0.32))
+    accent = Color.parse(theme.accent or theme.primary) if follow else Color.parse(theme.primary)
+    bar = back.blend(accent, 0.30 if theme.dark else 0.22)
+    return Palette(theme, base, muted, dim, faint, Style(bgcolor=bar.rich_color, bold=True))

@@ -1,0 +1,298 @@
+"""The live screen: totals, graphs, table, drawer, footer. What its keys do is in `liveactions`."""
+
+from __future__ import annotations
+
+import time
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container, Horizontal, Vertical
+from textual.widgets import Input
+
+from tokentop import text
+from tokentop.model import Alert, Snapshot
+from tokentop.ui import facts, keys
+from tokentop.ui.columns import place
+from tokentop.ui.filtering import FilterError
+from tokentop.ui.layout import Layout, layout
+from tokentop.ui.screens.liveactions import LiveActions
+from tokentop.ui.source import UiOptions
+from tokentop.ui.view import View
+from tokentop.ui.widgets.detail import Detail
+from tokentop.ui.widgets.empty import Empty
+from tokentop.ui.widgets.filterline import FilterInput, FilterLine
+from tokentop.ui.widgets.footer import KeyFooter
+from tokentop.ui.widgets.graph import Graph, nice_top
+from tokentop.ui.widgets.limits import Limits
+from tokentop.ui.widgets.strip import TotalsStrip
+from tokentop.ui.widgets.table import LiveTable, TableHead, name_of
+
+_BLURRED_S = 5.0
+
+
+class LiveScreen(LiveActions):
+    """Draws the newest Snapshot; only `show` changes what is on it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(key.keys, key.action, key.help, show=False, id=key.id) for key in keys.KEYS
+    ]
+    AUTO_FOCUS = "LiveTable"
+    DEFAULT_CSS = """
+    LiveScreen #top { height: 5; }
+    LiveScreen #body { layout: vertical; height: 1fr; }
+    LiveScreen #body.right { layout: horizontal; }
+    LiveScreen #main { height: 1fr; width: 1fr; }
+    LiveScreen Detail { display: none; }
+    LiveScreen Detail.open { display: block; }
+    """
+
+    def __init__(self, options: UiOptions, label: str, read_only: bool) -> None:
+        super().__init__()
+        self.options = options
+        self.read_only = read_only
+        ascii_only = options.ascii
+        self.view = View()
+        self.snapshot: Snapshot | None = None
+        self.received_s = 0.0
+        self.totals = TotalsStrip(label)
+        self.rate_graph = Graph("tok/min, 60 min", ascii_only, id="rate")
+        self.burn_graph = Graph("$/h, 60 min", ascii_only, id="burn")
+        self.limits = Limits()
+        self.table = LiveTable(self.view, options.refresh_s)
+        self.head = TableHead(self.table)
+        self.empty = Empty()
+        self.detail = Detail()
+        self.filter_line = FilterLine()
+        self.key_footer = KeyFooter()
+        self.drawer_open = False
+        self._layout: Layout | None = None
+        self._ticked_s = 0.0
+
+    def compose(self) -> ComposeResult:
+        yield self.totals
+        with Horizontal(id="top"):
+            yield self.rate_graph
+            yield self.burn_graph
+            yield self.limits
+        with Container(id="body"):
+            with Vertical(id="main"):
+                yield self.head
+                yield self.table
+                yield self.empty
+            yield self.detail
+        yield self.filter_line
+        yield self.key_footer
+
+    def on_mount(self) -> None:
+        self._fit()
+        self.redraw()
+        self.set_interval(1.0, self._tick)
+        self.app.theme_changed_signal.subscribe(self, lambda _: self.table.forget())
+
+    # ------------------------------------------------------------ time and data
+
+    def now_ms(self) -> int:
+        """The source's clock: its newest time and what has passed since."""
+        if self.snapshot is None:
+            return 0
+        return self.snapshot.at_ms + int((time.monotonic() - self.received_s) * 1000)
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Take a new picture; the table at once, everything else at the next second."""
+        first = self.snapshot is None
+        self.snapshot, self.received_s = snapshot, time.monotonic()
+        self.table.now_ms = self.now_ms()
+        self.table.alerts = {alert.row_key: alert.since_ms for alert in snapshot.alerts if alert.row_key}
+        change = self.view.feed(snapshot)
+        if change.structure or change.keys:
+            self.table.apply(change)
+        if first or change.structure:
+            self._show_empty()
+        if first:
+            self.redraw()
+        elif self.view.cursor in change.keys:
+            self.show_detail()
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        if not self.app.app_focus and now - self._ticked_s < _BLURRED_S:
+            return
+        self._ticked_s = now
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Everything but the table's changed rows."""
+        now_ms = self.now_ms()
+        self.table.tick(now_ms)
+        pause = f"PAUSED, {text.plural(self.view.changes, 'change')}" if self.view.paused else ""
+        self.totals.show(self.snapshot, now_ms, pause)
+        if self.snapshot is not None and not self.view.paused:
+            self._show_graphs(self.snapshot)
+            self.limits.show(self.snapshot.quotas, now_ms)
+        self._show_empty()
+        self.show_detail()
+        self.show_footer()
+
+    def _show_graphs(self, snapshot: Snapshot) -> None:
+        series = snapshot.series
+        fresh = tuple(
+            sum(parts)
+            for parts in zip(series.output_per_min, series.writes_per_min, series.input_per_min, strict=True)
+        )
+        top = nice_top(max(fresh, default=0.0))
+        parts = (("output", series.output_per_min), ("writes", series.writes_per_min),
+                 ("input", series.input_per_min), ("reads", series.reads_per_min))  # fmt: skip
+        caption = " ∙ ".join(f"{name} {text.rate(values[-1])}" for name, values in parts if values)
+        self.rate_graph.show(fresh, top, text.digits3(top).replace(".00", ""), caption)
+        burn = series.burn_nusd_per_h
+        top = nice_top(max(burn, default=0.0) / 1e9) * 1e9
+        label = text.money(int(top)).replace(".00", "") if top else ""
+        self.burn_graph.show(burn, top, label, f"now {text.money(snapshot.totals.burn_nusd_per_h)}")
+
+    def _show_empty(self) -> None:
+        nothing = not self.view.lines
+        self.empty.show(self.snapshot, self.view.query)
+        if self.empty.display != nothing:
+            self.empty.display = nothing
+            self.table.styles.height = 0 if nothing else "1fr"
+            self.head.display = not nothing
+
+    # ------------------------------------------------------------ layout
+
+    def on_resize(self) -> None:
+        self._fit()
+
+    def _fit(self) -> None:
+        size = self.app.size
+        plan = layout(size.width, size.height)
+        self._layout = plan
+        self.totals.display = plan.strip
+        self.key_footer.display = plan.footer
+        top = self.query_one("#top")
+        top.display = plan.graphs > 0
+        top.styles.height = plan.graphs
+        self.burn_graph.display = plan.burn_graph
+        self.limits.display = plan.limits > 0
+        self.limits.styles.width = plan.limits
+        self.query_one("#body").set_class(plan.drawer_right, "right")
+        self.detail.styles.width = plan.drawer if plan.drawer_right else "100%"
+        self.detail.styles.height = "100%" if plan.drawer_right else plan.drawer
+        self.call_after_refresh(self.place_columns)
+
+    def place_columns(self) -> None:
+        """Columns for the room the table has; a scroll bar takes from SESSION only."""
+        placed = place(self.table.outer_size.width, self.table.size.width)
+        if placed != self.table.placed:
+            self.table.placed = placed
+            self.table.forget()
+            self.head.refresh()
+
+    @on(LiveTable.Resized)
+    def _table_resized(self) -> None:
+        self.place_columns()
+
+    # ------------------------------------------------------------ drawer and footer
+
+    def set_drawer(self, shown: bool) -> None:
+        self.drawer_open = shown
+        self.detail.set_class(shown, "open")
+        self.show_detail()
+        self.call_after_refresh(self.table.show_cursor)
+
+    def show_detail(self) -> None:
+        row = self.view.selected
+        if not self.drawer_open:
+            return
+        if row is None:
+            self.detail.show("nothing selected", [])
+            return
+        quotas = self.snapshot.quotas if self.snapshot else ()
+        alerts: tuple[Alert, ...] = self.snapshot.alerts if self.snapshot else ()
+        self.detail.show(name_of(row)[0], facts.fields(row, self.now_ms(), alerts, quotas))
+
+    @on(LiveTable.Moved)
+    def _moved(self) -> None:
+        self.show_detail()
+        self.show_footer()
+
+    @on(LiveTable.Opened)
+    def _opened(self) -> None:
+        self.set_drawer(True)
+
+    @on(TableHead.Chosen)
+    def _head_clicked(self, event: TableHead.Chosen) -> None:
+        self.action_sort(event.column_id)
+
+    @on(TotalsStrip.Picked)
+    def _chip_clicked(self, event: TotalsStrip.Picked) -> None:
+        query = f"state:{event.state.value}"
+        self.apply_filter("" if self.view.query == query else query)
+
+    def show_footer(self) -> None:
+        if self.filter_line.input.has_focus:
+            self.key_footer.show((("Enter", "keep the filter"), ("Esc", "clear it")))
+            return
+        hints = []
+        for key in keys.footer_keys():
+            if self.sensible(key):
+                shown = keys.first(key)
+                label = "thaw" if key.id == "freeze" and self.frozen_selected else key.label
+                hints.append((keys.ascii_shown(shown) if self.options.ascii else shown, label))
+        self.key_footer.show(hints)
+
+    # ------------------------------------------------------------ filter
+
+    @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        try:
+            moved = self.view.set_filter(event.value)
+        except FilterError as error:
+            self.filter_line.note.show(f"✗ {error}", "error")
+            return
+        self._filtered(moved)
+
+    def apply_filter(self, query: str) -> None:
+        """Set the filter as if it had been typed."""
+        if self.filter_line.input.value == query:
+            self._filtered(self.view.set_filter(query))
+        else:
+            self.filter_line.input.value = query
+        self.filter_line.set_class(bool(query), "open")
+
+    def _filtered(self, moved: bool) -> None:
+        if moved:
+            self.table.relayout()
+            self.table.show_cursor()
+        matched = sum(line.match for line in self.view.lines)
+        total = len(self.view.rows)
+        self.filter_line.note.show(f"{matched} of {total} rows" if self.view.query else "", "muted")
+        self._show_empty()
+
+    @on(FilterInput.Entered)
+    def _entered(self) -> None:
+        self.show_footer()
+
+    @on(Input.Submitted)
+    def _submitted(self) -> None:
+        self.filter_line.set_class(bool(self.view.query), "open")
+        self.leave_filter()
+
+    @on(FilterInput.Left)
+    def _left(self) -> None:
+        self.apply_filter("")
+        self.leave_filter()
+
+    def leave_filter(self) -> None:
+        self.table.focus()
+        self.call_after_refresh(self.show_footer)
+
+    # ------------------------------------------------------------ dialogs
+
+    def on_screen_suspend(self) -> None:
+        self.view.set_held(True)
+
+    def on_screen_resume(self) -> None:
+        self.table.apply(self.view.set_held(False))
+        self.redraw()

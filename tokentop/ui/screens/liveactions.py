@@ -1,0 +1,226 @@
+"""What the keys of the live screen do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from textual.screen import Screen
+
+from tokentop.model import Action, Row, Snapshot, State
+from tokentop.ui import keys
+from tokentop.ui.glyphs import safe
+from tokentop.ui.keys import Key
+from tokentop.ui.screens.pages import Page, help_lines, problem_page, receipt_page
+from tokentop.ui.source import UiOptions
+from tokentop.ui.view import View
+from tokentop.ui.widgets.filterline import FilterLine
+from tokentop.ui.widgets.table import LiveTable, TableHead
+
+if TYPE_CHECKING:
+    from tokentop.ui.app import TokentopApp
+
+
+class LiveActions(Screen[None]):
+    """Key actions over the view and the app; the widgets are made by LiveScreen."""
+
+    view: View
+    table: LiveTable
+    head: TableHead
+    filter_line: FilterLine
+    options: UiOptions
+    snapshot: Snapshot | None
+    read_only: bool
+    drawer_open: bool
+
+    @property
+    def tokentop(self) -> TokentopApp:
+        return cast("TokentopApp", self.app)
+
+    # implemented by LiveScreen
+    def now_ms(self) -> int:
+        raise NotImplementedError
+
+    def redraw(self) -> None:
+        raise NotImplementedError
+
+    def set_drawer(self, shown: bool) -> None:
+        raise NotImplementedError
+
+    def apply_filter(self, query: str) -> None:
+        raise NotImplementedError
+
+    # ------------------------------------------------------------ what is possible
+
+    def allowed(self, key: Key) -> bool:
+        """Bound at all: read-only has no key that acts, a sweep needs an orphan, the demo an empty table."""
+        if key.acts and self.read_only:
+            return False
+        if key.id == "sweep":
+            return self.orphan_selected
+        if key.id == "demo":
+            return self.snapshot is not None and not self.view.rows
+        return True
+
+    def sensible(self, key: Key) -> bool:
+        """Worth a place in the footer now."""
+        if not self.allowed(key):
+            return False
+        row = self.view.selected
+        if key.id == "resume":
+            return row is not None and bool(row.resume)
+        return row is not None or key.id in {"demo", "help", "quit", "filter"}
+
+    @property
+    def orphan_selected(self) -> bool:
+        row = self.view.selected
+        return row is not None and (row.kind == "orphan" or row.status.state is State.ORPHAN)
+
+    @property
+    def frozen_selected(self) -> bool:
+        row = self.view.selected
+        return row is not None and row.status.state is State.FROZEN
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        key = next((key for key in keys.KEYS if key.action.partition("(")[0] == action), None)
+        return key is None or self.allowed(key)
+
+    # ------------------------------------------------------------ moving and looking
+
+    def action_move(self, by: int) -> None:
+        self.table.move(by)
+
+    def action_page(self, pages: int) -> None:
+        self.table.move(pages * max(1, self.table.size.height - 1))
+
+    def action_detail(self, shown: bool) -> None:
+        if self.view.selected is not None:
+            self.set_drawer(shown)
+
+    def action_back(self) -> None:
+        if self.drawer_open:
+            self.set_drawer(False)
+        elif self.view.query:
+            self.apply_filter("")
+        self.table.focus()
+
+    def action_filter(self) -> None:
+        self.filter_line.add_class("open")
+        self.filter_line.input.focus()
+
+    def action_match(self, step: int) -> None:
+        before = self.view.cursor
+        if self.view.next_match(step):
+            self.table.moved(before)
+
+    def action_follow(self) -> None:
+        self.view.follow = not self.view.follow
+        self.table.forget()
+        self.table.show_cursor()
+
+    def action_pause(self) -> None:
+        change = self.view.set_paused(not self.view.paused)
+        self.table.apply(change)
+        self.redraw()
+
+    def action_tree(self) -> None:
+        self.view.set_tree(not self.view.tree)
+        self.table.forget()
+        self.table.relayout()
+        self.table.show_cursor()
+
+    def action_fold(self, folded: bool) -> None:
+        if self.view.cursor is not None and self.view.fold(self.view.cursor, folded):
+            self.table.relayout()
+
+    def action_fold_all(self) -> None:
+        if self.view.fold(None, folded=not self.view.folded):
+            self.table.relayout()
+            self.table.show_cursor()
+
+    def go_to(self, key: str) -> None:
+        """Put the cursor on a session, dropping the filter if that hides it."""
+        before = self.view.cursor
+        if key not in self.view.index:
+            self.view.folded.clear()
+            self.apply_filter("")
+            self.view.set_filter("")
+        if key in self.view.index:
+            self.view.cursor = key
+            self.table.relayout()
+            self.table.moved(before)
+
+    # ------------------------------------------------------------ sorting
+
+    def action_sort(self, sort_id: str) -> None:
+        self.view.order.sort_by(sort_id)
+        self._sorted()
+
+    def action_sort_step(self, by: int) -> None:
+        self.view.order.step(by)
+        self._sorted()
+
+    def action_reverse(self) -> None:
+        self.view.order.sort_by(self.view.order.sort_id)
+        self._sorted()
+
+    def _sorted(self) -> None:
+        self.view.rebuild()
+        self.table.relayout()
+        self.table.show_cursor()
+        self.head.refresh()
+        order = self.view.order
+        if not any(placed.column.id == order.sort_id for placed in self.table.placed):
+            self.app.notify(f"sorted by {order.sort_id}", markup=False, timeout=2)
+
+    # ------------------------------------------------------------ acting on processes
+
+    def _act(self, action: Action, dialog: bool) -> None:
+        row = self.view.selected
+        if row is not None and not self.read_only:
+            self.tokentop.commander.begin(row, action, dialog)
+
+    def action_interrupt(self) -> None:
+        self._act(Action.INTERRUPT, dialog=False)
+
+    def action_freeze(self) -> None:
+        self._act(Action.THAW if self.frozen_selected else Action.FREEZE, dialog=False)
+
+    def action_terminate(self) -> None:
+        self._act(Action.TERMINATE, dialog=True)
+
+    def action_sweep(self) -> None:
+        if self.orphan_selected:
+            self._act(Action.TERMINATE, dialog=True)
+
+    def action_copy_resume(self) -> None:
+        row: Row | None = self.view.selected
+        if row is None or not row.resume:
+            self.app.notify("this row has no resume command", markup=False, timeout=3)
+            return
+        self.app.copy_to_clipboard(row.resume)
+        self.app.notify(f"copied: {safe(row.resume, 160)}", markup=False, timeout=4)
+
+    # ------------------------------------------------------------ pages
+
+    def _page(self, page: Page) -> None:
+        self.app.push_screen(page)
+
+    def action_help(self) -> None:
+        shown = [key for key in keys.KEYS if not (key.acts and self.read_only)]
+        ascii_only = self.options.ascii
+        self._page(Page(lambda width: help_lines(shown, width, ascii_only)))
+
+    def action_receipts(self) -> None:
+        receipts, now_ms = tuple(self.tokentop.commander.receipts), self.now_ms()
+        resume = next((receipt.resume for receipt in reversed(receipts) if receipt.resume), "")
+        self._page(Page(lambda _: receipt_page(receipts, now_ms), resume))
+
+    def action_health(self) -> None:
+        health = self.snapshot.health if self.snapshot else ()
+        self._page(Page(lambda _: problem_page(health)))
+
+    def action_palette(self) -> None:
+        self.app.action_command_palette()
+
+    def action_demo(self) -> None:
+        self.tokentop.exit("demo")

@@ -1,0 +1,164 @@
+"""Full-height pages of text over the live screen: help, receipts, problems."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from tokentop import text
+from tokentop.model import Diagnostic, Receipt
+from tokentop.ui import filtering, words
+from tokentop.ui.columns import COLUMNS
+from tokentop.ui.gate import guard
+from tokentop.ui.glyphs import LOOKS, safe
+from tokentop.ui.keys import Key, ascii_shown
+from tokentop.ui.paint import fit, palette_of
+
+Lines = Sequence[Sequence[tuple[str, str]]]  # lines of (text, role)
+
+
+class Page(ModalScreen[None]):
+    """A scrollable text. Esc, q or the key that opened it closes it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,question_mark,f1,h,H,R,enter", "close", "close", show=False),
+        Binding("j", "scroll(1)", show=False),
+        Binding("k", "scroll(-1)", show=False),
+        Binding("y", "copy", show=False),
+    ]
+    DEFAULT_CSS = """
+    Page { align: center middle; background: $background 55%; }
+    Page VerticalScroll {
+        width: 94%; max-width: 110; height: 94%; padding: 0 1; background: $surface;
+        border: round $primary; scrollbar-size-vertical: 1;
+    }
+    Page Static { height: auto; }
+    """
+
+    def __init__(self, build: Callable[[int], Lines], copy: str = "") -> None:
+        """`build` gives the lines for a width in cells; `copy` is what `y` puts on the clipboard."""
+        super().__init__()
+        self._build = build
+        self._copy = copy
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll():
+            yield Static(id="page", markup=False)
+
+    def on_mount(self) -> None:
+        self._show()
+
+    def on_resize(self) -> None:
+        self._show()
+
+    def _show(self) -> None:
+        width = max(20, min(110, int(self.app.size.width * 0.94)) - 5)
+        palette = palette_of(self.query_one(VerticalScroll))
+        out = Text(no_wrap=True, overflow="crop")
+        for line in self._build(width):
+            for piece, role in line:
+                out.append(guard(piece), style=palette[role])
+            out.append("\n")
+        self.query_one("#page", Static).update(out)
+
+    def action_close(self) -> None:
+        self.dismiss(None)
+
+    def action_scroll(self, by: int) -> None:
+        self.query_one(VerticalScroll).scroll_relative(y=by, animate=False)
+
+    def action_copy(self) -> None:
+        if self._copy:
+            self.app.copy_to_clipboard(self._copy)
+            self.app.notify(f"copied: {safe(self._copy, 160)}", markup=False)
+
+
+def help_lines(keys: Sequence[Key], width: int, ascii_only: bool) -> Lines:
+    """Keys, states, columns and the filter, from the lists that drive the screen."""
+    lines: list[list[tuple[str, str]]] = [[("Keys", "title")], []]
+    for group, title in (("move", "move"), ("look", "look"), ("sort", "sort"), ("act", "act"),
+                         ("program", "program")):  # fmt: skip
+        entries = [
+            (ascii_shown(key.shown) if ascii_only else key.shown, key.help)
+            for key in keys
+            if key.group == group
+        ]
+        lines += [list(line) for line in _columns(title, entries, 12, width)]
+    lines += [[("States", "title"), ("   ~ marks what was inferred", "dim")], []]
+    for state, look in LOOKS.items():
+        lines.append(
+            [(f"  {look.glyph} ", state.value), (f"{look.word:<12}", state.value), (look.help, "muted")]
+        )
+    lines += [[], [("Columns", "title"), ("   narrow screens show fewer", "dim")], []]
+    for column in COLUMNS:
+        name = column.header or "(graph)"
+        lines.append([(f"  {name:<10}", "key"), (f"{column.unit:<11}", "dim"), (column.help, "muted")])
+    lines += [[], [("Filter", "title")], []]
+    for term, meaning in filtering.HELP:
+        lines.append([(f"  {term}", "key")])
+        lines.append([(f"      {meaning}", "muted")])
+    lines += [
+        [],
+        [("Figures", "title")],
+        [],
+        [("  ? unknown   – does not apply   $? no price   ≈ estimated   ≥ at least   0 zero", "muted")],
+        [("  today $212 → $388 ($341–447): spent, projected to midnight, 80 % interval", "muted")],
+        [("  Shift + drag selects text while the mouse is on; --no-mouse switches it off", "muted")],
+    ]
+    return lines
+
+
+def _columns(title: str, entries: Sequence[tuple[str, str]], key_width: int, width: int) -> Lines:
+    """Entries in two columns where there is room."""
+    half = (width - 2) // 2
+    count = 2 if half >= 46 else 1
+    room = half if count == 2 else width - 2
+    height = -(-len(entries) // count)
+    lines: list[list[tuple[str, str]]] = []
+    for at in range(height):
+        line: list[tuple[str, str]] = [("  ", "")]
+        for shown, meaning in entries[at::height]:
+            line += [(fit(shown, key_width), "key"), (fit(meaning, room - key_width - 1) + " ", "muted")]
+        lines.append(line)
+    return [[(f"  {title}", "dim")], *lines, []] if entries else []
+
+
+def receipt_page(receipts: Sequence[Receipt], now_ms: int) -> Lines:
+    """The last actions, newest first."""
+    lines: list[list[tuple[str, str]]] = [
+        [("Receipts", "title"), ("   y copies the newest resume command", "dim")]
+    ]
+    if not receipts:
+        lines += [[], [("nothing was done to any process since the start", "muted")]]
+    for receipt in reversed(receipts):
+        role = {"information": "good", "warning": "warm"}.get(words.severity(receipt), "error")
+        when = text.clock_near(receipt.at_ms, now_ms)
+        lines += [[], [(f"{when}  ", "dim"), (words.receipt_title(receipt), role),
+                       (f"  {safe(receipt.cwd, 60)}", "dim")]]  # fmt: skip
+        lines += [[("       " + line, "muted")] for line in words.receipt_lines(receipt)]
+    return lines
+
+
+def problem_page(health: Sequence[Diagnostic]) -> Lines:
+    """What could not be read."""
+    lines: list[list[tuple[str, str]]] = [[("Problems", "title")], []]
+    if not health:
+        lines.append([("everything that was found could be read", "good")])
+    for item in health:
+        lines.append(
+            [
+                (f"{item.count:>6} ", "strong"),
+                (f"{fit(safe(item.kind, 30), 18)} ", "warm"),
+                (safe(item.source, 160), "muted"),
+            ]
+        )
+        if item.detail:
+            lines.append([(f"       {safe(item.detail, 300)}", "dim")])
+    return lines

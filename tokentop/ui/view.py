@@ -1,0 +1,240 @@
+"""What the table shows: rows, folds, filter, order and the cursor, which is a key. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from tokentop.model import Row, Snapshot
+from tokentop.ui import filtering
+from tokentop.ui.ordering import RERANK_MS, Order
+
+
+class Line(NamedTuple):
+    """One line of the table."""
+
+    key: str
+    lead: str  # tree lines and fold mark
+    hidden: int  # rows folded away below
+    match: bool  # False: only here because something below matches the filter
+
+
+class Change(NamedTuple):
+    """What a redraw has to do."""
+
+    structure: bool  # lines came, went or moved
+    keys: frozenset[str]  # rows whose content changed
+
+
+_NOTHING = Change(False, frozenset())
+
+
+class View:
+    """The state of the table. Nothing moves while it is `held` (a dialog is open) or paused."""
+
+    def __init__(self) -> None:
+        self.order = Order()
+        self.rows: dict[str, Row] = {}
+        self.lines: list[Line] = []
+        self.index: dict[str, int] = {}
+        self.versions: dict[str, int] = {}
+        self.cursor: str | None = None
+        self.tree = True
+        self.follow = False
+        self.folded: set[str] = set()
+        self.query = ""
+        self.changes = 0  # changed rows since the pause began
+        self.paused = False
+        self._predicate: filtering.Predicate | None = None
+        self._held = False
+        self._latest: Snapshot | None = None  # newest one, shown or not
+        self._seen: dict[str, Row] = {}  # rows of `_latest`
+        self._built_ms = -RERANK_MS
+        self._at_ms = 0
+
+    # ------------------------------------------------------------ data in
+
+    def feed(self, snapshot: Snapshot) -> Change:
+        """Take a snapshot; returns what changed on the screen."""
+        new = {row.key: row for row in snapshot.rows}
+        if self.paused:
+            self.changes += len(_changed(self._seen, new)) + len(self._seen.keys() - new.keys())
+            self._latest, self._seen = snapshot, new
+            return _NOTHING
+        self._latest, self._seen = snapshot, new
+        return self._show(snapshot, new)
+
+    def _show(self, snapshot: Snapshot, new: dict[str, Row]) -> Change:
+        changed = _changed(self.rows, new)
+        if self._held:  # values stay live, but no line comes, goes or moves
+            known = frozenset(key for key in changed if key in self.rows)
+            self.rows.update((key, new[key]) for key in known)
+            self._bump(known)
+            return Change(False, known)
+        moved = new.keys() != self.rows.keys() or any(
+            self.rows[key].parent_key != new[key].parent_key for key in changed if key in self.rows
+        )
+        self.rows = new
+        self._at_ms = snapshot.at_ms
+        self._bump(changed)
+        due = not 0 <= snapshot.at_ms - self._built_ms < RERANK_MS
+        if moved or due or self._predicate is not None:
+            return Change(self.rebuild(), changed)
+        return Change(False, changed)
+
+    def _bump(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self.versions[key] = self.versions.get(key, 0) + 1
+
+    def set_paused(self, paused: bool) -> Change:
+        self.paused, self.changes = paused, 0
+        return self._catch_up()
+
+    def set_held(self, held: bool) -> Change:
+        """Freeze the lines while a dialog is open."""
+        self._held = held
+        return self._catch_up()
+
+    def _catch_up(self) -> Change:
+        if self._held or self.paused or self._latest is None:
+            return _NOTHING
+        return self._show(self._latest, self._seen)
+
+    # ------------------------------------------------------------ lines
+
+    def rebuild(self) -> bool:
+        """Lay the lines out anew; True where any line came, went or moved."""
+        self._built_ms = self._at_ms
+        rows: Sequence[Row] = list(self.rows.values())
+        if not self.tree:
+            rows = [row for row in rows if row.kind != "tool"]
+        ordered = self.order.arrange(rows, self._at_ms, self.tree)
+        self.versions = {key: self.versions.get(key, 0) for key in self.rows}
+        matched, shown = self._filtered(ordered)
+        lines = self._tree_lines(ordered, matched, shown) if self.tree else [
+            Line(row.key, "", 0, True) for row in ordered if row.key in shown
+        ]  # fmt: skip
+        if lines == self.lines:
+            return False
+        old, self.lines = self.lines, lines
+        self.index = {line.key: at for at, line in enumerate(lines)}
+        self._keep_cursor(old)
+        return True
+
+    def _filtered(self, ordered: Sequence[Row]) -> tuple[frozenset[str], frozenset[str]]:
+        """Keys that match, and keys to show: those and, in the tree, what stands above them."""
+        everything = frozenset(row.key for row in ordered)
+        if self._predicate is None:
+            return everything, everything
+        matched = filtering.matches(ordered, self._predicate)
+        if not self.tree:
+            return matched, matched
+        shown = set(matched)
+        for key in matched:
+            above = self.rows[key].parent_key
+            while above in everything and above not in shown:
+                shown.add(above)
+                above = self.rows[above].parent_key
+        return matched, frozenset(shown)
+
+    def _tree_lines(
+        self, ordered: Sequence[Row], matched: frozenset[str], shown: frozenset[str]
+    ) -> list[Line]:
+        below: dict[str, list[str]] = {}
+        for row in ordered:
+            if row.key in shown:
+                parent = row.parent_key if row.parent_key in shown else ""
+                below.setdefault("" if parent == row.key else parent, []).append(row.key)
+        lines: list[Line] = []
+        seen: set[str] = set()
+        stack = [(key, "", "") for key in reversed(below.get("", ()))]
+        while stack:
+            key, indent, branch = stack.pop()
+            if key in seen:
+                continue
+            seen.add(key)
+            children = below.get(key, [])
+            folded = key in self.folded and bool(children)
+            mark = "▸ " if folded else "▾ " if children else "" if branch else "  "
+            hidden = _count_below(key, below) if folded else 0
+            lines.append(Line(key, indent + branch + mark, hidden, key in matched))
+            if not folded:
+                inner = indent + ("│ " if branch == "├ " else "  ")
+                stack.extend(
+                    (child, inner, "└ " if at == len(children) - 1 else "├ ")
+                    for at, child in reversed(list(enumerate(children)))
+                )
+        return lines
+
+    def _keep_cursor(self, old: Sequence[Line]) -> None:
+        """The cursor stays on its key; where that left, it goes to the neighbour in the old order."""
+        if self.cursor in self.index:
+            return
+        keys = [line.key for line in old]
+        at = keys.index(self.cursor) if self.cursor in keys else -1
+        after = next((key for key in keys[at + 1 :] if key in self.index), None) if at >= 0 else None
+        before = next((key for key in reversed(keys[: max(at, 0)]) if key in self.index), None)
+        self.cursor = after or before or (self.lines[0].key if self.lines else None)
+
+    # ------------------------------------------------------------ commands
+
+    @property
+    def selected(self) -> Row | None:
+        return self.rows.get(self.cursor) if self.cursor is not None else None
+
+    def move(self, by: int) -> None:
+        """Move the cursor by lines, stopping at the ends."""
+        if self.lines:
+            at = self.index.get(self.cursor or "", 0)
+            self.cursor = self.lines[min(max(at + by, 0), len(self.lines) - 1)].key
+
+    def next_match(self, step: int) -> bool:
+        """The next or previous line that matches the filter, round the end; False without one."""
+        at = self.index.get(self.cursor or "", 0)
+        count = len(self.lines)
+        for distance in range(1, count + 1):
+            line = self.lines[(at + step * distance) % count]
+            if line.match:
+                self.cursor = line.key
+                return True
+        return False
+
+    def set_filter(self, query: str) -> bool:
+        """Apply a filter; raises FilterError and keeps the last good one."""
+        self._predicate = filtering.parse(query)
+        self.query = query if self._predicate else ""
+        return self.rebuild()
+
+    def fold(self, key: str | None, folded: bool) -> bool:
+        """Fold or unfold one row, or (None) all."""
+        keys = {key} if key is not None else {row.parent_key for row in self.rows.values() if row.parent_key}
+        if folded:
+            self.folded |= keys
+        else:
+            self.folded -= keys
+        return self.rebuild()
+
+    def set_tree(self, tree: bool) -> bool:
+        self.tree = tree
+        self.order.reset()
+        return self.rebuild()
+
+
+def _changed(old: dict[str, Row], new: dict[str, Row]) -> frozenset[str]:
+    out = []
+    for key, row in new.items():
+        before = old.get(key)
+        if before is not row and before != row:
+            out.append(key)
+    return frozenset(out)
+
+
+def _count_below(key: str, below: dict[str, list[str]]) -> int:
+    count, stack, seen = 0, [key], {key}
+    while stack:
+        for child in below.get(stack.pop(), ()):
+            if child not in seen:
+                seen.add(child)
+                count += 1
+                stack.append(child)
+    return count

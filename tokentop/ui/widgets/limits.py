@@ -1,0 +1,114 @@
+"""Plan limits as gauges: how full, when they reset, and how old the figure is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tokentop import text
+from tokentop.model import Quota
+from tokentop.ui.glyphs import safe
+from tokentop.ui.paint import Painted, Piece, fit
+from tokentop.ui.theme import Palette
+from tokentop.ui.widgets.graph import frame_line
+
+STALE_MS = 15 * 60_000
+_WARM_PCT, _HOT_PCT = 70, 90
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+def gauge(pct: float, width: int) -> str:
+    """A bar in eighths of a cell; a little is at least an eighth, full only at 100."""
+    eighths = min(8 * width, max(1 if pct > 0 else 0, round(pct / 100 * 8 * width)))
+    if pct < 100:
+        eighths = min(eighths, 8 * width - 1)
+    full, part = divmod(eighths, 8)
+    return ("█" * full + (_EIGHTHS[part] if part else "")).ljust(width, "░")
+
+
+def order(quotas: Sequence[Quota], now_ms: int) -> list[Quota]:
+    """The most urgent first; windows that have been reset since come last."""
+    return sorted(quotas, key=lambda q: (was_reset(q, now_ms), -q.used_pct, q.provider, q.window_minutes))
+
+
+def was_reset(quota: Quota, now_ms: int) -> bool:
+    """The reported figure is of a window that is over: how full the new one is, nobody has said."""
+    return 0 < quota.resets_at_ms <= now_ms
+
+
+def quota_name(quota: Quota) -> str:
+    name = f"{safe(quota.provider, 12)} {text.window_name(quota.window_minutes)}"
+    extra = quota.limit_id
+    if extra and extra not in {quota.provider, "primary", "secondary", "five_hour", "seven_day"}:
+        name += f" {safe(extra, 10)}"
+    return name
+
+
+def tail(quota: Quota, now_ms: int) -> str:
+    """When the window is reset, and how old the figure is if it is stale."""
+    age_ms = now_ms - quota.at_ms
+    reset = f"→ {text.clock_near(quota.resets_at_ms, now_ms)}" if quota.resets_at_ms > 0 else ""
+    return f"{reset} ({text.duration(age_ms / 1000)} old)" if age_ms > STALE_MS else reset
+
+
+def quota_pieces(quota: Quota, now_ms: int, bar: int, name_width: int, palette: Palette) -> list[Piece]:
+    """`claude 5h ███████▊░░ 78% → 16:40`, with the age where the figure is stale."""
+    name = fit(quota_name(quota), name_width)
+    if was_reset(quota, now_ms):
+        when = text.clock_near(quota.resets_at_ms, now_ms)
+        note = f"? was {text.percent(quota.used_pct)}, reset {when}"
+        return [(name + " ", palette["dim"]), (note, palette["dim"])]
+    stale = now_ms - quota.at_ms > STALE_MS
+    heat = sum(quota.used_pct >= step for step in (_WARM_PCT, _HOT_PCT))
+    role = "dim" if stale else ("good", "warm", "hot")[heat]
+    pieces = [(name + " ", palette["dim" if stale else "muted"])]
+    if bar >= 4:
+        pieces.append((gauge(quota.used_pct, bar), palette[role]))
+    share = text.percent(quota.used_pct).rjust(5)
+    pieces += [(share + " ", palette["dim" if stale else "strong"]), (tail(quota, now_ms), palette["dim"])]
+    return pieces
+
+
+class Limits(Painted):
+    """A framed list of gauges; on one line only the most urgent one."""
+
+    DEFAULT_CSS = "Limits { width: 42; height: 100%; }"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._quotas: list[Quota] = []
+        self._now_ms = 0
+
+    def show(self, quotas: Sequence[Quota], now_ms: int) -> None:
+        """New figures; `now_ms` decides what is stale."""
+        ordered = order(quotas, now_ms)
+        if ordered != self._quotas or now_ms // 60_000 != self._now_ms // 60_000:
+            self._quotas, self._now_ms = ordered, now_ms
+            self.refresh()
+
+    def line(self, y: int, width: int, palette: Palette) -> list[Piece]:
+        height = self.size.height
+        framed = height >= 3 and width >= 6
+        inner = height - 2 if framed else height
+        more = len(self._quotas) - inner
+        if framed:
+            caption = f"{text.plural(more, 'more limit')}" if more > 0 else ""
+            border = frame_line(y, height, width, "limits", caption, palette)
+            if border is not None:
+                return border
+        at, room = (y - 1, width - 4) if framed else (y, width)
+        body = self._body(at, room, palette)
+        if not framed:
+            return body
+        used = sum(len(part) for part, _ in body)
+        return [
+            ("│ ", palette["frame"]), *body,
+            (" " * max(0, room - used), palette.base), (" │", palette["frame"]),
+        ]  # fmt: skip
+
+    def _body(self, at: int, room: int, palette: Palette) -> list[Piece]:
+        if at >= len(self._quotas):
+            return [(fit("no limit reported yet", room), palette["faint"])] if at == 0 else []
+        name_width = min(14, max(len(quota_name(q)) for q in self._quotas))
+        tails = max(len(tail(q, self._now_ms)) for q in self._quotas[: max(1, self.size.height - 2)])
+        bar = min(14, max(0, room - name_width - 7 - tails))
+        return quota_pieces(self._quotas[at], self._now_ms, bar, name_width, palette)

@@ -1,0 +1,195 @@
+"""The totals strip: one line that answers who runs, how fast, what it costs today."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from textual import events
+from textual.message import Message
+
+from tokentop import text
+from tokentop.model import Forecast, Progress, Snapshot, State
+from tokentop.ui.glyphs import LOOKS, safe
+from tokentop.ui.paint import Painted, Piece
+from tokentop.ui.theme import Palette
+
+
+class Part(NamedTuple):
+    """A group of pieces that is shown whole or not at all; lower `rank` goes first when room lacks."""
+
+    rank: int
+    pieces: tuple[tuple[str, str], ...]  # text, role
+    right: bool = False
+    state: State | None = None
+
+    @property
+    def cells(self) -> int:
+        return sum(len(piece) for piece, _ in self.pieces)
+
+
+_COUNTED = (
+    State.WORKING, State.TOOL, State.PERMISSION, State.INPUT, State.ERROR, State.LIMITED, State.ORPHAN,
+    State.FROZEN, State.IDLE,
+)  # fmt: skip
+
+
+def progress_text(progress: Progress) -> str:
+    """`reading 1.2 of 4.8 GB, 12 s left`."""
+    total = text.size_bytes(progress.bytes_total)
+    number, unit = total.split(" ")
+    scale = {"B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}[unit]
+    done = progress.bytes_done / scale
+    shown = f"{done:.1f}" if "." in number or done < 9.95 else f"{done:.0f}"
+    left = "" if progress.seconds_left is None else f", {text.duration(progress.seconds_left)} left"
+    return f"reading {shown} of {total}{left}"
+
+
+def today_pieces(snapshot: Snapshot, room: str) -> tuple[tuple[str, str], ...]:
+    """Today's bill and its projection; `room` is full, short or bare."""
+    forecast = snapshot.forecast
+    spent_nusd = snapshot.today.cost_nusd if forecast is None else forecast.today_nusd
+    width = 8 if room == "full" else 6
+    today = snapshot.today
+    partial = snapshot.progress.reading or today.unpriced_tokens > 0 or today.unknown_calls > 0
+    mark = "≥" if partial else "≈" if today.estimated else ""
+    pieces = [("today ", "muted"), (text.money(spent_nusd, mark, width=width + len(mark)), "strong")]
+    if forecast is not None and forecast.method != "none" and room != "bare":
+        pieces += [(" → ", "dim"), (text.money(forecast.projected_nusd), "strong")]
+        pieces.append((interval(forecast), "dim"))
+    return tuple(pieces)
+
+
+def interval(forecast: Forecast) -> str:
+    low = text.money(forecast.low_nusd)
+    high = text.money(forecast.high_nusd, sign="")
+    return f" ({low}–{high})"
+
+
+class TotalsStrip(Painted):
+    """Totals of the whole machine; parts that do not fit are left out, the least needed first."""
+
+    class Picked(Message):
+        """A count of a state was clicked."""
+
+        def __init__(self, state: State) -> None:
+            super().__init__()
+            self.state = state
+
+    DEFAULT_CSS = "TotalsStrip { height: 1; }"
+
+    def __init__(self, label: str = "") -> None:
+        super().__init__()
+        self._label = label
+        self._snapshot: Snapshot | None = None
+        self._now_ms = 0
+        self._pause = ""
+        self._chips: list[tuple[int, int, State]] = []
+        self._roomy = True
+
+    def show(self, snapshot: Snapshot | None, now_ms: int, pause: str) -> None:
+        """Draw anew; `pause` is the text of a paused view or empty."""
+        self._snapshot, self._now_ms, self._pause = snapshot, now_ms, pause
+        self.refresh()
+
+    def line(self, y: int, width: int, palette: Palette) -> list[Piece]:
+        parts = self._fitting(width)
+        pieces: list[Piece] = [(" ", palette.base)]
+        x, self._chips = 1, []
+        left = [part for part in parts if not part.right]
+        right = [part for part in parts if part.right]
+        for at, part in enumerate(left):
+            close = not self._roomy and part.state is not None and left[at - 1].state is not None
+            gap = 0 if at == 0 else 1 if close else 2
+            pieces.append((" " * gap, palette.base))
+            x += gap
+            if part.state is not None:
+                self._chips.append((x, x + part.cells, part.state))
+            pieces += [(piece, palette[role]) for piece, role in part.pieces]
+            x += part.cells
+        tail = sum(part.cells + 2 for part in right)
+        pieces.append((" " * max(0, width - x - tail - (1 if right else 0)), palette.base))
+        for part in right:
+            pieces.append(("  ", palette.base))
+            pieces += [(piece, palette[role]) for piece, role in part.pieces]
+        return pieces
+
+    def _fitting(self, width: int) -> list[Part]:
+        for room in ("full", "short", "bare"):
+            self._roomy = room == "full"
+            parts = self._parts(room)
+            if _cells(parts, self._roomy) <= width:
+                return parts
+        while len(parts) > 1 and _cells(parts, roomy=False) > width:
+            parts.remove(min(parts, key=lambda part: part.rank))
+        return parts
+
+    def _parts(self, room: str) -> list[Part]:
+        name = [Part(3, (("tokentop", "title"),))] if room == "full" else []
+        snapshot = self._snapshot
+        if snapshot is None:
+            return [*name, Part(9, (("starting", "muted"),))]
+        return [
+            *name,
+            *self._modes(snapshot),
+            *_counts(snapshot, " " if room == "full" else ""),
+            *_rates(snapshot),
+            Part(8, today_pieces(snapshot, room)),
+            *self._right(snapshot, room),
+        ]
+
+    def _modes(self, snapshot: Snapshot) -> list[Part]:
+        parts = []
+        if self._pause:
+            parts.append(Part(10, ((self._pause, "hot"),)))
+        if snapshot.mode != "live":
+            parts.append(Part(7, ((safe(snapshot.mode, 40), "warm"),)))
+        if self._label:
+            parts.append(Part(2, ((safe(self._label, 30), "muted"),)))
+        if snapshot.progress.reading:
+            parts.append(Part(9, ((progress_text(snapshot.progress), "tool"),)))
+        return parts
+
+    def _right(self, snapshot: Snapshot, room: str) -> list[Part]:
+        parts = []
+        problems = sum(item.count for item in snapshot.health)
+        if problems:
+            parts.append(Part(4, ((text.plural(problems, "problem"), "error"),), right=True))
+        if room == "full" and snapshot.own_rss_bytes:
+            own = f"{text.percent_fine(snapshot.own_cpu_pct)} {text.memory(snapshot.own_rss_bytes)}"
+            parts.append(Part(1, ((own, "dim"),), right=True))
+        clock = text.clock(self._now_ms, seconds=room == "full")
+        parts.append(Part(2, ((clock, "muted"),), right=True))
+        return parts
+
+    def on_click(self, event: events.Click) -> None:
+        for start, end, state in self._chips:
+            if start <= event.x < end:
+                event.stop()
+                self.post_message(self.Picked(state))
+
+
+def _counts(snapshot: Snapshot, gap: str) -> list[Part]:
+    counts = dict(snapshot.counts)
+    parts = []
+    for state in _COUNTED:
+        count = counts.get(state, 0)
+        if count:
+            rank = 9 if LOOKS[state].rank <= 5 else 6
+            parts.append(Part(rank, ((f"{LOOKS[state].glyph}{gap}{count}", state.value),), state=state))
+    return parts or [Part(6, (("no agent runs", "dim"),))]
+
+
+def _rates(snapshot: Snapshot) -> list[Part]:
+    totals = snapshot.totals
+    burn = text.money(totals.burn_nusd_per_h)
+    unpriced_now = any(row.own.unpriced_tokens and row.own.tokens_per_min > 0 for row in snapshot.rows)
+    mark = "≥" if unpriced_now else ""
+    return [
+        Part(7, ((text.rate(totals.tokens_per_min), "strong"), (" tok/min", "muted"))),
+        Part(7, ((mark + burn, "strong"), ("/h", "muted"))),
+    ]
+
+
+def _cells(parts: list[Part], roomy: bool) -> int:
+    chips = sum(part.state is not None for part in parts)
+    return 1 + sum(part.cells + 2 for part in parts) - (0 if roomy else max(0, chips - 1))

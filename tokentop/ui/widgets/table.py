@@ -1,0 +1,271 @@
+"""The live table, on Textual's line API: a changed row redraws its own line and nothing else."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from textual import events
+from textual.geometry import Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from tokentop.model import Row
+from tokentop.ui import columns
+from tokentop.ui.columns import Placed, Scene
+from tokentop.ui.glyphs import RESTING, safe
+from tokentop.ui.paint import Piece, fit, palette_of, strip
+from tokentop.ui.view import Change, Line, View
+
+_CACHE_LINES = 600
+_DOUBLE_CLICK_S = 0.5
+
+
+class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
+    """Draws a View. The cursor is the View's key; this widget only knows where that key is."""
+
+    class Moved(Message):
+        """The cursor is on another row, or the row under it changed."""
+
+    class Opened(Message):
+        """The row under the cursor was double-clicked."""
+
+    class Resized(Message):
+        """The table has another size: columns have to be placed anew."""
+
+    DEFAULT_CSS = """
+    LiveTable { height: 1fr; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; overflow-x: hidden; }
+    """
+
+    def __init__(self, view: View, period_s: float = 1.0) -> None:
+        super().__init__()
+        self.view = view
+        self.period_s = period_s  # a line is repainted at most this often by data
+        self.now_ms = 0
+        self.alerts: dict[str, int] = {}
+        self.placed: tuple[Placed, ...] = ()
+        self._cache: OrderedDict[tuple[object, ...], Strip] = OrderedDict()
+        self._painted_s: dict[str, float] = {}
+        self._waiting: set[str] = set()
+        self._flush_planned = False
+        self._clicked: tuple[str | None, float] = (None, 0.0)
+        self.misses = 0  # lines drawn anew, for tests and the budget
+
+    # ------------------------------------------------------------ data
+
+    def apply(self, change: Change) -> None:
+        """Repaint what `change` names: moved lines at once, changed rows within their period."""
+        if change.structure:
+            self.relayout()
+            return
+        now = time.monotonic()
+        for key in change.keys:
+            if now - self._painted_s.get(key, -1e9) >= self.period_s:
+                self._repaint(key, now)
+            else:
+                self._waiting.add(key)
+        if self._waiting and not self._flush_planned:
+            self._flush_planned = True
+            due = min(self._painted_s.get(key, now) for key in self._waiting) + self.period_s
+            self.set_timer(max(0.02, due - now), self._flush)
+
+    def _flush(self) -> None:
+        self._flush_planned = False
+        waiting, self._waiting = frozenset(self._waiting), set()
+        self.apply(Change(False, waiting))
+
+    def _repaint(self, key: str, now: float) -> None:
+        at = self.view.index.get(key)
+        if at is None:
+            self._painted_s.pop(key, None)
+            return
+        self._painted_s[key] = now
+        top = self.scroll_offset.y
+        if top <= at < top + self.size.height:
+            self.refresh_lines(at)
+
+    def relayout(self) -> None:
+        """Lines moved: new height, everything visible is drawn from the cache."""
+        self._waiting.clear()
+        self._painted_s = {key: at for key, at in self._painted_s.items() if key in self.view.index}
+        self.virtual_size = Size(self.size.width, len(self.view.lines))
+        if self.view.follow:
+            self.show_cursor()
+        self.refresh()
+        self.post_message(self.Moved())
+
+    def forget(self) -> None:
+        """Drop all drawn lines: theme, width or figures changed."""
+        self._cache.clear()
+        self.refresh()
+
+    def on_resize(self) -> None:
+        self._cache.clear()
+        self.virtual_size = Size(self.size.width, len(self.view.lines))
+        self.show_cursor()
+        self.post_message(self.Resized())
+
+    def tick(self, now_ms: int) -> None:
+        """Time passed: lines whose age or alert text changed are drawn anew (their key holds it)."""
+        self.now_ms = now_ms
+        if any(placed.column.id == "age" for placed in self.placed) or self.alerts:
+            self.refresh()
+
+    # ------------------------------------------------------------ cursor
+
+    def show_cursor(self) -> None:
+        """Scroll until the cursor line is visible."""
+        at = self.view.index.get(self.view.cursor or "")
+        height = self.size.height
+        if at is None or height <= 0:
+            return
+        top = self.scroll_offset.y
+        if at < top:
+            self.scroll_to(y=at, animate=False, immediate=True)
+        elif at >= top + height:
+            self.scroll_to(y=at - height + 1, animate=False, immediate=True)
+
+    def moved(self, before: str | None) -> None:
+        """The cursor was on `before`: redraw both lines."""
+        self.show_cursor()
+        for key in (before, self.view.cursor):
+            at = self.view.index.get(key or "")
+            if at is not None:
+                self.refresh_lines(at)
+        self.post_message(self.Moved())
+
+    def move(self, by: int) -> None:
+        before = self.view.cursor
+        self.view.move(by)
+        self.moved(before)
+
+    def on_click(self, event: events.Click) -> None:
+        at = event.y + self.scroll_offset.y
+        if not 0 <= at < len(self.view.lines):
+            return
+        event.stop()
+        before, now = self.view.cursor, time.monotonic()
+        self.view.cursor = key = self.view.lines[at].key
+        self.moved(before)
+        again = self._clicked[0] == key and now - self._clicked[1] <= _DOUBLE_CLICK_S
+        self._clicked = (None, 0.0) if again else (key, now)
+        if again:
+            self.post_message(self.Opened())
+
+    # ------------------------------------------------------------ drawing
+
+    def render_line(self, y: int) -> Strip:
+        palette = palette_of(self, self.view.follow)
+        at = y + self.scroll_offset.y
+        width = self.size.width
+        if at >= len(self.view.lines):
+            return Strip.blank(width, palette.base)
+        line = self.view.lines[at]
+        row = self.view.rows.get(line.key)
+        if row is None:
+            return Strip.blank(width, palette.base)
+        selected = line.key == self.view.cursor
+        times = self._times(row)
+        key = (line, self.view.versions.get(line.key, 0), width, selected, palette, times, self.view.tree)
+        found = self._cache.get(key)
+        if found is None:
+            self.misses += 1
+            pieces = [
+                (text, palette.selected(role) if selected else palette[role])
+                for text, role in self._pieces(row, line, selected)
+            ]
+            base = palette.selected("") if selected else palette.base
+            found = self._cache[key] = strip(pieces, width, base)
+            while len(self._cache) > _CACHE_LINES:
+                self._cache.popitem(last=False)
+        else:
+            self._cache.move_to_end(key)
+        return found
+
+    def _times(self, row: Row) -> tuple[str, str]:
+        scene = Scene(self.now_ms, 5, self.view.tree, self.alerts)
+        age = columns.BY_ID["age"].cell(row, scene)[0]
+        since = self.alerts.get(row.key)
+        return age, "" if since is None else str((self.now_ms - since) // 60_000)
+
+    def _pieces(self, row: Row, line: Line, selected: bool) -> Iterable[tuple[str, str]]:
+        mark = ("» " if self.view.follow else "> ") if selected else "  "
+        yield mark, "strong"
+        resting = row.status.state in RESTING or not line.match
+        for at, (column, width) in enumerate(self.placed):
+            if at:
+                yield " ", ""
+            if column.id == "session":
+                yield from session_pieces(row, line, width)
+                continue
+            text, role = column.cell(row, Scene(self.now_ms, width, self.view.tree, self.alerts))
+            if resting and role in {"", "strong", "muted"}:
+                role = "dim"
+            yield fit(text, width, column.right), role
+
+
+def session_pieces(row: Row, line: Line, width: int) -> Iterable[tuple[str, str]]:
+    """Tree lines, title, and how many rows are folded away."""
+    room = width
+    if line.lead:
+        lead = line.lead if len(line.lead) <= width // 2 else line.lead[-(width // 2) :]
+        room -= len(lead)
+        yield lead, "dim"
+    tail = f" +{line.hidden}" if line.hidden and room > 8 else ""
+    name, role = name_of(row)
+    if not line.match or (row.status.state in RESTING and role == ""):
+        role = "dim"
+    yield fit(name, room - len(tail)), role
+    yield tail, "tool"
+
+
+def name_of(row: Row) -> tuple[str, str]:
+    """The name of a row and its role: title, command, or what is left to tell it by."""
+    if row.kind in {"tool", "orphan"}:
+        return safe(f"{row.pid or '?'} {row.command or row.title}"), "muted"
+    if row.title:
+        return safe(row.title), ""
+    if row.session_id:
+        return f"({safe(row.session_id, 13)})", "muted"
+    return safe(row.command) or "(no session yet)", "muted"
+
+
+class TableHead(ScrollView):
+    """The heads of the columns; a click sorts."""
+
+    class Chosen(Message):
+        """The head of a column was clicked."""
+
+        def __init__(self, column_id: str) -> None:
+            super().__init__()
+            self.column_id = column_id
+
+    DEFAULT_CSS = "TableHead { height: 1; scrollbar-size: 0 0; overflow: hidden hidden; }"
+
+    def __init__(self, table: LiveTable) -> None:
+        super().__init__()
+        self.table = table
+
+    def render_line(self, y: int) -> Strip:
+        palette = palette_of(self)
+        order = self.table.view.order
+        pieces: list[Piece] = [(" ", palette["head"])]
+        for column, width in self.table.placed:
+            # The cell between two columns holds the arrow, so that no head moves when the sort does.
+            sorted_here = column.id == order.sort_id and (column.id != "status" or order.reverse)
+            role = "key" if sorted_here else "head"
+            pieces.append((("↑" if order.reverse else "↓") if sorted_here else " ", palette[role]))
+            pieces.append((fit(column.header if width > 1 else "", width, column.right), palette[role]))
+        return strip(pieces, self.size.width, palette.base)
+
+    def on_click(self, event: events.Click) -> None:
+        event.stop()
+        x = 2
+        for column, width in self.table.placed:
+            if x <= event.x < x + width:
+                if column.sort is not None:
+                    self.post_message(self.Chosen(column.id))
+                return
+            x += width + 1
