@@ -130,10 +130,14 @@ def _screen_flags(target: argparse.ArgumentParser) -> None:
 
 
 def _kill(verbs: argparse._SubParsersAction[_Parser]) -> None:
-    kill = verbs.add_parser("kill", help="stop an agent: session id, its unique prefix, or pid", allow_abbrev=False)
+    kill = verbs.add_parser(
+        "kill", help="stop an agent: session id, its unique prefix, or pid", allow_abbrev=False
+    )
     kill.add_argument("targets", nargs="+", metavar="TARGET")
     how = kill.add_mutually_exclusive_group()
-    how.add_argument("--interrupt", action="store_const", dest="action", const="interrupt", help="stop the turn only")
+    how.add_argument(
+        "--interrupt", action="store_const", dest="action", const="interrupt", help="stop the turn only"
+    )
     how.add_argument("--freeze", action="store_const", dest="action", const="freeze", help="SIGSTOP")
     how.add_argument("--thaw", action="store_const", dest="action", const="thaw", help="SIGCONT")
     how.add_argument("--term", action="store_const", dest="action", const="terminate", help="the default")

@@ -116,7 +116,9 @@ class Ledger:
     def _recover(self, now_ms: int) -> sqlite3.Connection:
         kept, rows = replace_damaged(self.folder, now_ms)
         self.notes.append(
-            Diagnostic("store", "damaged", f"the database was damaged: {rows} rows kept, the old file is {kept.name}")
+            Diagnostic(
+                "store", "damaged", f"the database was damaged: {rows} rows kept, the old file is {kept.name}"
+            )
         )
         return db.open_writer(self.folder)
 
@@ -139,7 +141,9 @@ class Ledger:
         if batch is None:
             return None
         try:
-            committed = self.writer.commit(batch.facts, batch.cursors, recent_ms=recent_ms, forget=batch.forget)
+            committed = self.writer.commit(
+                batch.facts, batch.cursors, recent_ms=recent_ms, forget=batch.forget
+            )
         except sqlite3.Error:
             self.failed = batch
             raise

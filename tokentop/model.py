@@ -84,7 +84,7 @@ class Priced(Struct, frozen=True, gc=False):
     id: int
     usage: Usage
     cost_nusd: int | None  # None = unpriced
-    estimated: bool  # the price is an estimate
+    estimated: bool = False  # tokens or price are an estimate
 
 
 class Role(StrEnum):

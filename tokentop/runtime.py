@@ -24,8 +24,20 @@ from .engine.rules import Thresholds
 from .engine.snapshot import take
 from .ledger import Ledger, Lock, is_reading, prices
 from .model import (
-    Action, Activity, AgentProc, Context, Diagnostic, Fact, Figures, KillPlan, Priced, Quota, Receipt,
-    Row, Session, Snapshot,
+    Action,
+    Activity,
+    AgentProc,
+    Context,
+    Diagnostic,
+    Fact,
+    Figures,
+    KillPlan,
+    Priced,
+    Quota,
+    Receipt,
+    Row,
+    Session,
+    Snapshot,
 )  # fmt: skip
 from .store import db, reader
 from .store.writer import append_action
@@ -69,7 +81,9 @@ class DemoRuntime:
     def __init__(self, world: World) -> None:
         self._world = world
         self._stop = threading.Event()
-        self._jobs: queue.SimpleQueue[tuple[Callable[[], object], queue.SimpleQueue[object]]] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[tuple[Callable[[], object], queue.SimpleQueue[object]]] = (
+            queue.SimpleQueue()
+        )
 
     def start(self, publish: Publish) -> None:
         threading.Thread(target=self._run, args=(publish,), name="demo", daemon=True).start()
@@ -103,7 +117,7 @@ class DemoRuntime:
 
 def now_ms() -> int:
     """The wall clock, UTC milliseconds."""
-    return int(time.time() * 1000)  # noqa: TID251
+    return int(time.time() * 1000)
 
 
 class Runtime:
@@ -111,14 +125,17 @@ class Runtime:
 
     label = ""
 
-    def __init__(self, folder: Path, environ: Mapping[str, str], settings: Settings) -> None:
+    def __init__(self, folder: Path, environ: Mapping[str, str], settings: Settings, note: str = "") -> None:
         self.read_only = settings.read_only
         self._folder = folder
         self._environ = dict(environ)
         self._settings = settings
+        self._note = note  # something to say on the screen all the time
         self._stop = threading.Event()
         self._receipts: queue.SimpleQueue[Receipt] = queue.SimpleQueue()
-        self._plans: queue.SimpleQueue[tuple[Row | int, Action, queue.SimpleQueue[KillPlan]]] = queue.SimpleQueue()
+        self._plans: queue.SimpleQueue[tuple[Row | int, Action, queue.SimpleQueue[KillPlan]]] = (
+            queue.SimpleQueue()
+        )
         self._thread: threading.Thread | None = None
 
     def start(self, publish: Publish) -> None:
@@ -147,6 +164,8 @@ class Runtime:
 
     def _run(self, publish: Publish) -> None:
         collector = Collector(self._folder, self._environ, self._settings, publish)
+        if self._note:
+            collector.note("state", self._note)
         try:
             while not self._stop.is_set():
                 wait_s = collector.tick()
@@ -170,7 +189,9 @@ class Runtime:
 class Collector:
     """All that the collector thread does; each `tick()` is one short slice of it."""
 
-    def __init__(self, folder: Path, environ: Mapping[str, str], settings: Settings, publish: Publish) -> None:
+    def __init__(
+        self, folder: Path, environ: Mapping[str, str], settings: Settings, publish: Publish
+    ) -> None:
         self._folder, self._environ, self._settings, self._publish = folder, environ, settings, publish
         self._zone = local_zone(environ)
         self._table = prices(settings)
@@ -178,7 +199,10 @@ class Collector:
             resume={agent.id: agent.resume for agent in all_agents()},
             window_of=lambda _agent, model: self._table.window("", model),
             thresholds=Thresholds(
-                settings.runaway_nusd_per_h, settings.runaway_ms, settings.context_pct, settings.day_budget_nusd
+                settings.runaway_nusd_per_h,
+                settings.runaway_ms,
+                settings.context_pct,
+                settings.day_budget_nusd,
             ),
             titles=settings.titles,
         )
@@ -288,7 +312,9 @@ class Collector:
 
     def _prime(self, connection: sqlite3.Connection, wall_ms: int) -> None:
         """First picture from the store, before the first byte of a log is read."""
-        for session, own, _, used, window in reader.sessions(connection, since_ms=wall_ms - RECENT_MS, limit=2000):
+        for session, own, _, used, window in reader.sessions(
+            connection, since_ms=wall_ms - RECENT_MS, limit=2000
+        ):
             self._load(session, own)
             if used is not None:
                 self._live.apply_context(Context(session.agent, session.id, session.last_ms, used, window))
@@ -335,6 +361,7 @@ class Collector:
     def _set_reading(self, ledger: Ledger, reading: bool) -> None:
         self._reading = reading
         ledger.mark_backlog(reading)
+        self._due.pop("history", None)
         self._spent_dirty = True
 
     def _settle(self, ledger: Ledger, wall_ms: int) -> None:
@@ -363,7 +390,9 @@ class Collector:
         if version == self._version:
             return
         self._version = version
-        for session, own, _, used, window in reader.sessions(connection, since_ms=wall_ms - 120_000, limit=1000):
+        for session, own, _, used, window in reader.sessions(
+            connection, since_ms=wall_ms - 120_000, limit=1000
+        ):
             self._load(session, own)
             if used is not None:
                 self._live.apply_context(Context(session.agent, session.id, session.last_ms, used, window))
@@ -427,7 +456,9 @@ class Collector:
         if self._ledger is not None:
             health += [d for d in self._ledger.health() if d.kind != "duplicate"]
         elif self._reader is not None and is_reading(self._reader):
-            health.append(Diagnostic("store", "reading", "another tokentop still reads the logs; totals will grow"))
+            health.append(
+                Diagnostic("store", "reading", "another tokentop still reads the logs; totals will grow")
+            )
         if tuple(health) != self._live.health:
             self._live.set_health(tuple(health))
 
@@ -472,7 +503,7 @@ class Collector:
             return
         start_ms, end_ms, _ = day_bounds(wall_ms, self._zone)
         try:
-            if self._is_due("history", now_s, HISTORY_S) or not self._reading and not self._days:
+            if self._is_due("history", now_s, HISTORY_S):
                 since = start_ms - (HISTORY_DAYS + 1) * 86_400_000
                 self._days = group_days(reader.cost_by_hour(connection, since, start_ms), self._zone)
             if self._spent_dirty and self._is_due("spent", now_s, 0.5):

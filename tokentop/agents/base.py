@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import msgspec
 from msgspec import Struct
 
-from ..model import Diagnostic, Fact
-from ..text import clean
+from tokentop.model import Diagnostic, Fact
+from tokentop.text import clean
 
 if TYPE_CHECKING:
     from .processes import Processes

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
-from ..model import Kind, Tokens, Usage
+from tokentop.model import Kind, Tokens, Usage
 
 _DATED = re.compile(r"(\[1m\]|-20\d{6})+$")
 _ZERO = Tokens()
@@ -89,7 +89,9 @@ def _base(
     base: dict[str, Tokens] = {}
     for name, tokens in first.models.items():
         plain = plain_name(name)
-        base[plain] = minus(tokens, _sum(c for c in calls if c.at_ms <= first.at_ms and plain_name(c.model) == plain))
+        base[plain] = minus(
+            tokens, _sum(c for c in calls if c.at_ms <= first.at_ms and plain_name(c.model) == plain)
+        )
     return base
 
 

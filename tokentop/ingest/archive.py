@@ -6,8 +6,9 @@ import os
 import sys
 from typing import IO, Any
 
-from ..agents.base import Decoder
-from ..model import Cursor, Fact
+from tokentop.agents.base import Decoder
+from tokentop.model import Cursor, Fact
+
 from .discover import LogEntry
 from .scan import each_line
 from .tail import HEAD_BYTES, MAX_LINE_BYTES, FindVectors, fingerprint
@@ -28,7 +29,12 @@ class Archive:
     """Reads one compressed file; the same interface as `Tail`."""
 
     def __init__(
-        self, entry: LogEntry, cursor: Cursor | None, version: int, buffer: bytearray, find_vectors: FindVectors
+        self,
+        entry: LogEntry,
+        cursor: Cursor | None,
+        version: int,
+        buffer: bytearray,
+        find_vectors: FindVectors,
     ) -> None:
         self.live = False
         self.entry = entry

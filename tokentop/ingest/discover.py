@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
-from ..agents.base import Agent, JsonLines, LogFile
-from ..model import Diagnostic, Looked
-from ..text import clean
+from tokentop.agents.base import Agent, JsonLines, LogFile
+from tokentop.model import Diagnostic, Looked
+from tokentop.text import clean
 
 MAX_DEPTH = 50
 
@@ -137,7 +137,9 @@ def _file(
         if stat.S_ISLNK(about.st_mode):
             path = os.path.realpath(path)
             if not path.startswith(root + os.sep):
-                listing.diagnostics.append(Diagnostic(agent.id, "outside", "a link that leaves the data folder"))
+                listing.diagnostics.append(
+                    Diagnostic(agent.id, "outside", "a link that leaves the data folder")
+                )
                 return
             about = os.stat(path)
     except OSError:
@@ -150,5 +152,13 @@ def _file(
     seen.add((about.st_dev, about.st_ino))
     sidecar = bool(source.sidecar) and path.endswith(source.sidecar)
     listing.files[path] = LogEntry(
-        path, agent.id, source, relative, about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, sidecar
+        path,
+        agent.id,
+        source,
+        relative,
+        about.st_dev,
+        about.st_ino,
+        about.st_size,
+        about.st_mtime_ns,
+        sidecar,
     )

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
-from ..agents.base import Agent, JsonLines
-from ..model import Activity, Context, Cursor, Diagnostic, Fact, Looked, Progress
-from ..text import clean
+from tokentop.agents.base import Agent, JsonLines
+from tokentop.model import Activity, Context, Cursor, Diagnostic, Fact, Looked, Progress
+from tokentop.text import clean
+
 from .archive import Archive
 from .discover import Listing, LogEntry, roots, walk
 from .scan import each_line
@@ -121,7 +122,9 @@ class Follower:
 
     def _index(self, changed: Iterable[LogEntry], listing: Listing) -> None:
         """Keep session -> file for forks; a parent that turns up late has its forks read again."""
-        sources = [e for e in (listing.files.values() if not self._by_session else changed) if e.source.vectors]
+        sources = [
+            e for e in (listing.files.values() if not self._by_session else changed) if e.source.vectors
+        ]
         for entry in sources:
             key = (entry.agent, entry.session_id)
             self._by_session.setdefault(key, entry)
@@ -265,7 +268,7 @@ class Follower:
                 self._done_bytes += read
             if at_end:
                 self._files[path] = tail.entry if not isinstance(tail, Archive) else entry
-                self._keep(path, now_s)
+                self._keep(path)
             self._failed.pop(path, None)
             self.diagnostics.pop(path, None)
         except (OSError, ImportError) as error:
@@ -273,7 +276,7 @@ class Follower:
             return True
         return at_end
 
-    def _keep(self, path: str, now_s: float) -> None:
+    def _keep(self, path: str) -> None:
         """After a file's end: stay open while it is active, within the limit of open files."""
         if path not in self._active:
             self._drop(path)
@@ -306,7 +309,17 @@ class Follower:
             batch.facts.extend(entry.source.read_sidecar(entry.file, data))
         version = self._agents[entry.agent].version
         cursor = Cursor(
-            entry.path, entry.agent, entry.dev, entry.ino, 0, 0, entry.size, 0, entry.size, entry.mtime_ns, version
+            entry.path,
+            entry.agent,
+            entry.dev,
+            entry.ino,
+            0,
+            0,
+            entry.size,
+            0,
+            entry.size,
+            entry.mtime_ns,
+            version,
         )
         batch.cursors.append(cursor)
         batch.bytes += len(data)
@@ -350,7 +363,12 @@ class Follower:
         if self._done_bytes > 0 and seconds > 0.5:
             left = (total - self._done_bytes) * seconds / self._done_bytes
         return Progress(
-            len(self._files) - len(self._backlog), len(self._files), self._done_bytes, total, left, bool(self._backlog)
+            len(self._files) - len(self._backlog),
+            len(self._files),
+            self._done_bytes,
+            total,
+            left,
+            bool(self._backlog),
         )
 
     @property

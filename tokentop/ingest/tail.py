@@ -7,9 +7,10 @@ import stat
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 
-from ..agents.base import Decoder
-from ..model import Cursor, Diagnostic, Fact
-from ..text import clean
+from tokentop.agents.base import Decoder
+from tokentop.model import Cursor, Diagnostic, Fact
+from tokentop.text import clean
+
 from .discover import LogEntry
 from .scan import each_line, find, without_nuls
 
@@ -35,7 +36,12 @@ class Tail:
     """Reads one plain JSON-lines file in slices; `buffer` is shared by all tails of a thread."""
 
     def __init__(
-        self, entry: LogEntry, cursor: Cursor | None, version: int, buffer: bytearray, find_vectors: FindVectors
+        self,
+        entry: LogEntry,
+        cursor: Cursor | None,
+        version: int,
+        buffer: bytearray,
+        find_vectors: FindVectors,
     ) -> None:
         self.entry = entry
         self.live = False  # the end of the file is read for status as well
@@ -124,9 +130,9 @@ class Tail:
     def _check(self, about: os.stat_result) -> None:
         """Before each later slice: a truncated, rewritten or replaced file is read again from 0."""
         cursor = self._cursor
-        if cursor is not None and self._offset == cursor.offset and not self._same(cursor, about):
-            self._restart()
-        elif about.st_size < self._offset:
+        if (
+            cursor is not None and self._offset == cursor.offset and not self._same(cursor, about)
+        ) or about.st_size < self._offset:
             self._restart()
 
     def _restart(self) -> None:
@@ -160,13 +166,13 @@ class Tail:
             live_from = buffer.find(b"\n", live_from - 1, end) + 1
         if live_from > 0:
             decoder.live = False
-            self._each(decoder, buffer, 0, live_from, facts)
+            self._each(decoder, buffer, 0, live_from)
         if live_from < end:
             decoder.live = True
-            self._each(decoder, buffer, live_from, end, facts)
+            self._each(decoder, buffer, live_from, end)
         self._drain(decoder, facts)
 
-    def _each(self, decoder: Decoder, buffer: bytearray, start: int, end: int, facts: list[Fact]) -> None:
+    def _each(self, decoder: Decoder, buffer: bytearray, start: int, end: int) -> None:
         def give(line: bytearray) -> None:
             if decoder.ancestor:
                 decoder.set_ancestor(self._find_vectors(self.entry, decoder.ancestor))
@@ -212,7 +218,9 @@ class Tail:
             decoder.line(without_nuls(line))
         elif wanted:
             name = clean(self.entry.relative, 120)
-            facts.append(Diagnostic(self.entry.agent, "oversize", f"{name} at byte {start}: {end - start} bytes"))
+            facts.append(
+                Diagnostic(self.entry.agent, "oversize", f"{name} at byte {start}: {end - start} bytes")
+            )
         self._offset = end + 1
         self._drain(decoder, facts)
         return fresh

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from ..config import Settings, load, state_dir
-from ..errors import Failure
-from ..ledger import Ledger, Lock, is_reading
-from ..model import Diagnostic, Looked
-from ..runtime import now_ms
-from ..store import db
+from tokentop.config import Settings, load, state_dir
+from tokentop.errors import Failure
+from tokentop.ledger import Ledger, Lock, is_reading
+from tokentop.model import Diagnostic, Looked
+from tokentop.runtime import now_ms
+from tokentop.store import db
 
 _PATIENCE_S = 3.0  # another report may hold the lock for a moment
 

@@ -9,9 +9,11 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from ..config import local_zone
-from ..errors import Failure, NothingMatched, UsageError
-from ..runtime import now_ms
+from tokentop.config import local_zone
+from tokentop.errors import Failure, NothingMatched, UsageError
+from tokentop.runtime import now_ms
+from tokentop.store.reader import Filter
+
 from . import access, doctor, sessions, snapshot, usage
 from .out import health_document, iso, print_json
 from .when import BadTime, parse_when
@@ -41,7 +43,7 @@ def _usage(arguments: Arguments) -> int:
         raise UsageError(str(error)) from error
     if since is not None and until is not None and since >= until:
         raise UsageError(f"--since {arguments.since} is not before --until {arguments.until}")
-    wanted = usage.Filter(since, until, arguments.agent or "", arguments.project or "", arguments.model or "")
+    wanted = Filter(since, until, arguments.agent or "", arguments.project or "", arguments.model or "")
     _check_agent(wanted.agent)
     with access.opened(quiet=arguments.json or arguments.csv) as store:
         lines = usage.collect(store.db, wanted, by, zone)
@@ -63,7 +65,7 @@ def _usage(arguments: Arguments) -> int:
 
 
 def _check_agent(name: str) -> None:
-    from ..agents import all_agents
+    from tokentop.agents import all_agents
 
     known = [agent.id for agent in all_agents()]
     if name and name not in known:
@@ -82,7 +84,12 @@ def _sync(arguments: Arguments) -> int:
         health = health_document(store.db, store.current, store.notes)
         if arguments.json:
             print_json(
-                {"schema": "tokentop.sync/1", "generated_at": iso(now_ms()), "new_events": store.events, "health": health}
+                {
+                    "schema": "tokentop.sync/1",
+                    "generated_at": iso(now_ms()),
+                    "new_events": store.events,
+                    "health": health,
+                }
             )
         else:
             print(
@@ -108,7 +115,7 @@ def _sessions(arguments: Arguments) -> int:
 
 
 def _session(arguments: Arguments) -> int:
-    from ..store import reader
+    from tokentop.store import reader
 
     with access.opened(quiet=arguments.json) as store:
         found = reader.find_session(store.db, arguments.id)
@@ -138,7 +145,7 @@ def _live(arguments: Arguments) -> int:
 
 
 def _demo(arguments: Arguments) -> int:
-    from ..demo import DemoSource
+    from tokentop.demo import DemoSource
 
     picture = DemoSource(arguments.seed).snapshot(now_ms())
     if arguments.json:
@@ -167,8 +174,8 @@ def _forecast(arguments: Arguments) -> int:
 
 
 def _prices(arguments: Arguments) -> int:
-    from ..config import load
-    from ..ledger import prices
+    from tokentop.config import load
+    from tokentop.ledger import prices
 
     table = prices(load(os.environ))
     if not arguments.model:
@@ -182,7 +189,7 @@ def _prices(arguments: Arguments) -> int:
 
 
 def _doctor(arguments: Arguments) -> int:
-    from ..ledger import prices
+    from tokentop.ledger import prices
 
     with access.opened(quiet=arguments.json) as store:
         version = prices(store.settings).version
@@ -201,4 +208,3 @@ _VERBS: dict[str, Callable[[Any], int]] = {
     "live": _live, "demo": _demo, "usage": _usage, "sync": _sync, "sessions": _sessions, "session": _session,
     "kill": _kill, "forecast": _forecast, "prices": _prices, "doctor": _doctor, "watch": _watch,
 }  # fmt: skip
-

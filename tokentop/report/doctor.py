@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..agents import all_agents
-from ..model import Diagnostic, Looked
-from ..store import reader
-from ..store.db import FILE_NAME
+from tokentop.agents import all_agents
+from tokentop.model import Diagnostic, Looked
+from tokentop.store import reader
+from tokentop.store.db import FILE_NAME
 
 _ADVICE = {
     "unparsed": "lines that are not JSON were left out; a crash of the agent leaves such lines",
@@ -75,7 +75,9 @@ def as_text(found: dict[str, Any]) -> str:
         lines += [f"  looked in   {place['path']}: {place['found']}" for place in agent["looked"]]
         if agent["files"]:
             versions = ", ".join(f"{v['version']} ({v['sessions']} sessions)" for v in agent["versions"])
-            lines.append(f"  read        {agent['files']:,} files, {agent['bytes']:,} bytes, {agent['responses']:,} responses")
+            lines.append(
+                f"  read        {agent['files']:,} files, {agent['bytes']:,} bytes, {agent['responses']:,} responses"
+            )
             lines.append(f"  written by  {versions or 'unknown versions'}")
         else:
             lines.append(f"  nothing yet: {agent['start']}")
@@ -86,7 +88,9 @@ def as_text(found: dict[str, Any]) -> str:
     for problem in found["problems"]:
         count = f" ({problem['count']}x)" if problem["count"] > 1 else ""
         advice = f"; {problem['advice']}" if problem["advice"] else ""
-        lines.append(f"problem      {problem['source']}: {problem['kind']}{count} {problem['detail']}{advice}")
+        lines.append(
+            f"problem      {problem['source']}: {problem['kind']}{count} {problem['detail']}{advice}"
+        )
     if not found["problems"]:
         lines.append("problems     none")
     lines.append(f"store        {found['store']['path']}, {found['store']['bytes']:,} bytes")

@@ -8,12 +8,13 @@ import sqlite3
 import sys
 from collections.abc import Sequence
 
-from ..agents import all_agents
-from ..config import load
-from ..errors import Failure, NothingMatched, UsageError
-from ..model import Action, KillPlan, Receipt, Row
-from ..runtime import Collector, now_ms
-from ..store import db
+from tokentop.agents import all_agents
+from tokentop.config import load
+from tokentop.errors import Failure, NothingMatched, UsageError
+from tokentop.model import Action, KillPlan, Receipt, Row
+from tokentop.runtime import Collector, now_ms
+from tokentop.store import db
+
 from .access import folder_for
 from .out import money, print_json
 from .snapshot import receipt_document
@@ -41,7 +42,9 @@ def kill(arguments: argparse.Namespace) -> int:
         finally:
             collector.close()
     if arguments.json:
-        print_json({"schema": "tokentop.kill/1", "results": [receipt_document(receipt) for receipt in receipts]})
+        print_json(
+            {"schema": "tokentop.kill/1", "results": [receipt_document(receipt) for receipt in receipts]}
+        )
     else:
         for receipt in receipts:
             _print_receipt(receipt)
@@ -63,14 +66,16 @@ def _resolve(target: str, rows: Sequence[Row]) -> Row | int:
     exact = [row for row in rows if row.session_id == target]
     found = exact or [row for row in rows if row.session_id.startswith(target) and "/" not in row.session_id]
     if not found:
-        raise NothingMatched(f"no running agent has a session that begins with {target!r}; see: tokentop --once")
+        raise NothingMatched(
+            f"no running agent has a session that begins with {target!r}; see: tokentop --once"
+        )
     if len(found) > 1:
         raise UsageError(f"{target!r} is not unique: {', '.join(row.session_id for row in found[:5])}")
     return found[0]
 
 
 def _act(plan: KillPlan, collector: Collector) -> Receipt:
-    from ..procs.act import execute
+    from tokentop.procs.act import execute
 
     receipt = execute(plan, now_ms=now_ms, agents=[agent.processes for agent in all_agents()])
     try:
@@ -88,7 +93,11 @@ def _confirm(plans: Sequence[KillPlan], arguments: argparse.Namespace) -> None:
         raise UsageError("nobody can be asked here: give --yes to act or --dry-run to look")
     for plan in plans:
         print(plan_text(plan))
-    question = "Type yes to go on: " if len(plans) > 5 or any(p.warning for p in plans) else f"{plans[0].action}? [y/N] "
+    question = (
+        "Type yes to go on: "
+        if len(plans) > 5 or any(p.warning for p in plans)
+        else f"{plans[0].action}? [y/N] "
+    )
     answer = input(question).strip().lower()
     if answer not in (("yes",) if question.startswith("Type") else ("y", "yes")):
         raise Failure("nothing was done")
@@ -96,7 +105,9 @@ def _confirm(plans: Sequence[KillPlan], arguments: argparse.Namespace) -> None:
 
 def _show(plans: Sequence[KillPlan], as_json: bool) -> int:
     if as_json:
-        print_json({"schema": "tokentop.kill/1", "dry_run": True, "plans": [_plan_document(plan) for plan in plans]})
+        print_json(
+            {"schema": "tokentop.kill/1", "dry_run": True, "plans": [_plan_document(plan) for plan in plans]}
+        )
     else:
         for plan in plans:
             print(plan_text(plan))

@@ -9,10 +9,11 @@ import threading
 import time
 from types import FrameType
 
-from ..config import load, local_zone
-from ..engine.days import local
-from ..model import Snapshot
-from ..runtime import Collector, now_ms
+from tokentop.config import load, local_zone
+from tokentop.engine.days import local
+from tokentop.model import Snapshot
+from tokentop.runtime import Collector, now_ms
+
 from .access import folder_for
 from .out import money
 
@@ -52,7 +53,9 @@ def watch() -> int:
     with folder_for() as (folder, notes):
         for note in notes:
             print(note, file=sys.stderr)
-        collector = Collector(folder, os.environ, settings, lambda snapshot: newest.__setitem__(slice(None), [snapshot]))
+        collector = Collector(
+            folder, os.environ, settings, lambda snapshot: newest.__setitem__(slice(None), [snapshot])
+        )
         minute = -1
         try:
             while not stop.is_set():

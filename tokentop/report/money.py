@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 
-from ..config import local_zone
-from ..engine.days import day_bounds
-from ..engine.forecast import HISTORY_DAYS
-from ..engine.forecast import backtest as replay
-from ..errors import NothingMatched
-from ..runtime import now_ms
-from ..store import reader
+from tokentop.config import local_zone
+from tokentop.engine.days import day_bounds
+from tokentop.engine.forecast import HISTORY_DAYS
+from tokentop.engine.forecast import backtest as replay
+from tokentop.errors import NothingMatched
+from tokentop.runtime import now_ms
+from tokentop.store import reader
+
 from . import access
 from .live import one_snapshot
 from .out import iso, money, plain_table, print_json, usd
@@ -63,6 +64,10 @@ def backtest(as_json: bool) -> int:
         raise NothingMatched("too little history for a backtest: at least four days with spend are needed")
     rows = [[f"{h:02d}:00", str(n), money(e), money(b)] for h, n, e, b in found.by_hour]
     print(plain_table(["AT", "DAYS", "MEAN ERROR", "STRAIGHT LINE"], rows, left=1))
-    inside = f", {100 * found.coverage:.0f} % of days inside the 80 % interval" if found.coverage is not None else ""
+    inside = (
+        f", {100 * found.coverage:.0f} % of days inside the 80 % interval"
+        if found.coverage is not None
+        else ""
+    )
     print(f"\nover {found.days} days: {money(found.mae_nusd)} against {money(found.naive_mae_nusd)}{inside}")
     return 0

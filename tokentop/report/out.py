@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from ..model import Diagnostic
-from ..store import reader
+from tokentop.model import Diagnostic
+from tokentop.store import reader
 
 NUSD = 1_000_000_000
 
@@ -44,12 +44,16 @@ def plain_table(heads: Sequence[str], rows: Iterable[Sequence[str]], left: int) 
     table = [list(heads), *(list(row) for row in rows)]
     widths = [max(len(row[i]) for row in table) for i in range(len(heads))]
     return "\n".join(
-        "  ".join(c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))).rstrip()
+        "  ".join(
+            c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
         for row in table
     )
 
 
-def health_document(db: sqlite3.Connection, current: Iterable[Diagnostic], notes: Iterable[str]) -> dict[str, Any]:
+def health_document(
+    db: sqlite3.Connection, current: Iterable[Diagnostic], notes: Iterable[str]
+) -> dict[str, Any]:
     """What was read and what could not be: the `health` of every JSON document."""
     files, size = reader.files_read(db)
     stored = reader.health(db)

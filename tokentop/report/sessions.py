@@ -6,11 +6,12 @@ import sqlite3
 from datetime import tzinfo
 from typing import Any
 
-from ..agents import all_agents
-from ..engine.days import local
-from ..model import Figures, Priced, Session, Tokens
-from ..store import reader
-from ..text import clean
+from tokentop.agents import all_agents
+from tokentop.engine.days import local
+from tokentop.model import Figures, Priced, Session, Tokens
+from tokentop.store import reader
+from tokentop.text import clean
+
 from .out import iso, money, plain_table, usd
 from .usage import BUCKETS
 
@@ -53,7 +54,9 @@ def resume(session: Session) -> str | None:
     return found.resume_command(session.id) if found else None
 
 
-def listing(db: sqlite3.Connection, words: list[str], limit: int, zone: tzinfo) -> tuple[list[dict[str, Any]], str]:
+def listing(
+    db: sqlite3.Connection, words: list[str], limit: int, zone: tzinfo
+) -> tuple[list[dict[str, Any]], str]:
     """(documents, table for people) of the newest sessions that hold every word."""
     found = reader.sessions(db, words=words, limit=limit)
     documents = [session_document(session, own, project) for session, own, project, _, _ in found]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..model import ChildProc, Figures, Receipt, Row, Snapshot
+from tokentop.model import ChildProc, Figures, Receipt, Row, Snapshot
+
 from .out import iso, money, plain_table, usd
 from .usage import BUCKETS
 
@@ -17,7 +18,7 @@ def document(snapshot: Snapshot) -> dict[str, Any]:
         "generated_at": iso(snapshot.at_ms),
         "mode": snapshot.mode,
         "rows": [row_document(row) for row in snapshot.rows],
-        "counts": {state: count for state, count in snapshot.counts},
+        "counts": dict(snapshot.counts),
         "totals": _rates(snapshot.totals),
         "today": _figures(snapshot.today),
         "forecast": None if forecast is None else {
@@ -132,7 +133,10 @@ def as_text(snapshot: Snapshot) -> str:
         head += f" + {snapshot.today.unpriced_tokens:,} tokens unpriced"
     if forecast is not None and forecast.method != "none":
         head += f" -> {money(forecast.projected_nusd)} ({money(forecast.low_nusd)} to {money(forecast.high_nusd)})"
-    notes = [f"! {d.source}: {d.detail or d.kind}" + (f" ({d.count}x)" if d.count > 1 else "") for d in snapshot.health]
+    notes = [
+        f"! {d.source}: {d.detail or d.kind}" + (f" ({d.count}x)" if d.count > 1 else "")
+        for d in snapshot.health
+    ]
     if not snapshot.rows:
         looked = [f"  {where.label:<12} {where.path}: {where.found}" for where in snapshot.looked]
         return "\n".join([head, "", "Looked for logs in", *looked, *notes])
@@ -145,7 +149,11 @@ def _line(row: Row) -> list[str]:
     tree = row.tree
     state = row.status.detail[:14] if row.status.state == "tool" and row.status.detail else row.status.state
     cost = "unpriced" if tree.unpriced_tokens and not tree.cost_nusd else money(tree.cost_nusd)
-    context = f"{100 * row.context_used / row.context_window:.0f}%" if row.context_used and row.context_window else "?"
+    context = (
+        f"{100 * row.context_used / row.context_window:.0f}%"
+        if row.context_used and row.context_window
+        else "?"
+    )
     pid = "-" if row.pid is None else ("~" if row.confidence == "inferred" else "") + str(row.pid)
     return [
         ("~" if row.status.inferred else "") + state, row.agent, row.project[:16],

@@ -11,11 +11,12 @@ from typing import Any
 
 from msgspec import Struct
 
-from ..engine.days import local
-from ..model import Tokens
-from ..store import reader
-from ..store.reader import Filter, Slot
-from ..text import clean
+from tokentop.engine.days import local
+from tokentop.model import Tokens
+from tokentop.store import reader
+from tokentop.store.reader import Filter, Slot
+from tokentop.text import clean
+
 from .out import iso, money, plain_table, usd
 
 DIMENSIONS = ("day", "hour", "agent", "model", "project", "session", "provider")
@@ -145,7 +146,16 @@ def disarm(text: str) -> str:
 
 def as_text(lines: Sequence[Line], by: Sequence[str]) -> str:
     """A table for people, totals last."""
-    heads = [*(name.upper() for name in by), "RESPONSES", "INPUT", "CACHE READ", "WRITE 5M", "WRITE 1H", "OUTPUT", "COST"]
+    heads = [
+        *(name.upper() for name in by),
+        "RESPONSES",
+        "INPUT",
+        "CACHE READ",
+        "WRITE 5M",
+        "WRITE 1H",
+        "OUTPUT",
+        "COST",
+    ]
     rows = [[*(clean(part, 40) for part in line.key), *_figures(line)] for line in lines]
     if len(lines) != 1:
         rows.append([*(["total", *[""] * (len(by) - 1)] if by else []), *_figures(total_of(lines))])
@@ -158,5 +168,12 @@ def _figures(line: Line) -> list[str]:
     if line.priced and line.unpriced_tokens:
         cost += " +unpriced"
     mark = "~" if line.estimated else ""
-    counts = (line.responses, tokens.input, tokens.cache_read, tokens.cache_write_5m, tokens.cache_write_1h, tokens.output)
+    counts = (
+        line.responses,
+        tokens.input,
+        tokens.cache_read,
+        tokens.cache_write_5m,
+        tokens.cache_write_1h,
+        tokens.output,
+    )
     return [*(f"{mark}{count:,}" for count in counts), ("~" if line.cost_estimated else "") + cost]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import date, datetime, timedelta, tzinfo
 
-from ..engine.days import local, midnight_ms
+from tokentop.engine.days import local, midnight_ms
 
 _AGO = re.compile(r"(\d{1,6})\s*([smhdw])")
 _UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
@@ -37,7 +37,9 @@ def parse_when(text: str, zone: tzinfo, now_ms: int, *, end: bool) -> int:
             moment = moment.replace(tzinfo=zone)
         return int(moment.timestamp() * 1000)
     except (ValueError, OverflowError):
-        raise BadTime(f"'{text}' is not a time; write 2026-11-21, 2026-11-21T14:30, today, 24h or 7d") from None
+        raise BadTime(
+            f"'{text}' is not a time; write 2026-11-21, 2026-11-21T14:30, today, 24h or 7d"
+        ) from None
 
 
 def _day(day: date, zone: tzinfo, end: bool) -> int:

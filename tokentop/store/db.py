@@ -14,7 +14,9 @@ FILE_NAME = "tokentop.db"
 _WAL_LIMIT_BYTES = 16 << 20
 
 # SQLite's ways to say that nothing can be written now; they pass when there is room again.
-FULL_CODES = frozenset({"SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_TRUNCATE", "SQLITE_IOERR"})
+FULL_CODES = frozenset(
+    {"SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_TRUNCATE", "SQLITE_IOERR"}
+)
 DAMAGED_CODES = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB"})
 
 
@@ -41,7 +43,9 @@ def prepare_folder(folder: Path) -> None:
     if not stat.S_ISDIR(about.st_mode):
         raise StoreError(f"{folder} is not a directory; set TOKENTOP_STATE_DIR to one")
     if hasattr(os, "getuid") and about.st_uid != os.getuid():
-        raise StoreError(f"{folder} belongs to another user; set TOKENTOP_STATE_DIR to a directory of your own")
+        raise StoreError(
+            f"{folder} belongs to another user; set TOKENTOP_STATE_DIR to a directory of your own"
+        )
     if not os.access(folder, os.W_OK | os.X_OK):
         raise NotWritable(f"cannot write to the state directory {folder}; set TOKENTOP_STATE_DIR")
     if about.st_mode & 0o022:
@@ -90,7 +94,9 @@ def migrate(connection: sqlite3.Connection, path: Path | None = None) -> None:
             connection.execute("VACUUM INTO ?", (str(backup),))
             backup.chmod(0o600)
     for number in range(version, VERSION):
-        connection.executescript(f"BEGIN IMMEDIATE;\n{MIGRATIONS[number]}\nPRAGMA user_version={number + 1};\nCOMMIT;")
+        connection.executescript(
+            f"BEGIN IMMEDIATE;\n{MIGRATIONS[number]}\nPRAGMA user_version={number + 1};\nCOMMIT;"
+        )
 
 
 def _create(path: Path) -> None:

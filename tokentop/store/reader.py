@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 import msgspec
 from msgspec import Struct
 
-from ..model import Cursor, Diagnostic, Figures, Kind, Priced, Quota, Receipt, Session, Tokens, Usage
+from tokentop.model import Cursor, Diagnostic, Figures, Kind, Priced, Quota, Receipt, Session, Tokens, Usage
+
 from .schema import FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_HIDDEN, SLOT_MS
 from .sessions import COLUMNS, SessionRow
 
@@ -55,7 +56,8 @@ def cursors(db: sqlite3.Connection) -> list[Cursor]:
 
 
 def _where(wanted: Filter, agent: str, project: str, model: str) -> tuple[str, list[object]]:
-    parts, values = [], []
+    parts: list[str] = []
+    values: list[object] = []
     for column, value in ((agent, wanted.agent), (project, wanted.project), (model, wanted.model)):
         if value:
             parts.append(f"{column} = ?")
@@ -136,7 +138,9 @@ def _slot(
 
 def health(db: sqlite3.Connection) -> list[Diagnostic]:
     """What could not be read, with counts; `duplicate` rows count repeated records that were dropped."""
-    rows = db.execute("SELECT source, kind, detail, count FROM health ORDER BY source, kind, detail LIMIT 1000")
+    rows = db.execute(
+        "SELECT source, kind, detail, count FROM health ORDER BY source, kind, detail LIMIT 1000"
+    )
     return [Diagnostic(*row) for row in rows]
 
 

@@ -56,15 +56,20 @@ def _copy(old: sqlite3.Connection, new: sqlite3.Connection, table: str) -> int:
     columns = [row[1] for row in new.execute(f"PRAGMA table_info({table})")]
     put = f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
     try:
-        plain = "WITHOUT ROWID" not in (
-            old.execute("SELECT sql FROM sqlite_master WHERE name=?", (table,)).fetchone() or ("",)
-        )[0].upper()
+        plain = (
+            "WITHOUT ROWID"
+            not in (old.execute("SELECT sql FROM sqlite_master WHERE name=?", (table,)).fetchone() or ("",))[
+                0
+            ].upper()
+        )
     except sqlite3.Error:
         return 0
     return _by_rowid(old, new, table, columns, put) if plain else _straight(old, new, table, columns, put)
 
 
-def _straight(old: sqlite3.Connection, new: sqlite3.Connection, table: str, columns: list[str], put: str) -> int:
+def _straight(
+    old: sqlite3.Connection, new: sqlite3.Connection, table: str, columns: list[str], put: str
+) -> int:
     rows = 0
     with contextlib.suppress(sqlite3.Error, UnicodeDecodeError):
         for row in old.execute(f"SELECT {', '.join(columns)} FROM {table}"):
@@ -73,7 +78,9 @@ def _straight(old: sqlite3.Connection, new: sqlite3.Connection, table: str, colu
     return rows
 
 
-def _by_rowid(old: sqlite3.Connection, new: sqlite3.Connection, table: str, columns: list[str], put: str) -> int:
+def _by_rowid(
+    old: sqlite3.Connection, new: sqlite3.Connection, table: str, columns: list[str], put: str
+) -> int:
     rows = 0
     for order in ("ASC", "DESC"):
         last = -(1 << 63) if order == "ASC" else (1 << 63) - 1
@@ -101,7 +108,9 @@ def _rebuild(new: sqlite3.Connection) -> None:
     new.execute("DELETE FROM event WHERE session NOT IN (SELECT id FROM session)")
     new.execute("DELETE FROM event WHERE model NOT IN (SELECT id FROM model)")
     new.execute("UPDATE session SET project=0 WHERE project NOT IN (SELECT id FROM project)")
-    new.execute("INSERT OR IGNORE INTO project (id, agent, name) SELECT DISTINCT 0, agent, '' FROM session WHERE project=0 LIMIT 1")  # noqa: E501
+    new.execute(
+        "INSERT OR IGNORE INTO project (id, agent, name) SELECT DISTINCT 0, agent, '' FROM session WHERE project=0 LIMIT 1"
+    )
     sums = ", ".join(f"sum(e.{name.strip()})" for name in _COUNTS.split(","))
     money = (
         f"coalesce(sum(e.cost_nusd), 0), coalesce(sum(CASE WHEN e.flags & {FLAG_UNPRICED} THEN"

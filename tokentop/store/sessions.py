@@ -5,9 +5,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
-from ..agents.base import project_of
-from ..model import Context, Figures, Role, Session, Tokens
-from ..text import clean
+from tokentop.agents.base import project_of
+from tokentop.model import Context, Figures, Role, Session, Tokens
+from tokentop.text import clean
 
 _TEXT = ("parent_sid", "root_sid", "branch", "version", "surface", "log_path", "tool_use_id", "model")
 COLUMNS = (

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import sqlite3
 
-from ..engine.hidden import Call, Total, hidden_usages
-from ..model import Tokens
+from tokentop.engine.hidden import Call, Total, hidden_usages
+from tokentop.model import Tokens
+
 from .schema import FLAG_HIDDEN
 from .writer import Committed, Writer
 

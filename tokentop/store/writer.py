@@ -12,10 +12,24 @@ from typing import Protocol
 import msgspec
 from msgspec import Struct
 
-from ..model import (
-    Context, Cursor, Diagnostic, Fact, Figures, Forecast, Kind, Priced, Quota, Receipt, RunningTotal, Session, Spawn,
-    Tokens, Usage,
-)  # fmt: skip
+from tokentop.model import (  # fmt: skip
+    Context,
+    Cursor,
+    Diagnostic,
+    Fact,
+    Figures,
+    Forecast,
+    Kind,
+    Priced,
+    Quota,
+    Receipt,
+    RunningTotal,
+    Session,
+    Spawn,
+    Tokens,
+    Usage,
+)
+
 from .schema import FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_HIDDEN, FLAG_UNPRICED, SLOT_MS
 from .sessions import SessionCache, SessionRow
 
@@ -28,7 +42,10 @@ _PUT = (
     f"INSERT INTO event ({', '.join(_EVENT)}) VALUES ({', '.join('?' * len(_EVENT))}) "
     f"ON CONFLICT (id) DO UPDATE SET {', '.join(f'{c}=excluded.{c}' for c in _EVENT[1:])}"
 )
-_SUMS = ("responses", "input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning", "cost_nusd", "unpriced_tokens")  # fmt: skip
+_SUMS = (
+    "responses", "input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning", "cost_nusd",
+    "unpriced_tokens",
+)  # fmt: skip
 _ROLL = (
     f"INSERT INTO rollup (slot, project, model, flags, {', '.join(_SUMS)}) VALUES ({', '.join('?' * 13)}) "
     f"ON CONFLICT (slot, project, model, flags) DO UPDATE SET {', '.join(f'{c}={c}+excluded.{c}' for c in _SUMS)}"
@@ -85,7 +102,9 @@ class Writer:
         self._tiers: dict[tuple[str, str], int] = {}
         self._rollup: dict[tuple[int, int, int, int], list[int]] = {}
         self._rows: dict[int, EventRow] = {}
-        self._with_totals = {row[0] for row in connection.execute("SELECT DISTINCT session FROM running_total")}
+        self._with_totals = {
+            row[0] for row in connection.execute("SELECT DISTINCT session FROM running_total")
+        }
         self._unsettled: set[int] = set()
         self._links = False
 
@@ -180,7 +199,9 @@ class Writer:
             self._link()
             dirty += self._sessions.write()
         if self._unsettled:
-            self._db.executemany("INSERT OR IGNORE INTO unsettled VALUES (?)", [(s,) for s in self._unsettled])
+            self._db.executemany(
+                "INSERT OR IGNORE INTO unsettled VALUES (?)", [(s,) for s in self._unsettled]
+            )
             self._unsettled.clear()
         touched = [(row.session(), row.figures()) for row in dirty if row.last_ms >= recent_ms]
         return Committed(priced, touched, events, duplicates)
@@ -310,7 +331,9 @@ class Writer:
         """A session whose project became known after its first events: move them in the rollup."""
         known = session.project
         sums = [getattr(session, name) for name in _SUMS]
-        for row in self._db.execute(f"SELECT {', '.join(_EVENT)} FROM event WHERE session=?", (session.id,)).fetchall():
+        for row in self._db.execute(
+            f"SELECT {', '.join(_EVENT)} FROM event WHERE session=?", (session.id,)
+        ).fetchall():
             session.project = unknown
             self._account(row, -1)
             session.project = known
@@ -320,7 +343,9 @@ class Writer:
 
     def _forget(self, session: SessionRow) -> None:
         """Take a session's events out of every sum: its log is read anew by other rules."""
-        rows = self._db.execute(f"SELECT {', '.join(_EVENT)} FROM event WHERE session=?", (session.id,)).fetchall()
+        rows = self._db.execute(
+            f"SELECT {', '.join(_EVENT)} FROM event WHERE session=?", (session.id,)
+        ).fetchall()
         for row in rows:
             self._account(row, -1)
         self._db.execute("DELETE FROM event WHERE session=?", (session.id,))
@@ -335,7 +360,8 @@ class Writer:
         try:
             wanted = {event_id(usage.agent, usage.key): usage for usage in usages}
             old = db.execute(
-                f"SELECT {', '.join(_EVENT)} FROM event WHERE session=? AND flags & {FLAG_HIDDEN}", (session_id,)
+                f"SELECT {', '.join(_EVENT)} FROM event WHERE session=? AND flags & {FLAG_HIDDEN}",
+                (session_id,),
             ).fetchall()
             for row in old:
                 self._account(row, -1)
@@ -372,7 +398,8 @@ class Writer:
             ],
         )  # fmt: skip
         forks = self._db.execute(
-            "SELECT id FROM session WHERE agent=? AND parent_sid=? AND role='fork'", (fact.agent, fact.session_id)
+            "SELECT id FROM session WHERE agent=? AND parent_sid=? AND role='fork'",
+            (fact.agent, fact.session_id),
         )
         self._unsettled.update(fork for (fork,) in forks if fork in self._with_totals)
 

@@ -8,10 +8,11 @@ import os
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-from ..config import Settings, load, state_dir
-from ..errors import Failure, UsageError
-from ..runtime import DemoRuntime, Runtime
-from ..store import db
+from tokentop.config import Settings, load, state_dir
+from tokentop.errors import Failure, UsageError
+from tokentop.runtime import DemoRuntime, Runtime
+from tokentop.store import db
+
 from .source import UiOptions
 
 LOG_BYTES = 1 << 20
@@ -23,7 +24,7 @@ def launch(arguments: argparse.Namespace, *, demo: bool) -> int:
     if arguments.read_only:
         settings = _read_only(settings)
     if demo:
-        from ..demo import DemoSource
+        from tokentop.demo import DemoSource
 
         return _run(DemoRuntime(DemoSource(arguments.seed)), _options(arguments, settings, ""))
     folder = state_dir(os.environ)
@@ -42,7 +43,9 @@ def _without_memory(arguments: argparse.Namespace, settings: Settings) -> int:
     import tempfile
 
     with tempfile.TemporaryDirectory(prefix="tokentop-", ignore_cleanup_errors=True) as folder:
-        runtime = Runtime(Path(folder), os.environ, settings, "the state directory cannot be written: nothing is kept")
+        runtime = Runtime(
+            Path(folder), os.environ, settings, "the state directory cannot be written: nothing is kept"
+        )
         return _run(runtime, _options(arguments, settings, ""))
 
 
@@ -55,9 +58,11 @@ def _run(source: Runtime | DemoRuntime, options: UiOptions) -> int:
 def _options(arguments: argparse.Namespace, settings: Settings, log_path: str) -> UiOptions:
     theme = arguments.theme or settings.theme
     if theme:
-        from .theme import known_themes
+        from textual.theme import BUILTIN_THEMES
 
-        names = known_themes()
+        from tokentop.ui.theme import THEMES
+
+        names = {*BUILTIN_THEMES, *(known.name for known in THEMES)}
         if theme not in names:
             raise UsageError(f"there is no theme {theme!r}; choose from {', '.join(sorted(names))}")
     return UiOptions(

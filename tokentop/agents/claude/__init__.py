@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..base import Agent, JsonLines, Roots
+from tokentop.agents.base import Agent, JsonLines, Roots
+
 from .lines import ClaudeLines
 from .processes import PROCESSES
 from .sidecar import read_sub_agent

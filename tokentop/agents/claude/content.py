@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...model import Activity, Fact, Spawn, State
-from ...text import clean, mask_secrets
+from tokentop.model import Activity, Fact, Spawn, State
+from tokentop.text import clean, mask_secrets
 
 AGENT_ID = "claude"
 
 _SPAWN_TOOLS = frozenset({"Agent", "Task"})
-_NOT_A_PROMPT = ("<command-", "<local-command", "<system-reminder", "<task-notification", "Caveat:", "[Request inter")
+_NOT_A_PROMPT = (
+    "<command-",
+    "<local-command",
+    "<system-reminder",
+    "<task-notification",
+    "Caveat:",
+    "[Request inter",
+)
 _TOOL_ARGUMENTS = ("command", "file_path", "pattern", "description", "url", "query", "path")
 
 
@@ -18,7 +25,9 @@ def prompt_text(content: object) -> str:
     """What a person typed in a user line; empty for tool results, commands and reminders."""
     if isinstance(content, list):
         parts = [p.get("text") for p in content if isinstance(p, dict) and p.get("type") == "text"]
-        content = next((p for p in parts if isinstance(p, str) and not p.lstrip().startswith(_NOT_A_PROMPT)), "")
+        content = next(
+            (p for p in parts if isinstance(p, str) and not p.lstrip().startswith(_NOT_A_PROMPT)), ""
+        )
     if isinstance(content, str) and not content.lstrip().startswith(_NOT_A_PROMPT):
         return content.strip()
     return ""

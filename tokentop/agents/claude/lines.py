@@ -12,9 +12,21 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from ...model import Activity, Context, Fact, Kind, Role, RunningTotal, Session, State, Tokens, Usage
-from ...text import clean, title
-from ..base import DECODE_ERRORS, MAX_COUNT, LogFile, bad_number, count, decode, epoch_ms, identifier, label, unparsed
+from tokentop.agents.base import (
+    DECODE_ERRORS,
+    MAX_COUNT,
+    LogFile,
+    bad_number,
+    count,
+    decode,
+    epoch_ms,
+    identifier,
+    label,
+    unparsed,
+)
+from tokentop.model import Activity, Context, Fact, Kind, Role, RunningTotal, Session, State, Tokens, Usage
+from tokentop.text import clean, title
+
 from .content import AGENT_ID, assistant_activity, prompt_text, spawns, user_activity
 
 # One needle finds usage, cost-state (inputTokens), api-request (max_tokens) and compact_boundary (preTokens).
@@ -193,7 +205,7 @@ class ClaudeLines:
 
     @property
     def needles(self) -> tuple[bytes, ...]:
-        needles = (_COUNTS, _TITLES, _SUMMARY, _API_ERROR)
+        needles: tuple[bytes, ...] = (_COUNTS, _TITLES, _SUMMARY, _API_ERROR)
         if not self._memory.first_ms:
             needles = (*needles, _TIME)
         if self.live or (not self._memory.titled and not self._sub_file):
@@ -334,9 +346,12 @@ class ClaudeLines:
             written = max(written, short + long_lived)
         details = usage.output_tokens_details if type(usage) is _Usage else None
         thinking = (details.thinking_tokens or 0) if details is not None else 0
-        if not 0 <= min(fresh, read, written, long_lived, output, thinking) <= max(
-            fresh, read, written, output, thinking
-        ) <= MAX_COUNT:
+        if (
+            not 0
+            <= min(fresh, read, written, long_lived, output, thinking)
+            <= max(fresh, read, written, output, thinking)
+            <= MAX_COUNT
+        ):
             self.facts.append(bad_number(AGENT_ID))
             fresh, read, written, long_lived, output, thinking = (
                 count(v) or 0 for v in (fresh, read, written, long_lived, output, thinking)
@@ -424,7 +439,12 @@ class ClaudeLines:
         memory = self._memory
         self.facts.append(
             RunningTotal(
-                AGENT_ID, session_id, memory.totals, memory.newest_ms, count(record.startTime) or 0, tuple(models)
+                AGENT_ID,
+                session_id,
+                memory.totals,
+                memory.newest_ms,
+                count(record.startTime) or 0,
+                tuple(models),
             )
         )
         memory.totals += 1
@@ -439,7 +459,9 @@ class ClaudeLines:
             memory.open_calls.pop(next(iter(memory.open_calls)))
         memory.open_calls[record.id] = at_ms
         if self.live:
-            self.facts.append(Activity(AGENT_ID, self._owner(record), at_ms, State.WORKING, call_id=record.id))
+            self.facts.append(
+                Activity(AGENT_ID, self._owner(record), at_ms, State.WORKING, call_id=record.id)
+            )
 
     def _system(self, record: _Meta, at_ms: int) -> None:
         self._memory.newest_ms = max(self._memory.newest_ms, at_ms)
@@ -458,7 +480,9 @@ class ClaudeLines:
         )  # fmt: skip
 
     def _titled(self, record: _Meta, _at_ms: int) -> None:
-        rank, text = max((4, record.customTitle or ""), (3, record.aiTitle or ""), (2, record.summary or ""), key=_filled)
+        rank, text = max(
+            (4, record.customTitle or ""), (3, record.aiTitle or ""), (2, record.summary or ""), key=_filled
+        )
         if text:
             self._title(identifier(record.sessionId) or self._file.stem, rank, text)
 

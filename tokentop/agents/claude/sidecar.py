@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from ...model import Fact, Role, Session
-from ...text import clean, title
-from ..base import LogFile, decode, unparsed
+from tokentop.agents.base import LogFile, decode, unparsed
+from tokentop.model import Fact, Role, Session
+from tokentop.text import clean, title
+
 from .content import AGENT_ID
 
 

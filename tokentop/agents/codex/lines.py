@@ -12,9 +12,19 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from ...model import Activity, Context, Diagnostic, Fact, Quota, Role, Session, State, Tokens, Usage
-from ...text import clean, title
-from ..base import DECODE_ERRORS, LogFile, bad_number, count, decode, epoch_ms, identifier, label, unparsed
+from tokentop.agents.base import (
+    DECODE_ERRORS,
+    LogFile,
+    bad_number,
+    count,
+    decode,
+    epoch_ms,
+    identifier,
+    label,
+    unparsed,
+)
+from tokentop.model import Activity, Context, Diagnostic, Fact, Quota, Role, Session, State, Tokens, Usage
+from tokentop.text import clean, title
 
 AGENT_ID = "codex"
 
@@ -237,7 +247,9 @@ class CodexLines:
 
     def _activity(self, record: _Line, state: State, tool: str = "") -> None:
         if self.live:
-            self.facts.append(Activity(AGENT_ID, self._memory.thread_id, epoch_ms(record.timestamp), state, tool))
+            self.facts.append(
+                Activity(AGENT_ID, self._memory.thread_id, epoch_ms(record.timestamp), state, tool)
+            )
 
     # ------------------------------------------------------------ who
 
@@ -287,7 +299,9 @@ class CodexLines:
         if field == "content":
             if payload.get("role") != "user":
                 return
-            texts = [p.get("text") for p in content if isinstance(p, dict)] if isinstance(content, list) else []
+            texts = (
+                [p.get("text") for p in content if isinstance(p, dict)] if isinstance(content, list) else []
+            )
             content = next((t for t in texts if isinstance(t, str)), "")
         if isinstance(content, str) and content.strip() and not content.lstrip().startswith(_NOT_A_PROMPT):
             self._memory.titled = True
