@@ -3,9 +3,10 @@
 
     AGENTS_DIR=CACHE clients.py claude|codex PORT HOME [--] ARGS...
 
-AGENTS_DIR is the folder that install_clients.sh filled. The current folder is the project; it is marked as trusted
-in the client's settings. The client replaces this program, so it keeps its process id. E2E_RUN and E2E_PATH (put
-before PATH) are passed on; every proxy points at a closed port, so that nothing but the provider can be reached.
+AGENTS_DIR is the folder that install_clients.sh filled. The current folder is the project; it is marked as
+trusted in the client's settings. The client replaces this program, so it keeps its process id. E2E_RUN is
+passed on, as a mark on all that the client starts; every proxy points at a closed port, so that nothing but
+the provider can be reached.
 
     clients.py claude 8911 home -- -p '@@tool@@ hi' </dev/null
     clients.py codex 8911 home -- exec --skip-git-repo-check '@@tool@@ hi' </dev/null
@@ -43,10 +44,12 @@ def prepare_claude(home: Path, project: Path) -> None:
     """Settings that skip the first-start dialogs; Bash and Agent may run, other tools ask."""
     path = home / ".claude.json"
     settings = json.loads(path.read_text()) if path.exists() else {"numStartups": 3, "theme": "dark"}
+    if str(project) in settings.get("projects", {}):
+        return
     settings |= {"hasCompletedOnboarding": True, "autoUpdates": False}
     settings["customApiKeyResponses"] = {"approved": [CLAUDE_KEY[-20:]], "rejected": []}
     trusted = {"hasTrustDialogAccepted": True, "hasCompletedProjectOnboarding": True, "allowedTools": []}
-    settings.setdefault("projects", {}).setdefault(str(project), trusted)
+    settings.setdefault("projects", {})[str(project)] = trusted
     path.write_text(json.dumps(settings))
     folder = home / ".claude"
     folder.mkdir(exist_ok=True)
@@ -61,16 +64,16 @@ def prepare_codex(home: Path, project: Path, port: int) -> None:
     path.parent.mkdir(exist_ok=True)
     text = path.read_text() if path.exists() else CODEX_CONFIG.format(model=CODEX_MODEL, port=port)
     trusted = f'[projects."{project}"]\ntrust_level = "trusted"\n'
-    path.write_text(text if trusted in text else text + trusted)
+    if trusted not in text:
+        path.write_text(text + trusted)
 
 
 def environment(cache: Path, home: Path, port: int, agent: str) -> dict[str, str]:
     """The client's whole environment."""
     path = f"{cache}/node/node_modules/.bin:/usr/local/bin:/usr/bin:/bin"
-    extra = os.environ.get("E2E_PATH")
     env = {
         "HOME": str(home),
-        "PATH": f"{extra}:{path}" if extra else path,
+        "PATH": path,
         "TERM": os.environ.get("TERM") or "xterm-256color",
         "LANG": "C.UTF-8",
         "SHELL": "/bin/bash",
@@ -111,7 +114,7 @@ def main() -> None:
     else:
         prepare_codex(home, project, port)
     program = cache / agent / "node_modules" / ".bin" / agent
-    os.execve(program, [str(program), *args], environment(cache, home, port, agent))  # noqa: S606
+    os.execve(program, [str(program), *args], environment(cache, home, port, agent))
 
 
 if __name__ == "__main__":

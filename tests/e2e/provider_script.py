@@ -4,7 +4,7 @@ The last tag `@@name@@` or `@@name:seconds@@` in a user text picks the scenario,
 it picks the step; so parallel sessions, resumes and sub-agents just work. A step that wants a tool which the
 request does not offer says so in text. A prompt without a tag, as in title calls, gets "Scripted title".
 
-    text        one answer                            slowtool:S    the shell tool runs `sleep S`
+    text        one answer                            slowtool:S    a shell call that takes S seconds
     tool        one shell call, then an answer        slowstream:S  a text streamed over S seconds
     tools       two shell calls in one message        slowblocks:S  two blocks, S seconds apart
     multi       three tool rounds, one with thought   loop          forty rounds of one second
@@ -83,13 +83,14 @@ def scenario(name: str, seconds: float) -> list[Step] | None:
     if name == "loop":
         return [Step((("shell", f"sleep 1; echo tick {i}"),)) for i in range(40)] + [DONE]
     long = f"{seconds:g}"
+    wait = f"timeout {long} tail -f /dev/null; echo over"  # clients may refuse a plain sleep
     table = {
         "text": [Step((("text", "Hello from the fake provider."),))],
         "tool": [Step((("text", "I will run echo."), ("shell", "echo hi"))), DONE],
         "tools": [Step((("shell", "echo one"), ("shell", "echo two"))), DONE],
         "multi": [ROUND, Step((("think", "Second round."), ("shell", "echo two"))), ROUND, DONE],
         "think": [Step((("think", "Let me think."), ("text", "Thought about it.")))],
-        "slowtool": [Step((("text", "Sleeping."), ("shell", f"sleep {long}"))), DONE],
+        "slowtool": [Step((("text", "Sleeping."), ("shell", wait))), DONE],
         "slowstream": [Step((("text", "slow words " * 40),), seconds=seconds)],
         "slowblocks": [Step((("text", "First. " * 12), ("shell", "echo slow")), seconds=seconds), DONE],
         "subagent": [

@@ -1,7 +1,7 @@
 """The two wire formats of the fake provider: Anthropic Messages and OpenAI Responses, pure.
 
-`parse_*` turns a request body into a `Request`; `*_reply` turns an answer into the whole response object and the
-server-sent events of its stream. An event is (name, payload, paced): after a paced event the server waits.
+`parse_*` turns a request body into a `Request`; `*_reply` turns an answer into the whole response object and
+the server-sent events of its stream. An event is (name, payload, paced): after a paced one the server waits.
 """
 
 from __future__ import annotations
