@@ -146,12 +146,17 @@ class Handler(BaseHTTPRequestHandler):
         reply = reply_of(answer, billed, request, ids, model, int(time.time()))
         row["usage"] = reply.usage
         try:
-            self._stream(reply, answer) if body.get("stream") else self._json(reply.whole, 200, reply.headers)
+            if body.get("stream"):
+                self._stream(reply, answer)
+                # before the end of the stream: whoever has read it all finds it in the ledger
+                self.ledger.close(row, complete=True)
+                self._chunk(b"")
+            else:
+                self.ledger.close(row, complete=True)
+                self._json(reply.whole, 200, reply.headers)
         except GONE:
             self.ledger.close(row, complete=False)
             self.close_connection = True
-        else:
-            self.ledger.close(row, complete=True)
 
     def _fail(self, answer: Answer, row: dict[str, Any]) -> None:
         row |= {"status": answer.fail, "billed": dict.fromkeys(row["billed"], 0)}
@@ -173,7 +178,6 @@ class Handler(BaseHTTPRequestHandler):
             self._chunk(f"event: {name}\ndata: {to_json(payload)}\n\n".encode())
             if wait:
                 time.sleep(answer.seconds / paced if answer.seconds else DELTA_SECONDS)
-        self._chunk(b"")
 
     def _chunk(self, data: bytes) -> None:
         self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
