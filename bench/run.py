@@ -1,0 +1,269 @@
+#!/usr/bin/env python3
+"""Measure tokentop from outside, beside ccusage and an empty Textual app, and print one table.
+
+    run.py [NAME ...] [--runs 7] [--cache .cache/bench] [--json FILE]
+
+NAME: cold, warm, size, start, live, latency; without names all of them (about five minutes; the corpora, the
+seeded history and ccusage are made once, in the cache). The bars are informational: this program fails only
+where a command fails or a total is wrong. Ratios of CPU hold on a busy machine, wall times only on an idle
+one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import check_totals
+import gen_corpus
+import pairs
+import peers
+import tui_probe
+from proctree import clean_env
+from seed_history import database_bytes
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+TOKENTOP = [sys.executable, "-m", "tokentop"]
+EMPTY_APP = [sys.executable, str(HERE / "empty_app.py")]
+SEEDED_EVENTS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Result:
+    """One line of the table. `bar` None = stands beside the others, for comparison."""
+
+    bench: str
+    what: str
+    value: float
+    unit: str
+    bar: float | None = None
+
+    def line(self) -> str:
+        bar = "" if self.bar is None else f"<= {self.bar:g} {'ok' if self.value <= self.bar else 'OVER'}"
+        return f"{self.bench:9} {self.what:58} {self.value:>12,.3f} {self.unit:8} {bar}"
+
+
+@dataclass(frozen=True)
+class Setup:
+    cache: Path
+    runs: int
+
+
+# ---------------------------------------------------------------- reports
+
+
+def exact(corpus: Path, name: str, output: str) -> None:
+    """Raise SystemExit unless the totals in a tool's output are exact."""
+    good, say = check_totals.verdict(corpus, output)
+    print(f"{'':9} {name}: totals of {corpus.name} {say}")
+    if not good and name == "tokentop":
+        raise SystemExit("tokentop's totals are wrong: its times mean nothing")
+
+
+def medians(bench: str, name: str, runs: list[pairs.Run], bar_ms: float | None = None) -> Iterator[Result]:
+    yield Result(bench, f"{name}: CPU", statistics.median(r.cpu_s for r in runs), "s")
+    yield Result(bench, f"{name}: wall, median", 1000 * statistics.median(r.wall_s for r in runs), "ms")
+    if bar_ms is not None:
+        yield Result(bench, f"{name}: wall, best", 1000 * min(r.wall_s for r in runs), "ms", bar_ms)
+    yield Result(bench, f"{name}: peak memory", max(r.mib for r in runs), "MiB")
+
+
+def reports(setup: Setup, bench: str, *, fresh: bool, bar: float, bar_ms: float | None) -> Iterator[Result]:
+    corpus = gen_corpus.cached(setup.cache, "c500")
+    commands = {"tokentop": [*TOKENTOP, "usage", "--by", "day", "--json"]}
+    peer = peers.ccusage(setup.cache)
+    if peer:
+        commands["ccusage"] = peer
+    else:
+        print("LEFT OUT: ccusage needs npm, which is not installed here")
+    made = pairs.in_turn(commands, corpus, setup.runs, fresh=fresh)
+    for name, runs in made.items():
+        exact(corpus, name, runs[-1].out)
+        yield from medians(bench, name, runs, bar_ms if name == "tokentop" else None)
+    if peer:
+        ratio = statistics.median(pairs.ratios(made["tokentop"], made["ccusage"]))
+        yield Result(bench, "tokentop / ccusage, CPU, median of pairs", ratio, "x", bar)
+
+
+def cold(setup: Setup) -> Iterator[Result]:
+    yield from reports(setup, "cold", fresh=True, bar=0.6, bar_ms=None)
+
+
+def warm(setup: Setup) -> Iterator[Result]:
+    yield from reports(setup, "warm", fresh=False, bar=0.1, bar_ms=100)
+
+
+def size(setup: Setup) -> Iterator[Result]:
+    corpus = gen_corpus.cached(setup.cache, "dense500k")
+    with tempfile.TemporaryDirectory(prefix="tokentop-bench-") as state:
+        env = clean_env(corpus, TOKENTOP_STATE_DIR=state)
+        run = pairs.measure([*TOKENTOP, "usage", "--by", "day", "--json"], env)
+        if run.status:
+            raise SystemExit(f"tokentop usage exits {run.status}: {run.err[-300:]}")
+        exact(corpus, "tokentop", run.out)
+        events = json.loads((corpus / "expected.json").read_text())["buckets"]["events"]
+        yield Result(
+            "size", f"database, {events:,} events", database_bytes(Path(state)) / events, "B/event", 80
+        )
+        yield Result("size", "first read of them: CPU", run.cpu_s, "s")
+        yield Result("size", "first read of them: peak memory", run.mib, "MiB", 110)
+
+
+# ---------------------------------------------------------------- the live screen
+
+
+@contextmanager
+def agents(home: Path, files: int, rate: float, seconds: float, *more: str) -> Iterator[None]:
+    """Live agents that write below `home` while the block runs."""
+    ready = home / "ready"
+    words = [sys.executable, str(HERE / "replay_writer.py"), "--home", str(home), "--ready", str(ready)]
+    words += ["--files", str(files), "--rate", str(rate), "--seconds", str(seconds), *more]
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+    try:
+        while not ready.exists():
+            if process.poll() is not None:
+                raise SystemExit(f"replay_writer.py exits {process.returncode}")
+            time.sleep(0.02)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@contextmanager
+def scratch(corpus: Path | None = None) -> Iterator[tuple[Path, Path]]:
+    """(home, state): new folders; the home is a copy of `corpus`."""
+    with tempfile.TemporaryDirectory(prefix="tokentop-bench-") as name:
+        home, state = Path(name, "home"), Path(name, "state")
+        if corpus:
+            shutil.copytree(corpus, home, copy_function=os.link)
+        else:
+            home.mkdir()
+        yield home, state
+
+
+def screen(command: list[str], home: Path, state: Path, plan: tui_probe.Plan) -> tui_probe.Probe:
+    """One run of a terminal program; SystemExit when it ends by itself or never shows what it should."""
+    env = clean_env(home, TOKENTOP_STATE_DIR=str(state), TOKENTOP_CONFIG=str(home / "none.toml"))
+    result = tui_probe.probe(command, env, plan)
+    if not result.alive or (plan.expect and result.match_s is None):
+        raise SystemExit(f"{command} shows no {plan.expect!r}; its last screen:\n{result.screen}")
+    return result
+
+
+def first_paints(home: Path, state: Path, n: int) -> tuple[list[float], list[float]]:
+    """Seconds to the first screen with data, and to the first text of an empty app, in turn."""
+    shown: list[float] = []
+    empty: list[float] = []
+    for _ in range(n):
+        plan = tui_probe.Plan(20, 20, r"replay-\d\d", stop_at_match=True)
+        shown.append(screen(TOKENTOP, home, state, plan).match_s or 0)
+        plan = tui_probe.Plan(20, 20, "nothing here", stop_at_match=True)
+        empty.append(screen(EMPTY_APP, home, state, plan).match_s or 0)
+    return shown, empty
+
+
+def start(setup: Setup) -> Iterator[Result]:
+    seeded = setup.cache / f"seeded-{SEEDED_EVENTS}"
+    for name, folder in (("empty history", None), (f"history of {SEEDED_EVENTS:,} events", seeded)):
+        with scratch() as (home, state):
+            if folder:
+                make_seeded(folder)
+                shutil.copytree(folder, state)
+            with agents(home, 5, 1, 120):
+                pairs.measure([*TOKENTOP, "sync", "--json"], clean_env(home, TOKENTOP_STATE_DIR=str(state)))
+                shown, empty = first_paints(home, state, max(3, setup.runs - 2))
+        over = statistics.median(a - b for a, b in zip(shown, empty, strict=True))
+        yield Result("start", f"tokentop, {name}: first data", 1000 * statistics.median(shown), "ms", 400)
+        yield Result("start", "empty Textual app: first text", 1000 * statistics.median(empty), "ms")
+        yield Result("start", f"tokentop, {name}: over the empty app", 1000 * over, "ms", 100)
+
+
+def make_seeded(folder: Path) -> None:
+    """The seeded state folder, made on the first call."""
+    if folder.exists():
+        return
+    print(f"seeding a history of {SEEDED_EVENTS:,} events", file=sys.stderr)
+    making = folder.with_suffix(".making")
+    shutil.rmtree(making, ignore_errors=True)
+    words = [sys.executable, str(HERE / "seed_history.py"), "--state", str(making)]
+    subprocess.run([*words, "--events", str(SEEDED_EVENTS)], check=True, stdout=sys.stderr)
+    making.rename(folder)
+
+
+def live(setup: Setup) -> Iterator[Result]:
+    plan = tui_probe.Plan(40, 10, r"replay-\d\d", 200, 60)
+    with scratch(gen_corpus.cached(setup.cache, "files5k")) as (home, state):
+        pairs.measure([*TOKENTOP, "sync", "--json"], clean_env(home, TOKENTOP_STATE_DIR=str(state)))
+        with agents(home, 50, 100, 60):
+            result = screen(TOKENTOP, home, state, plan)
+        yield Result("live", "50 agents, 100 events/s, 5,000 files: CPU", result.cpu_pct or 0, "% core", 5)
+        yield Result("live", "the same: memory", result.rss_mib * 2**20 / 1e6, "MB", 90)
+        empty = screen(EMPTY_APP, home, state, tui_probe.Plan(16, 6, "nothing", 200, 60))
+        yield Result("live", "empty Textual app: CPU", empty.cpu_pct or 0, "% core")
+        yield Result("live", "empty Textual app: memory", empty.rss_mib * 2**20 / 1e6, "MB")
+
+
+def latency(_: Setup) -> Iterator[Result]:
+    with scratch() as (home, state):
+        log = home / "stamps.jsonl"
+        plan = tui_probe.Plan(40, 8, r"replay-\d\d", 200, 60, stamps=log)
+        with agents(home, 20, 5, 60, "--stamp", "--log", str(log)):
+            stamps = screen(TOKENTOP, home, state, plan).stamps or {}
+        if "p50_ms" not in stamps:
+            raise SystemExit(f"no stamp reached the screen: {stamps}")
+        yield Result("latency", "20 agents, 5 events/s: append to screen, p50", stamps["p50_ms"], "ms", 300)
+        yield Result("latency", "the same: p99", stamps["p99_ms"], "ms", 1000)
+        missed = 100 * (1 - stamps["seen"] / stamps["sent"])
+        yield Result("latency", "the same: titles that never came", missed, "%")
+
+
+BENCHES: dict[str, Callable[[Setup], Iterator[Result]]] = {
+    "cold": cold,
+    "warm": warm,
+    "size": size,
+    "start": start,
+    "live": live,
+    "latency": latency,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--runs", type=int, default=7)
+    parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "bench")
+    parser.add_argument("--json", type=Path, help="write the results there as well")
+    args = parser.parse_args()
+    if unknown := set(args.names) - set(BENCHES):
+        parser.error(f"no bench named {', '.join(sorted(unknown))}; there are {', '.join(BENCHES)}")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(
+        os.pathsep
+    )
+    args.cache.mkdir(parents=True, exist_ok=True)
+    setup, results = Setup(args.cache.absolute(), args.runs), list[Result]()
+    print(f"{'bench':9} {'what':58} {'value':>12} {'unit':8} bar", flush=True)
+    for name in args.names or BENCHES:
+        for result in BENCHES[name](setup):
+            print(result.line(), flush=True)
+            results.append(result)
+    if args.json:
+        args.json.write_text(json.dumps([asdict(r) for r in results], indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,318 @@
+"""A small world for the end-to-end tests: a scratch HOME, a provider with its ledger, real clients, tokentop.
+
+Everything that a world starts carries its own mark in the environment (`E2E_RUN`), so that the whole of it,
+tool shells in sessions of their own and daemons included, is found and ended by process id.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import clients
+from processes import Timeout, alive, end_marked, marked, until
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+AGENTS_DIR = Path(os.environ.get("AGENTS_DIR") or ROOT / ".cache" / "agents").absolute()
+COLUMNS, LINES = 160, 50
+
+
+class World:
+    """One scratch HOME and all that runs in it."""
+
+    def __init__(self) -> None:
+        self.dir = Path(tempfile.mkdtemp(prefix="tt-e2e-")).resolve()
+        self.home = self.dir / "home"
+        self.state = self.dir / "state"
+        self.home.mkdir()
+        self.mark = uuid.uuid4().hex[:12]
+        self.socket = f"tt-e2e-{self.mark}"
+        self.started: list[subprocess.Popen[bytes]] = []
+        self.marks: list[str] = []
+        self.ledger_path = self.dir / "ledger.jsonl"
+        self.port = self._start_provider()
+
+    def close(self) -> None:
+        """End all that was started here and remove the folder."""
+        self.tmux("kill-server", check=False)
+        for mark in self.marks:
+            end_marked(mark)
+        for process in self.started:
+            if process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(5)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+            if process.stdout:
+                process.stdout.close()
+        end_marked(self.mark)
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def _spawn(self, argv: list[str], mark: str, **options: Any) -> subprocess.Popen[bytes]:
+        env = dict(os.environ) | {"E2E_RUN": mark, "AGENTS_DIR": str(AGENTS_DIR)}
+        process = subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, start_new_session=True, **options)
+        self.started.append(process)
+        return process
+
+    def _start_provider(self) -> int:
+        argv = [sys.executable, str(HERE / "fake_provider.py"), "--ledger", str(self.ledger_path)]
+        process = self._spawn(argv, self.mark, stdout=subprocess.PIPE)
+        assert process.stdout
+        return int(process.stdout.readline().rsplit(b":", 1)[1])
+
+    # -- clients
+
+    def project(self, name: str) -> Path:
+        """A project folder (a git repository) that both clients trust."""
+        folder = self.dir / "src" / name
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            subprocess.run(["git", "init", "-q"], cwd=folder, check=True, capture_output=True)
+            clients.prepare_claude(self.home, folder)
+            clients.prepare_codex(self.home, folder, self.port)
+        return folder
+
+    def _client(self, agent: str, args: Iterable[str]) -> list[str]:
+        return [sys.executable, str(HERE / "clients.py"), agent, str(self.port), str(self.home), "--", *args]
+
+    def kill(self, pid: int) -> None:
+        """End a process that this world started with KILL, and wait until it is gone."""
+        os.kill(pid, signal.SIGKILL)
+        until(f"end of {pid}", lambda: not alive(pid), 5)
+
+    def interrupt(self, client: Client) -> None:
+        """INT to a headless client while its tool runs (all its calls are then logged); wait for the end."""
+        until("a tool call", lambda: len(client.processes()) > 1, 20, client.said)
+        os.kill(client.pid, signal.SIGINT)
+        client.finish(20)
+
+    def new_mark(self) -> str:
+        self.marks.append(f"{self.mark}-{len(self.marks)}")
+        return self.marks[-1]
+
+    def headless(self, agent: str, project: str, prompt: str, *args: str) -> Client:
+        """Start `claude -p` or `codex exec`; `args` are resume, fork and the like."""
+        folder, mark = self.project(project), self.new_mark()
+        if agent == "claude":
+            words = ["-p", prompt, *args]
+        else:
+            words = ["exec", "--skip-git-repo-check", *args, prompt]
+        out = self.dir / f"{mark}.out"
+        with out.open("wb") as file:
+            process = self._spawn(
+                self._client(agent, words), mark, cwd=folder, stdout=file, stderr=subprocess.STDOUT
+            )
+        return Client(self, agent, folder, mark, process.pid, process=process, out=out)
+
+    def tui(self, agent: str, project: str, *args: str, lines: int = 40) -> Client:
+        """Start the client's own screen in a tmux session named like the project."""
+        folder, mark = self.project(project), self.new_mark()
+        env = {"E2E_RUN": mark, "AGENTS_DIR": str(AGENTS_DIR)}
+        pid = self.pane(project, self._client(agent, args), folder, env, 120, lines)
+        return Client(self, agent, folder, mark, pid, pane=project)
+
+    # -- terminals
+
+    def tmux(self, *args: str, check: bool = True) -> str:
+        done = subprocess.run(
+            ["tmux", "-L", self.socket, "-f", "/dev/null", *args], capture_output=True, text=True, check=False
+        )
+        if check and done.returncode:
+            raise AssertionError(f"tmux {args[0]}: {done.stderr.strip()}")
+        return done.stdout
+
+    def pane(
+        self, name: str, argv: list[str], cwd: Path, env: dict[str, str], columns: int, lines: int
+    ) -> int:
+        """Run `argv` in a tmux session of that name; returns its process id. The pane outlives it."""
+        words = ["env", *(f"{k}={v}" for k, v in env.items()), *argv]
+        command = "exec " + shlex.join(words)
+        size = ["-x", str(columns), "-y", str(lines)]
+        self.tmux("new-session", "-d", "-s", name, *size, "-c", str(cwd), command)
+        self.tmux("set-option", "-t", f"={name}:", "remain-on-exit", "on")
+        return int(self.tmux("display-message", "-p", "-t", f"={name}:", "#{pane_pid}"))
+
+    def screen(self, name: str) -> str:
+        return self.tmux("capture-pane", "-p", "-t", f"={name}:")
+
+    def type(self, name: str, text: str) -> None:
+        self.tmux("send-keys", "-t", f"={name}:", "-l", text)
+        time.sleep(0.5)  # a text and an Enter in one burst count as a paste, which is not submitted
+        self.key(name, "Enter")
+
+    def key(self, name: str, *keys: str) -> None:
+        for key in keys:
+            self.tmux("send-keys", "-t", f"={name}:", key)
+
+    def shows(self, name: str, *texts: str, seconds: float = 20) -> str:
+        """Wait until the screen holds all `texts`; return it."""
+
+        def probe() -> str | None:
+            screen = self.screen(name)
+            return screen if all(t in screen for t in texts) else None
+
+        return until(f"screen {name} shows {texts}", probe, seconds, lambda: self.screen(name))
+
+    # -- what was billed, what the agents say
+
+    def ledger(self, session: str | None = None, api: str | None = None) -> list[dict[str, Any]]:
+        """The billed calls so far, of one session (sub-agents of Claude Code included) or API, or all."""
+        if not self.ledger_path.exists():
+            return []
+        rows = [json.loads(line) for line in self.ledger_path.read_text().splitlines()]
+        rows = [r for r in rows if session is None or r["session"] == session]
+        return [r for r in rows if api is None or r["api"] == api]
+
+    def logged_ledger(self) -> list[dict[str, Any]]:
+        """The ledger without the calls that leave no trace in any log (the title calls of Codex's screen)."""
+        names = "\n".join(p.name for p in (self.home / ".codex").glob("sessions/*/*/*/rollout-*.jsonl"))
+        return [r for r in self.ledger() if r["api"] == "anthropic" or r["session"] in names]
+
+    def registry(self, pid: int) -> dict[str, Any]:
+        """Claude Code's own entry for a process; {} while there is none."""
+        with contextlib.suppress(OSError, ValueError):
+            return dict(json.loads((self.home / ".claude" / "sessions" / f"{pid}.json").read_text()))
+        return {}
+
+    def daemon_pid(self) -> int | None:
+        """The process id of Codex's daemon, as its pid file says."""
+        path = self.home / ".codex" / "app-server-daemon" / "daemon.pid"
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            return int(json.loads(path.read_text())["pid"])
+        return None
+
+    # -- tokentop
+
+    def tokentop_env(self) -> dict[str, str]:
+        env = {"HOME": str(self.home), "PATH": os.environ["PATH"], "LANG": "C.UTF-8", "TZ": "UTC"}
+        env |= {"TOKENTOP_STATE_DIR": str(self.state), "TOKENTOP_CONFIG": str(self.dir / "config.toml")}
+        env |= {"TERM": "xterm-256color", "E2E_RUN": self.mark, "COLORTERM": "truecolor"}
+        paths = [str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+        return env | {"PYTHONPATH": os.pathsep.join(p for p in paths if p)}
+
+    def run(
+        self, *args: str, ok: Iterable[int] = (0,), seconds: float = 60
+    ) -> subprocess.CompletedProcess[str]:
+        """Run one tokentop command to its end; an exit status outside `ok` fails."""
+        argv = [sys.executable, "-m", "tokentop", *args]
+        done = subprocess.run(
+            argv,
+            env=self.tokentop_env(),
+            cwd=self.dir,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+        assert done.returncode in ok, f"{args} exits {done.returncode}: {done.stderr}\n{done.stdout}"
+        return done
+
+    def json(self, *args: str, ok: Iterable[int] = (0,)) -> dict[str, Any]:
+        return dict(json.loads(self.run(*args, "--json", ok=ok).stdout))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of one snapshot, all levels of the tree."""
+        return list(self.json()["rows"])
+
+    def row(self, session: str) -> dict[str, Any]:
+        """The row of that session in a new snapshot; {} if there is none."""
+        return next((dict(r) for r in self.rows() if r["session"] == session), {})
+
+    def row_when(
+        self, session: str, what: str, test: Callable[[dict[str, Any]], bool], seconds: float = 20
+    ) -> dict[str, Any]:
+        """The row of that session as soon as `test` holds of it."""
+        last: dict[str, Any] = {}
+
+        def probe() -> dict[str, Any] | None:
+            last.clear()
+            last.update(self.row(session))
+            return dict(last) if last and test(last) else None
+
+        return until(f"{session}: {what}", probe, seconds, lambda: json.dumps(last, indent=1))
+
+    def usage(self, by: str) -> dict[str, dict[str, Any]]:
+        """Rows of `tokentop usage --by BY --json` by their group, in the terms of `billing.summed`."""
+        report = self.json("usage", "--by", by)
+        assert report["schema"] == "tokentop.usage/1"
+        assert not report["health"]["errors"], report["health"]
+        assert report["health"]["unparsed_lines"] == 0, report["health"]
+        rows: dict[str, dict[str, Any]] = {}
+        for row in report["rows"]:
+            assert row[by] not in rows, f"two rows for {row[by]}: {report['rows']}"
+            rows[row[by]] = {**row["tokens"], "responses": row["responses"], "cost": Decimal(row["cost_usd"])}
+        return rows
+
+    def open_tokentop(self, name: str = "tokentop", columns: int = COLUMNS, lines: int = LINES) -> int:
+        """The live screen in a tmux session; returns its process id."""
+        argv = [sys.executable, "-m", "tokentop"]
+        return self.pane(name, argv, self.dir, self.tokentop_env(), columns, lines)
+
+
+class Client:
+    """One running client."""
+
+    def __init__(
+        self,
+        world: World,
+        agent: str,
+        folder: Path,
+        mark: str,
+        pid: int,
+        *,
+        process: subprocess.Popen[bytes] | None = None,
+        pane: str = "",
+        out: Path | None = None,
+    ) -> None:
+        self.world, self.agent, self.folder, self.mark, self.pid = world, agent, folder, mark, pid
+        self.process, self.pane, self.out = process, pane, out
+
+    def session(self, seconds: float = 30) -> str:
+        """Its session id: from the registry (Claude Code), from the first rollout of its folder (Codex)."""
+        if self.agent == "claude":
+            entry = until("registry entry", lambda: self.world.registry(self.pid), seconds, self.said)
+            return str(entry["sessionId"])
+        return until("rollout", self._rollout_id, seconds, self.said)
+
+    def _rollout_id(self) -> str | None:
+        for path in sorted((self.world.home / ".codex" / "sessions").glob("*/*/*/rollout-*.jsonl")):
+            with path.open() as file, contextlib.suppress(ValueError):
+                meta = json.loads(file.readline())["payload"]
+                if meta["cwd"] == str(self.folder) and not meta.get("parent_thread_id"):
+                    return str(meta["id"])
+        return None
+
+    def finish(self, seconds: float = 90) -> int:
+        """Wait for a headless run's end; returns its exit status."""
+        assert self.process
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise Timeout(f"{self.agent} still runs after {seconds:g} s: {self.said()}") from None
+
+    def said(self) -> str:
+        """What it printed, or shows."""
+        if self.pane:
+            return self.world.screen(self.pane)
+        return self.out.read_text(errors="replace")[-2000:] if self.out else ""
+
+    def processes(self) -> dict[int, str]:
+        """Every live process of this client, tool shells and daemons included."""
+        return marked(self.mark)
