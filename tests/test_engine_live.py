@@ -347,15 +347,17 @@ def test_a_reused_pid_is_another_process(start_ticks: int) -> None:
 
 facts = st.one_of(
     st.builds(
-        lambda state, ago, sid, tool, call, ends: act(
-            state, ago, sid, tool=tool, call_id=call, ends_call=ends
-        ),
+        lambda state, ago, sid, tool, ends: act(state, ago, sid, tool=tool, ends_call=ends),
         st.sampled_from([State.WORKING, State.TOOL, State.IDLE, State.LIMITED, State.ERROR]),
         st.integers(1, 100_000),
         st.sampled_from(["s", "s/a", "t"]),
         st.sampled_from(["", "Bash"]),
-        st.sampled_from(["", "1", "2"]),
-        st.sampled_from(["", "1", "2"]),
+        st.sampled_from(["", "5", "6", "7"]),
+    ),
+    st.builds(
+        lambda ago, sid: act(State.WORKING, ago, sid, call_id=str(ago)),
+        st.integers(5, 7),
+        st.sampled_from(["s", "s/a", "t"]),
     ),
     st.builds(
         lambda ago, sid, cost: usage(ago, sid, ago, cost),
