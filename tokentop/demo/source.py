@@ -97,7 +97,7 @@ class DemoSource:
         history: list[tuple[int, int]] = []
         for back in range(HISTORY_DAYS, 0, -1):
             first = midnight_ms(today - timedelta(days=back), self.zone)
-            factor = rng.lognormvariate(0, 0.3)
+            factor = rng.lognormvariate(0, 0.2)
             history += self._hours(first, midnight_ms(today - timedelta(days=back - 1), self.zone), factor)
         self._days = group_days(history, self.zone)
         earlier = sum(cost for _, cost in self._hours(start_ms, now_ms - PAST_MS, 1.0))
@@ -118,7 +118,7 @@ class DemoSource:
         for at_ms in range(from_ms, to_ms, HOUR_MS):
             wall = local(at_ms, self.zone)
             share = min(1.0, (to_ms - at_ms) / HOUR_MS)
-            usd = _SHAPE[wall.hour] * PEAK_USD_PER_H * factor * (0.3 if wall.weekday() >= 5 else 1.0)
+            usd = _SHAPE[wall.hour] * PEAK_USD_PER_H * factor * (0.6 if wall.weekday() >= 5 else 1.0)
             out.append((at_ms, round(usd * share * NUSD)))
         return out
 

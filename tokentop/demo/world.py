@@ -154,7 +154,7 @@ class World:
         rng = actor.rng
         read = actor.context
         fresh = (
-            round(rng.lognormvariate(7.6, 0.8)) if actor.temper != "runaway" else rng.randint(36_000, 70_000)
+            round(rng.lognormvariate(7.6, 0.8)) if actor.temper != "runaway" else rng.randint(48_000, 80_000)
         )
         out = max(20, round(seconds * actor.model.speed * rng.uniform(0.5, 0.95)))
         actor.context += fresh + out
@@ -203,14 +203,14 @@ class World:
             if actor.calls_left <= 0:
                 self._finish(actor, at_ms)
                 return
-        if actor.temper == "limited" and roll < 0.1:
+        if actor.temper == "limited" and roll < 0.3:
             self._say(actor, at_ms, State.LIMITED, detail="usage limit, resets in 9 min", ends_call="")
-            self._enter(actor, "limit", at_ms, rng.uniform(5, 9) * MINUTE_MS)
+            self._enter(actor, "limit", at_ms, rng.uniform(7, 9) * MINUTE_MS)
         elif actor.temper == "runaway":
             self._tool(actor, at_ms, ended, rng.uniform(1, 4))
         elif not helper and roll < 0.02:
             self._team(actor, at_ms, ended)
-        elif not helper and roll < (0.3 if actor.temper == "asking" else 0.06):
+        elif not helper and roll < (0.12 if actor.temper == "asking" else 0.04):
             self._ask(actor, at_ms, ended)
         elif helper or roll < 0.82:
             self._tool(actor, at_ms, ended, rng.lognormvariate(2.2, 1.1))
@@ -222,6 +222,8 @@ class World:
         actor.tool, actor.command = actor.rng.choice(TOOLS)
         if actor.parent is not None:
             actor.command = ""  # the process of a sub-agent's tool is a child of the main agent
+        if not actor.command:
+            seconds = min(seconds, 2.0)  # reading and writing files is quick
         nests = actor.agent == "codex" and actor.calls_left < 0 and actor.rng.random() < 0.03
         if nests:
             actor.tool, actor.command = "Bash", "claude -p 'review the diff'"
@@ -253,7 +255,7 @@ class World:
         actor.tool, actor.command = "Bash", ""
         state = State.TOOL if actor.agent == "claude" else State.PERMISSION
         self._say(actor, at_ms, state, tool="Bash", detail=actor.rng.choice(ASKED), ends_call=ended)
-        self._enter(actor, "ask", at_ms, actor.rng.uniform(0.3, 5) * MINUTE_MS)
+        self._enter(actor, "ask", at_ms, actor.rng.uniform(0.3, 4) * MINUTE_MS)
 
     def _finish(self, actor: Actor, at_ms: int) -> None:
         """A sub-agent or one-shot has answered for the last time; who waits for it goes on."""

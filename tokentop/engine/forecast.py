@@ -149,7 +149,7 @@ def _near(past: list[Day], weights: list[float], wall: int, scale: float, burn: 
 def _weights(past: list[Day], today: date) -> list[float]:
     """Recent days weigh more. Days of the other kind (weekend, weekday) fade out as own ones are known."""
     same = [(d.day.weekday() >= 5) == (today.weekday() >= 5) for d in past]
-    other = 0.5 / (1 + sum(same))
+    other = 0.5 / (1 + sum(same) ** 2)
     return [
         math.pow(0.5, (today - d.day).days / HALF_LIFE_DAYS) * (1.0 if alike else other)
         for d, alike in zip(past, same, strict=True)
