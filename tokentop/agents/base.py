@@ -116,6 +116,10 @@ def decode(data: bytes | bytearray, kind: msgspec.json.Decoder[T]) -> T | None:
     except DECODE_ERRORS:
         pass
     try:
+        return kind.decode(bytes(data).lstrip(b"\0"))
+    except DECODE_ERRORS:
+        pass
+    try:
         text = bytes(data).decode("utf-8", "replace").lstrip("\ufeff\0")
         value: Any = json.loads(text, strict=False)
         return msgspec.convert(_lenient(value), kind.type, strict=False)

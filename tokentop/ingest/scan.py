@@ -23,24 +23,30 @@ def each_line(
     buffer: bytearray, start: int, end: int, needles: tuple[bytes, ...], give: Callable[[bytearray], None]
 ) -> None:
     """Give every line of `buffer[start:end]` that holds a needle, in order; `end` lies behind a newline."""
-    hits = [find(buffer, needle, start, end) for needle in needles]
+    found = [(find(buffer, needle, start, end), needle) for needle in needles]
+    alive = [(hit, needle) for hit, needle in found if hit >= 0]
     floor = start
-    count = len(needles)
-    while True:
-        hit = end
-        for position in hits:
-            if 0 <= position < hit:
-                hit = position
-        if hit == end:
-            return
+    while len(alive) > 1:
+        alive.sort()
+        hit = alive[0][0]
         line_start = buffer.rfind(b"\n", floor, hit) + 1 or floor
         floor = buffer.find(b"\n", hit, end) + 1
         give(buffer[line_start : floor - 1])
-        for index in range(count):
-            if 0 <= hits[index] < floor:
-                hits[index] = find(buffer, needles[index], floor, end) if floor < end else -1
+        alive = [
+            (hit, needle) if hit >= floor else (find(buffer, needle, floor, end) if floor < end else -1, needle)
+            for hit, needle in alive
+        ]
+        alive = [pair for pair in alive if pair[0] >= 0]
+    if alive:
+        _each_of_one(buffer, alive[0][0], floor, end, alive[0][1], give)
 
 
-def without_nuls(line: bytearray) -> bytearray:
-    """A line without the NULs that a crash leaves at its start."""
-    return line.lstrip(b"\0") if line[:1] == b"\0" else line
+def _each_of_one(
+    buffer: bytearray, hit: int, floor: int, end: int, needle: bytes, give: Callable[[bytearray], None]
+) -> None:
+    """The common case: only one needle is left in the block."""
+    while hit >= 0:
+        line_start = buffer.rfind(b"\n", floor, hit) + 1 or floor
+        floor = buffer.find(b"\n", hit, end) + 1
+        give(buffer[line_start : floor - 1])
+        hit = find(buffer, needle, floor, end) if floor < end else -1

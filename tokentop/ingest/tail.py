@@ -12,12 +12,13 @@ from tokentop.model import Cursor, Diagnostic, Fact
 from tokentop.text import clean
 
 from .discover import LogEntry
-from .scan import each_line, find, without_nuls
+from .scan import each_line, find
 
 BLOCK_BYTES = 1 << 20
 MAX_LINE_BYTES = 64 << 20
 LIVE_BYTES = 64 << 10  # the end of a file, where status and tools are read as well
 HEAD_BYTES = 1024
+_FIRST_LINES_BYTES = 4096
 TAIL_BYTES = 64
 
 FindVectors = Callable[[LogEntry, str], Sequence[tuple[int, ...]] | None]
@@ -173,19 +174,23 @@ class Tail:
         self._drain(decoder, facts)
 
     def _each(self, decoder: Decoder, buffer: bytearray, start: int, end: int) -> None:
-        def give(line: bytearray) -> None:
-            if decoder.ancestor:
-                decoder.set_ancestor(self._find_vectors(self.entry, decoder.ancestor))
-            decoder.line(line if line[0] else without_nuls(line))
-
-        needles = decoder.needles
-        if len(needles) > 4 and end - start > 4096:
-            # Once the head of the file is known, fewer needles are left.
-            head = buffer.find(b"\n", start + 4096, end) + 1 or end
-            each_line(buffer, start, head, needles, give)
-            start, needles = head, decoder.needles
+        self._meet_ancestor(decoder)
+        if start == self._offset == 0:
+            # The first line tells of which log a fork repeats the beginning.
+            start = buffer.find(b"\n", 0, end) + 1
+            each_line(buffer, 0, start, decoder.needles, decoder.line)
+            self._meet_ancestor(decoder)
+        if end - start > _FIRST_LINES_BYTES:
+            # The first lines tell who writes and what for; after them fewer needles are left.
+            head = buffer.find(b"\n", start + _FIRST_LINES_BYTES, end) + 1 or end
+            each_line(buffer, start, head, decoder.needles, decoder.line)
+            start = head
         if start < end:
-            each_line(buffer, start, end, needles, give)
+            each_line(buffer, start, end, decoder.needles, decoder.line)
+
+    def _meet_ancestor(self, decoder: Decoder) -> None:
+        if decoder.ancestor:
+            decoder.set_ancestor(self._find_vectors(self.entry, decoder.ancestor))
 
     def _drain(self, decoder: Decoder, facts: list[Fact]) -> None:
         facts.extend(decoder.facts)
@@ -215,7 +220,8 @@ class Tail:
         if wanted and end - start <= MAX_LINE_BYTES:
             line = bytearray(end - start)
             os.preadv(self._fd, [line], start)
-            decoder.line(without_nuls(line))
+            decoder.line(line)
+            self._meet_ancestor(decoder)
         elif wanted:
             name = clean(self.entry.relative, 120)
             facts.append(

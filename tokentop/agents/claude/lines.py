@@ -173,10 +173,7 @@ class _Pending(Struct):
     end_ms: int
     start_ms: int
     model: str
-    tokens: Tokens
-    tier: str
-    geo: str
-    searches: int
+    usage: _Usage
     complete: bool
 
 
@@ -190,8 +187,10 @@ class ClaudeLines:
         self._file = file
         self._memory = msgspec.msgpack.decode(state, type=_Memory) if state else _Memory()
         self._pending: dict[str, _Pending] = {}
-        self._context: tuple[str, int, int] | None = None
+        self._context: tuple[str, int, _Usage] | None = None
         self._version: tuple[int, ...] = ()
+        self._who: tuple[object, ...] = ()  # who wrote the line before, as logged, and the session that is
+        self._owner_id = ""
         self._sub_file = file.stem.startswith("agent-")
         self._handlers = {
             "cost-state": self._cost_state,
@@ -223,8 +222,8 @@ class ClaudeLines:
             self.facts.append(self._usage(entry))
         self._pending.clear()
         if self._context is not None:
-            session_id, at_ms, used = self._context
-            self.facts.append(Context(AGENT_ID, session_id, at_ms, used))
+            session_id, at_ms, usage = self._context
+            self.facts.append(Context(AGENT_ID, session_id, at_ms, self._context_tokens(usage)))
             self._context = None
 
     def line(self, line: bytearray | bytes) -> None:
@@ -267,33 +266,38 @@ class ClaudeLines:
         if message.model == "<synthetic>" or record.isApiErrorMessage:
             return
         key = message.id or record.requestId or f"{self._file.stem}:{record.uuid}"
-        tokens = self._tokens(usage)
         entry = self._pending.get(key)
         if entry is None:
-            tier = usage.speed if usage.speed == "fast" else usage.service_tier or ""
-            self._pending[key] = _Pending(
-                session_id, key, at_ms, at_ms, start_ms, message.model or "", tokens,
-                "" if tier == "standard" else label(tier), label(usage.inference_geo),
-                _searches(usage), message.stop_reason is not None,
-            )  # fmt: skip
+            self._pending[key] = entry = _Pending(
+                session_id, key, at_ms, at_ms, start_ms, message.model or "", usage, message.stop_reason is not None
+            )
             if usage.iterations:
                 self._advisors(session_id, key, at_ms, usage.iterations)
         else:
-            entry.at_ms = min(entry.at_ms, at_ms)
-            entry.end_ms = max(entry.end_ms, at_ms)
+            if at_ms < entry.at_ms:
+                entry.at_ms = at_ms
+            if at_ms > entry.end_ms:
+                entry.end_ms = at_ms
             entry.start_ms = entry.start_ms or start_ms
             entry.complete = entry.complete or message.stop_reason is not None
-            if (tokens.output, tokens.total) > (entry.tokens.output, entry.tokens.total):
-                entry.tokens = tokens
-                entry.searches = _searches(usage)
+            new, old = usage.output_tokens or 0, entry.usage.output_tokens or 0
+            if new > old or (new == old and _total(usage) > _total(entry.usage)):
+                entry.usage = usage
         if not record.requestSessionId:
             memory.own_call = True
-            self._context = (session_id, at_ms, self._context_tokens(usage, tokens))
+            self._context = (session_id, at_ms, usage)
         if self.live and reference and start_ms:
             self.facts.append(Activity(AGENT_ID, session_id, at_ms, State.WORKING, ends_call=reference))
 
     def _session_of(self, record: _Line, at_ms: int) -> str:
         """The session that owns the line; says what is new about it."""
+        who = (
+            record.sessionId, record.requestSessionId, record.agentId, record.isSidechain, record.cwd,
+            record.gitBranch, record.version,
+        )  # fmt: skip
+        if who == self._who and not record.requestSessionId:
+            return self._owner_id
+        self._who = who
         memory = self._memory
         named = identifier(record.sessionId) or self._file.stem
         original = identifier(record.requestSessionId)
@@ -305,9 +309,9 @@ class ClaudeLines:
             self._tell(named, record)
             return original
         agent_id = identifier(record.agentId) or (self._file.stem[6:] if self._sub_file else "")
-        session_id = f"{named}/{agent_id}" if record.isSidechain and agent_id else named
-        self._tell(session_id, record)
-        return session_id
+        self._owner_id = f"{named}/{agent_id}" if record.isSidechain and agent_id else named
+        self._tell(self._owner_id, record)
+        return self._owner_id
 
     def _tell(self, session_id: str, record: _Line | _Meta) -> None:
         memory = self._memory
@@ -359,11 +363,11 @@ class ClaudeLines:
         long_lived = min(long_lived, written)
         return Tokens(fresh, read, written - long_lived, long_lived, output, min(thinking, output))
 
-    def _context_tokens(self, usage: _Usage, tokens: Tokens) -> int:
+    def _context_tokens(self, usage: _Usage) -> int:
         for iteration in reversed(usage.iterations or []):
             if iteration.type in ("message", "fallback_message"):
-                return self._tokens(iteration).prompt or tokens.prompt
-        return tokens.prompt
+                return self._tokens(iteration).prompt or self._tokens(usage).prompt
+        return self._tokens(usage).prompt
 
     def _advisors(self, session_id: str, key: str, at_ms: int, iterations: list[_Iteration]) -> None:
         for index, part in enumerate(iterations):
@@ -375,10 +379,13 @@ class ClaudeLines:
 
     def _usage(self, entry: _Pending) -> Usage:
         old = bool(self._version) and self._version < _LAST_PARTIAL_VERSION
+        usage = entry.usage
+        tier = "fast" if usage.speed == "fast" else usage.service_tier or ""
         return Usage(
-            AGENT_ID, entry.session_id, entry.key, entry.at_ms, label(entry.model), entry.tokens,
-            "anthropic", entry.end_ms - entry.start_ms if entry.start_ms else 0, entry.tier, entry.geo,
-            entry.searches, None, Kind.RESPONSE, old and not entry.complete, entry.start_ms,
+            AGENT_ID, entry.session_id, entry.key, entry.at_ms, label(entry.model), self._tokens(usage),
+            "anthropic", entry.end_ms - entry.start_ms if entry.start_ms else 0,
+            "" if tier == "standard" else label(tier), label(usage.inference_geo), _searches(usage),
+            None, Kind.RESPONSE, old and not entry.complete, entry.start_ms,
         )  # fmt: skip
 
     # ------------------------------------------------------------ other lines
@@ -510,6 +517,13 @@ class ClaudeLines:
 
 def _filled(ranked: tuple[int, str]) -> int:
     return ranked[0] if ranked[1] else 0
+
+
+def _total(usage: _Usage) -> int:
+    return (
+        (usage.input_tokens or 0) + (usage.output_tokens or 0) + (usage.cache_read_input_tokens or 0)
+        + (usage.cache_creation_input_tokens or 0)
+    )  # fmt: skip
 
 
 def _searches(usage: _Usage) -> int:

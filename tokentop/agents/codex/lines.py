@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from tokentop.agents.base import (
     DECODE_ERRORS,
+    MAX_COUNT,
     LogFile,
     bad_number,
     count,
@@ -333,17 +334,18 @@ class CodexLines:
     def _legacy_count(self, record: _Line, info: _Info, at_ms: int) -> None:
         """Rule for logs without records: the last usage of each snapshot whose total moved."""
         memory = self._memory
-        if record.ordinal is not None and record.ordinal < memory.own_ordinal:
+        if memory.has_records or (record.ordinal is not None and record.ordinal < memory.own_ordinal):
             return
-        vector, last = _vector(info, memory.previous)
-        if memory.has_records or last is None:
+        total = _total(info)
+        if total == memory.previous and total:
             return
-        total = vector[len(vector) // 2 :]
-        if memory.previous and total == memory.previous:
-            return
+        last = info.last_token_usage or _gained(total, memory.previous)
         memory.previous = total
+        if last is None:
+            return
         if memory.following >= 0:
-            if memory.following < len(self._vectors) and self._vectors[memory.following] == vector:
+            follows = memory.following < len(self._vectors)
+            if follows and self._vectors[memory.following] == (*_values(last), *total):
                 memory.following += 1
                 return
             memory.following = -1
@@ -439,10 +441,10 @@ def _readable(value: Any, bad: list[str]) -> Any:
 
 def _tokens(counts: _Counts) -> Tokens | None:
     """Disjoint buckets: input holds cached and written tokens, output holds reasoning. None = out of bounds."""
-    values = _values(counts)
-    if any(count(v) is None for v in values):
+    prompt, read, written, output, reasoning = _values(counts)
+    if min(prompt, read, written, output, reasoning) < 0 or max(prompt, read, written, output, reasoning) > MAX_COUNT:
         return None
-    return _disjoint(*values)
+    return _disjoint(prompt, read, written, output, reasoning)
 
 
 def _bounded(counts: _Counts) -> Tokens:
@@ -463,20 +465,22 @@ def _disjoint(prompt: int, read: int, written: int, output: int, reasoning: int)
     return Tokens(prompt - read - written, read, written, 0, output, min(reasoning, output))
 
 
-def _vector(info: _Info, previous: Vector) -> tuple[Vector, _Counts | None]:
-    """The (last, total) vector of a snapshot, and the usage it stands for (None = nothing to count)."""
-    last, total = info.last_token_usage, info.total_token_usage
-    total_vector = (*_values(total), total.total_tokens or 0) if total is not None else ()
-    if last is None and total is not None:
-        # Without `last` the usage is what the total gained; a total that fell started anew.
-        before = previous or (0,) * 6
-        gained = [a - b for a, b in zip(total_vector, before, strict=True)]
-        fresh = list(total_vector) if min(gained) < 0 else gained
-        last = _Counts(fresh[0], fresh[1], None, None, fresh[2], None, fresh[3], fresh[4], fresh[5])
-    if last is None:
-        return (), None
-    last_vector = (*_values(last), last.total_tokens or 0)
-    return (*last_vector, *(total_vector or last_vector)), last
+def _total(info: _Info) -> Vector:
+    """The running total of a snapshot; without one, its last usage stands for it."""
+    counts = info.total_token_usage or info.last_token_usage
+    return (*_values(counts), counts.total_tokens or 0) if counts is not None else ()
+
+
+def _gained(total: Vector, previous: Vector) -> _Counts | None:
+    """Without `last_token_usage` the usage is what the total gained; a total that fell started anew."""
+    if not total:
+        return None
+    gained = [a - b for a, b in zip(total, previous or (0,) * len(total), strict=True)]
+    prompt, read, written, output, reasoning, whole = total if min(gained) < 0 else gained
+    return _Counts(
+        input_tokens=prompt, cached_input_tokens=read, cache_write_input_tokens=written, output_tokens=output,
+        reasoning_output_tokens=reasoning, total_tokens=whole,
+    )  # fmt: skip
 
 
 def file_thread(stem: str) -> str:
@@ -492,12 +496,13 @@ def vectors(lines: Sequence[bytes]) -> list[Vector]:
         record = decode(line, _LINE)
         if record is None or record.payload is None or record.payload.type != "token_count":
             continue
-        if record.payload.info is None:
+        info = record.payload.info
+        if info is None:
             continue
-        vector, last = _vector(record.payload.info, previous)
-        total = vector[len(vector) // 2 :]
-        if last is None or (previous and total == previous):
+        total = _total(info)
+        last = info.last_token_usage or _gained(total, previous)
+        if last is None or (total == previous and total):
             continue
         previous = total
-        out.append(vector)
+        out.append((*_values(last), *total))
     return out
