@@ -6,16 +6,15 @@ read from the current directory.
 
 from __future__ import annotations
 
-import difflib
 import math
+import os
 import re
+import sys
 import time
-import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, timedelta, timezone, tzinfo
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
-from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Meta, Struct
@@ -101,9 +100,7 @@ def config_path(environ: Mapping[str, str]) -> Path:
     named = environ.get("TOKENTOP_CONFIG")
     if named:
         return Path(named).expanduser()
-    import platformdirs
-
-    return Path(platformdirs.user_config_dir(_APP, appauthor=False)) / "config.toml"
+    return _user_dir(environ, "XDG_CONFIG_HOME", ".config", "user_config_dir") / "config.toml"
 
 
 def state_dir(environ: Mapping[str, str]) -> Path:
@@ -111,9 +108,18 @@ def state_dir(environ: Mapping[str, str]) -> Path:
     named = environ.get("TOKENTOP_STATE_DIR")
     if named:
         return Path(named).expanduser()
+    return _user_dir(environ, "XDG_STATE_HOME", ".local/state", "user_state_dir")
+
+
+def _user_dir(environ: Mapping[str, str], variable: str, below_home: str, platform_name: str) -> Path:
+    """The platform's directory; on Linux by the XDG rules, which cost no import."""
+    if sys.platform == "linux":
+        base = environ.get(variable, "")
+        home = environ.get("HOME") or str(Path.home())
+        return (Path(base) if os.path.isabs(base) else Path(home) / below_home) / _APP
     import platformdirs
 
-    return Path(platformdirs.user_state_dir(_APP, appauthor=False))
+    return Path(getattr(platformdirs, platform_name)(_APP, appauthor=False))
 
 
 def load(environ: Mapping[str, str]) -> Settings:
@@ -139,6 +145,8 @@ def load(environ: Mapping[str, str]) -> Settings:
 
 def parse(text: str, name: str = "config.toml") -> Settings:
     """Return the settings in `text`. Raises `SettingsError` with one line that begins with `name`."""
+    import tomllib
+
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -177,6 +185,8 @@ def _refuse_nan(value: object, path: tuple[str, ...], text: str, name: str) -> N
 def _check_names(table: Mapping[str, Any], known: Any, above: tuple[str, ...], text: str, name: str) -> None:
     for key in table:
         if key not in known:
+            import difflib
+
             near = difflib.get_close_matches(key, list(known), 1, 0.5)
             hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
             path = (*above, key)
@@ -234,6 +244,10 @@ def local_zone(environ: Mapping[str, str]) -> tzinfo:
     A `$TZ` in POSIX rule form gives its standard offset; without any zone file it is UTC.
     """
     named = environ.get("TZ", "").removeprefix(":")
+    if named in ("UTC", "Etc/UTC"):
+        return UTC
+    from zoneinfo import ZoneInfo
+
     try:
         if named and not named.startswith("/"):
             return ZoneInfo(named)

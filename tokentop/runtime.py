@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from .agents import all_agents
+from .clock import now_ms
 from .config import Settings, local_zone
 from .engine.days import Day, day_bounds, group_days
 from .engine.forecast import HISTORY_DAYS, project
@@ -113,11 +114,6 @@ class DemoRuntime:
                 reply.put(job())
             publish(self._world.snapshot(now_ms()))
             self._stop.wait(IDLE_PUBLISH_S / 2)
-
-
-def now_ms() -> int:
-    """The wall clock, UTC milliseconds."""
-    return int(time.time() * 1000)
 
 
 class Runtime:

@@ -33,7 +33,9 @@ def each_line(
         floor = buffer.find(b"\n", hit, end) + 1
         give(buffer[line_start : floor - 1])
         alive = [
-            (hit, needle) if hit >= floor else (find(buffer, needle, floor, end) if floor < end else -1, needle)
+            (hit, needle)
+            if hit >= floor
+            else (find(buffer, needle, floor, end) if floor < end else -1, needle)
             for hit, needle in alive
         ]
         alive = [pair for pair in alive if pair[0] >= 0]

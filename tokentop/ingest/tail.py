@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Sequence
-from hashlib import blake2b
+
+try:
+    from _blake2 import blake2b  # hashlib loads OpenSSL: 4 ms of every start
+except ImportError:
+    from hashlib import blake2b
 
 from tokentop.agents.base import Decoder
 from tokentop.model import Cursor, Diagnostic, Fact

@@ -6,7 +6,7 @@ decoded when the model is first priced, so loading costs about a millisecond.
 
 from __future__ import annotations
 
-import pkgutil
+import os
 from datetime import date
 from typing import Annotated
 
@@ -79,10 +79,8 @@ _MODEL = msgspec.json.Decoder(Model)
 
 def load_bundled() -> Document:
     """Read the price table that is shipped with the package."""
-    raw = pkgutil.get_data(__package__, "prices.json")
-    if raw is None:
-        raise RuntimeError("the package has no prices.json: install tokentop again")
-    return parse(raw)
+    with open(os.path.join(os.path.dirname(__file__), "prices.json"), "rb") as file:
+        return parse(file.read())
 
 
 def parse(raw: bytes) -> Document:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sqlite3
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from msgspec import Struct
 
+from tokentop.clock import now_ms
 from tokentop.config import Settings, load, state_dir
 from tokentop.errors import Failure
 from tokentop.ledger import Ledger, Lock, is_reading
 from tokentop.model import Diagnostic, Looked
-from tokentop.runtime import now_ms
 from tokentop.store import db
 
 _PATIENCE_S = 3.0  # another report may hold the lock for a moment
@@ -128,6 +126,9 @@ def folder_for() -> Iterator[tuple[Path, list[str]]]:
     except db.NotWritable as error:
         note = f"{error}; nothing is remembered"
         print(f"tokentop: {note}", file=sys.stderr)
+        import shutil
+        import tempfile
+
         temporary = Path(tempfile.mkdtemp(prefix="tokentop-"))
         try:
             yield temporary, [note]

@@ -9,12 +9,12 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from tokentop.clock import now_ms
 from tokentop.config import local_zone
 from tokentop.errors import Failure, NothingMatched, UsageError
-from tokentop.runtime import now_ms
 from tokentop.store.reader import Filter
 
-from . import access, doctor, sessions, snapshot, usage
+from . import access, usage
 from .out import health_document, iso, print_json
 from .when import BadTime, parse_when
 
@@ -102,6 +102,8 @@ def _sync(arguments: Arguments) -> int:
 
 
 def _sessions(arguments: Arguments) -> int:
+    from . import sessions
+
     words = [word for part in arguments.query for word in part.split()]
     with access.opened(quiet=arguments.json) as store:
         documents, text = sessions.listing(store.db, words, arguments.limit, local_zone(os.environ))
@@ -115,6 +117,7 @@ def _sessions(arguments: Arguments) -> int:
 
 
 def _session(arguments: Arguments) -> int:
+    from tokentop.report import sessions
     from tokentop.store import reader
 
     with access.opened(quiet=arguments.json) as store:
@@ -134,6 +137,7 @@ def _session(arguments: Arguments) -> int:
 
 
 def _live(arguments: Arguments) -> int:
+    from . import snapshot
     from .live import one_snapshot
 
     picture = one_snapshot()
@@ -146,6 +150,7 @@ def _live(arguments: Arguments) -> int:
 
 def _demo(arguments: Arguments) -> int:
     from tokentop.demo import DemoSource
+    from tokentop.report import snapshot
 
     picture = DemoSource(arguments.seed).snapshot(now_ms())
     if arguments.json:
@@ -190,6 +195,7 @@ def _prices(arguments: Arguments) -> int:
 
 def _doctor(arguments: Arguments) -> int:
     from tokentop.ledger import prices
+    from tokentop.report import doctor
 
     with access.opened(quiet=arguments.json) as store:
         version = prices(store.settings).version

@@ -9,10 +9,11 @@ import threading
 import time
 from types import FrameType
 
+from tokentop.clock import now_ms
 from tokentop.config import load, local_zone
 from tokentop.engine.days import local
 from tokentop.model import Snapshot
-from tokentop.runtime import Collector, now_ms
+from tokentop.runtime import Collector
 
 from .access import folder_for
 from .out import money

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 
+from tokentop.clock import now_ms
 from tokentop.config import local_zone
 from tokentop.engine.days import day_bounds
 from tokentop.engine.forecast import HISTORY_DAYS
 from tokentop.engine.forecast import backtest as replay
 from tokentop.errors import NothingMatched
-from tokentop.runtime import now_ms
 from tokentop.store import reader
 
 from . import access

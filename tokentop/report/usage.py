@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import tzinfo
@@ -128,6 +126,9 @@ def _sums(line: Line) -> dict[str, Any]:
 
 def as_csv(lines: Sequence[Line], by: Sequence[str]) -> str:
     """One line a group; text that a spreadsheet would run is disarmed."""
+    import csv
+    import io
+
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*by, "responses", *BUCKETS, "cost_usd", "unpriced_tokens", "estimated"])

@@ -6,7 +6,11 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Sequence
-from hashlib import blake2b
+
+try:
+    from _blake2 import blake2b  # hashlib loads OpenSSL: 4 ms of every start
+except ImportError:
+    from hashlib import blake2b
 from typing import Protocol
 
 import msgspec

@@ -269,7 +269,14 @@ class ClaudeLines:
         entry = self._pending.get(key)
         if entry is None:
             self._pending[key] = entry = _Pending(
-                session_id, key, at_ms, at_ms, start_ms, message.model or "", usage, message.stop_reason is not None
+                session_id,
+                key,
+                at_ms,
+                at_ms,
+                start_ms,
+                message.model or "",
+                usage,
+                message.stop_reason is not None,
             )
             if usage.iterations:
                 self._advisors(session_id, key, at_ms, usage.iterations)

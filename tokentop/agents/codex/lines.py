@@ -442,7 +442,10 @@ def _readable(value: Any, bad: list[str]) -> Any:
 def _tokens(counts: _Counts) -> Tokens | None:
     """Disjoint buckets: input holds cached and written tokens, output holds reasoning. None = out of bounds."""
     prompt, read, written, output, reasoning = _values(counts)
-    if min(prompt, read, written, output, reasoning) < 0 or max(prompt, read, written, output, reasoning) > MAX_COUNT:
+    if (
+        min(prompt, read, written, output, reasoning) < 0
+        or max(prompt, read, written, output, reasoning) > MAX_COUNT
+    ):
         return None
     return _disjoint(prompt, read, written, output, reasoning)
 
