@@ -227,7 +227,7 @@ def in_pieces(case: Case, home: Scratch, seed: int) -> Picture:
 
 
 @EACH
-@settings(FUZZ, max_examples=8)
+@settings(FUZZ, max_examples=12)
 @given(seed=st.integers(0, 1 << 32))
 def test_any_split_of_the_bytes_with_restarts_gives_the_same_facts(case: Case, seed: int) -> None:
     """Conformance 1, 10."""
@@ -261,7 +261,7 @@ def damaged(data: bytes, rng: random.Random) -> bytes:
 
 
 @EACH
-@settings(FUZZ, max_examples=10)
+@settings(FUZZ, max_examples=12)
 @given(seed=st.integers(0, 1 << 32))
 def test_damaged_logs_are_read_without_an_error_or_an_absurd_number(case: Case, seed: int) -> None:
     rng = random.Random(seed)
