@@ -250,6 +250,7 @@ class Writer:
         return msgspec.structs.replace(
             base, session_id=owner, at_ms=min(known.at_ms, new.at_ms) or base.at_ms,
             start_ms=known.start_ms or new.start_ms, duration_ms=max(known.duration_ms, new.duration_ms),
+            estimated=known.estimated and new.estimated,
         )  # fmt: skip
 
     def _merge_stored(self, old: EventRow, usage: Usage) -> Usage | None:
@@ -261,7 +262,9 @@ class Writer:
             estimated=bool(old[6] & FLAG_ESTIMATED),
         )  # fmt: skip
         merged = self._better(known, usage)
-        if (merged.session_id, merged.at_ms, merged.tokens) == (row.sid, old[2], tokens):
+        if (merged.session_id, merged.at_ms, merged.tokens, merged.duration_ms, merged.estimated) == (
+            row.sid, old[2], tokens, old[3], known.estimated
+        ):  # fmt: skip
             return None
         return merged
 

@@ -161,7 +161,7 @@ class _Memory(Struct):
     parent_id: str = ""
     own_call: bool = False
     open_calls: dict[str, int] = {}
-    spawned: bool = False
+    answered: tuple[str, int] = ("", 0)  # the last call that was answered, and its start
 
 
 class _Pending(Struct):
@@ -262,7 +262,7 @@ class ClaudeLines:
             memory.first_ms = at_ms
         session_id = self._session_of(record, at_ms)
         reference = record.requestRef
-        start_ms = memory.open_calls.pop(reference, 0) if reference else 0
+        start_ms = self._start_of(reference) if reference else 0
         if message.model == "<synthetic>" or record.isApiErrorMessage:
             return
         key = message.id or record.requestId or f"{self._file.stem}:{record.uuid}"
@@ -295,6 +295,13 @@ class ClaudeLines:
             self._context = (session_id, at_ms, usage)
         if self.live and reference and start_ms:
             self.facts.append(Activity(AGENT_ID, session_id, at_ms, State.WORKING, ends_call=reference))
+
+    def _start_of(self, reference: str) -> int:
+        """When the call was sent; each line of an answer asks, and they may come in different slices."""
+        memory = self._memory
+        if memory.answered[0] != reference:
+            memory.answered = (reference, memory.open_calls.pop(reference, 0))
+        return memory.answered[1]
 
     def _session_of(self, record: _Line, at_ms: int) -> str:
         """The session that owns the line; says what is new about it."""

@@ -1,0 +1,250 @@
+"""A scratch home with logs, the real reading of it into a real database, and what the database then says."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from msgspec import structs
+
+from tokentop.agents import all_agents
+from tokentop.config import Settings
+from tokentop.ledger import Ledger, prices
+from tokentop.model import Diagnostic, Session, Tokens
+from tokentop.pricing.table import PriceTable
+from tokentop.store import reader
+from tokentop.store.schema import FLAG_ESTIMATED, FLAG_HIDDEN
+
+HERE = Path(__file__).parent
+REPOSITORY = HERE.parent.parent
+BUCKETS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning")
+NOW_MS = 1_795_300_000_000
+ALL = 1 << 62
+
+
+@dataclass(frozen=True, repr=False)
+class Case:
+    """Recorded logs of one client: `home` is the tree it left, `expect` what is in it."""
+
+    agent: str
+    name: str
+    home: Path
+    expect: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        return f"{self.agent}-{self.name}"
+
+    @property
+    def files(self) -> list[Path]:
+        """Paths relative to the home."""
+        return sorted(p.relative_to(self.home) for p in self.home.rglob("*") if p.is_file())
+
+
+@cache
+def cases() -> tuple[Case, ...]:
+    """Every `<agent>/<case>/` beside this file."""
+    return tuple(
+        Case(path.parent.parent.name, path.parent.name, path.parent / "home", json.loads(path.read_bytes()))
+        for path in sorted(HERE.glob("*/*/expect.json"))
+    )
+
+
+@cache
+def price_table() -> PriceTable:
+    return prices(Settings())
+
+
+@dataclass(frozen=True)
+class Event:
+    id: int
+    agent: str
+    session: str
+    at_ms: int
+    took_ms: int
+    provider: str
+    model: str
+    tier: str
+    geo: str
+    tokens: Tokens
+    cost_nusd: int | None
+    hidden: bool
+    estimated: bool
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a database says; equal pictures mean equal facts."""
+
+    events: tuple[Event, ...]
+    sessions: Mapping[str, Session]
+
+    @property
+    def responses(self) -> list[Event]:
+        return [event for event in self.events if not event.hidden]
+
+    @property
+    def hidden(self) -> list[Event]:
+        return [event for event in self.events if event.hidden]
+
+    @property
+    def total(self) -> Tokens:
+        return sum((event.tokens for event in self.events), Tokens())
+
+    @property
+    def one(self) -> Event:
+        assert len(self.events) == 1, self.events
+        return self.events[0]
+
+    def of(self, session: str) -> list[Event]:
+        """Events of a session as its agent names it, sub-agents filed under it included."""
+        return [event for event in self.events if event.session.partition("/")[0] == session]
+
+
+_EVENTS = f"""
+SELECT e.id, s.agent, s.sid, e.at_ms, e.took_ms, m.provider, m.name, coalesce(t.tier, ''), coalesce(t.geo, ''),
+  e.flags, e.cost_nusd, {", ".join("e." + b for b in BUCKETS)}
+FROM event e JOIN session s ON s.id = e.session JOIN model m ON m.id = e.model LEFT JOIN tier t ON t.id = e.tier
+ORDER BY e.at_ms, e.id
+"""
+
+
+def picture(db: Any) -> Picture:
+    """Read a database; the sums that it keeps must agree with its events."""
+    events = []
+    for number, agent, sid, at_ms, took, provider, model, tier, geo, flags, cost, *counts in db.execute(
+        _EVENTS
+    ):
+        hidden, estimated = bool(flags & FLAG_HIDDEN), bool(flags & FLAG_ESTIMATED)
+        events.append(
+            Event(number, agent, sid, at_ms, took, provider, model, tier, geo, Tokens(*counts), cost, hidden, estimated)
+        )  # fmt: skip
+    columns = ", ".join(
+        f"coalesce(sum({c}), 0)" for c in ("responses", *BUCKETS, "cost_nusd", "unpriced_tokens")
+    )
+    sums = db.execute(f"SELECT {columns} FROM rollup").fetchone()
+    assert db.execute(f"SELECT {columns} FROM session").fetchone() == sums
+    total = sum((event.tokens for event in events), Tokens())
+    unpriced = sum(event.tokens.total for event in events if event.cost_nusd is None)
+    assert sums == (
+        sum(not event.hidden for event in events), *(getattr(total, b) for b in BUCKETS),
+        sum(event.cost_nusd or 0 for event in events), unpriced,
+    )  # fmt: skip
+    found = reader.sessions(db, since_ms=-ALL)
+    return Picture(
+        tuple(events), {session.id: structs.replace(session, log_path="") for session, *_ in found}
+    )
+
+
+def assert_same(found: Picture, wanted: Picture) -> None:
+    """Equal pictures; a failure shows only what differs."""
+    gone = [event for event in wanted.events if event not in found.events]
+    new = [event for event in found.events if event not in wanted.events]
+    assert new == gone
+    assert found.sessions.keys() == wanted.sessions.keys()
+    for sid, session in wanted.sessions.items():
+        assert structs.asdict(found.sessions[sid]) == structs.asdict(session)
+    assert found == wanted
+
+
+@dataclass
+class Scratch:
+    """A home and a state directory of one test."""
+
+    folder: Path
+    environ: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.home = self.folder / "home"
+        self.state = self.folder / "state"
+        self.home.mkdir(parents=True, exist_ok=True)
+        self.environ = {
+            "HOME": str(self.home),
+            "TZ": "UTC",
+            "TOKENTOP_STATE_DIR": str(self.state),
+            **self.environ,
+        }
+
+    def write(self, path: str | Path, data: str | bytes) -> Path:
+        target = self.home / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data if isinstance(data, bytes) else data.encode())
+        return target
+
+    def append(self, path: str | Path, data: str | bytes) -> None:
+        target = self.home / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("ab") as file:
+            file.write(data if isinstance(data, bytes) else data.encode())
+
+    @contextmanager
+    def ledger(self, *, live: bool = False) -> Iterator[Ledger]:
+        with closing(
+            Ledger(self.state, self.environ, Settings(), now_ms=NOW_MS, live=live, table=price_table())
+        ) as ledger:
+            yield ledger
+
+    def read(self) -> Picture:
+        """Catch up as a report does; the picture afterwards."""
+        with self.ledger() as ledger:
+            ledger.catch_up(0.0, NOW_MS * 1_000_000)
+            return picture(ledger.db)
+
+    def health(self) -> dict[str, int]:
+        """Diagnostics by kind, with counts."""
+        with self.ledger() as ledger:
+            ledger.catch_up(0.0, NOW_MS * 1_000_000)
+            return kinds(ledger.health())
+
+    def run(self, *arguments: str) -> dict[str, Any]:
+        """A tokentop command with `--json` in a process of its own."""
+        done = subprocess.run(
+            [sys.executable, "-m", "tokentop", *arguments, "--json"],
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY), **self.environ},
+            cwd=self.folder, capture_output=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr.decode()
+        assert done.stderr == b""
+        document: dict[str, Any] = json.loads(done.stdout)
+        return document
+
+
+def kinds(diagnostics: tuple[Diagnostic, ...]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for diagnostic in diagnostics:
+        found[diagnostic.kind] = found.get(diagnostic.kind, 0) + diagnostic.count
+    return found
+
+
+@contextmanager
+def scratch() -> Iterator[Scratch]:
+    """A scratch in the fastest place there is, for tests that make many."""
+    memory = Path("/dev/shm")
+    place = memory if memory.is_dir() and os.access(memory, os.W_OK) else None
+    folder = Path(tempfile.mkdtemp(prefix="tokentop-test-", dir=place))
+    try:
+        yield Scratch(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def decoder_files(agent_id: str) -> list[tuple[Case, Path, Any]]:
+    """(case, path below the home, source) of every recorded log of an agent that a decoder reads."""
+    agent = {a.id: a for a in all_agents()}[agent_id]
+    return [
+        (case, path, source)
+        for case in cases() if case.agent == agent_id
+        for path in case.files
+        for source in agent.sources
+        if source.folder in path.parts and path.name.endswith(source.suffixes)
+        and not (source.sidecar and path.name.endswith(source.sidecar))
+    ]  # fmt: skip
