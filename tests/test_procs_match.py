@@ -221,7 +221,8 @@ def codex_home(world, threads):
     sqlite3.connect(home / "state_4.sqlite").close()
     database = sqlite3.connect(home / "state_5.sqlite")
     database.execute(
-        "CREATE TABLE threads (id TEXT, cwd TEXT, created_at INT, created_at_ms INT, source TEXT, originator TEXT)"
+        "CREATE TABLE threads"
+        " (id TEXT, cwd TEXT, created_at INT, created_at_ms INT, source TEXT, originator TEXT)"
     )
     database.execute(
         "CREATE TABLE thread_spawn_edges (parent_thread_id TEXT, child_thread_id TEXT, status TEXT)"
@@ -484,8 +485,8 @@ def test_cpu_is_measured_between_ticks_and_not_over_the_life_of_the_process(worl
 
 def test_a_child_between_fork_and_exec_does_not_make_its_agent_a_launcher(world):
     """The child of a tool call looks like its agent until it has its own program."""
-    from tokentop.procs.kin import picture
     from tokentop.procs.match import Evidence
+    from tokentop.procs.rows import picture
 
     fake = world.claude()
     world.tick()

@@ -12,11 +12,11 @@ from msgspec import Struct, structs
 
 from tokentop.agents.processes import Processes
 from tokentop.model import Action, AgentProc, Ident, KillPlan, Means, PlannedProc, ProcRole, Row
-from tokentop.procs.kin import command_of
 from tokentop.procs.ladder import SINGLE, TURN_INTERRUPT, TURN_INTERRUPT_S, Case, choose
 from tokentop.procs.match import INFERRED, is_local
 from tokentop.procs.never import owner_name
 from tokentop.procs.registry import Filed
+from tokentop.procs.rows import command_of
 from tokentop.procs.table import Host, Proc, Table
 from tokentop.procs.tree import SERVICES, marks, planned_tree, spared, stop_argv
 

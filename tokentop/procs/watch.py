@@ -11,14 +11,15 @@ from types import MappingProxyType
 
 from tokentop.agents.processes import Processes
 from tokentop.model import Action, AgentProc, Diagnostic, KillPlan, ProcRole, Row, Session
-from tokentop.procs.kin import Owners, picture
+from tokentop.procs.kin import Owners
 from tokentop.procs.match import Evidence
 from tokentop.procs.plan import Planner
 from tokentop.procs.registry import Filed, Registry, Thread, ThreadsError, find_roots, read_threads
+from tokentop.procs.rows import picture
 from tokentop.procs.table import Proc, Source, Table
 
 FDS_EVERY_S = 2.0
-SOCKETS_EVERY_S = 10.0
+SOCKETS_EVERY_S = 20.0  # the kernel takes milliseconds to list the sockets
 STALE_MS = 60_000  # a plan from an older table would name processes that nobody looked at since
 
 
