@@ -12,6 +12,7 @@ import pytest
 
 from tests.fake_agents.world import (
     SLEEP,
+    SPECS,
     World,
     is_alive,
     now_ms,
@@ -21,7 +22,6 @@ from tests.fake_agents.world import (
     wait_for,
 )
 from tokentop.model import Action, ProcRole, Role, Session, State
-from tokentop.procs import ProcWatcher
 from tokentop.procs.linux import read_host
 
 
@@ -156,6 +156,23 @@ def test_the_profiles_of_live_processes_are_scanned(world):
     fake = world.claude()
     found = {proc.session_id: proc.log_root for proc in world.tick()}
     assert found == {session_id: str(profile), fake.session_id: str(world.home / ".claude")}
+
+
+def test_a_process_with_another_home_has_its_profile_there(world):
+    """A sandboxed agent of the same user: neither its sessions nor its daemon are those of this home."""
+    elsewhere = world.work / "elsewhere"
+    session_id = str(uuid.uuid4())
+    entry = next(iter(world.registry(session_id).values()))
+    world.start(
+        ["claude"], {"registry": {str(elsewhere / ".claude/sessions/$PID.json"): entry}}, HOME=str(elsewhere)
+    )
+    thread = str(uuid.uuid4())
+    rollouts = codex_home(world, [(thread, str(world.work), now_ms() + 100)])
+    world.start(["codex", "app-server", "--listen", "unix://"], {"open": rollouts})
+    client = world.start(["codex"], HOME=str(elsewhere))
+    procs = {proc.ident.pid: proc for proc in agents(world.tick())}
+    assert (procs[client.pid].session_id, procs[client.pid].log_root) == ("", f"{elsewhere}/.codex")
+    assert [proc.session_id for proc in procs.values() if proc.agent == "claude"] == [session_id]
 
 
 def test_key_files_are_never_opened_and_unchanged_entries_are_not_read_again(world, monkeypatch):
@@ -511,7 +528,7 @@ def test_psutil_gives_the_same_picture(world):
     from tokentop.procs.psutil_source import PsutilSource
 
     fake = world.claude("--resume", "00000000-0000-4000-8000-000000000001", children=[{"argv": SLEEP}])
-    world.watcher = ProcWatcher(world.watcher._specs, world.home, {}, PsutilSource(world.watcher._specs))
+    world.watch(PsutilSource(SPECS))
     (proc,) = agents(world.tick())
     assert proc.ident.pid == fake.pid
     assert proc.session_id == "00000000-0000-4000-8000-000000000001"  # ticks do not fit there: argv decides

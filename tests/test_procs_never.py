@@ -112,7 +112,7 @@ def test_another_user_s_process_is_refused_and_its_owner_named(world):
         shutil.copy(shutil.which("sleep"), program)
         process = subprocess.Popen([program, "600"], env=world.env(), user=65534, start_new_session=True)
         world.processes.append(process)
-        found = wait_for(lambda: [p for p in world.watcher.tick(now_ms(), ()) if p.ident.pid == process.pid])
+        found = wait_for(lambda: world.tick())
         assert found[0].session_id == ""
         plan = world.watcher.plan_pid(process.pid, Action.KILL, now_ms())
         assert plan.refusal.startswith("not permitted, owner=")
