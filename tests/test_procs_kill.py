@@ -380,11 +380,10 @@ def test_a_tool_is_ended_alone_with_the_warning_that_its_agent_goes_on(world):
 
 def test_psutil_ends_the_same_tree_where_there_is_no_pidfd(world):
     """processes.md section 9: the fallback of other systems, run here on real processes."""
-    from tokentop.procs import ProcWatcher
     from tokentop.procs.psutil_source import PsutilProbe, PsutilSource
 
     fake = world.claude(children=[{"argv": IGNORE_TERM}], fields={"procStart": lstart_of_now()})
-    world.watcher = ProcWatcher(SPECS, world.home, {}, PsutilSource(SPECS))
+    world.watch(PsutilSource(SPECS))
     proc = only(world.tick())
     assert (proc.session_id, proc.confidence) == (fake.session_id, "exact")
     receipt = world.act(proc, Action.TERMINATE, probe=PsutilProbe())

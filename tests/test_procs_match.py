@@ -12,6 +12,7 @@ import pytest
 
 from tests.fake_agents.world import (
     SLEEP,
+    SPECS,
     World,
     is_alive,
     now_ms,
@@ -21,7 +22,6 @@ from tests.fake_agents.world import (
     wait_for,
 )
 from tokentop.model import Action, ProcRole, Role, Session, State
-from tokentop.procs import ProcWatcher
 from tokentop.procs.linux import read_host
 
 
@@ -158,6 +158,23 @@ def test_the_profiles_of_live_processes_are_scanned(world):
     assert found == {session_id: str(profile), fake.session_id: str(world.home / ".claude")}
 
 
+def test_a_process_with_another_home_has_its_profile_there(world):
+    """A sandboxed agent of the same user: neither its sessions nor its daemon are those of this home."""
+    elsewhere = world.work / "elsewhere"
+    session_id = str(uuid.uuid4())
+    entry = next(iter(world.registry(session_id).values()))
+    world.start(
+        ["claude"], {"registry": {str(elsewhere / ".claude/sessions/$PID.json"): entry}}, HOME=str(elsewhere)
+    )
+    thread = str(uuid.uuid4())
+    rollouts = codex_home(world, [(thread, str(world.work), now_ms() + 100)])
+    world.start(["codex", "app-server", "--listen", "unix://"], {"open": rollouts})
+    client = world.start(["codex"], HOME=str(elsewhere))
+    procs = {proc.ident.pid: proc for proc in agents(world.tick())}
+    assert (procs[client.pid].session_id, procs[client.pid].log_root) == ("", f"{elsewhere}/.codex")
+    assert [proc.session_id for proc in procs.values() if proc.agent == "claude"] == [session_id]
+
+
 def test_key_files_are_never_opened_and_unchanged_entries_are_not_read_again(world, monkeypatch):
     """processes.md cases 29 and 123."""
     fake = world.claude()
@@ -221,7 +238,8 @@ def codex_home(world, threads):
     sqlite3.connect(home / "state_4.sqlite").close()
     database = sqlite3.connect(home / "state_5.sqlite")
     database.execute(
-        "CREATE TABLE threads (id TEXT, cwd TEXT, created_at INT, created_at_ms INT, source TEXT, originator TEXT)"
+        "CREATE TABLE threads"
+        " (id TEXT, cwd TEXT, created_at INT, created_at_ms INT, source TEXT, originator TEXT)"
     )
     database.execute(
         "CREATE TABLE thread_spawn_edges (parent_thread_id TEXT, child_thread_id TEXT, status TEXT)"
@@ -484,8 +502,8 @@ def test_cpu_is_measured_between_ticks_and_not_over_the_life_of_the_process(worl
 
 def test_a_child_between_fork_and_exec_does_not_make_its_agent_a_launcher(world):
     """The child of a tool call looks like its agent until it has its own program."""
-    from tokentop.procs.kin import picture
     from tokentop.procs.match import Evidence
+    from tokentop.procs.rows import picture
 
     fake = world.claude()
     world.tick()
@@ -510,7 +528,7 @@ def test_psutil_gives_the_same_picture(world):
     from tokentop.procs.psutil_source import PsutilSource
 
     fake = world.claude("--resume", "00000000-0000-4000-8000-000000000001", children=[{"argv": SLEEP}])
-    world.watcher = ProcWatcher(world.watcher._specs, world.home, {}, PsutilSource(world.watcher._specs))
+    world.watch(PsutilSource(SPECS))
     (proc,) = agents(world.tick())
     assert proc.ident.pid == fake.pid
     assert proc.session_id == "00000000-0000-4000-8000-000000000001"  # ticks do not fit there: argv decides

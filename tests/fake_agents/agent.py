@@ -8,6 +8,7 @@ What it does comes as JSON in FAKE_AGENT:
   children  [{"argv": [...], "env": {...}, "setsid": bool, "pipes": bool}]
   spawn     another script to run as worker (a launcher), with FAKE_WORKER as its FAKE_AGENT
   storm_s   fork a child in its own session each `storm_s` seconds
+  keys      where to write the keys that are pressed in its terminal
   ready     where to write {"pid": ..., "children": [...]} when all is up
 """
 
@@ -83,8 +84,16 @@ if "ready" in spec:
     with open(spec["ready"] + ".tmp", "w") as file:
         json.dump({"pid": os.getpid(), "children": [child.pid for child in children]}, file)
     os.rename(spec["ready"] + ".tmp", spec["ready"])
+if "keys" in spec:
+    import tty
+
+    tty.setraw(0)
 while True:
-    if "storm_s" in spec:
+    if "keys" in spec:
+        pressed = os.read(0, 64)
+        with open(spec["keys"], "ab") as file:
+            file.write(pressed)
+    elif "storm_s" in spec:
         subprocess.Popen(["sleep", "60"], env=clean | spec.get("storm_env", {}), start_new_session=True)
         time.sleep(spec["storm_s"])
     elif spec.get("reap"):

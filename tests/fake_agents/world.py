@@ -14,6 +14,7 @@ from tokentop.agents.claude.processes import PROCESSES as CLAUDE
 from tokentop.agents.codex.processes import PROCESSES as CODEX
 from tokentop.model import AgentProc, Figures, Receipt, Row, State, Status
 from tokentop.procs import ProcWatcher, execute
+from tokentop.procs.scan import LinuxSource
 
 AGENT = Path(__file__).parent / "agent.py"
 SPECS = (CLAUDE, CODEX)
@@ -58,6 +59,22 @@ class Fake:
         self.pid = ready["pid"]
 
 
+class Scoped:
+    """A real source that shows only this world: real agents and other tests may run beside it."""
+
+    def __init__(self, source, is_ours) -> None:
+        self.source, self.is_ours, self.host = source, is_ours, source.host
+        self.open_paths, self.listening = source.open_paths, source.listening
+        self.known: dict[tuple[int, int], bool] = {}
+
+    def tick(self, at_ms: int) -> dict:
+        table = self.source.tick(at_ms)
+        for proc in table.values():
+            if not self.known.get(proc.key):
+                self.known[proc.key] = self.is_ours(proc.pid)
+        return {pid: proc for pid, proc in table.items() if self.known[proc.key]}
+
+
 class World:
     def __init__(self, tmp: Path) -> None:
         self.token = uuid.uuid4().hex
@@ -65,7 +82,10 @@ class World:
         for folder in (self.home, self.bin, self.work):
             folder.mkdir()
         self.processes: list[subprocess.Popen] = []
-        self.watcher = ProcWatcher(SPECS, self.home, {})
+        self.watch(LinuxSource(SPECS))
+
+    def watch(self, source) -> None:
+        self.watcher = ProcWatcher(SPECS, self.home, {}, Scoped(source, self.is_ours))
 
     def program(self, name: str) -> str:
         """An executable script under the agent's name; the kernel runs it as `python <path> args`."""
@@ -114,9 +134,7 @@ class World:
         return self.start(["claude", *args], document, **env)
 
     def tick(self, candidates=()) -> tuple[AgentProc, ...]:
-        """One tick, without what else may run on this machine under an agent's name."""
-        found = self.watcher.tick(now_ms(), candidates)
-        return tuple(proc for proc in found if self.is_ours(proc.ident.pid))
+        return self.watcher.tick(now_ms(), candidates)
 
     def is_ours(self, pid: int) -> bool:
         try:

@@ -197,7 +197,9 @@ class _Execution:
         """No signal to whoever has the pid now; what the agent left behind is still to be ended."""
         now = self._probe.ident(self._target.pid)
         if now is not None and now.start_ticks == self._target.start_ticks:
-            return self._receipt("refused", "it runs another program or as another user since the plan was made")
+            return self._receipt(
+                "refused", "it runs another program or as another user since the plan was made"
+            )
         if self._plan.action in (Action.TERMINATE, Action.KILL):
             self._end_wrappers()
             self._finish_sweep()

@@ -1,4 +1,4 @@
-"""Who belongs to whom: children, nested agents, orphans. Builds the `AgentProc` of each agent. Pure.
+"""Who belongs to whom: children, nested agents, orphans. Pure.
 
 A marker in the environment survives reparenting, so it counts before the parent pid.
 """
@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
-from tokentop.agents.processes import Processes, RegistryEntry, stem
-from tokentop.model import AgentProc, ChildProc, ProcRole, State
-from tokentop.procs.match import EXACT, Evidence, Mapped, agent_roles, map_sessions
+from tokentop.agents.processes import Processes, stem
+from tokentop.model import ProcRole
+from tokentop.procs.match import Evidence, Mapped, agent_roles, map_sessions
 from tokentop.procs.table import Proc, Table
-from tokentop.text import clean
 
-_COMMAND_CHARS = 400
 _MULTIPLEXERS = ("tmux", "screen", "zellij")
 
 
@@ -31,15 +29,8 @@ class Owner(Struct, frozen=True):
 Owners = Mapping[tuple[int, int], Owner]
 
 
-class Picture(Struct, frozen=True):
-    """One pass: the agents with their children, and who owned what (for the next pass)."""
-
-    procs: tuple[AgentProc, ...]
-    owners: Owners
-
-
-class _Pass(Struct):
-    """Working state of one pass."""
+class Pass(Struct):
+    """Working state of one pass over a table."""
 
     evidence: Evidence
     owners: Owners
@@ -53,47 +44,28 @@ class _Pass(Struct):
         return self.evidence.table
 
 
-def picture(evidence: Evidence, owners: Owners) -> Picture:
-    """Match one table. `owners` is what the last pass returned."""
+def begin(evidence: Evidence, owners: Owners) -> Pass:
+    """Map the sessions of one table. `owners` is what the last pass found."""
     roles = agent_roles(evidence)
     mapped = map_sessions(evidence, roles)
     by_session = {
-        (_spec(evidence.table[p]).agent, m.session_id): p for p, m in mapped.items() if m.session_id
+        (spec_of(evidence.table[p]).agent, m.session_id): p for p, m in mapped.items() if m.session_id
     }
     for spec in evidence.specs:
         for pid, role in roles.items():
-            if role is ProcRole.DAEMON and _spec(evidence.table[pid]) is spec:
+            if role is ProcRole.DAEMON and spec_of(evidence.table[pid]) is spec:
                 for session_id in evidence.fds.get(pid, ()):
                     by_session.setdefault((spec.agent, session_id), pid)
-    now = _Pass(evidence, owners, roles, mapped, by_session, {})
+    now = Pass(evidence, owners, roles, mapped, by_session, {})
     for pid, role in roles.items():
         if role is ProcRole.AGENT:
             for outer in wrappers(pid, evidence.table, roles):
                 now.leaf_of[outer.pid] = pid
-    children: dict[int, list[ChildProc]] = {}
-    orphans: dict[int, Owner] = {}
-    kept: dict[tuple[int, int], Owner] = {}
-    for pid, proc in evidence.table.items():
-        if pid in roles or proc.state == "Z" or pid in evidence.own_pids:
-            continue
-        owner_pid, owner = _owner(proc, now)
-        if owner is None:
-            continue
-        if owner.key[0]:
-            kept[proc.key] = owner
-        if owner_pid:
-            children.setdefault(owner_pid, []).append(_child(proc, owner.role, evidence))
-        else:
-            orphans[pid] = owner
-    procs = [_agent_proc(pid, now, children.get(pid, [])) for pid in mapped]
-    procs += [
-        _daemon_proc(pid, now, children.get(pid, [])) for pid, r in roles.items() if r is ProcRole.DAEMON
-    ]
-    procs += _orphan_procs(orphans, evidence)
-    return Picture(tuple(sorted(procs, key=lambda p: (p.started_ms, p.ident.pid))), kept)
+    return now
 
 
-def _spec(proc: Proc) -> Processes:
+def spec_of(proc: Proc) -> Processes:
+    """The agent of a process that is known to be one of its programs."""
     assert proc.identity is not None
     return proc.identity.spec
 
@@ -120,7 +92,7 @@ def ancestor_agent(proc: Proc, table: Table, roles: Mapping[int, ProcRole]) -> i
     return 0
 
 
-def _owner(proc: Proc, now: _Pass) -> tuple[int, Owner | None]:
+def owner_of(proc: Proc, now: Pass) -> tuple[int, Owner | None]:
     """(pid of the living owner or 0, the owner). (0, None) = not an agent's business."""
     above = ancestor_agent(proc, now.table, now.roles)
     above = now.leaf_of.get(above, above)
@@ -135,9 +107,9 @@ def _owner(proc: Proc, now: _Pass) -> tuple[int, Owner | None]:
     return (0, None) if in_multiplexer(proc, now.table) else _marked_owner(proc, now)
 
 
-def _living_owner(proc: Proc, above: int, now: _Pass) -> tuple[int, Owner]:
+def _living_owner(proc: Proc, above: int, now: Pass) -> tuple[int, Owner]:
     agent = now.table[above]
-    spec = _spec(agent)
+    spec = spec_of(agent)
     marker = proc.env_value(*spec.session_markers)
     if marker == agent.env_value(*spec.session_markers):
         marker = ""  # inherited from further up
@@ -148,13 +120,13 @@ def _living_owner(proc: Proc, above: int, now: _Pass) -> tuple[int, Owner]:
     return owner_pid, Owner(spec.agent, session_id, now.table[owner_pid].key, role)
 
 
-def _marked_owner(proc: Proc, now: _Pass) -> tuple[int, Owner | None]:
+def _marked_owner(proc: Proc, now: Pass) -> tuple[int, Owner | None]:
     """No agent above, nothing remembered: the environment decides. A pid in it is only a hint."""
     marks = [(spec, proc.env_value(*spec.session_markers)) for spec in now.evidence.specs]
     for spec, session_id in marks:
         hint = proc.env_value(*spec.pid_markers)
         named = now.table.get(int(hint)) if hint.isdigit() and len(hint) < 10 else None
-        if named is not None and named.pid in now.mapped and _spec(named).agent == spec.agent:
+        if named is not None and named.pid in now.mapped and spec_of(named).agent == spec.agent:
             mapped = now.mapped[named.pid]
             if named.start_ticks <= proc.start_ticks and session_id in ("", mapped.session_id):
                 return named.pid, Owner(spec.agent, mapped.session_id, named.key, ProcRole.TOOL)
@@ -168,11 +140,11 @@ def _marked_owner(proc: Proc, now: _Pass) -> tuple[int, Owner | None]:
     return 0, None
 
 
-def _child_role(proc: Proc, above: int, marker: str, now: _Pass) -> ProcRole:
+def _child_role(proc: Proc, above: int, marker: str, now: Pass) -> ProcRole:
     top = proc
     while top.ppid in now.table and now.leaf_of.get(top.ppid, top.ppid) != above:
         top = now.table[top.ppid]
-    spec = _spec(now.table[above])
+    spec = spec_of(now.table[above])
     marked = bool(marker) or top.env_value(*spec.session_markers) != now.table[above].env_value(
         *spec.session_markers
     )
@@ -198,132 +170,3 @@ def is_multiplexer(argv: tuple[str, ...]) -> bool:
         return False
     name = stem(argv[0].partition(":")[0]).lower()  # tmux renames itself to "tmux: server"
     return name in _MULTIPLEXERS
-
-
-def command_of(proc: Proc) -> str:
-    return clean(" ".join(proc.argv), _COMMAND_CHARS)
-
-
-def _child(proc: Proc, role: ProcRole, evidence: Evidence) -> ChildProc:
-    return ChildProc(
-        ident=proc.ident(evidence.host),
-        ppid=proc.ppid,
-        role=role,
-        command=command_of(proc),
-        started_ms=proc.started_ms,
-        cpu_pct=proc.cpu_pct,
-        rss_bytes=proc.rss_bytes,
-    )
-
-
-def _base(proc: Proc, agent: str, role: ProcRole, evidence: Evidence) -> AgentProc:
-    return AgentProc(
-        ident=proc.ident(evidence.host),
-        agent=agent,
-        role=role,
-        cwd=clean(proc.cwd, 4096),
-        command=command_of(proc),
-        started_ms=proc.started_ms,
-        cpu_pct=proc.cpu_pct,
-        rss_bytes=proc.rss_bytes,
-        run_state=proc.state,
-        tty=proc.tty,
-        tmux=_tmux(proc),
-        state=State.FROZEN if proc.state in "Tt" else None,
-        state_source="process" if proc.state in "Tt" else "",
-    )
-
-
-def _tmux(proc: Proc) -> str:
-    """`socket,pane` of the pane that the process was started in, "" = none."""
-    server, pane = proc.env_value("TMUX"), proc.env_value("TMUX_PANE")
-    socket = server.rsplit(",", 2)[0]
-    return f"{clean(socket, 300)},{clean(pane, 20)}" if socket and pane else ""
-
-
-def _agent_proc(pid: int, now: _Pass, children: list[ChildProc]) -> AgentProc:
-    proc, mapped = now.table[pid], now.mapped[pid]
-    assert proc.identity is not None
-    spec, entry = proc.identity.spec, mapped.entry
-    outer = wrappers(pid, now.table, now.roles)
-    base = _base(proc, spec.agent, ProcRole.AGENT, now.evidence)
-    published = None if entry is None or base.state is not None else published_state(mapped, now.evidence)
-    known_one_shot = entry.one_shot if entry else None
-    return structs.replace(
-        base,
-        one_shot=spec.one_shot(proc.identity.argv) if known_one_shot is None else known_one_shot,
-        session_id=clean(mapped.session_id),
-        confidence=mapped.confidence,
-        parent_session_id=_parent_session(proc, mapped.session_id, now),
-        state=published.state if published else base.state,
-        state_detail=published.state_detail if published else "",
-        state_since_ms=published.state_since_ms if published else 0,
-        state_source="registry" if published and published.state else base.state_source,
-        children=tuple(sorted(children, key=lambda c: (c.started_ms, c.ident.pid))),
-        wrapper=outer[0].ident(now.evidence.host) if outer else None,
-        background_id=clean(entry.background_id, 80) if entry else "",
-        log_root=mapped.root or now.evidence.roots.get(pid, ""),
-    )
-
-
-def published_state(mapped: Mapped, evidence: Evidence) -> RegistryEntry | None:
-    """The entry whose state counts: that of the supervisor's job where it says more than the worker."""
-    entry = mapped.entry
-    if entry is None or not entry.background_id:
-        return entry
-    for filed in evidence.filed:
-        job = filed.entry
-        if not job.pid and job.background_id == entry.background_id and filed.root.path == mapped.root:
-            return (
-                job if entry.state is None or job.state in (State.INPUT, State.ERROR, State.DONE) else entry
-            )
-    return entry
-
-
-def _parent_session(proc: Proc, own_session: str, now: _Pass) -> str:
-    """The session whose tool call started this agent, from the marker that it was born with."""
-    above = ancestor_agent(proc, now.table, now.roles)
-    names = [_spec(now.table[above])] if above else []
-    for spec in (*names, *now.evidence.specs):
-        marker = proc.env_value(*spec.session_markers)
-        if marker and marker != own_session:
-            return clean(marker)
-    return ""
-
-
-def _daemon_proc(pid: int, now: _Pass, children: list[ChildProc]) -> AgentProc:
-    proc = now.table[pid]
-    return structs.replace(
-        _base(proc, _spec(proc).agent, ProcRole.DAEMON, now.evidence),
-        shared_session_ids=tuple(sorted(set(now.evidence.fds.get(pid, ())))),
-        children=tuple(sorted(children, key=lambda c: (c.started_ms, c.ident.pid))),
-        log_root=now.evidence.roots.get(pid, ""),
-    )
-
-
-def _orphan_procs(orphans: Mapping[int, Owner], evidence: Evidence) -> list[AgentProc]:
-    """One row for the topmost process of each orphaned tree; the rest are its children."""
-    below: dict[int, list[ChildProc]] = {}
-    tops: list[int] = []
-    for pid, owner in orphans.items():
-        top = pid
-        while evidence.table[top].ppid in orphans:
-            top = evidence.table[top].ppid
-        if top == pid:
-            tops.append(pid)
-        else:
-            below.setdefault(top, []).append(_child(evidence.table[pid], owner.role, evidence))
-    found: list[AgentProc] = []
-    for pid in tops:
-        owner = orphans[pid]
-        found.append(
-            structs.replace(
-                _base(evidence.table[pid], owner.agent, ProcRole.ORPHAN, evidence),
-                session_id=clean(owner.session_id),
-                confidence=EXACT if owner.session_id else "",
-                state=State.ORPHAN,
-                state_source="process",
-                children=tuple(sorted(below.get(pid, []), key=lambda c: (c.started_ms, c.ident.pid))),
-            )
-        )
-    return found

@@ -14,7 +14,8 @@ from tokentop.procs.table import Host
 PROC = "/proc"
 TICKS_PER_S = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
-_READ_BYTES = 1 << 17
+_PIECE_BYTES = 4096
+_PIECES_MAX = 32
 _LISTEN = "0A"
 
 
@@ -33,17 +34,19 @@ class Stat(NamedTuple):
 
 
 def read_bytes(path: str) -> bytes:
-    """The first 128 KiB of a file below /proc. Raises OSError."""
+    """The first 128 KiB of a file below /proc. Raises OSError.
+
+    Read in small pieces: a large buffer costs more than the read itself, and most files are short.
+    """
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        data = os.read(fd, _READ_BYTES)
-        # The kernel gives environ and cmdline a page at a time.
-        while data and len(data) < _READ_BYTES and len(data) % PAGE_BYTES == 0:
-            more = os.read(fd, _READ_BYTES - len(data))
-            if not more:
-                break
-            data += more
-        return data
+        data = os.read(fd, _PIECE_BYTES)
+        if len(data) < _PIECE_BYTES:
+            return data
+        pieces = [data]
+        while len(pieces) < _PIECES_MAX and (more := os.read(fd, _PIECE_BYTES)):
+            pieces.append(more)
+        return b"".join(pieces)
     finally:
         os.close(fd)
 

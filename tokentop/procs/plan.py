@@ -12,11 +12,11 @@ from msgspec import Struct, structs
 
 from tokentop.agents.processes import Processes
 from tokentop.model import Action, AgentProc, Ident, KillPlan, Means, PlannedProc, ProcRole, Row
-from tokentop.procs.kin import command_of
 from tokentop.procs.ladder import SINGLE, TURN_INTERRUPT, TURN_INTERRUPT_S, Case, choose
 from tokentop.procs.match import INFERRED, is_local
 from tokentop.procs.never import owner_name
 from tokentop.procs.registry import Filed
+from tokentop.procs.rows import command_of
 from tokentop.procs.table import Host, Proc, Table
 from tokentop.procs.tree import SERVICES, marks, planned_tree, spared, stop_argv
 
@@ -231,12 +231,16 @@ class Planner:
         """The daemon that runs the turns of an interactive client, None = the client runs them itself."""
         if spec.daemon is None or agent.one_shot:
             return None
-        for one in self._procs:
-            if one.role is ProcRole.DAEMON and one.agent == agent.agent and one.log_root == agent.log_root:
-                own_session = agent.confidence == "exact" and agent.session_id not in one.shared_session_ids
-                named = agent.session_id and spec.argv_session(self._own_argv(agent)) == agent.session_id
-                return None if own_session and not named else one
-        return None
+        found = [
+            one
+            for one in self._procs
+            if one.role is ProcRole.DAEMON and one.agent == agent.agent and one.log_root == agent.log_root
+        ]
+        holding = [one for one in found if agent.session_id in one.shared_session_ids]
+        if holding or not found:
+            return holding[0] if holding else None
+        named = agent.session_id and spec.argv_session(self._own_argv(agent)) == agent.session_id
+        return None if agent.confidence == "exact" and not named else found[0]
 
     def _own_argv(self, agent: AgentProc) -> tuple[str, ...]:
         proc = self._table.get(agent.ident.pid)

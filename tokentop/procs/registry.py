@@ -65,7 +65,7 @@ def find_roots(
 ) -> tuple[Root, ...]:
     """Every profile directory: the default ones, ours, and those of live processes.
 
-    `seen` = (agent, value of its root variable in a live process). A value may be a comma list.
+    `seen` = (agent, profile directory of a live process). Our own variable may be a comma list.
     """
     found: dict[tuple[str, str], Root] = {}
     for spec in specs:

@@ -17,7 +17,7 @@ from tokentop.procs import linux
 from tokentop.procs.table import Proc, Table, family, wanted_env
 
 YOUNG_S = 5.0  # between fork and exec argv still is the parent's
-FULL_SCAN_S = 12.0
+ROUND_TICKS = 12  # each tick also reads one part of all the others again: a new program, a reused pid
 _RUNTIMES = re.compile(r"-?((ba|da|z|k|fi)?sh|node(js)?|bun|deno|python[0-9.]*|MainThread)$")
 
 
@@ -52,7 +52,7 @@ class LinuxSource:
         self._seen: dict[int, _Seen] = {}
         self._tracked: dict[int, int] = {}  # pid -> start ticks
         self._boot_ms: int | None = None
-        self._full_at_s = 0.0
+        self._ticks = 0
         self._tick_at_s = 0.0
 
     def tick(self, now_ms: int) -> Table:
@@ -64,9 +64,8 @@ class LinuxSource:
         gone = self._seen.keys() - pids
         for pid in gone:
             del self._seen[pid]
-        full = tick_s - self._full_at_s >= FULL_SCAN_S or not gone.isdisjoint(self._tracked)
-        if full:
-            self._full_at_s = tick_s
+        self._ticks += 1
+        turn = self._ticks % ROUND_TICKS
         young_ticks = (up_s - YOUNG_S) * linux.TICKS_PER_S
         for pid in pids:
             seen = self._seen.get(pid)
@@ -74,10 +73,10 @@ class LinuxSource:
                 self._meet(pid, tick_s, up_s)
             elif seen.stat.start_ticks > young_ticks:
                 self._read_again(seen, tick_s, up_s, argv_too=True)
-            elif full or pid in self._tracked:
+            elif pid in self._tracked or pid % ROUND_TICKS == turn or seen.stat.ppid in gone:
                 self._read_again(seen, tick_s, up_s, argv_too=False)
         self._tick_at_s = tick_s
-        self._track(refresh=full)
+        self._track(turn)
         return MappingProxyType({pid: self._proc(self._seen[pid]) for pid in self._tracked})
 
     def open_paths(self, pid: int) -> tuple[str, ...]:
@@ -138,7 +137,7 @@ class LinuxSource:
         if orphaned and seen.env is None and seen.uid == self.host.uid:
             seen.env = linux.environ(seen.pid, self._wanted)
 
-    def _track(self, *, refresh: bool) -> None:
+    def _track(self, turn: int) -> None:
         """Decide who is tracked. Once tracked, a process stays so: its parent may go before it."""
         parents = {pid: seen.stat.ppid for pid, seen in self._seen.items()}
         roots = {pid for pid, seen in self._seen.items() if seen.identity or self._is_marked(seen)}
@@ -151,7 +150,7 @@ class LinuxSource:
             seen = self._seen[pid]
             if not seen.detailed:
                 self._detail(seen)
-            elif refresh and seen.identity:
+            elif seen.identity and pid % ROUND_TICKS == turn:
                 seen.cwd = linux.link(pid, "cwd") or seen.cwd
 
     def _is_marked(self, seen: _Seen) -> bool:

@@ -60,7 +60,9 @@ class Sweep:
             doomed.discard(target.pid)
         alive: list[Ident] = []
         for pid in sorted(doomed - kept):
-            ident = self._probe.ident(pid)  # anew: what was seen between fork and exec has another program now
+            ident = self._probe.ident(
+                pid
+            )  # anew: what was seen between fork and exec has another program now
             if ident is None or not self._may(ident, snapshot):
                 continue
             self._known[pid] = ident

@@ -94,7 +94,7 @@ def family(parents: Mapping[int, int], roots: Iterable[int]) -> set[int]:
 
 def wanted_env(specs: Iterable[Processes]) -> tuple[str, ...]:
     """Names of the environment variables worth keeping; values of all others are never stored."""
-    names = ["TMUX", "TMUX_PANE"]
+    names = ["HOME", "TMUX", "TMUX_PANE"]
     for spec in specs:
         names.append(spec.root_env)
         names.extend(spec.session_markers)

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from tokentop.agents.processes import Processes
 from tokentop.model import AgentProc, Ident, PlannedProc, ProcRole
-from tokentop.procs.kin import command_of, is_multiplexer
+from tokentop.procs.kin import is_multiplexer
+from tokentop.procs.rows import command_of
 from tokentop.procs.table import Host, Proc, Table, family
 
 SERVICES = (ProcRole.DAEMON, ProcRole.PTY_HOST, ProcRole.SPARE, ProcRole.UPDATER)

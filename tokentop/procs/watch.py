@@ -11,14 +11,15 @@ from types import MappingProxyType
 
 from tokentop.agents.processes import Processes
 from tokentop.model import Action, AgentProc, Diagnostic, KillPlan, ProcRole, Row, Session
-from tokentop.procs.kin import Owners, picture
+from tokentop.procs.kin import Owners
 from tokentop.procs.match import Evidence
 from tokentop.procs.plan import Planner
 from tokentop.procs.registry import Filed, Registry, Thread, ThreadsError, find_roots, read_threads
+from tokentop.procs.rows import picture
 from tokentop.procs.table import Proc, Source, Table
 
 FDS_EVERY_S = 2.0
-SOCKETS_EVERY_S = 10.0
+SOCKETS_EVERY_S = 20.0  # the kernel takes milliseconds to list the sockets
 STALE_MS = 60_000  # a plan from an older table would name processes that nobody looked at since
 
 
@@ -69,7 +70,7 @@ class ProcWatcher:
         self._table = self._source.tick(now_ms)
         agents = [proc for proc in self._table.values() if proc.identity and proc.state != "Z"]
         roots = {proc.pid: self._root(proc) for proc in agents}
-        seen = [(p.identity.spec.agent, p.env_value(p.identity.spec.root_env)) for p in agents if p.identity]
+        seen = [(proc.identity.spec.agent, roots[proc.pid]) for proc in agents if proc.identity]
         self._filed = self._registry.refresh(find_roots(self._specs, self._home, self._environ, seen))
         fds = self._open_sessions(agents, tick_s)
         self._look_up_threads(agents, roots, fds, tick_s)
@@ -111,11 +112,12 @@ class ProcWatcher:
         return Planner(self._specs, self._source.host, self._table, self._procs, self._filed, stale=stale)
 
     def _root(self, proc: Proc) -> str:
-        """The profile directory that a process uses: from its own environment, else the default."""
+        """The profile directory that a process uses: by its own environment, else by ours."""
         assert proc.identity is not None
-        spec = proc.identity.spec
-        named = proc.env_value(spec.root_env).split(",")[0].strip() or self._environ.get(spec.root_env, "")
-        return named.rstrip("/") or str(self._home / spec.root_dirs[0])
+        spec, home = proc.identity.spec, proc.env_value("HOME")
+        named = proc.env_value(spec.root_env) or ("" if home else self._environ.get(spec.root_env, ""))
+        named = named.split(",")[0].strip().rstrip("/")
+        return named or f"{home.rstrip('/') or self._home}/{spec.root_dirs[0]}"
 
     def _open_sessions(self, agents: Sequence[Proc], tick_s: float) -> dict[int, tuple[str, ...]]:
         """Session ids of open files, of candidate processes only; known ones are asked less often."""
