@@ -156,7 +156,7 @@ def scratch(corpus: Path | None = None) -> Iterator[tuple[Path, Path]]:
 
 def screen(command: list[str], home: Path, state: Path, plan: tui_probe.Plan) -> tui_probe.Probe:
     """One run of a terminal program; SystemExit when it ends by itself or never shows what it should."""
-    env = clean_env(home, TOKENTOP_STATE_DIR=str(state), TOKENTOP_CONFIG=str(home / "none.toml"))
+    env = clean_env(home, TOKENTOP_STATE_DIR=str(state))
     result = tui_probe.probe(command, env, plan)
     if not result.alive or (plan.expect and result.match_s is None):
         raise SystemExit(f"{command} shows no {plan.expect!r}; its last screen:\n{result.screen}")

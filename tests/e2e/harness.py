@@ -38,7 +38,11 @@ class World:
         self.dir = Path(tempfile.mkdtemp(prefix="tt-e2e-")).resolve()
         self.home = self.dir / "home"
         self.state = self.dir / "state"
-        self.home.mkdir()
+        self.config = self.dir / "config.toml"
+        for folder in (".claude/projects", ".codex/sessions"):  # the clients have been used before
+            (self.home / folder).mkdir(parents=True)
+        self.config.touch()
+        (self.dir / "tmux.conf").write_text("set -g remain-on-exit on\n")  # shows what a program said last
         self.mark = uuid.uuid4().hex[:12]
         self.socket = f"tt-e2e-{self.mark}"
         self.started: list[subprocess.Popen[bytes]] = []
@@ -131,7 +135,10 @@ class World:
 
     def tmux(self, *args: str, check: bool = True) -> str:
         done = subprocess.run(
-            ["tmux", "-L", self.socket, "-f", "/dev/null", *args], capture_output=True, text=True, check=False
+            ["tmux", "-L", self.socket, "-f", str(self.dir / "tmux.conf"), *args],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if check and done.returncode:
             raise AssertionError(f"tmux {args[0]}: {done.stderr.strip()}")
@@ -145,7 +152,9 @@ class World:
         command = "exec " + shlex.join(words)
         size = ["-x", str(columns), "-y", str(lines)]
         self.tmux("new-session", "-d", "-s", name, *size, "-c", str(cwd), command)
-        self.tmux("set-option", "-t", f"={name}:", "remain-on-exit", "on")
+        self.tmux(
+            "resize-window", "-t", f"={name}:", *size
+        )  # without it another session's start may resize it
         return int(self.tmux("display-message", "-p", "-t", f"={name}:", "#{pane_pid}"))
 
     def screen(self, name: str) -> str:
@@ -159,6 +168,15 @@ class World:
     def key(self, name: str, *keys: str) -> None:
         for key in keys:
             self.tmux("send-keys", "-t", f"={name}:", key)
+
+    def line_with(self, *words: str, seconds: float = 20, name: str = "tokentop") -> str:
+        """The first line of a screen that holds all `words`, as soon as there is one."""
+
+        def probe() -> str | None:
+            lines = self.screen(name).splitlines()
+            return next((line for line in lines if all(word in line for word in words)), None)
+
+        return until(f"a line with {words}", probe, seconds, lambda: self.screen(name))
 
     def shows(self, name: str, *texts: str, seconds: float = 20) -> str:
         """Wait until the screen holds all `texts`; return it."""
@@ -201,7 +219,7 @@ class World:
 
     def tokentop_env(self) -> dict[str, str]:
         env = {"HOME": str(self.home), "PATH": os.environ["PATH"], "LANG": "C.UTF-8", "TZ": "UTC"}
-        env |= {"TOKENTOP_STATE_DIR": str(self.state), "TOKENTOP_CONFIG": str(self.dir / "config.toml")}
+        env |= {"TOKENTOP_STATE_DIR": str(self.state), "TOKENTOP_CONFIG": str(self.config)}
         env |= {"TERM": "xterm-256color", "E2E_RUN": self.mark, "COLORTERM": "truecolor"}
         paths = [str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
         return env | {"PYTHONPATH": os.pathsep.join(p for p in paths if p)}

@@ -13,16 +13,6 @@ from processes import until
 pytestmark = pytest.mark.e2e
 
 
-def line_with(world: World, *words: str, seconds: float = 20) -> str:
-    """The first line of tokentop's live screen that holds all `words`."""
-
-    def probe() -> str | None:
-        lines = world.screen("tokentop").splitlines()
-        return next((line for line in lines if all(word in line for word in words)), None)
-
-    return until(f"a line with {words}", probe, seconds, lambda: world.screen("tokentop"))
-
-
 def is_burning(row: dict[str, Any]) -> bool:
     return row["state"] == "tool" and row["tokens_per_min"] > 0 and Decimal(row["burn_usd_per_h"]) > 0
 
@@ -48,14 +38,18 @@ def test_parallel_runs_are_shown_with_pid_model_status_and_rates_and_add_up_to_t
     claude_session, codex_session = claude.session(), codex.session()
     check_live(world, claude, claude_session, "claude-sonnet-4-5")
     check_live(world, codex, codex_session, "gpt-5.1-codex")
-    assert "sonnet-4-5" in line_with(world, "claude", "api", "alpha task")
-    assert "gpt-5.1" in line_with(world, "codex", "web", "beta task")
+    for client, title in ((claude, "alpha task"), (codex, "beta task")):
+        line = world.line_with(client.agent, title, str(client.pid))
+        assert "tail" in line, "the running tool is its status"
+        assert "sonnet-4" in line or "gpt-5.1" in line
 
     assert claude.finish() == 0, claude.said()
     assert codex.finish() == 0, codex.said()
     for session in (claude_session, codex_session):
-        ended = world.row_when(session, "is done", lambda row: row["pid"] is None)
-        assert ended["state"] == "done"
+        ended = world.row_when(session, "has ended", lambda row: row["pid"] is None)
+        assert ended["state"] == "done" or ended["inferred"]
+    world.line_with("done", "alpha task")
+    world.line_with("done", "beta task")
     assert world.usage("agent") == by_agent(world.ledger())
     assert world.usage("session") == {s: billed(world.ledger(s)) for s in (claude_session, codex_session)}
 

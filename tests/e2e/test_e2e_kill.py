@@ -40,8 +40,8 @@ def test_kill_by_session_ends_the_whole_tree_and_no_other_agent(world: World) ->
     said = str(receipt)
     assert str(target.pid) in said
     assert session in said
-    ended = world.row_when(session, "has ended", lambda row: row["pid"] is None)
-    assert ended["state"] == "done"
+    world.row_when(session, "has ended", lambda row: row["pid"] is None)
+    world.line_with("done", "runaway")
 
     receipt = world.json("kill", str(other.pid), "--yes")
     assert other.processes() == {}
@@ -66,10 +66,14 @@ def test_the_kill_key_ends_the_selected_agent_after_a_yes(world: World) -> None:
     target = world.headless("claude", "api", "runaway @@slowtool:300@@")
     tree = tool_tree(target)
     world.row_when(target.session(), "runs", lambda row: row["pid"] == target.pid)
-    world.shows("tokentop", "runaway")
+    world.line_with("runaway", str(target.pid))
+    world.key("tokentop", "/")
+    world.type("tokentop", "runaway")
+    world.line_with(">", "runaway", str(target.pid))
     world.key("tokentop", "K")
-    asked = world.shows("tokentop", str(target.pid))
-    assert "api" in asked
+    world.shows("tokentop", f"Terminate claude {target.pid}", "yes, terminate")
+    for pid in tree.keys() - {target.pid}:
+        world.line_with("tool", str(pid), seconds=1)
     assert still_there(tree) == list(tree), "nothing happens before the yes"
     world.key("tokentop", "y")
     until("the end of the tree", lambda: not still_there(tree), 20, lambda: world.screen("tokentop"))

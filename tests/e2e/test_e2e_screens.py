@@ -6,7 +6,6 @@ import pytest
 from billing import by_agent, price
 from harness import Client, World
 from processes import alive, until
-from test_e2e_headless import line_with
 
 pytestmark = pytest.mark.e2e
 
@@ -34,13 +33,13 @@ def test_claude_codes_screen_is_idle_waits_for_permission_works_runs_a_tool_and_
     assert row["pid"] == client.pid
     assert row["confidence"] == "exact"
     assert row["project"] == "api"
-    line_with(world, "claude", "api", "idle")
+    world.line_with("claude", "idle", str(client.pid))
 
     world.type("api", "first task @@write@@")
     row = world.row_when(session, "waits for permission", lambda row: row["state"] == "permission")
     assert row["state_source"] == "registry"
     assert row["inferred"] is False
-    line_with(world, "claude", "api", "permission")
+    assert "first task" in world.line_with("claude", "permission", str(client.pid))
     assert not (client.folder / "made_by_agent.txt").exists()
     world.key("api", "Enter")
     world.row_when(session, "is idle after the write", lambda row: row["state"] == "idle")
@@ -48,7 +47,7 @@ def test_claude_codes_screen_is_idle_waits_for_permission_works_runs_a_tool_and_
 
     world.type("api", "@@slowstream:6@@ think")
     row = world.row_when(session, "works", lambda row: row["state"] == "working")
-    line_with(world, "claude", "api", "work")
+    world.line_with("claude", "work", str(client.pid))
     world.row_when(session, "is idle after the stream", lambda row: row["state"] == "idle")
 
     world.type("api", "@@slowtool:120@@ run")
@@ -61,7 +60,8 @@ def test_claude_codes_screen_is_idle_waits_for_permission_works_runs_a_tool_and_
 
     world.type("api", "/exit")
     until("the end of Claude Code", lambda: not alive(client.pid), 10, client.said)
-    world.row_when(session, "is done", lambda row: row["state"] == "done" and row["pid"] is None)
+    world.row_when(session, "has ended", lambda row: row["pid"] is None)
+    world.line_with("done", "first task")
     assert world.usage("agent") == by_agent(world.ledger())
 
 
@@ -70,13 +70,14 @@ def test_codexs_screen_and_its_daemon_are_one_row(world: World) -> None:
     client = codex_screen(world)
     world.type("web", "beta task @@slowtool:12@@")
     session = client.session()
-    row = world.row_when(session, "runs a tool", lambda row: row["state"] == "tool")
+    row = world.row_when(session, "runs a tool", lambda row: row["state"] == "tool" and row["model"])
     assert row["agent"] == "codex"
     assert row["project"] == "web"
     assert row["model"] == "gpt-5.1-codex"
     assert row["pid"] in (client.pid, world.daemon_pid())
-    assert [r["session"] for r in world.rows() if r["agent"] == "codex"] == [session]
-    line_with(world, "codex", "web")
+    mine = [r for r in world.rows() if r["pid"] in (*client.processes(), client.pid)]
+    assert [r["session"] for r in mine if r["kind"] == "agent"] == [session]
+    world.line_with("codex", "beta task", "tail")
     row = world.row_when(session, "is idle", lambda row: row["state"] == "idle", 30)
     assert row["pid"] is not None
     assert world.usage("agent") == by_agent(world.logged_ledger())
