@@ -174,7 +174,7 @@ def sessions(
     )
     out = []
     for *row_values, project in rows:
-        row = SessionRow(row_values)
+        row = SessionRow(*row_values)
         out.append((row.session(), row.figures(), project, row.context_used, row.context_window))
     return out
 
@@ -185,7 +185,7 @@ def find_session(db: sqlite3.Connection, prefix: str) -> list[tuple[Session, Fig
         f"{_SESSION} FROM session s WHERE s.sid >= ? AND s.sid < ? ORDER BY s.sid LIMIT 50",
         (prefix, prefix + "\U0010ffff"),
     )
-    found = [SessionRow(row) for row in rows]
+    found = [SessionRow(*row) for row in rows]
     exact = [row for row in found if row.sid == prefix]
     return [(row.session(), row.figures()) for row in exact or found]
 

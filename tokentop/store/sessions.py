@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import astuple
 
 from tokentop.agents.base import project_of
 from tokentop.model import Context, Figures, Role, Session, Tokens
@@ -25,15 +29,8 @@ _ROLE_RANK = {"": 0, Role.MAIN: 1, Role.FORK: 2, Role.SUB_AGENT: 3}
 _MAX_CACHED = 20_000
 
 
-class SessionRow:
-    """One row of `session`, mutable."""
-
-    __slots__ = (*COLUMNS, "dirty")
-
-    def __init__(self, values: Iterable[object]) -> None:
-        for name, value in zip(COLUMNS, values, strict=True):
-            setattr(self, name, value)
-        self.dirty = False
+class SessionRow(Struct, gc=False):
+    """One row of `session`, mutable; the fields are `COLUMNS` in their order."""
 
     id: int
     agent: str
@@ -67,6 +64,7 @@ class SessionRow:
     cost_nusd: int
     unpriced_tokens: int
     estimated: int
+    dirty: bool = False
 
     @property
     def owner_rank(self) -> tuple[bool, int, str]:
@@ -74,7 +72,7 @@ class SessionRow:
         return "/" in self.sid, self.first_ms or 1 << 62, self.sid
 
     def values(self) -> tuple[object, ...]:
-        return tuple(getattr(self, name) for name in COLUMNS)
+        return astuple(self)[:-1]
 
     def session(self) -> Session:
         return Session(
@@ -140,8 +138,8 @@ class SessionCache:
             row = self._add(self._db.execute(f"{_SELECT} WHERE id=?", (session_id,)).fetchone())
         return row
 
-    def _add(self, values: Iterable[object]) -> SessionRow:
-        row = SessionRow(values)
+    def _add(self, values: Iterable[Any]) -> SessionRow:
+        row = SessionRow(*values)
         self._rows[row.agent, row.sid] = row
         self._by_id[row.id] = row
         return row

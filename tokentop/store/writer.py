@@ -164,7 +164,8 @@ class Writer:
                 else:
                     usages[identity] = self._better(known, fact)
                     duplicates += 1
-            elif isinstance(fact, Session):
+            elif kind is Session:
+                assert isinstance(fact, Session)
                 self._sessions.merge(fact)
                 self._links = self._links or bool(fact.tool_use_id)
             elif isinstance(fact, Context):

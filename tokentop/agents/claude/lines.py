@@ -31,7 +31,7 @@ from .content import AGENT_ID, assistant_activity, prompt_text, spawns, user_act
 
 # One needle finds usage, cost-state (inputTokens), api-request (max_tokens) and compact_boundary (preTokens).
 _COUNTS = b'okens"'
-_TITLES = b'-title"'
+_TITLES = b'Title"'  # aiTitle, customTitle
 _SUMMARY = b'"summary"'
 _API_ERROR = b"api_error"
 _USER = b'"user"'
@@ -204,12 +204,16 @@ class ClaudeLines:
 
     @property
     def needles(self) -> tuple[bytes, ...]:
-        needles: tuple[bytes, ...] = (_COUNTS, _TITLES, _SUMMARY, _API_ERROR)
-        if not self._memory.first_ms:
+        """Each needle is a pass over the bytes: what stands only at the head is not looked for later."""
+        memory = self._memory
+        needles: tuple[bytes, ...] = (_COUNTS, _TITLES)
+        if not memory.told:
+            needles = (*needles, _SUMMARY)
+        if not memory.first_ms:
             needles = (*needles, _TIME)
-        if self.live or (not self._memory.titled and not self._sub_file):
-            return (*needles, _USER)
-        return needles
+        if self.live:
+            return (*needles, _USER, _API_ERROR)
+        return needles if memory.titled or self._sub_file else (*needles, _USER)
 
     def set_ancestor(self, vectors: Sequence[tuple[int, ...]] | None) -> None:
         """Claude's forks are told by ids; no ancestor is ever asked for."""

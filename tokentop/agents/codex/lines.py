@@ -29,8 +29,9 @@ from tokentop.text import clean, title
 
 AGENT_ID = "codex"
 
-_NEEDLES = (b'"token_', b'"turn_context"', b'"session_meta"', b'"thread_settings_applied"', b'"task_started"')
-_LIVE = (b'"task_complete"', b'"turn_aborted"', b'_call"', b'_call_output"')
+_NEEDLES = (b'"token_', b'"turn_context"', b'"thread_settings_applied"')
+_META_NEEDLE = b'"session_meta"'
+_LIVE = (b'"task_started"', b'"task_complete"', b'"turn_aborted"', b'_call"', b'_call_output"')
 _USER = b'"user'
 _BURST_MS = 1000
 _NOT_A_PROMPT = ("<environment_context", "# AGENTS.md", "<user_instructions", "<recommended_plugins", "<")
@@ -170,6 +171,8 @@ class CodexLines:
     @property
     def needles(self) -> tuple[bytes, ...]:
         needles = (*_NEEDLES, *_LIVE) if self.live else _NEEDLES
+        if not self._memory.named:
+            needles = (*needles, _META_NEEDLE)
         return needles if self._memory.titled else (*needles, _USER)
 
     def set_ancestor(self, vectors: Sequence[Vector] | None) -> None:
@@ -211,6 +214,7 @@ class CodexLines:
             self._usage_record(record, payload)
         elif kind == "turn_context":
             self._memory.model = label(payload.model) or self._memory.model
+            self._memory.busy_ms = epoch_ms(record.timestamp)
         elif kind == "session_meta":
             self._session_meta(line)
         elif kind == "response_item":
