@@ -16,7 +16,7 @@ VENDOR = "/x/node_modules/@openai/codex/vendor/x86_64-unknown-linux-musl"
 @pytest.mark.parametrize(
     ("argv", "exe", "agent", "role", "one_shot"),
     [
-        (["/opt/my tools/claude", "-p", "hi"], "", "claude", ProcRole.AGENT, True),  # case 1
+        (["/srv/my tools/claude", "-p", "hi"], "", "claude", ProcRole.AGENT, True),  # case 1
         (["claude"], "/h/.local/share/claude/versions/2.1.330", "claude", ProcRole.AGENT, False),  # case 2
         (
             ["node", "/x/node_modules/@openai/codex/bin/codex.js"],

@@ -407,3 +407,28 @@ def test_psutil_sends_nothing_when_the_creation_time_differs(world):
     ident = probe.ident(fake.pid)
     assert probe.open(ident) is not None
     assert probe.open(msgspec.structs.replace(ident, start_ticks=ident.start_ticks - 1000)) is None
+
+
+def test_a_child_on_the_keep_list_survives_with_what_is_below_it(world):
+    """processes.md case 104: a dev server that the user keeps."""
+    fake = world.claude(children=[{"argv": SLEEP}, {"argv": SLEEP}])
+    (proc,) = world.tick()
+    plan = world.watcher.plan(world.row(proc), Action.TERMINATE, now_ms())
+    kept = next(child.ident for child in proc.children if child.ident.pid == fake.children[0])
+    means = msgspec.structs.replace(plan.means, keep=(*plan.means.keep, kept))
+    receipt = execute(msgspec.structs.replace(plan, means=means), now_ms=now_ms)
+    assert receipt.result == "ended"
+    assert [is_alive(pid) for pid in fake.children] == [True, False]
+
+
+def test_own_usage_is_that_of_this_process():
+    from tokentop.procs import OwnUsage
+
+    own = OwnUsage()
+    block = bytearray(64 << 20)
+    end = os.times().user + 0.05
+    while os.times().user < end:
+        pass
+    cpu_pct, rss_bytes = own.sample()
+    assert cpu_pct > 0
+    assert rss_bytes > len(block)

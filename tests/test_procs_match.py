@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import uuid
@@ -14,6 +13,8 @@ from tests.fake_agents.world import (
     SLEEP,
     SPECS,
     World,
+    agents,
+    codex_home,
     is_alive,
     now_ms,
     row,
@@ -30,10 +31,6 @@ def world(tmp_path):
     world = World(tmp_path)
     yield world
     world.close()
-
-
-def agents(procs):
-    return [proc for proc in procs if proc.role is ProcRole.AGENT]
 
 
 def write_entry(world, pid, session_id, **fields):
@@ -228,28 +225,6 @@ def test_a_claude_without_registry_is_inferred_by_directory_and_start_and_the_pl
     assert plan.confidence == "inferred"
     log_only = world.watcher.plan(row("claude", "s-old"), Action.TERMINATE, now_ms())
     assert "log only" in log_only.refusal
-
-
-def codex_home(world, threads):
-    """A Codex home with its database and one rollout per thread; returns the rollouts."""
-    home = world.home / ".codex"
-    folder = home / "sessions/2026/11/21"
-    folder.mkdir(parents=True, exist_ok=True)
-    sqlite3.connect(home / "state_4.sqlite").close()
-    database = sqlite3.connect(home / "state_5.sqlite")
-    database.execute(
-        "CREATE TABLE threads"
-        " (id TEXT, cwd TEXT, created_at INT, created_at_ms INT, source TEXT, originator TEXT)"
-    )
-    database.execute(
-        "CREATE TABLE thread_spawn_edges (parent_thread_id TEXT, child_thread_id TEXT, status TEXT)"
-    )
-    for thread, cwd, created_ms in threads:
-        values = (thread, cwd, created_ms // 1000, created_ms, "vscode", "codex-tui")
-        database.execute("INSERT INTO threads VALUES (?,?,?,?,?,?)", values)
-    database.commit()
-    database.close()
-    return [str(folder / f"rollout-2026-11-21T10-00-00-{thread}.jsonl") for thread, _, _ in threads]
 
 
 def test_clients_of_a_shared_daemon_are_mapped_by_directory_and_start_or_not_at_all(world):

@@ -5,8 +5,7 @@ import uuid
 import pytest
 
 from tests.fake_agents.control_socket import ControlServer, socket_path
-from tests.fake_agents.world import SLEEP, World, is_alive, now_ms, row
-from tests.test_procs_match import agents, codex_home
+from tests.fake_agents.world import SLEEP, World, agents, codex_home, is_alive, now_ms, row
 from tokentop.model import Action
 from tokentop.procs import execute
 from tokentop.procs.codex_rpc import RpcError, interrupt_turn

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from tokentop.agents.claude.processes import PROCESSES as CLAUDE
 from tokentop.agents.codex.processes import PROCESSES as CODEX
-from tokentop.model import AgentProc, Figures, Receipt, Row, State, Status
+from tokentop.model import AgentProc, Figures, ProcRole, Receipt, Row, State, Status
 from tokentop.procs import ProcWatcher, execute
 from tokentop.procs.scan import LinuxSource
 
@@ -191,3 +192,29 @@ def row(agent: str, session_id: str, *, pid: int | None = None, key: str = "", *
         "last_ms": 0,
     }
     return Row(agent=agent, session_id=session_id, pid=pid, **(values | fields))
+
+
+def agents(procs):
+    return [proc for proc in procs if proc.role is ProcRole.AGENT]
+
+
+def codex_home(world, threads):
+    """A Codex home with its database and one rollout per thread; returns the rollouts."""
+    home = world.home / ".codex"
+    folder = home / "sessions/2026/11/21"
+    folder.mkdir(parents=True, exist_ok=True)
+    sqlite3.connect(home / "state_4.sqlite").close()
+    database = sqlite3.connect(home / "state_5.sqlite")
+    database.execute(
+        "CREATE TABLE threads"
+        " (id TEXT, cwd TEXT, created_at INT, created_at_ms INT, source TEXT, originator TEXT)"
+    )
+    database.execute(
+        "CREATE TABLE thread_spawn_edges (parent_thread_id TEXT, child_thread_id TEXT, status TEXT)"
+    )
+    for thread, cwd, created_ms in threads:
+        values = (thread, cwd, created_ms // 1000, created_ms, "vscode", "codex-tui")
+        database.execute("INSERT INTO threads VALUES (?,?,?,?,?,?)", values)
+    database.commit()
+    database.close()
+    return [str(folder / f"rollout-2026-11-21T10-00-00-{thread}.jsonl") for thread, _, _ in threads]

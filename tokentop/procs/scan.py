@@ -52,6 +52,7 @@ class LinuxSource:
         self._seen: dict[int, _Seen] = {}
         self._tracked: dict[int, int] = {}  # pid -> start ticks
         self._boot_ms: int | None = None
+        self._changed = True  # somebody came, went, or got another parent or program
         self._ticks = 0
         self._tick_at_s = 0.0
 
@@ -64,6 +65,7 @@ class LinuxSource:
         gone = self._seen.keys() - pids
         for pid in gone:
             del self._seen[pid]
+        self._changed = bool(gone)
         self._ticks += 1
         turn = self._ticks % ROUND_TICKS
         young_ticks = (up_s - YOUNG_S) * linux.TICKS_PER_S
@@ -91,6 +93,7 @@ class LinuxSource:
         uid = linux.uid(pid)
         if stat is None or argv is None or uid < 0:
             self._seen.pop(pid, None)
+            self._changed = True
             return
         seen = _Seen(pid, stat, uid, argv, "", None, cpu_at_s=tick_s)
         age_s = up_s - stat.start_ticks / linux.TICKS_PER_S
@@ -101,6 +104,7 @@ class LinuxSource:
 
     def _learn(self, seen: _Seen) -> None:
         """What follows from argv: whose program it is, and whether its environment is worth a look."""
+        self._changed = True
         seen.detailed = False
         seen.env = None
         seen.identity = None
@@ -116,19 +120,22 @@ class LinuxSource:
         stat = linux.stat(seen.pid)
         if stat is None:
             self._seen.pop(seen.pid, None)
+            self._changed = True
             return
         if stat.start_ticks != seen.stat.start_ticks:
             self._meet(seen.pid, tick_s, up_s)
             return
         renamed = stat.comm != seen.stat.comm
         orphaned = stat.ppid != seen.stat.ppid  # to pid 1 or to a subreaper
+        self._changed |= orphaned
         elapsed_s = tick_s - seen.cpu_at_s
         if elapsed_s > 0:
             spent = max(0, stat.cpu_ticks - seen.stat.cpu_ticks)
             seen.cpu_pct = 100 * spent / linux.TICKS_PER_S / elapsed_s
             seen.cpu_at_s = tick_s
         seen.stat = stat
-        if argv_too or renamed:
+        in_exec = not seen.argv and bool(seen.exe)  # caught while the kernel had no argv for it
+        if argv_too or renamed or in_exec:
             argv = linux.argv(seen.pid)
             # An exec into the same argv is possible (a launcher that restarts itself): look at exe too.
             if argv is not None and (argv != seen.argv or linux.exe(seen.pid) != seen.exe):
@@ -138,20 +145,24 @@ class LinuxSource:
             seen.env = linux.environ(seen.pid, self._wanted)
 
     def _track(self, turn: int) -> None:
-        """Decide who is tracked. Once tracked, a process stays so: its parent may go before it."""
-        parents = {pid: seen.stat.ppid for pid, seen in self._seen.items()}
-        roots = {pid for pid, seen in self._seen.items() if seen.identity or self._is_marked(seen)}
-        for pid, start_ticks in self._tracked.items():
-            known = self._seen.get(pid)
-            if known is not None and known.stat.start_ticks == start_ticks:
-                roots.add(pid)
-        self._tracked = {pid: self._seen[pid].stat.start_ticks for pid in family(parents, roots)}
+        if self._changed:
+            self._tracked = self._find_tracked()
         for pid in self._tracked:
             seen = self._seen[pid]
             if not seen.detailed:
                 self._detail(seen)
             elif seen.identity and pid % ROUND_TICKS == turn:
                 seen.cwd = linux.link(pid, "cwd") or seen.cwd
+
+    def _find_tracked(self) -> dict[int, int]:
+        """pid -> start ticks. Once tracked, a process stays so: its parent may go before it."""
+        parents = {pid: seen.stat.ppid for pid, seen in self._seen.items()}
+        roots = {pid for pid, seen in self._seen.items() if seen.identity or self._is_marked(seen)}
+        for pid, start_ticks in self._tracked.items():
+            known = self._seen.get(pid)
+            if known is not None and known.stat.start_ticks == start_ticks:
+                roots.add(pid)
+        return {pid: self._seen[pid].stat.start_ticks for pid in family(parents, roots)}
 
     def _is_marked(self, seen: _Seen) -> bool:
         return bool(seen.env) and any(name in self._markers for name, _ in seen.env or ())

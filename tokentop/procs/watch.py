@@ -60,7 +60,7 @@ class ProcWatcher:
         self._threads_due_s = 0.0
         self._listening: frozenset[int] = frozenset()
         self._listening_due_s = 0.0
-        self._database_errors = 0
+        self._unreadable: tuple[Diagnostic, ...] = ()
         self._ticked_ms = 0
 
     def tick(self, now_ms: int, candidates: Sequence[Session]) -> tuple[AgentProc, ...]:
@@ -102,10 +102,7 @@ class ProcWatcher:
 
     def health(self) -> tuple[Diagnostic, ...]:
         """What could not be read at the last tick."""
-        found = list(self._registry.health())
-        if self._database_errors:
-            found.append(Diagnostic("codex", "unreadable", "thread database", self._database_errors))
-        return tuple(found)
+        return (*self._registry.health(), *self._unreadable)
 
     def _planner(self, now_ms: int) -> Planner:
         stale = abs(now_ms - self._ticked_ms) > STALE_MS
@@ -146,24 +143,22 @@ class ProcWatcher:
         fds: Mapping[int, Sequence[str]],
         tick_s: float,
     ) -> None:
-        wanted: dict[str, set[str]] = {}
+        wanted: dict[tuple[Processes, str], set[str]] = {}
         for proc in agents:
             if proc.identity and proc.identity.spec.daemon and fds.get(proc.pid):
-                wanted.setdefault(roots[proc.pid], set()).update(fds[proc.pid])
+                wanted.setdefault((proc.identity.spec, roots[proc.pid]), set()).update(fds[proc.pid])
         ids = set().union(*wanted.values()) if wanted else set()
         if tick_s < self._threads_due_s and ids <= self._threads.keys():
             return
         self._threads_due_s = tick_s + FDS_EVERY_S
         threads: dict[str, Thread] = {}
-        self._database_errors = 0
-        for spec in self._specs:
-            for root, one in wanted.items():
-                if spec.daemon is None:
-                    continue
-                try:
-                    threads.update(read_threads(root, spec.daemon, sorted(one)))
-                except ThreadsError:
-                    self._database_errors += 1
+        self._unreadable = ()
+        for (spec, root), one in wanted.items():
+            try:
+                assert spec.daemon is not None
+                threads.update(read_threads(root, spec.daemon, sorted(one)))
+            except ThreadsError:
+                self._unreadable += (Diagnostic(spec.agent, "unreadable", "thread database"),)
         self._threads = threads
 
     def _look_for_sockets(self, tick_s: float) -> None:
