@@ -38,7 +38,7 @@ _USER = b'"user"'
 _TIME = b'"timestamp"'
 
 _MAX_OPEN_CALLS = 64
-_LAST_PARTIAL_VERSION = (2, 1, 138)  # before it, lines of a response may hold only a part of its output
+_FIRST_EXACT_VERSION = (2, 1, 138)  # before it, lines of a response may hold only a part of its output
 
 
 class _CacheCreation(Struct):
@@ -177,7 +177,7 @@ class _Pending(Struct):
     tier: str
     geo: str
     searches: int
-    complete: bool
+    exact: bool
 
 
 class ClaudeLines:
@@ -191,7 +191,7 @@ class ClaudeLines:
         self._memory = msgspec.msgpack.decode(state, type=_Memory) if state else _Memory()
         self._pending: dict[str, _Pending] = {}
         self._context: tuple[str, int, int] | None = None
-        self._version: tuple[int, ...] = ()
+        self._exact = _is_exact(self._memory.told[3] if self._memory.told else "")
         self._sub_file = file.stem.startswith("agent-")
         self._handlers = {
             "cost-state": self._cost_state,
@@ -275,7 +275,7 @@ class ClaudeLines:
             self._pending[key] = _Pending(
                 session_id, key, at_ms, at_ms, start_ms, message.model or "", tokens,
                 "" if tier == "standard" else label(tier), label(usage.inference_geo),
-                _searches(usage), message.stop_reason is not None,
+                _searches(usage), self._exact or message.stop_reason is not None,
             )  # fmt: skip
             if usage.iterations:
                 self._advisors(session_id, key, at_ms, usage.iterations)
@@ -283,7 +283,7 @@ class ClaudeLines:
             entry.at_ms = min(entry.at_ms, at_ms)
             entry.end_ms = max(entry.end_ms, at_ms)
             entry.start_ms = entry.start_ms or start_ms
-            entry.complete = entry.complete or message.stop_reason is not None
+            entry.exact = entry.exact or message.stop_reason is not None
             if (tokens.output, tokens.total) > (entry.tokens.output, entry.tokens.total):
                 entry.tokens = tokens
                 entry.searches = _searches(usage)
@@ -339,7 +339,7 @@ class ClaudeLines:
                 forked_at_ms=memory.copied_to_ms,
             )
         )  # fmt: skip
-        self._version = _version(record.version)
+        self._exact = _is_exact(record.version or "")
 
     def _in_folder(self) -> bool:
         """True where a `.meta.json` beside the file names the sub-agent's parent."""
@@ -382,11 +382,10 @@ class ClaudeLines:
                 )  # fmt: skip
 
     def _usage(self, entry: _Pending) -> Usage:
-        old = bool(self._version) and self._version < _LAST_PARTIAL_VERSION
         return Usage(
             AGENT_ID, entry.session_id, entry.key, entry.at_ms, label(entry.model), entry.tokens,
             "anthropic", entry.end_ms - entry.start_ms if entry.start_ms else 0, entry.tier, entry.geo,
-            entry.searches, None, Kind.RESPONSE, old and not entry.complete, entry.start_ms,
+            entry.searches, None, Kind.RESPONSE, not entry.exact, entry.start_ms,
         )  # fmt: skip
 
     # ------------------------------------------------------------ other lines
@@ -524,6 +523,8 @@ def _searches(usage: _Usage) -> int:
     return (count(usage.server_tool_use.web_search_requests) or 0) if usage.server_tool_use else 0
 
 
-def _version(text: str | None) -> tuple[int, ...]:
-    parts = (text or "").split(".")
-    return tuple(int(p) for p in parts[:3]) if all(p.isdigit() for p in parts[:3]) and len(parts) >= 3 else ()
+def _is_exact(version: str) -> bool:
+    """Whether every line of a response holds its final usage; true as well where the version is not known."""
+    parts = version.split(".")[:3]
+    known = len(parts) == 3 and all(part.isdecimal() and len(part) < 10 for part in parts)
+    return not known or tuple(map(int, parts)) >= _FIRST_EXACT_VERSION
