@@ -104,8 +104,8 @@ class Writer:
         self._sessions = SessionCache(connection, keep_titles)
         self._models: dict[tuple[str, str], int] = {}
         self._tiers: dict[tuple[str, str], int] = {}
-        self._rollup: dict[tuple[int, int, int, int], list[int]] = {}
-        self._rows: dict[int, EventRow] = {}
+        self._sums: dict[tuple[int, int, int, int], list[int]] = {}
+        self._rows: list[EventRow] = []
         self._with_totals = {
             row[0] for row in connection.execute("SELECT DISTINCT session FROM running_total")
         }
@@ -145,7 +145,7 @@ class Writer:
         self._sessions.clear()
         self._models.clear()
         self._tiers.clear()
-        self._rollup.clear()
+        self._sums.clear()
         self._rows.clear()
         self._unsettled.clear()
 
@@ -194,10 +194,9 @@ class Writer:
 
     def _finish(self, priced: list[Priced], recent_ms: int, events: int, duplicates: int) -> Committed:
         """Write what was gathered: events, rollups, sessions, and which running totals need settling."""
-        self._db.executemany(_PUT, self._rows.values())
+        self._db.executemany(_PUT, self._rows)
         self._rows.clear()
-        self._db.executemany(_ROLL, [(*key, *sums) for key, sums in self._rollup.items() if any(sums)])
-        self._rollup.clear()
+        self._sum_up()
         dirty = self._sessions.write()
         if self._links:
             self._links = False
@@ -214,31 +213,29 @@ class Writer:
     # ------------------------------------------------------------ events
 
     def _events(self, usages: dict[int, Usage], recent_ms: int) -> tuple[list[Priced], int]:
-        stored = {}
-        if usages:
-            stored = {row[0]: row for row in self._db.execute(_SELECT, (json.dumps(list(usages)),))}
+        if not usages:
+            return [], 0
+        stored = {row[0]: row for row in self._db.execute(_SELECT, (json.dumps(list(usages)),))}
         priced: list[Priced] = []
-        duplicates = 0
         for identity, usage in usages.items():
-            old = stored.get(identity)
-            if old is not None:
-                merged = self._merge_stored(old, usage)
-                duplicates += 1
+            if stored and identity in stored:
+                merged = self._merge_stored(stored[identity], usage)
                 if merged is None:
                     continue
                 usage = merged
-                self._account(old, -1)
-            row, estimated = self._row(identity, usage)
-            self._rows[identity] = row
+                self._account(stored[identity], -1)
+            row = self._row(identity, usage)
+            self._rows.append(row)
             self._account(row, 1)
             if usage.at_ms >= recent_ms:
-                priced.append(Priced(identity, usage, row[13], estimated))
-            if usage.logged_nusd is not None or usage.web_searches:
+                estimated = row[6] & (FLAG_COST_ESTIMATED | FLAG_ESTIMATED)
+                priced.append(Priced(identity, usage, row[13], bool(estimated)))
+            if usage.web_searches or usage.logged_nusd is not None:
                 self._db.execute(
                     "INSERT OR REPLACE INTO event_extra VALUES (?, ?, ?)",
                     (identity, usage.logged_nusd, usage.web_searches),
                 )
-        return priced, duplicates
+        return priced, len(stored)
 
     def _better(self, known: Usage, new: Usage) -> Usage:
         """Two records of one response: the higher output counts, the earliest time stays, the owner stays."""
@@ -269,64 +266,73 @@ class Writer:
             return None
         return merged
 
-    def _row(self, identity: int, usage: Usage) -> tuple[EventRow, bool]:
+    def _row(self, identity: int, usage: Usage) -> EventRow:
+        """The event as stored, priced."""
         tokens = usage.tokens
+        hidden = usage.kind is Kind.HIDDEN
         price = self._prices.price(
             provider=usage.provider, model=usage.model, at_ms=usage.at_ms, tokens=tokens, tier=usage.tier,
-            geo=usage.geo, web_searches=usage.web_searches, cumulative=usage.kind is Kind.HIDDEN,
+            geo=usage.geo, web_searches=usage.web_searches, cumulative=hidden,
         )  # fmt: skip
         cost = price.nusd
-        flags = FLAG_HIDDEN if usage.kind is Kind.HIDDEN else 0
+        flags = FLAG_HIDDEN if hidden else 0
         if usage.estimated:
             flags |= FLAG_ESTIMATED
         if cost is None:
             flags |= FLAG_UNPRICED
         elif price.estimated:
             flags |= FLAG_COST_ESTIMATED
-        session = self._sessions.get(usage.agent, usage.session_id)
-        row: EventRow = (
-            identity, session.id, usage.at_ms, max(0, usage.duration_ms), self._model(usage.provider, usage.model),
-            self._tier(usage.tier, usage.geo) if usage.tier or usage.geo else 0, flags, tokens.input,
-            tokens.cache_read, tokens.cache_write_5m, tokens.cache_write_1h, tokens.output, tokens.reasoning, cost,
+        model = self._models.get((usage.provider, usage.model)) or self._model(usage.provider, usage.model)
+        tier = self._tier(usage.tier, usage.geo) if usage.tier or usage.geo else 0
+        return (
+            identity, self._sessions.get(usage.agent, usage.session_id).id, usage.at_ms, max(0, usage.duration_ms),
+            model, tier, flags, tokens.input, tokens.cache_read, tokens.cache_write_5m, tokens.cache_write_1h,
+            tokens.output, tokens.reasoning, cost,
         )  # fmt: skip
-        return row, bool(flags & FLAG_COST_ESTIMATED) or usage.estimated
 
     def _account(self, row: EventRow, sign: int) -> None:
-        """Add an event to (or take it from) its session and its rollup."""
-        _, session_id, at_ms, _, model, _, flags, fresh, read, short, long, output, reasoning, cost = row
-        session = self._sessions.by_id(session_id)
-        responses = 0 if flags & FLAG_HIDDEN else sign
-        unpriced = sign * (fresh + read + short + long + output) if cost is None else 0
-        money = sign * (cost or 0)
-        session.dirty = True
-        session.responses += responses
-        session.input += sign * fresh
-        session.cache_read += sign * read
-        session.cache_write_5m += sign * short
-        session.cache_write_1h += sign * long
-        session.output += sign * output
-        session.reasoning += sign * reasoning
-        session.cost_nusd += money
-        session.unpriced_tokens += unpriced
-        if flags & (FLAG_ESTIMATED | FLAG_COST_ESTIMATED):
-            session.estimated = 1
-        if at_ms > session.last_ms:
-            session.last_ms = at_ms
-        if session_id in self._with_totals or "/" in session.sid:
-            self._touch_total(session)
-        key = (at_ms // SLOT_MS, session.project, model, flags)
-        sums = self._rollup.get(key)
+        """Note an event to be added to (or taken from) its session and its rollup; `_sum_up` does it."""
+        _, session, at_ms, _, model, _, flags, fresh, read, short, long, output, reasoning, cost = row
+        key = (at_ms // SLOT_MS, session, model, flags)
+        sums = self._sums.get(key)
         if sums is None:
-            sums = self._rollup[key] = [0] * 9
-        sums[0] += responses
+            sums = self._sums[key] = [0] * 10
+        sums[0] += sign
         sums[1] += sign * fresh
         sums[2] += sign * read
         sums[3] += sign * short
         sums[4] += sign * long
         sums[5] += sign * output
         sums[6] += sign * reasoning
-        sums[7] += money
-        sums[8] += unpriced
+        if cost is None:
+            sums[8] += sign * (fresh + read + short + long + output)
+        else:
+            sums[7] += sign * cost
+        if at_ms > sums[9]:
+            sums[9] = at_ms
+
+    def _sum_up(self) -> None:
+        """Bring what was noted into the sessions and, as differences, into the rollups."""
+        rollup: dict[tuple[int, int, int, int], list[int]] = {}
+        for (slot, session_id, model, flags), sums in self._sums.items():
+            newest_ms = sums.pop()
+            if flags & FLAG_HIDDEN:
+                sums[0] = 0
+            session = self._sessions.by_id(session_id)
+            session.dirty = True
+            for name, value in zip(_SUMS, sums, strict=True):
+                if value:
+                    setattr(session, name, getattr(session, name) + value)
+            if flags & (FLAG_ESTIMATED | FLAG_COST_ESTIMATED):
+                session.estimated = 1
+            session.last_ms = max(session.last_ms, newest_ms)
+            if session_id in self._with_totals or "/" in session.sid:
+                self._touch_total(session)
+            key = (slot, session.project, model, flags)
+            known = rollup.get(key)
+            rollup[key] = sums if known is None else [a + b for a, b in zip(known, sums, strict=True)]
+        self._sums.clear()
+        self._db.executemany(_ROLL, [(*key, *sums) for key, sums in rollup.items() if any(sums)])
 
     def _touch_total(self, session: SessionRow) -> None:
         """The session's running total, if it has one, covers this event: settle again."""
@@ -337,17 +343,18 @@ class Writer:
 
     def _move(self, session: SessionRow, unknown: int) -> None:
         """A session whose project became known after its first events: move them in the rollup."""
-        known = session.project
-        sums = [getattr(session, name) for name in _SUMS]
-        for row in self._db.execute(
-            f"SELECT {', '.join(_EVENT)} FROM event WHERE session=?", (session.id,)
-        ).fetchall():
-            session.project = unknown
-            self._account(row, -1)
-            session.project = known
-            self._account(row, 1)
-        for name, value in zip(_SUMS, sums, strict=True):
-            setattr(session, name, value)
+        sums = ", ".join(f"sum({name})" for name in _SUMS[1:7])
+        groups = self._db.execute(
+            f"SELECT at_ms / {SLOT_MS}, model, flags, sum(NOT flags & {FLAG_HIDDEN}), {sums},"
+            " coalesce(sum(cost_nusd), 0), coalesce(sum(CASE WHEN cost_nusd IS NULL THEN"
+            " input + cache_read + cache_write_5m + cache_write_1h + output END), 0)"
+            " FROM event WHERE session=? GROUP BY 1, 2, 3",
+            (session.id,),
+        ).fetchall()
+        self._db.executemany(
+            _ROLL, [(slot, unknown, model, flags, *(-v for v in values)) for slot, model, flags, *values in groups]
+        )
+        self._db.executemany(_ROLL, [(slot, session.project, *rest) for slot, *rest in groups])
 
     def _forget(self, session: SessionRow) -> None:
         """Take a session's events out of every sum: its log is read anew by other rules."""
@@ -377,11 +384,11 @@ class Writer:
             db.executemany("DELETE FROM event WHERE id=?", gone)
             priced = []
             for identity, usage in wanted.items():
-                new, estimated = self._row(identity, usage)
-                self._rows[identity] = new
+                new = self._row(identity, usage)
+                self._rows.append(new)
                 self._account(new, 1)
                 if usage.at_ms >= recent_ms:
-                    priced.append(Priced(identity, usage, new[13], estimated))
+                    priced.append(Priced(identity, usage, new[13], bool(new[6] & FLAG_COST_ESTIMATED)))
             self._unsettled.clear()
             committed = self._finish(priced, recent_ms, len(wanted), 0)
             db.execute("DELETE FROM unsettled WHERE session=?", (session_id,))
