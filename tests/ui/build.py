@@ -269,18 +269,18 @@ def snapshot(rows: tuple[Row, ...] | None = None, revision: int = 1, **fields: A
     return Snapshot(revision=revision, rows=rows, **{**defaults, **fields})
 
 
-def plan_for(target: Row, action: Action, **fields: Any) -> KillPlan:
+def plan_for(of: Row, action: Action, **fields: Any) -> KillPlan:
     """A plan as the process room makes one, with one Ident per process of the row."""
     defaults: dict[str, Any] = {
         "action": action,
-        "agent": target.agent,
-        "session_id": target.session_id,
-        "title": target.title,
-        "project": target.project,
-        "cwd": target.cwd,
-        "target": ident(target.pid) if target.pid else None,
-        "command": target.command,
-        "confidence": target.confidence,
+        "agent": of.agent,
+        "session_id": of.session_id,
+        "title": of.title,
+        "project": of.project,
+        "cwd": of.cwd,
+        "target": ident(of.pid) if of.pid else None,
+        "command": of.command,
+        "confidence": of.confidence,
         "rungs": {
             Action.TERMINATE: (("SIGTERM", 5.0), ("SIGKILL", 1.0)),
             Action.KILL: (("SIGKILL", 1.0),),
@@ -288,12 +288,12 @@ def plan_for(target: Row, action: Action, **fields: Any) -> KillPlan:
             Action.THAW: (("SIGCONT", 0.0),),
             Action.INTERRUPT: (("SIGINT", 2.0),),
         }[action],
-        "tree": tuple(PlannedProc(c.ident, c.role, c.command, 1) for c in target.children),
+        "tree": tuple(PlannedProc(c.ident, c.role, c.command, 1) for c in of.children),
         "wrapper": None,
-        "cost_nusd": target.tree.cost_nusd,
-        "burn_nusd_per_h": target.tree.burn_nusd_per_h,
-        "resume": target.resume,
-        "refusal": "" if target.pid else "this session has no process",
+        "cost_nusd": of.tree.cost_nusd,
+        "burn_nusd_per_h": of.tree.burn_nusd_per_h,
+        "resume": of.resume,
+        "refusal": "" if of.pid else "this session has no process",
     }
     return KillPlan(**{**defaults, **fields})
 

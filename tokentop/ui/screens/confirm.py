@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
@@ -19,6 +20,7 @@ from tokentop.ui.facts import Field
 from tokentop.ui.gate import guard
 from tokentop.ui.paint import palette_of
 
+log = logging.getLogger(__name__)
 Replan = Callable[[Action], Awaitable[KillPlan]]
 
 _MANY = 5  # more processes than this, or a shared process: the agent's name must be typed
@@ -91,6 +93,7 @@ class ConfirmScreen(ModalScreen[KillPlan | None]):
         try:
             plan = await self._replan(action)
         except Exception as error:
+            log.exception("plan for %s", action.value)
             self._hint = f"could not plan: {type(error).__name__}"
         else:
             if plan.target != self._target and not plan.refusal:

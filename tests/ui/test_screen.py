@@ -1,0 +1,438 @@
+"""The live screen under keys and mouse."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from tests.ui import build
+from tests.ui.pilot import lines, screen, show, text, until
+from tokentop.model import Action, Diagnostic, Progress, State
+from tokentop.ui.screens.confirm import ConfirmScreen
+from tokentop.ui.screens.pages import Page
+from tokentop.ui.source import UiOptions
+from tokentop.ui.widgets.table import LiveTable
+
+SIZES = [
+    (1, 1), (2, 1), (59, 24), (60, 24), (79, 24), (80, 24), (119, 30), (120, 40), (149, 40), (150, 40), (200, 60),
+    (500, 200), (80, 7), (80, 8), (80, 15), (80, 16), (80, 29), (80, 30),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
+async def test_every_size_draws_its_regions_and_survives_the_dialog_and_the_drawer(
+    size: tuple[int, int],
+) -> None:
+    """Conformance 6."""
+    async with screen(size=size) as (app, pilot, _):
+        shown = text(app)
+        if size[0] >= 59:
+            heads = next(line for line in lines(app) if "SESSION" in line)
+            assert "TOK/MIN" in heads
+            assert "COST" in heads
+            assert ("AGENT" in heads) is (size[0] >= 60)
+            assert ("$/H" in heads) is (size[0] >= 80)
+            assert ("MODEL" in heads) is (size[0] >= 120)
+            assert ("WHERE" in heads) is (size[0] >= 150)
+            assert ("tok/min " in shown) is (size[1] >= 8)
+            assert ("claude 5h" in shown) is (size[1] >= 16 and size[0] >= (60 if size[1] >= 30 else 80))
+            assert ("╭ tok/min" in shown) is (size[1] >= 30)
+        await pilot.press("enter", "K")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        await pilot.press("escape", "question_mark", "escape", "t", "slash", "x", "escape")
+        assert app.is_running
+
+
+async def test_the_cursor_sticks_to_its_row_while_rows_come_and_change_places() -> None:
+    """Conformance 1 and 2 on the screen."""
+    rows = tuple(build.row(f"r{at:02d}", rate=9000.0 - at * 100) for at in range(30))
+    async with screen(build.FakeSource(build.snapshot(rows))) as (app, pilot, _):
+        await pilot.press("j", "j")
+        assert app.live.view.cursor == "r02"
+        backwards = tuple(build.row(f"r{at:02d}", rate=100.0 + at * 100) for at in range(30))
+        await show(app, pilot, build.snapshot(backwards, 10))
+        assert app.live.view.cursor == "r02"
+        assert app.live.view.index["r02"] == 27
+        marked = next(line for line in lines(app) if line.startswith(("> ", "» ")))
+        assert "title of r02" in marked
+        await show(app, pilot, build.snapshot(tuple(r for r in backwards if r.key != "r02"), 11))
+        assert app.live.view.cursor == "r01"
+
+
+async def test_the_dialog_keeps_its_row_when_others_push_in_above() -> None:
+    """Conformance 3; processes.md 73."""
+    async with screen() as (app, pilot, source):
+        app.live.go_to("b1")
+        await pilot.press("K")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        before = [line.key for line in app.live.view.lines]
+        new = (build.row("n1", rate=10**6), build.row("n2", rate=10**6), *build.picture())
+        await show(app, pilot, build.snapshot(new, 20))
+        assert "move the build to vite" in text(app)
+        assert [line.key for line in app.live.view.lines] == before
+        await pilot.press("y")
+        await until(pilot, lambda: bool(source.executed))
+        assert source.executed[0].title == "move the build to vite"
+        assert source.executed[0].action is Action.TERMINATE
+        await until(pilot, lambda: "n1" in app.live.view.index)
+
+
+async def test_a_dialog_says_when_its_row_has_left() -> None:
+    async with screen() as (app, pilot, _):
+        app.live.go_to("b1")
+        await pilot.press("K")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        await show(app, pilot, build.snapshot(build.picture()[:2], 20))
+        await until(pilot, lambda: "already gone" in text(app))
+
+
+async def test_two_presses_in_a_row_plan_once() -> None:
+    """processes.md 74."""
+    async with screen() as (app, pilot, source):
+        app.live.go_to("a1")
+        app.live.action_terminate()
+        app.live.go_to("b1")
+        app.live.action_terminate()
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        assert source.planned == [("a1", Action.TERMINATE)]
+
+
+async def test_enter_sends_nothing_and_kill_needs_its_own_yes() -> None:
+    """Conformance 27."""
+    async with screen() as (app, pilot, source):
+        app.live.go_to("a1")
+        await pilot.press("K")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        await pilot.press("enter")
+        await pilot.press("k")
+        await until(pilot, lambda: "KILL cannot be caught" in text(app))
+        await pilot.press("enter")
+        assert isinstance(app.screen, ConfirmScreen)
+        assert source.executed == []
+        await pilot.press("y")
+        await until(pilot, lambda: bool(source.executed))
+        assert [plan.action for plan in source.executed] == [Action.KILL]
+
+
+async def test_terminate_is_two_keys_and_the_receipt_is_kept() -> None:
+    """Conformance 27."""
+    async with screen() as (app, pilot, source):
+        app.live.go_to("a1")
+        await pilot.press("K")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        shown = text(app)
+        for part in ("fix the flaky retry test", "30122", "30007", "$18.40/h", "claude --resume", "SIGTERM"):
+            assert part in shown
+        await pilot.press("y")
+        await until(pilot, lambda: len(app.commander.receipts) == 1)
+        assert source.executed[0].action is Action.TERMINATE
+        await until(pilot, lambda: ": ended" in text(app))
+        await pilot.press("R")
+        await until(pilot, lambda: isinstance(app.screen, Page))
+        await until(pilot, lambda: "resume: claude --resume a1" in text(app))
+
+
+async def test_a_refusal_is_shown_in_words_and_yes_sends_nothing() -> None:
+    async with screen() as (app, pilot, source):
+        source.plan_fields = {"refusal": "not permitted, owner=root"}
+        app.live.go_to("a1")
+        await pilot.press("K")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        assert "not permitted, owner=root" in text(app)
+        await pilot.press("y")
+        await until(pilot, lambda: not isinstance(app.screen, ConfirmScreen))
+        await pilot.press("x")
+        await until(pilot, lambda: len(source.planned) == 2)
+        await pilot.pause(0.1)
+        assert source.executed == []
+
+
+async def test_a_process_that_changed_under_the_dialog_is_not_taken_over() -> None:
+    async with screen() as (app, pilot, source):
+        app.live.go_to("a1")
+        await pilot.press("K")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        source.plan_fields = {"target": build.ident(999)}
+        await pilot.press("k")
+        await until(pilot, lambda: "the process has changed" in text(app))
+        dialog = app.screen
+        assert isinstance(dialog, ConfirmScreen)
+        assert dialog.plan.action is Action.TERMINATE
+
+
+async def test_many_processes_or_other_sessions_must_be_typed() -> None:
+    async with screen() as (app, pilot, source):
+        source.plan_fields = {"shared_session_ids": ("s1", "s2", "s3")}
+        app.live.go_to("b1")
+        await pilot.press("K")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        assert "3 other sessions" in text(app)
+        await pilot.press("y")
+        await pilot.pause(0.1)
+        assert source.executed == []
+        await pilot.press(*"nope", "enter")
+        await until(pilot, lambda: "nothing was sent" in text(app))
+        await pilot.press(*["backspace"] * 4, *"codex", "enter")
+        await until(pilot, lambda: len(source.executed) == 1)
+
+
+@pytest.mark.parametrize(("key", "action"), [("x", Action.INTERRUPT), ("z", Action.FREEZE)])
+async def test_interrupt_and_freeze_act_at_once_only_on_exact_rows(key: str, action: Action) -> None:
+    async with screen() as (app, pilot, source):
+        app.live.go_to("a1")
+        await pilot.press(key)
+        await until(pilot, lambda: len(source.executed) == 1)
+        assert source.executed[0].action is action
+        await until(pilot, lambda: len(app.commander.receipts) == 1)
+        app.live.go_to("b1s")
+        await pilot.pause()
+        await pilot.press(key)
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        assert "matched by inference" in text(app)
+        assert len(source.executed) == 1
+
+
+async def test_a_frozen_row_is_thawed_by_the_same_key() -> None:
+    rows = (build.row("f", state=State.FROZEN),)
+    async with screen(build.FakeSource(build.snapshot(rows))) as (app, pilot, source):
+        assert "z thaw" in lines(app)[-1]
+        await pilot.press("z")
+        await until(pilot, lambda: len(source.executed) == 1)
+        assert source.executed[0].action is Action.THAW
+
+
+async def test_random_keys_never_act_without_a_dialog_except_on_exact_rows() -> None:
+    """Conformance 28."""
+    dice = random.Random(28)
+    async with screen() as (app, pilot, source):
+        exact = {row.key for row in build.picture() if row.confidence == "exact" and row.pid}
+        dialogs = 0
+        for _ in range(70):
+            done = len(source.executed)
+            before = app.live.view.cursor
+            key = dice.choice(["k", "j", "K", "x", "X", "z", "Z", "p", "k", "j"])
+            await pilot.press(key)
+            if isinstance(app.screen, ConfirmScreen):
+                dialogs += 1
+                assert len(source.executed) == done
+                await pilot.press("escape")
+            elif len(source.executed) > done:
+                assert key != "Z"
+        assert dialogs
+        assert {plan.action for plan in source.executed} <= {Action.INTERRUPT, Action.FREEZE}
+        acted = {key for key, action in source.planned if action is not Action.TERMINATE}
+        assert {p.session_id[: -len("-4f2a-9c11")] for p in source.executed if p.session_id} <= exact
+        assert before in app.live.view.index
+        assert acted
+
+
+async def test_read_only_has_no_action_anywhere() -> None:
+    """Conformance 26, processes.md 87."""
+    options = UiOptions(read_only=True)
+    async with screen(options=options, size=(200, 50)) as (app, pilot, source):
+        app.live.go_to("a1")
+        await pilot.press("x", "z", "K", "f9", "X")
+        await pilot.pause(0.2)
+        assert source.planned == []
+        assert app.screen is app.live
+        footer = lines(app)[-1]
+        assert not any(word in footer for word in ("freeze", "terminate", "stop turn", "orphan"))
+        await pilot.press("question_mark")
+        await until(pilot, lambda: isinstance(app.screen, Page))
+        assert "dialog to terminate" not in text(app)
+        await pilot.press("escape", "colon", *"freeze")
+        await pilot.pause(0.6)
+        assert "freeze the process" not in text(app)
+
+
+async def test_the_palette_finds_actions_and_sessions() -> None:
+    async with screen() as (app, pilot, _):
+        await pilot.press("colon", *"vite")
+        await until(pilot, lambda: "go to move the build to vite" in text(app))
+        await pilot.press("enter", "enter")
+        await until(pilot, lambda: app.live.view.cursor == "b1")
+
+
+async def test_a_filter_hides_rows_while_it_is_typed_and_a_bad_one_keeps_the_last() -> None:
+    """Conformance 24."""
+    async with screen() as (app, pilot, _):
+        await pilot.press("slash", *"agent:codex")
+        await until(pilot, lambda: "1 of 9 rows" in text(app))
+        await pilot.press("space", *"~(")
+        await until(pilot, lambda: "✗ pattern" in text(app))
+        assert [line.key for line in app.live.view.lines if line.match] == ["b1"]
+        await pilot.press("escape")
+        await until(pilot, lambda: len(app.live.view.lines) == 9)
+        assert isinstance(app.focused, LiveTable)
+
+
+async def test_pause_counts_changes_in_the_strip() -> None:
+    """Conformance 5."""
+    async with screen() as (app, pilot, _):
+        await pilot.press("p")
+        rows = build.picture()
+        for at in range(40):
+            app.live.show(build.snapshot(build.change(rows, "a1", cpu_pct=10.0 + at), at + 2))
+        app.live.redraw()
+        await pilot.pause()
+        assert "PAUSED, 40 changes" in lines(app)[0]
+        await pilot.press("p")
+        await pilot.pause()
+        assert "PAUSED" not in lines(app)[0]
+        assert app.live.view.rows["a1"].cpu_pct == 49.0
+
+
+async def test_one_changed_row_of_a_hundred_draws_one_line() -> None:
+    """Conformance 22."""
+    rows = tuple(build.row(f"r{at:03d}", rate=9000.0 - at) for at in range(100))
+    async with screen(build.FakeSource(build.snapshot(rows)), size=(150, 50)) as (app, pilot, _):
+        table = app.live.table
+        table.period_s = 0.0
+        await pilot.pause(0.1)
+        drawn = table.misses
+        app.live.show(build.snapshot(build.change(rows, "r003", title="another title"), 1))
+        await until(pilot, lambda: "another title" in text(app))
+        assert table.misses == drawn + 1
+
+
+async def test_a_busy_row_is_repainted_once_per_period_and_ends_on_its_last_value() -> None:
+    """performance.md 8.2."""
+    rows = (build.row("a"), build.row("b"))
+    async with screen(build.FakeSource(build.snapshot(rows)), options=UiOptions(refresh_s=0.4)) as (
+        app,
+        pilot,
+        _,
+    ):
+        await pilot.pause(0.5)
+        drawn = app.live.table.misses
+        for at in range(20):
+            app.live.show(build.snapshot(build.change(rows, "b", title=f"step {at}"), 1))
+            await pilot.pause(0)
+        await until(pilot, lambda: "step 19" in text(app))
+        assert app.live.table.misses - drawn <= 5
+
+
+async def test_a_storm_of_snapshots_is_drawn_at_most_four_times_a_second() -> None:
+    """Conformance 23."""
+    async with screen() as (app, pilot, _):
+        shown: list[int] = []
+        real = app.live.show
+        app.live.show = lambda snapshot: (shown.append(snapshot.revision), real(snapshot))[1]  # type: ignore[assignment, func-returns-value]
+        begun = app._drawn_s
+        for at in range(2000):
+            app.publish(build.snapshot(revision=at + 2))
+            if at % 50 == 0:
+                app.refresh()
+                await pilot.pause(0)
+        await until(pilot, lambda: shown[-1:] == [2001])
+        assert len(shown) <= (app._drawn_s - begun) / 0.25 + 1
+
+
+async def test_sort_keys_heads_and_chips_work_with_the_mouse_too() -> None:
+    async with screen() as (app, pilot, _):
+        await pilot.press("P")
+        assert app.live.view.order.sort_id == "cost"
+        head = next(at for at, line in enumerate(lines(app)) if "SESSION" in line)
+        await pilot.click(offset=(lines(app)[head].index("TOK/MIN"), head))
+        assert app.live.view.order.sort_id == "rate"
+        assert "↓TOK/MIN" in lines(app)[head]
+        await pilot.click(offset=(5, head + 3))
+        assert app.live.view.index[app.live.view.cursor or ""] == 2
+        assert app.live.drawer_open is False
+        await pilot.click(offset=(5, head + 3))
+        await pilot.pause()
+        assert app.live.drawer_open is True
+        chip = lines(app)[0].index("! 1")
+        await pilot.click(offset=(chip, 0))
+        await pilot.pause()
+        assert app.live.view.query == "state:permission"
+
+
+async def test_a_theme_change_keeps_the_selection_and_drops_old_colours() -> None:
+    """Conformance 35."""
+    async with screen() as (app, pilot, _):
+        await pilot.press("j", "j")
+        kept = app.live.view.cursor
+        old = app.live.table.render_line(4)
+        for name in ("okabe-ito-light", "high-contrast", "ansi-dark", "nord"):
+            app.theme = name
+            await pilot.pause()
+            new = app.live.table.render_line(4)
+            assert [s.style for s in new] != [s.style for s in old], name
+            assert new.text == old.text
+            old = new
+        assert app.live.view.cursor == kept
+
+
+async def test_an_empty_machine_says_where_it_looked_and_offers_the_demo() -> None:
+    empty = build.snapshot(rows=(), alerts=(), history_events=12_345)
+    async with screen(build.FakeSource(empty)) as (app, pilot, _):
+        shown = text(app)
+        for part in (
+            "No agent is running",
+            "~/.claude/projects",
+            "no such folder",
+            "12 files",
+            "tokentop demo",
+        ):
+            assert part in shown
+        assert "d demo" in lines(app)[-1]
+        await pilot.press("d")
+        await pilot.pause()
+    assert app.return_value == "demo"
+
+
+async def test_the_demo_key_does_nothing_while_agents_run() -> None:
+    async with screen() as (app, pilot, _):
+        await pilot.press("d")
+        await pilot.pause()
+        assert app.is_running
+
+
+async def test_reading_and_problems_are_told_and_the_bill_is_a_lower_bound_meanwhile() -> None:
+    reading = Progress(3, 12, 1_200_000_000, 4_800_000_000, 12.0, reading=True)
+    health = (Diagnostic("codex", "unparsed", "line", 3),)
+    source = build.FakeSource(build.snapshot(progress=reading, health=health))
+    async with screen(source, size=(160, 40)) as (app, pilot, _):
+        strip = lines(app)[0]
+        assert "reading 1.2 of 4.8 GB, 12s left" in strip
+        assert "≥$212.40" in strip
+        assert "3 problems" in strip
+        await pilot.press("H")
+        await until(pilot, lambda: "unparsed" in text(app))
+
+
+async def test_stale_limits_show_their_age_and_a_window_that_is_over_shows_no_figure() -> None:
+    """Conformance 36 in small: never 0 % or 100 % for not known."""
+    async with screen(size=(120, 40)) as (app, pilot, _):
+        shown = text(app)
+        assert "42m old" in shown
+        over = build.snapshot(revision=5, at_ms=build.NOW + 3 * 3_600_000)
+        await show(app, pilot, over)
+        app.live.redraw()
+        await pilot.pause()
+        assert "? was 78%, reset" in text(app)
+
+
+async def test_a_source_that_fails_to_start_is_reported_and_the_screen_lives() -> None:
+    """faults.md U5."""
+
+    class Broken(build.FakeSource):
+        def start(self, publish):  # type: ignore[no-untyped-def]
+            self.started.set()
+            raise RuntimeError("sk-CANARY")
+
+    async with screen(Broken()) as (app, pilot, _):
+        await until(pilot, lambda: "could not start: RuntimeError" in text(app))
+        assert "CANARY" not in text(app)
+        assert "starting" in text(app)
+
+
+async def test_losing_the_focus_slows_the_screen_and_focus_brings_it_back_at_once() -> None:
+    """Conformance 31."""
+    async with screen() as (app, pilot, _):
+        app.on_app_blur()
+        assert app.live.table.period_s == 5.0
+        app.on_app_focus()
+        assert app.live.table.period_s == 1.0

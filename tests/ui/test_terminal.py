@@ -1,0 +1,191 @@
+"""The screen in a real terminal: bytes, signals, modes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.ui import hostile
+from tests.ui.terminal import ROOT, Terminal, driver
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_leaves_with_the_terminal_restored(number: signal.Signals) -> None:
+    """Conformance 17, faults.md U4."""
+    with Terminal(driver("live")) as terminal:
+        terminal.wait_for(b"flaky retry")
+        terminal.signal(number)
+        assert terminal.wait() == 128 + number
+        assert terminal.restored
+        assert terminal.modes_kept
+
+
+def test_q_leaves_with_status_0_and_stop_and_continue_come_back_to_the_screen() -> None:
+    """Conformance 17."""
+    with Terminal(driver("live")) as terminal:
+        terminal.wait_for(b"flaky retry")
+        terminal.signal(signal.SIGTSTP)
+        terminal.wait_for(b"\x1b[?1049l")
+        mark = len(terminal.output)
+        terminal.signal(signal.SIGCONT)
+        terminal.wait_for(b"\x1b[?1049h", mark)
+        terminal.wait_for(b"flaky retry", mark)
+        terminal.send(b"q")
+        assert terminal.wait() == 0
+        assert terminal.restored
+        assert terminal.modes_kept
+
+
+def test_ctrl_c_twice_leaves_and_once_does_not() -> None:
+    with Terminal(driver("still")) as terminal:
+        terminal.wait_for(b"flaky retry")
+        terminal.send(b"\x03")
+        terminal.wait_for(b"again leaves")
+        assert terminal.wait(0) is None
+        terminal.send(b"\x03")
+        assert terminal.wait() == 0
+
+
+def test_a_hung_up_terminal_ends_the_program() -> None:
+    """Conformance 18."""
+    with Terminal(driver("live")) as terminal:
+        terminal.wait_for(b"flaky retry")
+        terminal.hang_up()
+        end = time.monotonic() + 15
+        done = 0
+        while not done and time.monotonic() < end:
+            done, code = os.waitpid(terminal.pid, os.WNOHANG)
+            time.sleep(0.05)
+        assert done
+        terminal.status = os.waitstatus_to_exitcode(code)
+        assert terminal.status == 128 + signal.SIGHUP
+
+
+def test_no_hostile_byte_reaches_the_terminal_from_any_screen() -> None:
+    """Conformance 14, faults.md U1."""
+    with Terminal(driver("hostile"), columns=200, lines=60) as terminal:
+        terminal.wait_for(b"PWNED")
+        terminal.read(1.0)
+        for keys in (b"\r", b"\x1b", b"K", b"k", b"y", b"R", b"q", b"H", b"q", b"y", b":", b"pwned", b"\x1b", b"?", b"q",
+                     b"/", b"\x1b[200~\x1b]0;PWNED\x07\x1b[201~", b"\x1b"):  # fmt: skip
+            mark = len(terminal.output)
+            terminal.send(keys)
+            terminal.read(0.5)
+            assert terminal.wait(0) is None, (keys, terminal.output[mark:][-300:])
+        for row in range(30):
+            terminal.send(b"j")
+            terminal.read(0.03)
+            assert terminal.wait(0) is None, row
+        terminal.send(b"\x11")
+        assert terminal.wait() == 0
+        raw = terminal.output
+    for bad in hostile.FOREIGN:
+        at = raw.find(bad)
+        assert at < 0, (bad, raw[max(0, at - 60) : at + 60])
+    assert b"PWNED" in raw
+    assert "␛]0;PWNED".encode() in raw
+    assert b"[/red]" in raw
+    # Operating system commands: the copy of `y`, and Textual's pointer shape.
+    commands = {part[:5] for part in raw.split(b"\x1b]")[1:]}
+    assert commands <= {b"52;c;", b"22;de", b"22;po", b"22;te"}, commands
+
+
+def test_a_crash_names_the_log_and_shows_no_value() -> None:
+    """Conformance 19, section 21.3."""
+    with Terminal(driver("crash", "log=/tmp/tokentop-test.log")) as terminal:
+        assert terminal.wait() == 1
+        assert terminal.restored
+        assert terminal.modes_kept
+        assert b"tokentop stopped by an error of its own: " in terminal.output
+        assert b"/tmp/tokentop-test.log" in terminal.output
+        assert b"CANARY" not in terminal.output
+
+
+def test_the_first_paint_does_not_wait_for_the_source_and_the_screen_can_be_left() -> None:
+    """Conformance 33."""
+    with Terminal(driver("slow")) as terminal:
+        terminal.wait_for(b"starting")
+        terminal.send(b"?")
+        terminal.wait_for(b"next row")
+
+
+def test_without_a_terminal_it_says_so_and_writes_no_escape_sequence() -> None:
+    """Conformance 13 and 20."""
+    done = subprocess.run(
+        driver("still"), cwd=ROOT, capture_output=True, stdin=subprocess.DEVNULL, check=False
+    )
+    assert done.returncode == 2
+    assert b"needs a terminal" in done.stderr + done.stdout
+    assert b"\x1b" not in done.stderr + done.stdout
+
+
+def test_the_mouse_is_off_when_told_so() -> None:
+    """Conformance 30."""
+    with Terminal(driver("still", "mouse=0")) as terminal:
+        terminal.wait_for(b"flaky retry")
+        terminal.send(b"q")
+        assert terminal.wait() == 0
+        assert b"\x1b[?1000h" not in terminal.output
+        assert b"\x1b[?1003h" not in terminal.output
+
+
+@pytest.mark.parametrize("env", [{"TERM": "linux"}, {"LANG": "C", "LC_ALL": "C"}])
+def test_a_plain_terminal_gets_seven_bits(env: dict[str, str]) -> None:
+    """Conformance 12."""
+    with Terminal(driver("still"), columns=120, lines=40, env=env) as terminal:
+        terminal.wait_for(b"flaky retry")
+        mark = len(terminal.output)
+        terminal.send(b":")
+        terminal.read(0.6)
+        terminal.send(b"\x1b?")
+        terminal.wait_for(b"next row", mark)
+        terminal.send(b"\x1b")
+        terminal.read(0.3)
+        terminal.send(b"K")
+        terminal.wait_for(b"Esc", mark)
+        terminal.read(0.3)
+        assert terminal.output.isascii()
+
+
+@pytest.mark.parametrize("value", ["1", ""])
+def test_no_color_is_obeyed(value: str) -> None:
+    """Conformance 11."""
+    with Terminal(driver("still"), env={"NO_COLOR": value, "COLORTERM": "truecolor"}) as terminal:
+        terminal.wait_for(b"flaky retry")
+        terminal.send(b"q")
+        terminal.wait()
+        colours = {part.split(b"m")[0] for part in terminal.output.split(b"\x1b[")}
+        rgb = [c for c in colours if b"38;2;" in c]
+        for colour in rgb:
+            numbers = colour.split(b"38;2;")[1].split(b";")[:3]
+            assert len(set(numbers)) == 1, colour
+
+
+def test_two_hundred_changes_of_size_end_on_a_whole_screen() -> None:
+    """Conformance 7."""
+    with Terminal(driver("live"), columns=120, lines=40) as terminal:
+        terminal.wait_for(b"flaky retry")
+        for at in range(200):
+            terminal.resize(20 + (at * 37) % 160, 1 + (at * 13) % 50)
+            terminal.read(0.004)
+        terminal.resize(120, 40)
+        mark = len(terminal.output)
+        terminal.send(b"?")
+        terminal.wait_for(b"next row", mark)
+        terminal.send(b"qq")
+        assert terminal.wait() == 0
+
+
+def test_importing_the_screen_imports_nothing_that_is_slow_or_not_its_business() -> None:
+    """Section 18."""
+    code = (
+        "import sys; from tokentop.ui.app import run; "
+        "print(sorted({'psutil', 'httpx', 'sqlite_utils', 'sqlite3', 'zstandard', 'hypothesis'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True)
+    assert done.stdout.strip() == b"[]"
