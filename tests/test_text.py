@@ -16,11 +16,24 @@ USD = 1_000_000_000
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
-        (0, "0"), (842, "842"), (999, "999"), (999.4, "999"), (999.6, "1.00k"), (1000, "1.00k"), (9874, "9.87k"),
-        (9994, "9.99k"), (9996, "10.0k"), (99_940, "99.9k"), (99_960, "100k"), (999_499, "999k"),
-        (999_500, "1.00M"), (12_345_678, "12.3M"), (1_040_000_000, "1.04B"), (-1500, "-1.50k"),
+        (0, "0"),
+        (842, "842"),
+        (999, "999"),
+        (999.4, "999"),
+        (999.6, "1.00k"),
+        (1000, "1.00k"),
+        (9874, "9.87k"),
+        (9994, "9.99k"),
+        (9996, "10.0k"),
+        (99_940, "99.9k"),
+        (99_960, "100k"),
+        (999_499, "999k"),
+        (999_500, "1.00M"),
+        (12_345_678, "12.3M"),
+        (1_040_000_000, "1.04B"),
+        (-1500, "-1.50k"),
     ],
-)  # fmt: skip
+)
 def test_three_digits_at_each_boundary(value: float, shown: str) -> None:
     """Conformance 8."""
     assert text.digits3(value) == shown
@@ -29,11 +42,21 @@ def test_three_digits_at_each_boundary(value: float, shown: str) -> None:
 @pytest.mark.parametrize(
     ("usd", "shown"),
     [
-        (0, "$0.00"), (0.418, "$0.42"), (31.2, "$31.20"), (99.99, "$99.99"), (99.996, "$100"), (388.4, "$388"),
-        (999.4, "$999"), (999.6, "$1.00k"), (1240, "$1.24k"), (12_400, "$12.4k"), (1_240_000, "$1.24M"),
-        (0.004, "<$0.01"), (0.005, "$0.01"),
+        (0, "$0.00"),
+        (0.418, "$0.42"),
+        (31.2, "$31.20"),
+        (99.99, "$99.99"),
+        (99.996, "$100"),
+        (388.4, "$388"),
+        (999.4, "$999"),
+        (999.6, "$1.00k"),
+        (1240, "$1.24k"),
+        (12_400, "$12.4k"),
+        (1_240_000, "$1.24M"),
+        (0.004, "<$0.01"),
+        (0.005, "$0.01"),
     ],
-)  # fmt: skip
+)
 def test_money_at_each_boundary(usd: float, shown: str) -> None:
     """Conformance 8."""
     assert text.money(round(usd * USD)) == shown
@@ -62,11 +85,20 @@ def test_counts_never_exceed_six_cells(value: float) -> None:
 @pytest.mark.parametrize(
     ("seconds", "shown"),
     [
-        (0, "0s"), (42, "42s"), (59.4, "59s"), (59.6, "1m"), (720, "12m"), (3599.6, "1h00"), (3 * 3600 + 420, "3h07"),
-        (86_399.7, "1d0h"), (2 * 86_400 + 4 * 3600, "2d4h"), (34 * 86_400, "34d"), (3 * 366 * 86_400, "3y"),
+        (0, "0s"),
+        (42, "42s"),
+        (59.4, "59s"),
+        (59.6, "1m"),
+        (720, "12m"),
+        (3599.6, "1h00"),
+        (3 * 3600 + 420, "3h07"),
+        (86_399.7, "1d0h"),
+        (2 * 86_400 + 4 * 3600, "2d4h"),
+        (34 * 86_400, "34d"),
+        (3 * 366 * 86_400, "3y"),
         (-5, "0s"),
     ],
-)  # fmt: skip
+)
 def test_durations_never_show_sixty_of_anything(seconds: float, shown: str) -> None:
     """Section 5: 59.6 s is 1m, never 60s; a clock that jumps back gives 0s, never a minus."""
     assert text.duration(seconds) == shown
@@ -92,8 +124,12 @@ def test_a_little_is_not_nothing() -> None:
 def test_percent_bytes_and_memory() -> None:
     assert [text.percent(v) for v in (71.4, 99.6, 100)] == ["71%", "100%", "100%"]
     assert [text.percent_fine(v) for v in (0.04, 1.23, 9.96, 412)] == ["0.0%", "1.2%", "10%", "412%"]
-    assert [text.size_bytes(v) for v in (842, 1000, 61_000_000, 4_800_000_000)] == ["842 B", "1.0 kB", "61 MB",
-                                                                                  "4.8 GB"]  # fmt: skip
+    assert [text.size_bytes(v) for v in (842, 1000, 61_000_000, 4_800_000_000)] == [
+        "842 B",
+        "1.0 kB",
+        "61 MB",
+        "4.8 GB",
+    ]
     assert [text.memory(v) for v in (61 << 20, 1200 << 20, 512)] == ["61M", "1.2G", "0K"]
 
 
@@ -110,11 +146,16 @@ def test_times_of_day_name_the_day_when_it_is_another_one() -> None:
 @pytest.mark.parametrize(
     ("name", "shown"),
     [
-        ("claude-opus-5-5", "opus-5-5"), ("claude-haiku-5-20260101", "haiku-5"), ("gpt-5.6-codex", "gpt-5.6-codex"),
-        ("x-ai/grok-5", "grok-5"), ("gpt-5-2026-01-09", "gpt-5"), ("gemini-3-pro", "3-pro"), ("claude-", "claude-"),
+        ("claude-opus-5-5", "opus-5-5"),
+        ("claude-haiku-5-20260101", "haiku-5"),
+        ("gpt-5.6-codex", "gpt-5.6-codex"),
+        ("x-ai/grok-5", "grok-5"),
+        ("gpt-5-2026-01-09", "gpt-5"),
+        ("gemini-3-pro", "3-pro"),
+        ("claude-", "claude-"),
         ("", ""),
     ],
-)  # fmt: skip
+)
 def test_model_names_keep_what_tells_them_apart(name: str, shown: str) -> None:
     assert text.short_model(name) == shown
 

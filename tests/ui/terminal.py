@@ -44,7 +44,7 @@ class Terminal:
             for fd in (0, 1, 2):
                 os.dup2(self._slave, fd)
             os.chdir(ROOT)
-            os.execvpe(argv[0], argv, environ)  # noqa: S606
+            os.execvpe(argv[0], argv, environ)
 
     def resize(self, columns: int, lines: int) -> None:
         fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))

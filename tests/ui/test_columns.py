@@ -97,11 +97,14 @@ def test_every_state_fits_its_cell_and_differs_without_colour(state: State) -> N
 @pytest.mark.parametrize(
     ("environ", "ascii_only"),
     [
-        ({"TERM": "linux", "LANG": "C.UTF-8"}, True), ({"TERM": "xterm", "LANG": "C"}, True),
-        ({"TERM": "xterm", "LANG": "en_US.ISO-8859-1"}, True), ({"TERM": "xterm", "LANG": "de_DE.utf8"}, False),
-        ({"TERM": "xterm"}, False), ({"TERM": "xterm", "LC_ALL": "POSIX", "LANG": "C.UTF-8"}, True),
+        ({"TERM": "linux", "LANG": "C.UTF-8"}, True),
+        ({"TERM": "xterm", "LANG": "C"}, True),
+        ({"TERM": "xterm", "LANG": "en_US.ISO-8859-1"}, True),
+        ({"TERM": "xterm", "LANG": "de_DE.utf8"}, False),
+        ({"TERM": "xterm"}, False),
+        ({"TERM": "xterm", "LC_ALL": "POSIX", "LANG": "C.UTF-8"}, True),
     ],
-)  # fmt: skip
+)
 def test_terminals_that_cannot_show_more_get_ascii(environ: dict[str, str], ascii_only: bool) -> None:
     """Conformance 12."""
     assert wants_ascii(environ) is ascii_only
@@ -116,8 +119,9 @@ def test_a_cut_never_splits_a_wide_character_and_always_fills_the_cell() -> None
 
 
 @pytest.mark.parametrize(
-    ("height", "strip", "graphs"), [(7, False, 0), (8, True, 0), (15, True, 0), (16, True, 1), (29, True, 1), (30, True, 5)]
-)  # fmt: skip
+    ("height", "strip", "graphs"),
+    [(7, False, 0), (8, True, 0), (15, True, 0), (16, True, 1), (29, True, 1), (30, True, 5)],
+)
 def test_each_height_has_its_regions(height: int, strip: bool, graphs: int) -> None:
     """Section 3."""
     plan = layout(80, height)
@@ -127,12 +131,22 @@ def test_each_height_has_its_regions(height: int, strip: bool, graphs: int) -> N
 @pytest.mark.parametrize(
     ("query", "found"),
     [
-        ("agent:claude state:perm", {"c1"}), ("cost>5", {"a1", "b1", "d1"}), ("agent:claude cost>5 !idle", {"a1"}),
-        ("rate>=41k", {"a1", "d1"}), ("burn>30", {"d1"}), ("ctx>80", {"d1"}), ("proj:web", {"b1"}),
-        ("!state:idle agent:opencode", set()), ("~^rew", {"d1"}), ("RETRY", {"a1", "a1s"}), ("state:idle", {"e1"}),
-        ("model:glm", {"e1"}), ("pid:30122", {"a1t"}), ("cost<=0.31 !kind:tool agent:opencode", {"e1"}),
+        ("agent:claude state:perm", {"c1"}),
+        ("cost>5", {"a1", "b1", "d1"}),
+        ("agent:claude cost>5 !idle", {"a1"}),
+        ("rate>=41k", {"a1", "d1"}),
+        ("burn>30", {"d1"}),
+        ("ctx>80", {"d1"}),
+        ("proj:web", {"b1"}),
+        ("!state:idle agent:opencode", set()),
+        ("~^rew", {"d1"}),
+        ("RETRY", {"a1", "a1s"}),
+        ("state:idle", {"e1"}),
+        ("model:glm", {"e1"}),
+        ("pid:30122", {"a1t"}),
+        ("cost<=0.31 !kind:tool agent:opencode", {"e1"}),
     ],
-)  # fmt: skip
+)
 def test_filters_find_the_right_rows(query: str, found: set[str]) -> None:
     """Conformance 24."""
     predicate = filtering.parse(query)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -104,17 +105,22 @@ def test_a_pause_counts_changes_and_ends_at_now() -> None:
 
 def test_who_needs_a_human_comes_first() -> None:
     view = fed(
-        build.row("idle", state=State.IDLE), build.row("busy", rate=5000.0), build.row("asks", state=State.PERMISSION),
-        build.row("input", state=State.INPUT), build.row("broken", state=State.ERROR),
-    )  # fmt: skip
+        build.row("idle", state=State.IDLE),
+        build.row("busy", rate=5000.0),
+        build.row("asks", state=State.PERMISSION),
+        build.row("input", state=State.INPUT),
+        build.row("broken", state=State.ERROR),
+    )
     assert keys(view) == ["asks", "input", "broken", "busy", "idle"]
 
 
 def test_the_tree_draws_what_hangs_below_whom() -> None:
     view = fed(
-        build.row("p"), build.row("q", rate=9.0, parent_key="p", kind="sub-agent"),
-        build.row("t", parent_key="q", kind="tool"), build.row("r", parent_key="p", kind="sub-agent"),
-    )  # fmt: skip
+        build.row("p"),
+        build.row("q", rate=9.0, parent_key="p", kind="sub-agent"),
+        build.row("t", parent_key="q", kind="tool"),
+        build.row("r", parent_key="p", kind="sub-agent"),
+    )
     assert [(line.key, line.lead) for line in view.lines] == [
         ("p", "▾ "),
         ("q", "  ├ ▾ "),
@@ -200,4 +206,4 @@ def test_a_re_rank_never_leaves_a_clear_lead_below_its_neighbour(old: list[float
     order.arrange([build.row(f"k{at}", rate=old[at]) for at in range(count)], 0, tree=True)
     rows = order.arrange([build.row(f"k{at}", rate=new[at]) for at in range(count)], 5000, tree=True)
     rates = [row.tree.tokens_per_min for row in rows]
-    assert all(below - above <= 0.05 * below + 1e-9 for above, below in zip(rates, rates[1:], strict=False))
+    assert all(below - above <= 0.05 * below + 1e-9 for above, below in pairwise(rates))

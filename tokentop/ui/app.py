@@ -23,7 +23,7 @@ from textual.screen import Screen
 from tokentop.model import Snapshot
 from tokentop.ui.commander import Commander
 from tokentop.ui.gate import Gate
-from tokentop.ui.glyphs import wants_ascii
+from tokentop.ui.glyphs import safe, wants_ascii
 from tokentop.ui.palette import Commands
 from tokentop.ui.screens.live import LiveScreen
 from tokentop.ui.source import Source, UiOptions
@@ -149,6 +149,14 @@ class TokentopApp(App[str]):
             return
         self._ctrl_c_s = now
         self.notify("ctrl+c again leaves, q too", markup=False, timeout=_CTRL_C_S)
+
+    def copy_command(self, command: str) -> None:
+        """Put a command on the clipboard, unless it would do more in a shell than it shows."""
+        if not command.isprintable():
+            self.notify("not copied: the command holds control characters", severity="warning", markup=False)
+            return
+        self.copy_to_clipboard(command)
+        self.notify(f"copied: {safe(command, 160)}", markup=False, timeout=4)
 
     # ------------------------------------------------------------ the end
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from textual.screen import Screen
 
 from tokentop.model import Action, Row, Snapshot, State
 from tokentop.ui import keys
-from tokentop.ui.glyphs import safe
 from tokentop.ui.keys import Key
 from tokentop.ui.screens.pages import Page, help_lines, problem_page, receipt_page
 from tokentop.ui.source import UiOptions
@@ -197,8 +197,7 @@ class LiveActions(Screen[None]):
         if row is None or not row.resume:
             self.app.notify("this row has no resume command", markup=False, timeout=3)
             return
-        self.app.copy_to_clipboard(row.resume)
-        self.app.notify(f"copied: {safe(row.resume, 160)}", markup=False, timeout=4)
+        self.tokentop.copy_command(row.resume)
 
     # ------------------------------------------------------------ pages
 
@@ -213,7 +212,8 @@ class LiveActions(Screen[None]):
     def action_receipts(self) -> None:
         receipts, now_ms = tuple(self.tokentop.commander.receipts), self.now_ms()
         resume = next((receipt.resume for receipt in reversed(receipts) if receipt.resume), "")
-        self._page(Page(lambda _: receipt_page(receipts, now_ms), resume))
+        copy = partial(self.tokentop.copy_command, resume) if resume else None
+        self._page(Page(lambda _: receipt_page(receipts, now_ms), copy))
 
     def action_health(self) -> None:
         health = self.snapshot.health if self.snapshot else ()

@@ -42,8 +42,8 @@ class Page(ModalScreen[None]):
     Page Static { height: auto; }
     """
 
-    def __init__(self, build: Callable[[int], Lines], copy: str = "") -> None:
-        """`build` gives the lines for a width in cells; `copy` is what `y` puts on the clipboard."""
+    def __init__(self, build: Callable[[int], Lines], copy: Callable[[], None] | None = None) -> None:
+        """`build` gives the lines for a width in cells; `copy` is what `y` does."""
         super().__init__()
         self._build = build
         self._copy = copy
@@ -75,9 +75,8 @@ class Page(ModalScreen[None]):
         self.query_one(VerticalScroll).scroll_relative(y=by, animate=False)
 
     def action_copy(self) -> None:
-        if self._copy:
-            self.app.copy_to_clipboard(self._copy)
-            self.app.notify(f"copied: {safe(self._copy, 160)}", markup=False)
+        if self._copy is not None:
+            self._copy()
 
 
 def help_lines(keys: Sequence[Key], width: int, ascii_only: bool) -> Lines:

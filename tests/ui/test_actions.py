@@ -1,0 +1,215 @@
+"""Acting on processes: dialogs, single keys, receipts, read-only."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from tests.ui import build
+from tests.ui.pilot import lines, screen, show, text, until
+from tokentop.model import Action, State
+from tokentop.ui.screens.confirm import ConfirmScreen
+from tokentop.ui.screens.pages import Page
+from tokentop.ui.source import UiOptions
+
+
+async def test_the_dialog_keeps_its_row_when_others_push_in_above() -> None:
+    """Conformance 3; processes.md 73."""
+    async with screen() as (app, pilot, source):
+        app.live.go_to("b1")
+        await pilot.press("K")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        before = [line.key for line in app.live.view.lines]
+        new = (build.row("n1", rate=10**6), build.row("n2", rate=10**6), *build.picture())
+        await show(app, pilot, build.snapshot(new, 20))
+        assert "move the build to vite" in text(app)
+        assert [line.key for line in app.live.view.lines] == before
+        await pilot.press("y")
+        await until(pilot, lambda: bool(source.executed))
+        assert source.executed[0].title == "move the build to vite"
+        assert source.executed[0].action is Action.TERMINATE
+        await until(pilot, lambda: "n1" in app.live.view.index)
+
+
+async def test_a_dialog_says_when_its_row_has_left() -> None:
+    async with screen() as (app, pilot, _):
+        app.live.go_to("b1")
+        await pilot.press("K")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        await show(app, pilot, build.snapshot(build.picture()[:2], 20))
+        await until(pilot, lambda: "already gone" in text(app))
+
+
+async def test_two_presses_in_a_row_plan_once() -> None:
+    """processes.md 74."""
+    async with screen() as (app, pilot, source):
+        app.live.go_to("a1")
+        app.live.action_terminate()
+        app.live.go_to("b1")
+        app.live.action_terminate()
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        assert source.planned == [("a1", Action.TERMINATE)]
+
+
+async def test_enter_sends_nothing_and_kill_needs_its_own_yes() -> None:
+    """Conformance 27."""
+    async with screen() as (app, pilot, source):
+        app.live.go_to("a1")
+        await pilot.press("K")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        await pilot.press("enter")
+        await pilot.press("k")
+        await until(pilot, lambda: "KILL cannot be caught" in text(app))
+        await pilot.press("enter")
+        assert isinstance(app.screen, ConfirmScreen)
+        assert source.executed == []
+        await pilot.press("y")
+        await until(pilot, lambda: bool(source.executed))
+        assert [plan.action for plan in source.executed] == [Action.KILL]
+
+
+async def test_terminate_is_two_keys_and_the_receipt_is_kept() -> None:
+    """Conformance 27."""
+    async with screen() as (app, pilot, source):
+        app.live.go_to("a1")
+        await pilot.press("K")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        shown = text(app)
+        for part in ("fix the flaky retry test", "30122", "30007", "$18.40/h", "claude --resume", "SIGTERM"):
+            assert part in shown
+        await pilot.press("y")
+        await until(pilot, lambda: len(app.commander.receipts) == 1)
+        assert source.executed[0].action is Action.TERMINATE
+        await until(pilot, lambda: ": ended" in text(app))
+        await pilot.press("R")
+        await until(pilot, lambda: isinstance(app.screen, Page))
+        await until(pilot, lambda: "resume: claude --resume a1" in text(app))
+
+
+async def test_a_refusal_is_shown_in_words_and_yes_sends_nothing() -> None:
+    async with screen() as (app, pilot, source):
+        source.plan_fields = {"refusal": "not permitted, owner=root"}
+        app.live.go_to("a1")
+        await pilot.press("K")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        assert "not permitted, owner=root" in text(app)
+        await pilot.press("y")
+        await until(pilot, lambda: not isinstance(app.screen, ConfirmScreen))
+        await pilot.press("x")
+        await until(pilot, lambda: len(source.planned) == 2)
+        await pilot.pause(0.1)
+        assert source.executed == []
+
+
+async def test_a_process_that_changed_under_the_dialog_is_not_taken_over() -> None:
+    async with screen() as (app, pilot, source):
+        app.live.go_to("a1")
+        await pilot.press("K")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        source.plan_fields = {"target": build.ident(999)}
+        await pilot.press("k")
+        await until(pilot, lambda: "the process has changed" in text(app))
+        dialog = app.screen
+        assert isinstance(dialog, ConfirmScreen)
+        assert dialog.plan.action is Action.TERMINATE
+
+
+async def test_many_processes_or_other_sessions_must_be_typed() -> None:
+    async with screen() as (app, pilot, source):
+        source.plan_fields = {"shared_session_ids": ("s1", "s2", "s3")}
+        app.live.go_to("b1")
+        await pilot.press("K")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        assert "3 other sessions" in text(app)
+        await pilot.press("y")
+        await pilot.pause(0.1)
+        assert source.executed == []
+        await pilot.press(*"nope", "enter")
+        await until(pilot, lambda: "nothing was sent" in text(app))
+        await pilot.press(*["backspace"] * 4, *"codex", "enter")
+        await until(pilot, lambda: len(source.executed) == 1)
+
+
+@pytest.mark.parametrize(("key", "action"), [("x", Action.INTERRUPT), ("z", Action.FREEZE)])
+async def test_interrupt_and_freeze_act_at_once_only_on_exact_rows(key: str, action: Action) -> None:
+    async with screen() as (app, pilot, source):
+        app.live.go_to("a1")
+        await pilot.press(key)
+        await until(pilot, lambda: len(source.executed) == 1)
+        assert source.executed[0].action is action
+        await until(pilot, lambda: len(app.commander.receipts) == 1)
+        app.live.go_to("b1s")
+        await pilot.pause()
+        await pilot.press(key)
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        assert "matched by inference" in text(app)
+        assert len(source.executed) == 1
+
+
+async def test_a_frozen_row_is_thawed_by_the_same_key() -> None:
+    rows = (build.row("f", state=State.FROZEN),)
+    async with screen(build.FakeSource(build.snapshot(rows))) as (app, pilot, source):
+        assert "z thaw" in lines(app)[-1]
+        await pilot.press("z")
+        await until(pilot, lambda: len(source.executed) == 1)
+        assert source.executed[0].action is Action.THAW
+
+
+async def test_random_keys_never_act_without_a_dialog_except_on_exact_rows() -> None:
+    """Conformance 28."""
+    dice = random.Random(28)
+    async with screen() as (app, pilot, source):
+        exact = {row.key for row in build.picture() if row.confidence == "exact" and row.pid}
+        dialogs = 0
+        for _ in range(45):
+            done = len(source.executed)
+            before = app.live.view.cursor
+            key = dice.choice(["k", "j", "K", "x", "X", "z", "Z", "p", "k", "j"])
+            await pilot.press(key)
+            if isinstance(app.screen, ConfirmScreen):
+                dialogs += 1
+                assert len(source.executed) == done
+                await pilot.press("escape")
+            elif len(source.executed) > done:
+                assert key != "Z"
+        assert dialogs
+        assert {plan.action for plan in source.executed} <= {Action.INTERRUPT, Action.FREEZE}
+        acted = {key for key, action in source.planned if action is not Action.TERMINATE}
+        assert {p.session_id[: -len("-4f2a-9c11")] for p in source.executed if p.session_id} <= exact
+        assert before in app.live.view.index
+        assert acted
+
+
+async def test_read_only_has_no_action_anywhere() -> None:
+    """Conformance 26, processes.md 87."""
+    options = UiOptions(read_only=True)
+    async with screen(options=options, size=(200, 50)) as (app, pilot, source):
+        app.live.go_to("a1")
+        await pilot.press("x", "z", "K", "f9", "X")
+        await pilot.pause(0.2)
+        assert source.planned == []
+        assert app.screen is app.live
+        footer = lines(app)[-1]
+        assert not any(word in footer for word in ("freeze", "terminate", "stop turn", "orphan"))
+        await pilot.press("question_mark")
+        await until(pilot, lambda: isinstance(app.screen, Page))
+        assert "dialog to terminate" not in text(app)
+        await pilot.press("escape", "colon", *"freeze")
+        await pilot.pause(0.6)
+        assert "freeze the process" not in text(app)
+
+
+@pytest.mark.parametrize(
+    "resume", ["claude --resume x\ncurl evil", "claude\x1b[2J", "claude \ud800", "a\u202eb"]
+)
+async def test_a_command_that_would_do_more_than_it_shows_is_not_copied(resume: str) -> None:
+    rows = (build.row("a", resume=resume), build.row("b"))
+    async with screen(build.FakeSource(build.snapshot(rows))) as (app, pilot, _):
+        app.live.go_to("a")
+        await pilot.press("y")
+        await until(pilot, lambda: "not copied" in text(app))
+        assert app.clipboard == ""
+        app.live.go_to("b")
+        await pilot.press("y")
+        assert app.clipboard == rows[1].resume
