@@ -205,7 +205,8 @@ def test_importing_the_screen_imports_nothing_that_is_slow_or_not_its_business()
     """Section 18."""
     code = (
         "import sys; from tokentop.ui.app import run; "
-        "slow = {'psutil', 'httpx', 'sqlite_utils', 'sqlite3', 'zstandard'}; print(sorted(slow & set(sys.modules)))"
+        "slow = {'psutil', 'httpx', 'sqlite_utils', 'sqlite3', 'zstandard'}; "
+        "print(sorted(slow & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True)
     assert done.stdout.strip() == b"[]"

@@ -57,6 +57,7 @@ class Painted(Widget):
         return strip(self.line(y, width, palette), width, palette.base)
 
 
+_LAST = "_tokentop_palette"
 _palettes: dict[tuple[object, ...], Palette] = {}
 
 
@@ -64,7 +65,21 @@ def palette_of(widget: Widget, follow: bool = False) -> Palette:
     """The palette for the widget's background; few exist, so they are kept."""
     app = widget.app
     theme = app.current_theme
-    base = Style.from_color(widget.rich_style.color, widget.rich_style.bgcolor)
+    styles, ground = widget.styles, widget.screen.styles.background
+    seen = (theme.name, follow, styles.background, styles.color, ground, app.no_color)
+    last: tuple[object, Palette] | None = getattr(widget, _LAST, None)
+    if last is not None and last[0] == seen:  # working out a widget's own style walks up the tree
+        return last[1]
+    palette = _palette_for(widget, follow)
+    setattr(widget, _LAST, (seen, palette))
+    return palette
+
+
+def _palette_for(widget: Widget, follow: bool) -> Palette:
+    app = widget.app
+    theme = app.current_theme
+    own = widget.rich_style
+    base = Style.from_color(own.color, own.bgcolor)
     colourless = theme.ansi or app.no_color
     key = (theme.name, base, colourless, follow)
     found = _palettes.get(key)

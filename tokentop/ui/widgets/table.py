@@ -48,6 +48,7 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         self.placed: tuple[Placed, ...] = ()
         self._cache: OrderedDict[tuple[object, ...], Strip] = OrderedDict()
         self._painted_s: dict[str, float] = {}
+        self._drawn_times: dict[str, tuple[str, str]] = {}  # what each line said about time
         self._waiting: set[str] = set()
         self._flush_planned = False
         self._clicked: tuple[str | None, float] = (None, 0.0)
@@ -90,6 +91,7 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         """Lines moved: new height, everything visible is drawn from the cache."""
         self._waiting.clear()
         self._painted_s = {key: at for key, at in self._painted_s.items() if key in self.view.index}
+        self._drawn_times = {key: said for key, said in self._drawn_times.items() if key in self.view.index}
         self.virtual_size = Size(self.size.width, len(self.view.lines))
         if self.view.follow:
             self.show_cursor()
@@ -108,10 +110,13 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         self.post_message(self.Resized())
 
     def tick(self, now_ms: int) -> None:
-        """Time passed: lines whose age or alert text changed are drawn anew (their key holds it)."""
+        """Time passed: visible lines whose age or alert text changed are drawn anew."""
         self.now_ms = now_ms
-        if any(placed.column.id == "age" for placed in self.placed) or self.alerts:
-            self.refresh()
+        top = self.scroll_offset.y
+        for at in range(top, min(top + self.size.height, len(self.view.lines))):
+            row = self.view.rows.get(self.view.lines[at].key)
+            if row is not None and self._drawn_times.get(row.key) != self._times(row):
+                self.refresh_lines(at)
 
     # ------------------------------------------------------------ cursor
 
@@ -167,7 +172,7 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         if row is None:
             return Strip.blank(width, palette.base)
         selected = line.key == self.view.cursor
-        times = self._times(row)
+        times = self._drawn_times[line.key] = self._times(row)
         key = (line, self.view.versions.get(line.key, 0), width, selected, palette, times, self.view.tree)
         found = self._cache.get(key)
         if found is None:
