@@ -29,8 +29,10 @@ def check(app: TokentopApp) -> None:
         assert cell_len(line) == app.size.width, ascii(line)
 
 
-@pytest.mark.parametrize("name", GROUPS)
-@pytest.mark.parametrize("size", [(160, 50), (80, 24)], ids=["wide", "small"])
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("escapes", (160, 50)), ("escapes", (80, 24)), ("markup", (160, 50)), ("wide", (80, 24))],
+)
 async def test_every_screen_survives_and_shows_hostile_text(name: str, size: tuple[int, int]) -> None:
     """Conformance 14, 15, 16."""
     bad = GROUPS[name]

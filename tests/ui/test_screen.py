@@ -51,6 +51,8 @@ async def test_every_size_draws_its_regions_and_survives_the_dialog_and_the_draw
             assert ("tok/min " in shown) is (size[1] >= 8)
             assert ("claude 5h" in shown) is (size[1] >= 16 and size[0] >= (60 if size[1] >= 30 else 80))
             assert ("╭ tok/min" in shown) is (size[1] >= 30)
+        if size == (500, 200):  # drawing is what matters there, each key costs a second
+            return
         await pilot.press("enter", "K")
         await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
         await pilot.press("escape", "question_mark", "escape", "t", "slash", "x", "escape")
@@ -181,11 +183,11 @@ async def test_a_theme_change_keeps_the_selection_and_drops_old_colours() -> Non
     async with screen() as (app, pilot, _):
         await pilot.press("j", "j")
         kept = app.live.view.cursor
-        old = app.live.table.render_line(4)
+        old = app.live.table.render_line(0)
         for name in ("okabe-ito-light", "high-contrast", "ansi-dark", "nord"):
             app.theme = name
             await pilot.pause()
-            new = app.live.table.render_line(4)
+            new = app.live.table.render_line(0)
             assert [s.style for s in new] != [s.style for s in old], name
             assert new.text == old.text
             old = new

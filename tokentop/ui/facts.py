@@ -10,6 +10,9 @@ from tokentop.model import Alert, Figures, Quota, Row, Tokens
 from tokentop.ui.columns import context_pct, cost_text
 from tokentop.ui.glyphs import LOOKS, safe
 
+STALE_MS = 15 * 60_000  # a limit that nobody has reported for longer is shown with its age
+_VENDORS = {"claude": "anthropic", "codex": "openai", "gemini": "google"}  # who sets the plan limits
+
 
 class Field(NamedTuple):
     """One line of the drawer. An empty label continues the one above; `wide` wants a line of its own."""
@@ -41,9 +44,9 @@ def _state(row: Row, now_ms: int, alerts: Sequence[Alert]) -> Iterator[Field]:
         shown += f" {safe(status.detail, 120)}"
     if status.since_ms > 0:
         shown += f", {text.duration_long((now_ms - status.since_ms) / 1000)}"
-    if status.source:
-        shown += f" ({'inferred from' if status.inferred else 'from'} {safe(status.source, 20)})"
     yield Field("state", shown, status.state.value)
+    if status.source:
+        yield Field("  told by", safe(status.source, 20) + (", inferred" if status.inferred else ""))
     for alert in alerts:
         if alert.row_key == row.key:
             since = text.duration_long((now_ms - alert.since_ms) / 1000)
@@ -56,15 +59,15 @@ def _figures(row: Row) -> Iterator[Field]:
         return
     own, tree = row.own, row.tree
     below = tree != own
-    yield Field("cost", _with_below(cost_text(own, 9), cost_text(tree, 9), below), "strong")
-    rates = f"{text.rate(tree.tokens_per_min)} tok/min, {_burn(tree)}"
-    if tree.reads_per_min:
-        rates += f", reads {text.rate(tree.reads_per_min)}/min"
-    yield Field("rate", rates)
-    yield Field("responses", _with_below(f"{own.responses:,}", f"{tree.responses:,}", below))
+    yield Field("cost", cost_text(own, 9), "strong")
+    if below:
+        yield Field("with below", cost_text(tree, 9), "strong")
+    yield Field("rate", f"{text.rate(tree.tokens_per_min)} tok/min, {burn_text(tree)}")
+    yield Field("responses", f"{own.responses:,}" + (f", with below {tree.responses:,}" if below else ""))
     yield from _tokens(own.tokens, "tokens")
     if below:
         yield from _tokens(tree.tokens, "with below")
+    yield Field("reads", f"{text.rate(tree.reads_per_min)} cached/min")
     if row.context_used is not None:
         share = context_pct(row)
         of = f" of {text.digits3(row.context_window)} ({text.percent(share)})" if share is not None else ""
@@ -72,31 +75,30 @@ def _figures(row: Row) -> Iterator[Field]:
     yield Field("model", safe(row.model, 80) or "? not named yet")
 
 
-def _with_below(own: str, tree: str, below: bool) -> str:
-    return f"{own}, with everything below {tree}" if below else own
-
-
-def _burn(numbers: Figures) -> str:
+def burn_text(numbers: Figures) -> str:
+    """`$18.40/h`; `?` while tokens flow that have no price."""
+    if numbers.burn_nusd_per_h <= 0 and numbers.tokens_per_min > 0 and numbers.unpriced_tokens:
+        return "$?/h"
     return f"{text.money(numbers.burn_nusd_per_h)}/h"
 
 
 def _tokens(tokens: Tokens, label: str) -> Iterator[Field]:
-    """Disjoint buckets, so that they add up."""
+    """Disjoint buckets, so that they add up; reasoning is a part of the output."""
     writes = tokens.cache_write_5m + tokens.cache_write_1h
-    yield Field(label, f"in {text.digits3(tokens.input)}  out {text.digits3(tokens.output)}"
-                       f" (reasoning {text.digits3(tokens.reasoning)})")  # fmt: skip
-    yield Field("cache", f"read {text.digits3(tokens.cache_read)}  write {text.digits3(writes)}"
-                    f" (1h {text.digits3(tokens.cache_write_1h)})")  # fmt: skip
+    yield Field(label, f"in {text.digits3(tokens.input)}  out {text.digits3(tokens.output)}")
+    yield Field("  of out", f"reasoning {text.digits3(tokens.reasoning)}")
+    yield Field("  cache", f"read {text.digits3(tokens.cache_read)}")
+    yield Field("  written", f"{text.digits3(writes)} (1h {text.digits3(tokens.cache_write_1h)})")
 
 
 def _limits(row: Row, now_ms: int, quotas: Sequence[Quota]) -> Iterator[Field]:
     for quota in quotas:
-        if quota.provider == row.agent:
+        if quota.provider in {row.agent, _VENDORS.get(row.agent)}:
             over = 0 < quota.resets_at_ms <= now_ms
-            shown = "? " if over else f"{text.percent(quota.used_pct)} "
-            verb = "was reset" if over else "resets"
-            reset = f"{verb} {text.clock_near(quota.resets_at_ms, now_ms)}" if quota.resets_at_ms else ""
-            seen = f" (seen {text.clock_near(quota.at_ms, now_ms)})"
+            shown = "?, was reset" if over else f"{text.percent(quota.used_pct)} →"
+            reset = f" {text.clock_near(quota.resets_at_ms, now_ms)}" if quota.resets_at_ms else " ?"
+            age_ms = now_ms - quota.at_ms
+            seen = f", {text.duration(age_ms / 1000)} old" if age_ms > STALE_MS else ""
             yield Field(f"limit {text.window_name(quota.window_minutes)}", shown + reset + seen)
 
 

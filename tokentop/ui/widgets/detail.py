@@ -11,7 +11,7 @@ from tokentop.ui.facts import Field
 from tokentop.ui.paint import Piece, fit, palette_of, strip
 
 _LABEL = 11
-_COLUMN = 50  # cells of one column of fields
+_COLUMN = 40  # cells of one column of fields
 Slot = tuple[Field, int]  # a field and its width
 
 
@@ -70,16 +70,16 @@ class Detail(ScrollView, can_focus=True):
 
 
 def lay_out(fields: list[Field], width: int) -> list[list[Slot]]:
-    """Lines of fields: short ones flow down the columns, wide ones are wrapped over the whole width."""
-    short = [field for field in fields if not field.wide]
+    """Lines of fields: short ones flow down the columns, long ones are wrapped over the whole width."""
     count = max(1, width // _COLUMN)
-    height = -(-len(short) // count)
     room = width // count
+    short = [f for f in fields if not f.wide and (count == 1 or cell_len(f.value) <= room - _LABEL - 3)]
+    height = -(-len(short) // count)
     lines: list[list[Slot]] = [
         [(short[i], room) for i in range(at, len(short), height)] for at in range(height)
     ]
     for field in fields:
-        if field.wide:
+        if field not in short:
             lines += [[(part, width)] for part in wrap(field, max(8, width - _LABEL - 3))]
     return lines
 

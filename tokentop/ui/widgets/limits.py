@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from tokentop import text
 from tokentop.model import Quota
+from tokentop.ui.facts import STALE_MS
 from tokentop.ui.glyphs import safe
 from tokentop.ui.paint import Painted, Piece, fit
 from tokentop.ui.theme import Palette
 from tokentop.ui.widgets.graph import frame_line
 
-STALE_MS = 15 * 60_000
 _WARM_PCT, _HOT_PCT = 70, 90
+_NARROW = 38  # cells
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
@@ -43,14 +44,19 @@ def quota_name(quota: Quota) -> str:
     return name
 
 
-def tail(quota: Quota, now_ms: int) -> str:
-    """When the window is reset, and how old the figure is if it is stale."""
+def tail(quota: Quota, now_ms: int, narrow: bool) -> str:
+    """When the window is reset, and how old the figure is if it is stale; only that where it is narrow."""
     age_ms = now_ms - quota.at_ms
     reset = f"→ {text.clock_near(quota.resets_at_ms, now_ms)}" if quota.resets_at_ms > 0 else ""
-    return f"{reset} ({text.duration(age_ms / 1000)} old)" if age_ms > STALE_MS else reset
+    if age_ms <= STALE_MS:
+        return reset
+    age = f"{text.duration(age_ms / 1000)} old"
+    return age if narrow else f"{reset} ({age})"
 
 
-def quota_pieces(quota: Quota, now_ms: int, bar: int, name_width: int, palette: Palette) -> list[Piece]:
+def quota_pieces(
+    quota: Quota, now_ms: int, bar: int, name_width: int, end: str, palette: Palette
+) -> list[Piece]:
     """`claude 5h ███████▊░░ 78% → 16:40`, with the age where the figure is stale."""
     name = fit(quota_name(quota), name_width)
     if was_reset(quota, now_ms):
@@ -64,7 +70,7 @@ def quota_pieces(quota: Quota, now_ms: int, bar: int, name_width: int, palette: 
     if bar >= 4:
         pieces.append((gauge(quota.used_pct, bar), palette[role]))
     share = text.percent(quota.used_pct).rjust(5)
-    pieces += [(share + " ", palette["dim" if stale else "strong"]), (tail(quota, now_ms), palette["dim"])]
+    pieces += [(share + " ", palette["dim" if stale else "strong"]), (end, palette["dim"])]
     return pieces
 
 
@@ -109,6 +115,10 @@ class Limits(Painted):
         if at >= len(self._quotas):
             return [(fit("no limit reported yet", room), palette["faint"])] if at == 0 else []
         name_width = min(14, max(len(quota_name(q)) for q in self._quotas))
-        tails = max(len(tail(q, self._now_ms)) for q in self._quotas[: max(1, self.size.height - 2)])
-        bar = min(14, max(0, room - name_width - 7 - tails))
-        return quota_pieces(self._quotas[at], self._now_ms, bar, name_width, palette)
+        shown = self._quotas[: max(1, self.size.height - 2)]
+        ends = [tail(quota, self._now_ms, room < _NARROW) for quota in shown]
+        bar = min(14, max(0, room - name_width - 7 - max(map(len, ends))))
+        pieces = quota_pieces(shown[at], self._now_ms, bar, name_width, ends[at], palette)
+        last, style = pieces[-1]
+        over = sum(len(part) for part, _ in pieces) - room
+        return [*pieces[:-1], (fit(last, max(0, len(last) - over)), style)] if over > 0 else pieces
