@@ -15,7 +15,7 @@ from msgspec import Struct, to_builtins
 
 from .agents import all_agents
 from .config import Settings
-from .ingest.follow import Batch, Follower
+from .ingest.follow import SLICE_BYTES, Batch, Follower
 from .model import Diagnostic
 from .pricing.table import PriceTable
 from .store import db, reader
@@ -131,13 +131,15 @@ class Ledger:
             all_agents(), self._environ, reader.cursors(self.db), self._settings.roots, live=self._live
         )
 
-    def step(self, now_s: float, recent_ms: int, pending: Batch | None = None) -> Step | None:
+    def step(
+        self, now_s: float, recent_ms: int, pending: Batch | None = None, slice_bytes: int = SLICE_BYTES
+    ) -> Step | None:
         """Read and commit the next slice; None when all is read. `pending` is a batch that failed to commit.
 
         Raises sqlite3.Error: the batch is in `failed` then and is to be given again.
         """
         self.failed: Batch | None = None
-        batch = pending or self.follower.step(now_s)
+        batch = pending or self.follower.step(now_s, slice_bytes)
         if batch is None:
             return None
         try:

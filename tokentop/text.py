@@ -32,7 +32,7 @@ def clean(text: str, limit: int = 200) -> str:
     return safe
 
 
-_SECRET = (
+_KEY_LIKE = (
     r"(?i)\b(sk-[a-z0-9_-]{8,}|gh[pousr]_[a-z0-9]{16,}|github_pat_\w{16,}|xox[abprs]-[a-z0-9-]{10,}"
     r"|AKIA[0-9A-Z]{12,}|AIza[0-9a-z_-]{20,}|eyJ[a-z0-9_-]{10,}\.[a-z0-9_-]{10,}[a-z0-9_.-]*)"
     r"|((?:api[_-]?key|token|secret|password|passwd|authorization)\b[\"' ]{0,3}[:=][\"' ]{0,3}(?:bearer\s+)?)[^\s\"']{6,}"
@@ -57,7 +57,7 @@ def mask_secrets(text: str) -> str:
     lower = text.lower()
     if not any(sign in lower for sign in _SECRET_SIGNS):
         return text  # nearly every title; the pattern costs a hundred times this look
-    return re.sub(_SECRET, lambda match: (match.group(2) or "") + "***", text)
+    return re.sub(_KEY_LIKE, lambda match: (match.group(2) or "") + "***", text)
 
 
 def title(text: str) -> str:

@@ -59,10 +59,7 @@ class _Meter:
         first = (max(entry.seen_ms, now_ms) - self.keep) // self.step
         for cell, part in _spread(entry.start_ms, entry.span_ms, parts, self.step, first):
             old = cells.get(cell)
-            if old is None:
-                new = tuple(sign * p for p in part)
-            else:
-                new = tuple(o + sign * p for o, p in zip(old, part, strict=True))
+            new = tuple(o + sign * p for o, p in zip(old or (0,) * len(part), part, strict=True))
             if any(new):
                 cells[cell] = new
             elif old is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sqlite3
 import sys
@@ -19,6 +20,7 @@ from tokentop.ledger import Ledger, Lock, is_reading
 from tokentop.model import Diagnostic, Looked
 from tokentop.store import db
 
+_SLICE_BYTES = 32 << 20
 _PATIENCE_S = 3.0  # another report may hold the lock for a moment
 
 
@@ -85,9 +87,10 @@ def _catch_up(ledger: Ledger, folder: Path, quiet: bool) -> int:
     began_s = shown_s = time.monotonic()
     follower = ledger.follower
     events = 0
+    gc.disable()  # a short run that frees what it makes by reference counts; the cycles go with the process
     try:
         follower.walk(began_s, time.time_ns())
-        while (step := ledger.step(began_s, 1 << 62)) is not None:
+        while (step := ledger.step(began_s, 1 << 62, slice_bytes=_SLICE_BYTES)) is not None:
             events += step.committed.events
             now_s = time.monotonic()
             if show and now_s - shown_s > 0.5:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from tokentop.model import Activity, Fact, Spawn, State
+from tokentop.model import Activity, State
 from tokentop.text import clean, mask_secrets
 
 AGENT_ID = "claude"
 
-_SPAWN_TOOLS = frozenset({"Agent", "Task"})
+SPAWN_TOOLS = frozenset({"Agent", "Task"})
 _NOT_A_PROMPT = (
     "<command-",
     "<local-command",
@@ -31,17 +31,6 @@ def prompt_text(content: object) -> str:
     if isinstance(content, str) and not content.lstrip().startswith(_NOT_A_PROMPT):
         return content.strip()
     return ""
-
-
-def spawns(session_id: str, content: object) -> list[Fact]:
-    """The tool calls of an assistant line that start sub-agents."""
-    if not isinstance(content, list):
-        return []
-    return [
-        Spawn(AGENT_ID, session_id, str(part["id"])[:100])
-        for part in content
-        if isinstance(part, dict) and part.get("name") in _SPAWN_TOOLS and part.get("id")
-    ]
 
 
 def assistant_activity(session_id: str, at_ms: int, message: dict[str, Any]) -> Activity:

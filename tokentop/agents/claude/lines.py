@@ -24,10 +24,22 @@ from tokentop.agents.base import (
     label,
     unparsed,
 )
-from tokentop.model import Activity, Context, Fact, Kind, Role, RunningTotal, Session, State, Tokens, Usage
+from tokentop.model import (
+    Activity,
+    Context,
+    Fact,
+    Kind,
+    Role,
+    RunningTotal,
+    Session,
+    Spawn,
+    State,
+    Tokens,
+    Usage,
+)  # fmt: skip
 from tokentop.text import clean, title
 
-from .content import AGENT_ID, assistant_activity, prompt_text, spawns, user_activity
+from .content import AGENT_ID, SPAWN_TOOLS, assistant_activity, prompt_text, user_activity
 
 # One needle finds usage, cost-state (inputTokens), api-request (max_tokens) and compact_boundary (preTokens).
 _COUNTS = b'okens"'
@@ -103,6 +115,21 @@ class _Line(Struct):
     isApiErrorMessage: bool | None = None
 
 
+class _Block(Struct):
+    name: str | None = None
+    id: str | None = None
+
+
+class _SubMessage(_Message):
+    content: list[_Block] | str | None = None
+
+
+class _SubLine(_Line):
+    """A line of a sub-agent, whose tool calls may start nested ones."""
+
+    message: _SubMessage | None = None
+
+
 class _ModelTotal(Struct):
     inputTokens: int | None = None
     outputTokens: int | None = None
@@ -145,6 +172,7 @@ class _Meta(Struct):
 
 
 _LINE = msgspec.json.Decoder(_Line)
+_SUB_LINE: msgspec.json.Decoder[_Line] = msgspec.json.Decoder(_SubLine)
 _META = msgspec.json.Decoder(_Meta)
 
 
@@ -192,6 +220,7 @@ class ClaudeLines:
         self._who: tuple[object, ...] = ()  # who wrote the line before, as logged, and the session that is
         self._owner_id = ""
         self._sub_file = file.stem.startswith("agent-")
+        self._decode = _SUB_LINE.decode if self._sub_file else _LINE.decode
         self._handlers = {
             "cost-state": self._cost_state,
             "api-request": self._api_request,
@@ -230,14 +259,16 @@ class ClaudeLines:
 
     def line(self, line: bytearray | bytes) -> None:
         try:
-            record = _LINE.decode(line)
+            record = self._decode(line)
         except DECODE_ERRORS:
             self._other(line)
             return
         message = record.message
         if message is not None and message.usage is not None and record.type == "assistant":
             self._assistant(record, message, message.usage)
-            if self.live or (self._sub_file and (b'"Agent"' in line or b'"Task"' in line)):
+            if self._sub_file:
+                self._spawns(message)
+            if self.live:
                 self._content(line)
         else:
             self._other(line)
@@ -247,11 +278,15 @@ class ClaudeLines:
         record = decode(line, _META)
         if record is None or not isinstance(record.message, dict):
             return
-        session_id = self._owner(record)
-        if self._sub_file:
-            self.facts.extend(spawns(session_id, record.message.get("content")))
-        if self.live:
-            self.facts.append(assistant_activity(session_id, epoch_ms(record.timestamp), record.message))
+        activity = assistant_activity(self._owner(record), epoch_ms(record.timestamp), record.message)
+        self.facts.append(activity)
+
+    def _spawns(self, message: _Message) -> None:
+        """The tool calls by which a sub-agent starts nested ones."""
+        content = getattr(message, "content", None)
+        for block in content if isinstance(content, list) else ():
+            if block.name in SPAWN_TOOLS and block.id:
+                self.facts.append(Spawn(AGENT_ID, self._owner_id, clean(block.id, 100)))
 
     # ------------------------------------------------------------ responses
 
