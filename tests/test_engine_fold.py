@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 
-from engine_build import NOW, act, agent_proc, child, rows_of, session, spent, sub_agent, usage
+from tests.engine_build import NOW, act, agent_proc, child, rows_of, session, spent, sub_agent, usage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
