@@ -78,8 +78,8 @@ def test_codexs_screen_and_its_daemon_are_one_row(world: World) -> None:
     mine = [r for r in world.rows() if r["pid"] in (*client.processes(), client.pid)]
     assert [r["session"] for r in mine if r["kind"] == "agent"] == [session]
     world.line_with("codex", "beta task", "▶")
-    row = world.row_when(session, "is idle", lambda row: row["state"] == "idle", 30)
-    assert row["pid"] is not None
+    world.line_with("codex", "beta task", "○ idle", seconds=30)
+    assert world.row(session)["pid"] is not None
     assert world.usage("agent") == by_agent(world.logged_ledger())
     assert len(world.ledger()) == len(world.logged_ledger()) + 1, "the title call is billed and never logged"
 
