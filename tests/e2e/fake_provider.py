@@ -11,7 +11,8 @@ Each model call becomes one ledger line when it ends: seq, ts_start, ts_end (UNI
 (message or response id), request_id, session (what the client's headers call it), agent (a sub-agent's id, or
 ""), scenario, step, status, billed (disjoint buckets), usage (as sent), complete. `complete: false` = the
 client hung up, or the provider was stopped, before the answer ended: `billed` is then what the whole answer
-would have cost. Failed tries (429, 529) bill nothing. Every other request goes to LEDGER.access.
+would have cost. Failed tries (429, 529) bill nothing. Every other request goes to LEDGER.access; the number of
+calls under way stands in a file beside the ledger with the suffix `.open`.
 """
 
 from __future__ import annotations
@@ -56,12 +57,19 @@ class Ledger:
             self.seq += 1
             self.under_way[self.seq] = row
             row["seq"] = self.seq
+            self._count()
             return self.seq
 
     def close(self, row: dict[str, Any], *, complete: bool) -> None:
         with self.lock:
             if self.under_way.pop(row["seq"], None) is not None:
                 self._append(self.path, row | {"complete": complete, "ts_end": time.time()})
+                self._count()
+
+    def _count(self) -> None:
+        """Say in a file beside the ledger how many calls are under way."""
+        with open(os.path.splitext(self.path)[0] + ".open", "w", encoding="ascii") as file:
+            file.write(str(len(self.under_way)))
 
     def access(self, row: dict[str, Any]) -> None:
         with self.lock:

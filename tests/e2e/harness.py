@@ -113,21 +113,18 @@ class World:
     def headless(self, agent: str, project: str, prompt: str, *args: str) -> Client:
         """Start `claude -p` or `codex exec`; `args` are resume, fork and the like."""
         folder, mark = self.project(project), self.new_mark()
-        if agent == "claude":
-            words = ["-p", prompt, *args]
-        else:
-            words = ["exec", "--skip-git-repo-check", *args, prompt]
+        start = {"claude": ["-p", prompt, *args], "codex": ["exec", "--skip-git-repo-check", *args, prompt]}
         out = self.dir / f"{mark}.out"
         with out.open("wb") as file:
             process = self._spawn(
-                self._client(agent, words), mark, cwd=folder, stdout=file, stderr=subprocess.STDOUT
+                self._client(agent, start[agent]), mark, cwd=folder, stdout=file, stderr=subprocess.STDOUT
             )
         return Client(self, agent, folder, mark, process.pid, process=process, out=out)
 
     def tui(self, agent: str, project: str, *args: str, lines: int = 40) -> Client:
         """Start the client's own screen in a tmux session named like the project."""
         folder, mark = self.project(project), self.new_mark()
-        env = {"E2E_RUN": mark, "AGENTS_DIR": str(AGENTS_DIR)}
+        env = {"E2E_RUN": mark, "AGENTS_DIR": str(AGENTS_DIR), "PATH": os.environ["PATH"]}
         pid = self.pane(project, self._client(agent, args), folder, env, 120, lines)
         return Client(self, agent, folder, mark, pid, pane=project)
 
@@ -148,7 +145,7 @@ class World:
         self, name: str, argv: list[str], cwd: Path, env: dict[str, str], columns: int, lines: int
     ) -> int:
         """Run `argv` in a tmux session of that name; returns its process id. The pane outlives it."""
-        words = ["env", *(f"{k}={v}" for k, v in env.items()), *argv]
+        words = ["env", "-i", *(f"{k}={v}" for k, v in env.items()), *argv]
         command = "exec " + shlex.join(words)
         size = ["-x", str(columns), "-y", str(lines)]
         self.tmux("new-session", "-d", "-s", name, *size, "-c", str(cwd), command)
@@ -201,6 +198,12 @@ class World:
         """The ledger without the calls that leave no trace in any log (the title calls of Codex's screen)."""
         names = "\n".join(p.name for p in (self.home / ".codex").glob("sessions/*/*/*/rollout-*.jsonl"))
         return [r for r in self.ledger() if r["api"] == "anthropic" or r["session"] in names]
+
+    def streaming(self) -> int:
+        """How many calls the provider is answering now."""
+        with contextlib.suppress(OSError):
+            return int(self.ledger_path.with_suffix(".open").read_text())
+        return 0
 
     def registry(self, pid: int) -> dict[str, Any]:
         """Claude Code's own entry for a process; {} while there is none."""
@@ -278,10 +281,16 @@ class World:
             rows[row[by]] = {**row["tokens"], "responses": row["responses"], "cost": Decimal(row["cost_usd"])}
         return rows
 
-    def open_tokentop(self, name: str = "tokentop", columns: int = COLUMNS, lines: int = LINES) -> int:
-        """The live screen in a tmux session; returns its process id."""
+    def open_tokentop(self, name: str = "tokentop") -> int:
+        """The live screen in a tmux session, filtered to this world's folders; returns its process id."""
         argv = [sys.executable, "-m", "tokentop"]
-        return self.pane(name, argv, self.dir, self.tokentop_env(), columns, lines)
+        pid = self.pane(name, argv, self.dir, self.tokentop_env(), COLUMNS, LINES)
+        self.shows(name, "filter")  # other agents of this machine are shown too
+        self.key(name, "/")
+        self.shows(name, "keep the filter")
+        self.type(name, f"cwd:{self.dir.name}")
+        self.shows(name, f"cwd:{self.dir.name}")
+        return pid
 
 
 class Client:

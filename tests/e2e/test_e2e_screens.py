@@ -39,7 +39,7 @@ def test_claude_codes_screen_is_idle_waits_for_permission_works_runs_a_tool_and_
     row = world.row_when(session, "waits for permission", lambda row: row["state"] == "permission")
     assert row["state_source"] == "registry"
     assert row["inferred"] is False
-    assert "first task" in world.line_with("claude", "permission", str(client.pid))
+    assert "first task" in world.line_with("claude", "! permis", str(client.pid))
     assert not (client.folder / "made_by_agent.txt").exists()
     world.key("api", "Enter")
     world.row_when(session, "is idle after the write", lambda row: row["state"] == "idle")
@@ -77,9 +77,9 @@ def test_codexs_screen_and_its_daemon_are_one_row(world: World) -> None:
     assert row["pid"] in (client.pid, world.daemon_pid())
     mine = [r for r in world.rows() if r["pid"] in (*client.processes(), client.pid)]
     assert [r["session"] for r in mine if r["kind"] == "agent"] == [session]
-    world.line_with("codex", "beta task", "tail")
-    row = world.row_when(session, "is idle", lambda row: row["state"] == "idle", 30)
-    assert row["pid"] is not None
+    world.line_with("codex", "beta task", "▶")
+    world.line_with("codex", "beta task", "○ idle", seconds=30)
+    assert world.row(session)["pid"] is not None
     assert world.usage("agent") == by_agent(world.logged_ledger())
     assert len(world.ledger()) == len(world.logged_ledger()) + 1, "the title call is billed and never logged"
 
