@@ -6,6 +6,7 @@ Exit status: 0 done, 1 failed, 2 wrong use, 3 nothing matched. Errors are one li
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -24,8 +25,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
     from .config import SettingsError
 
+    _write_any_text()
     try:
-        return _run(sys.argv[1:] if argv is None else list(argv))
+        status = _run(sys.argv[1:] if argv is None else list(argv))
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return status
     except UsageError as error:
         return _complain(str(error), 2)
     except SettingsError as error:
@@ -37,8 +42,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader has gone: nothing more to say
+        _discard_output()  # the reader has gone: nothing more to say
         return 0
+    except OSError as error:
+        _discard_output()
+        place = f": {error.filename}" if error.filename else ""
+        return _complain(f"{error.strerror or error}{place}", 1)
+
+
+def _write_any_text() -> None:
+    """A terminal or file that does not know a character gets a replacement, never an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _discard_output() -> None:
+    """Let what is still buffered go nowhere, so that the end of the program does not complain about it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _complain(text: str, status: int) -> int:

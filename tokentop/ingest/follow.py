@@ -6,10 +6,12 @@ works on every file system and costs no watches.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tokentop.agents.base import Agent, JsonLines
 from tokentop.model import Activity, Context, Cursor, Diagnostic, Fact, Looked, Progress
@@ -19,6 +21,8 @@ from .archive import Archive
 from .discover import Listing, LogEntry, roots, walk
 from .scan import each_line
 from .tail import BLOCK_BYTES, LIVE_BYTES, Tail
+
+log = logging.getLogger(__name__)
 
 MAX_OPEN = 64
 MAX_ACTIVE = 400
@@ -61,7 +65,7 @@ class Follower:
         self._failed: dict[str, tuple[float, int]] = {}
         self._orphans: dict[tuple[str, str], set[str]] = {}
         self._forget: list[tuple[str, str]] = []
-        self._primed: list[Fact] = []
+        self._held: list[Fact] = []  # read outside of a step, committed with the next one
         self._walked = False
         self._backlog: set[str] = set()
         self._backlog_bytes = 0
@@ -157,7 +161,7 @@ class Follower:
             if start < end:
                 each_line(data, start, end, decoder.needles, decoder.line)
             decoder.flush()
-            self._primed += [fact for fact in decoder.facts if isinstance(fact, Activity | Context)]
+            self._held += [fact for fact in decoder.facts if isinstance(fact, Activity | Context)]
 
     def _limit_active(self, now_s: float) -> None:
         for path, since in list(self._active.items()):
@@ -177,12 +181,12 @@ class Follower:
             try:
                 about = os.stat(path)
             except OSError:
-                self._urgent[path] = None  # deleted: the open descriptor is read to its end
+                self._retire(path)
                 self._active.pop(path, None)
                 continue
             if (about.st_ino, about.st_size, about.st_mtime_ns) != (entry.ino, entry.size, entry.mtime_ns):
                 if about.st_ino != entry.ino:
-                    self._drop(path)
+                    self._retire(path)
                 self._files[path] = LogEntry(
                     path, entry.agent, entry.source, entry.relative, about.st_dev, about.st_ino, about.st_size,
                     about.st_mtime_ns, entry.sidecar,
@@ -190,6 +194,18 @@ class Follower:
                 self._active[path] = now_s
                 self._urgent[path] = None
         return self._folders_changed(all_folders)
+
+    def _retire(self, path: str) -> None:
+        """The file was deleted, moved or replaced: read what is open to its end, then let go of it."""
+        tail = self._tails.get(path)
+        if isinstance(tail, Tail):
+            try:
+                while not tail.read(self._held)[1]:
+                    pass
+            except OSError as error:
+                log.warning("the end of a replaced log could not be read: %s", error)
+            tail.flush(self._held)
+        self._drop(path)
 
     def _folders_changed(self, everything: bool) -> bool:
         folders = self._folders
@@ -216,12 +232,12 @@ class Follower:
 
     def step(self, now_s: float, slice_bytes: int = SLICE_BYTES) -> Batch | None:
         """Read the next part of what is queued; None if nothing is."""
-        if not self._todo and not self._urgent and not self._primed:
+        if not self._todo and not self._urgent and not self._held:
             self._backlog.clear()
             self._backlog_bytes = self._done_bytes = 0
             return None
-        batch = Batch(self._primed, [], 0, True, self._forget)
-        self._forget, self._primed = [], []
+        batch = Batch(self._held, [], 0, True, self._forget)
+        self._forget, self._held = [], []
         while (self._urgent or self._todo) and batch.bytes < slice_bytes and len(batch.facts) < SLICE_FACTS:
             queue = self._urgent or self._todo
             path = next(iter(queue))
@@ -238,12 +254,18 @@ class Follower:
         """Commit the position inside a large file, so that a killed run goes on from there."""
         tail = self._tails.get(path)
         if tail is not None:
-            self._commit(path, tail, batch)
+            try:
+                self._commit(path, tail, batch, at_end=False)
+            except OSError as error:
+                log.warning("no position inside a log: %s", error)
+                self._drop(path)
 
-    def _commit(self, path: str, tail: Tail | Archive, batch: Batch) -> None:
+    def _commit(self, path: str, tail: Tail | Archive, batch: Batch, *, at_end: bool) -> None:
         tail.flush(batch.facts)
         cursor = tail.cursor()
         if cursor is not None:
+            if not at_end:
+                cursor = replace(cursor, mtime_ns=0)  # looks changed to the next walk: there is more to read
             batch.cursors.append(cursor)
             self._cursors[path] = cursor
 
@@ -262,7 +284,7 @@ class Follower:
             tail = self._tail(entry)
             read, at_end = tail.read(batch.facts)
             if at_end:
-                self._commit(path, tail, batch)
+                self._commit(path, tail, batch, at_end=True)
             batch.bytes += read
             if path in self._backlog:
                 self._done_bytes += read

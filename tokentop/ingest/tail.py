@@ -75,7 +75,7 @@ class Tail:
         if self._fd < 0:
             self._open()
         about = os.fstat(self._fd)
-        self._check(about)
+        self._check(about, facts)
         decoder = self._decoder
         assert decoder is not None
         read = self._slice(decoder, about.st_size, facts)
@@ -92,13 +92,22 @@ class Tail:
         """The position to commit together with the facts read so far."""
         entry = self.entry
         tail = os.pread(self._fd, min(TAIL_BYTES, self._offset), max(0, self._offset - TAIL_BYTES))
-        head_len, head_hash = self._head
+        head_len, head_hash = self._longer_head()
         assert self._decoder is not None
         self._cursor = Cursor(
             entry.path, entry.agent, entry.dev, entry.ino, head_len, head_hash, self._offset, fingerprint(tail),
             entry.size, entry.mtime_ns, self._version, self._decoder.state(),
         )  # fmt: skip
         return self._cursor
+
+    def _longer_head(self) -> tuple[int, int]:
+        """(length, hash) of the head: a file that was met while it was short is known by more of it later."""
+        length, known = self._head
+        if length < HEAD_BYTES:
+            head = os.pread(self._fd, HEAD_BYTES, 0)
+            if len(head) > length and fingerprint(head[:length]) == known:
+                self._head = (len(head), fingerprint(head))
+        return self._head
 
     # ------------------------------------------------------------ opening and identity
 
@@ -109,6 +118,10 @@ class Tail:
         if not stat.S_ISREG(about.st_mode):
             self.close()
             raise OSError(22, "not a regular file")
+        self._begin(about)
+
+    def _begin(self, about: os.stat_result) -> None:
+        """Take up the position of the cursor, or start at 0 where the file is not the one it knows."""
         cursor = self._cursor
         if cursor is not None and self._same(cursor, about):
             self._offset = cursor.offset
@@ -132,18 +145,15 @@ class Tail:
     def _tail_hash(self, offset: int) -> int:
         return fingerprint(os.pread(self._fd, min(TAIL_BYTES, offset), max(0, offset - TAIL_BYTES)))
 
-    def _check(self, about: os.stat_result) -> None:
+    def _check(self, about: os.stat_result, facts: list[Fact]) -> None:
         """Before each later slice: a truncated, rewritten or replaced file is read again from 0."""
         cursor = self._cursor
         if (
             cursor is not None and self._offset == cursor.offset and not self._same(cursor, about)
         ) or about.st_size < self._offset:
-            self._restart()
-
-    def _restart(self) -> None:
-        self.close()
-        self._cursor = None
-        self._open()
+            self.flush(facts)
+            self._cursor = None
+            self._begin(about)
 
     # ------------------------------------------------------------ slices
 

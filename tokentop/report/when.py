@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 
 from tokentop.engine.days import local, midnight_ms
 
@@ -19,7 +19,17 @@ def parse_when(text: str, zone: tzinfo, now_ms: int, *, end: bool) -> int:
     """A day, a moment, `today`, `yesterday`, or how long ago (`90m`, `24h`, `7d`).
 
     A day as the end of a span means to its last millisecond: the result is the start of the next day.
+    Raises BadTime, also for what lies outside of the calendar.
     """
+    ms = _parse(text, zone, now_ms, end)
+    try:
+        local(ms, UTC)
+    except (OverflowError, ValueError):
+        raise BadTime(f"{text} is too far away") from None
+    return ms
+
+
+def _parse(text: str, zone: tzinfo, now_ms: int, end: bool) -> int:
     word = text.strip().lower()
     today = local(now_ms, zone).date()
     named = {"today": today, "yesterday": today - timedelta(days=1), "tomorrow": today + timedelta(days=1)}
@@ -36,6 +46,8 @@ def parse_when(text: str, zone: tzinfo, now_ms: int, *, end: bool) -> int:
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=zone)
         return int(moment.timestamp() * 1000)
+    except BadTime:
+        raise
     except (ValueError, OverflowError):
         raise BadTime(
             f"'{text}' is not a time; write 2026-11-21, 2026-11-21T14:30, today, 24h or 7d"
@@ -45,5 +57,5 @@ def parse_when(text: str, zone: tzinfo, now_ms: int, *, end: bool) -> int:
 def _day(day: date, zone: tzinfo, end: bool) -> int:
     try:
         return midnight_ms(day + timedelta(days=1) if end else day, zone)
-    except OverflowError:
+    except (OverflowError, ValueError):
         raise BadTime(f"{day} is too far away") from None
