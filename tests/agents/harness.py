@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -19,8 +20,9 @@ from msgspec import structs
 
 from tokentop.agents import all_agents
 from tokentop.config import Settings
-from tokentop.ledger import Ledger, prices
-from tokentop.model import Diagnostic, Session, Tokens
+from tokentop.engine.live import LiveState
+from tokentop.ledger import Ledger, Step, prices
+from tokentop.model import Activity, Context, Diagnostic, Fact, Quota, Session, Tokens
 from tokentop.pricing.table import PriceTable
 from tokentop.store import reader
 from tokentop.store.schema import FLAG_ESTIMATED, FLAG_HIDDEN
@@ -199,6 +201,17 @@ class Scratch:
             ledger.catch_up(0.0, NOW_MS * 1_000_000)
             return picture(ledger.db)
 
+    def follow(self, at_ms: int) -> tuple[LiveState, list[Fact]]:
+        """Catch up as the live screen does; its state at `at_ms`, and all facts in the order of reading."""
+        live, facts = LiveState(window_of=lambda _agent, model: price_table().window("", model)), []
+        with self.ledger(live=True) as ledger:
+            ledger.follower.walk(0.0, time.time_ns())
+            while (step := ledger.step(0.0, 0)) is not None:
+                facts += step.batch.facts
+                fold(live, step)
+        live.advance(at_ms)
+        return live, facts
+
     def health(self) -> dict[str, int]:
         """Diagnostics by kind, with counts."""
         with self.ledger() as ledger:
@@ -216,6 +229,20 @@ class Scratch:
         assert done.stderr == b""
         document: dict[str, Any] = json.loads(done.stdout)
         return document
+
+
+def fold(live: LiveState, step: Step) -> None:
+    for session, own in step.committed.sessions:
+        live.load_session(session, own)
+    for event in step.committed.priced:
+        live.apply_usage(event)
+    for fact in step.batch.facts:
+        if isinstance(fact, Activity):
+            live.apply_activity(fact)
+        elif isinstance(fact, Context):
+            live.apply_context(fact)
+        elif isinstance(fact, Quota):
+            live.apply_quota(fact)
 
 
 def kinds(diagnostics: tuple[Diagnostic, ...]) -> dict[str, int]:

@@ -269,7 +269,8 @@ class ClaudeLines:
         start_ms = self._start_of(reference) if reference else 0
         if message.model == "<synthetic>" or record.isApiErrorMessage:
             return
-        key = message.id or record.requestId or f"{self._file.stem}:{record.uuid}"
+        # A fork copies the uuid of a line as well, so that it is no less global than the other two.
+        key = message.id or record.requestId or record.uuid or f"{self._file.stem}:{record.timestamp}"
         entry = self._pending.get(key)
         if entry is None:
             self._pending[key] = entry = _Pending(
