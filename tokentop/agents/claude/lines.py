@@ -38,7 +38,7 @@ _USER = b'"user"'
 _TIME = b'"timestamp"'
 
 _MAX_OPEN_CALLS = 64
-_LAST_PARTIAL_VERSION = (2, 1, 138)  # before it, lines of a response may hold only a part of its output
+_FIRST_EXACT_VERSION = (2, 1, 138)  # before it, lines of a response may hold only a part of its output
 
 
 class _CacheCreation(Struct):
@@ -174,7 +174,7 @@ class _Pending(Struct):
     start_ms: int
     model: str
     usage: _Usage
-    complete: bool
+    exact: bool
 
 
 class ClaudeLines:
@@ -188,7 +188,7 @@ class ClaudeLines:
         self._memory = msgspec.msgpack.decode(state, type=_Memory) if state else _Memory()
         self._pending: dict[str, _Pending] = {}
         self._context: tuple[str, int, _Usage] | None = None
-        self._version: tuple[int, ...] = ()
+        self._exact = _is_exact(self._memory.told[3] if self._memory.told else "")
         self._who: tuple[object, ...] = ()  # who wrote the line before, as logged, and the session that is
         self._owner_id = ""
         self._sub_file = file.stem.startswith("agent-")
@@ -281,7 +281,7 @@ class ClaudeLines:
                 start_ms,
                 message.model or "",
                 usage,
-                message.stop_reason is not None,
+                self._exact or message.stop_reason is not None,
             )
             if usage.iterations:
                 self._advisors(session_id, key, at_ms, usage.iterations)
@@ -291,7 +291,7 @@ class ClaudeLines:
             if at_ms > entry.end_ms:
                 entry.end_ms = at_ms
             entry.start_ms = entry.start_ms or start_ms
-            entry.complete = entry.complete or message.stop_reason is not None
+            entry.exact = entry.exact or message.stop_reason is not None
             new, old = usage.output_tokens or 0, entry.usage.output_tokens or 0
             if new > old or (new == old and _total(usage) > _total(entry.usage)):
                 entry.usage = usage
@@ -354,7 +354,7 @@ class ClaudeLines:
                 forked_at_ms=memory.copied_to_ms,
             )
         )  # fmt: skip
-        self._version = _version(record.version)
+        self._exact = _is_exact(record.version or "")
 
     def _in_folder(self) -> bool:
         """True where a `.meta.json` beside the file names the sub-agent's parent."""
@@ -397,14 +397,13 @@ class ClaudeLines:
                 )  # fmt: skip
 
     def _usage(self, entry: _Pending) -> Usage:
-        old = bool(self._version) and self._version < _LAST_PARTIAL_VERSION
         usage = entry.usage
         tier = "fast" if usage.speed == "fast" else usage.service_tier or ""
         return Usage(
             AGENT_ID, entry.session_id, entry.key, entry.at_ms, label(entry.model), self._tokens(usage),
             "anthropic", entry.end_ms - entry.start_ms if entry.start_ms else 0,
             "" if tier == "standard" else label(tier), label(usage.inference_geo), _searches(usage),
-            None, Kind.RESPONSE, old and not entry.complete, entry.start_ms,
+            None, Kind.RESPONSE, not entry.exact, entry.start_ms,
         )  # fmt: skip
 
     # ------------------------------------------------------------ other lines
@@ -549,6 +548,8 @@ def _searches(usage: _Usage) -> int:
     return (count(usage.server_tool_use.web_search_requests) or 0) if usage.server_tool_use else 0
 
 
-def _version(text: str | None) -> tuple[int, ...]:
-    parts = (text or "").split(".")
-    return tuple(int(p) for p in parts[:3]) if all(p.isdigit() for p in parts[:3]) and len(parts) >= 3 else ()
+def _is_exact(version: str) -> bool:
+    """Whether every line of a response holds its final usage; true as well where the version is not known."""
+    parts = version.split(".")[:3]
+    known = len(parts) == 3 and all(part.isdecimal() and len(part) < 10 for part in parts)
+    return not known or tuple(map(int, parts)) >= _FIRST_EXACT_VERSION
