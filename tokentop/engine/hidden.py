@@ -8,14 +8,16 @@ earlier ones, so that the sum is always what the newest total says.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from tokentop.model import Kind, Tokens, Usage
 
 _DATED = re.compile(r"(\[1m\]|-20\d{6})+$")
 _ZERO = Tokens()
+_NEVER = 1 << 62
 
 
 class Total(Struct, frozen=True):
@@ -33,6 +35,7 @@ class Call(Struct, frozen=True):
     at_ms: int
     model: str
     tokens: Tokens
+    sub_agent: bool = False
 
 
 def hidden_usages(
@@ -44,11 +47,14 @@ def hidden_usages(
     if not totals:
         return []
     base = _base(totals, calls, parent_totals, forked_at_ms)
+    first = _first_totals(totals, calls)
     found: list[Usage] = []
     for model in {name for total in totals for name in total.models}:
         plain = plain_name(model)
-        own = sorted((c for c in calls if plain_name(c.model) == plain), key=lambda call: call.at_ms)
-        excess = _excess(totals, model, own, base.get(plain, _ZERO))
+        known, excess = base.get(plain, _ZERO), []
+        for total, gained in zip(totals, _gains(plain, calls, first, len(totals)), strict=True):
+            known += gained
+            excess.append(_excess(total.models.get(model, _ZERO), known))
         before = _ZERO
         for total, value in zip(totals, _never_falling(excess), strict=True):
             growth = minus(value, before)
@@ -95,15 +101,38 @@ def _base(
     return base
 
 
-def _excess(totals: Sequence[Total], model: str, own: Sequence[Call], base: Tokens) -> list[Tokens]:
-    known, index = base, 0
-    values = []
-    for total in totals:
-        while index < len(own) and own[index].at_ms <= total.at_ms:
-            known += own[index].tokens
-            index += 1
-        values.append(minus(total.models.get(model, _ZERO), known))
-    return values
+def _first_totals(totals: Sequence[Total], calls: Sequence[Call]) -> list[int]:
+    """For each call the index of the first total that holds it.
+
+    A total bears the time of the line before it. Sub-agents in the background may end later than that, and
+    are in it none the less, until the session itself goes on.
+    """
+    times = [total.at_ms for total in totals]
+    main = sorted(call.at_ms for call in calls if not call.sub_agent)
+    ends = (*main, _NEVER)
+    goes_on = [ends[bisect_right(main, time)] for time in times]
+    first = [bisect_left(times, call.at_ms) for call in calls]
+    return [
+        min(index, bisect_right(goes_on, call.at_ms)) if call.sub_agent else index
+        for index, call in zip(first, calls, strict=True)
+    ]
+
+
+def _gains(plain: str, calls: Sequence[Call], first: Sequence[int], size: int) -> list[Tokens]:
+    """What the calls of one model added to each total."""
+    gains = [_ZERO] * (size + 1)
+    for call, index in zip(calls, first, strict=True):
+        if plain_name(call.model) == plain:
+            gains[index] += call.tokens
+    return gains[:size]
+
+
+def _excess(total: Tokens, known: Tokens) -> Tokens:
+    if known.cache_write_1h and not total.cache_write_1h:
+        # A total that does not tell the lifetimes of cache writes has them all in one bucket.
+        written = known.cache_write_5m + known.cache_write_1h
+        known = structs.replace(known, cache_write_5m=written, cache_write_1h=0)
+    return minus(total, known)
 
 
 def _never_falling(values: Sequence[Tokens]) -> list[Tokens]:

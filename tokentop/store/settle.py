@@ -30,8 +30,10 @@ def _settle_one(writer: Writer, db: sqlite3.Connection, session: int, recent_ms:
         found = db.execute("SELECT id FROM session WHERE agent=? AND sid=?", (agent, parent_sid)).fetchone()
         parent = _totals(db, found[0]) if found else []
     calls, provider = _calls(db, agent, session, sid)
-    usages = hidden_usages(agent, sid, provider, _totals(db, session), calls, parent, forked_at_ms)
-    return writer.put_hidden(session, usages, recent_ms)
+    totals = _totals(db, session)
+    usages = hidden_usages(agent, sid, provider, totals, calls, parent, forked_at_ms)
+    newest_ms = max((total.at_ms for total in totals), default=0)
+    return writer.put_hidden(session, usages, recent_ms, exact_until_ms=newest_ms)
 
 
 def _totals(db: sqlite3.Connection, session: int) -> list[Total]:
@@ -50,9 +52,10 @@ def _calls(db: sqlite3.Connection, agent: str, session: int, sid: str) -> tuple[
     """The calls of a session and of the sub-agents filed under it, and the provider that answered them."""
     rows = db.execute(
         "SELECT e.at_ms, m.name, m.provider, e.input, e.cache_read, e.cache_write_5m, e.cache_write_1h, e.output,"
-        f" e.reasoning FROM event e JOIN model m ON m.id = e.model WHERE NOT e.flags & {FLAG_HIDDEN} AND e.session IN"
+        " e.reasoning, e.session != ? FROM event e JOIN model m ON m.id = e.model"
+        f" WHERE NOT e.flags & {FLAG_HIDDEN} AND e.session IN"
         " (SELECT id FROM session WHERE id=? OR (agent=? AND sid >= ? AND sid < ?))",
-        (session, agent, f"{sid}/", f"{sid}0"),
+        (session, session, agent, f"{sid}/", f"{sid}0"),
     ).fetchall()
     provider = rows[0][2] if rows else ""
-    return [Call(row[0], row[1], Tokens(*row[3:])) for row in rows], provider
+    return [Call(row[0], row[1], Tokens(*row[3:9]), bool(row[9])) for row in rows], provider

@@ -150,6 +150,8 @@ class _Meta(Struct):
 
     type: str = ""
     subtype: str | None = None
+    uuid: str | None = None
+    compactMetadata: Any = None
     id: str | None = None
     timestamp: str | None = None
     sessionId: str | None = None
@@ -180,6 +182,7 @@ class _Memory(Struct):
     """Decoder state between slices and restarts: plain data."""
 
     session_id: str = ""
+    model: str = ""  # of the newest response
     first_ms: int = 0
     newest_ms: int = 0
     totals: int = 0  # cost-state lines so far
@@ -306,6 +309,7 @@ class ClaudeLines:
         key = message.id or record.requestId or record.uuid or f"{self._file.stem}:{record.timestamp}"
         entry = self._pending.get(key)
         if entry is None:
+            memory.model = message.model or memory.model
             exact = self._exact or message.stop_reason is not None
             self._pending[key] = _Pending(
                 session_id, key, at_ms, at_ms, start_ms, message.model or "", usage, exact
@@ -517,8 +521,8 @@ class ClaudeLines:
 
     def _system(self, record: _Meta, at_ms: int) -> None:
         self._memory.newest_ms = max(self._memory.newest_ms, at_ms)
-        if record.subtype == "compact_boundary" and not self._memory.own_call:
-            self._memory.copied_to_ms = max(self._memory.copied_to_ms, at_ms)
+        if record.subtype == "compact_boundary":
+            self._compacted(record, at_ms)
         if record.subtype != "api_error" or not self.live:
             return
         error = record.error if isinstance(record.error, dict) else {}
@@ -528,6 +532,29 @@ class ClaudeLines:
             Activity(
                 AGENT_ID, self._owner(record), at_ms, State.LIMITED if limited else State.ERROR,
                 detail=clean(f"HTTP {status}, retry {record.retryAttempt or '?'}", 60),
+            )
+        )  # fmt: skip
+
+    def _compacted(self, record: _Meta, at_ms: int) -> None:
+        """The calls that compact a conversation have no line: an estimate, until a running total tells.
+
+        Their prompt is about the conversation, read from the cache that its last call has filled.
+        """
+        memory = self._memory
+        if not memory.own_call:
+            memory.copied_to_ms = max(memory.copied_to_ms, at_ms)
+            return
+        about = record.compactMetadata if isinstance(record.compactMetadata, dict) else {}
+        before = count(about.get("preTokens"))
+        if not before:
+            return
+        # Running totals are of the whole session, so that a sub-agent's compaction is its session's as well.
+        session_id = identifier(record.sessionId) or self._file.stem
+        key = f"compaction:{record.uuid or f'{session_id}:{record.timestamp}'}"
+        self.facts.append(
+            Usage(
+                AGENT_ID, session_id, key, at_ms, label(memory.model), Tokens(cache_read=before), "anthropic",
+                kind=Kind.HIDDEN, estimated=True,
             )
         )  # fmt: skip
 
