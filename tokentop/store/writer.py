@@ -323,7 +323,7 @@ class Writer:
             for name, value in zip(_SUMS, sums, strict=True):
                 if value:
                     setattr(session, name, getattr(session, name) + value)
-            if flags & (FLAG_ESTIMATED | FLAG_COST_ESTIMATED):
+            if flags & (FLAG_ESTIMATED | FLAG_COST_ESTIMATED) and max(sums) > 0:
                 session.estimated = 1
             session.last_ms = max(session.last_ms, newest_ms)
             if session_id in self._with_totals or "/" in session.sid:
