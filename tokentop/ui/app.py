@@ -213,9 +213,22 @@ def run(source: Source, options: UiOptions) -> int:
     finally:
         signal.alarm(0)
         source.stop()
+        _let_go_of_dead_streams()
     if result == "demo":
         os.execv(sys.executable, [sys.executable, "-m", "tokentop", "demo"])  # noqa: S606
     return app.return_code or 0
+
+
+def _let_go_of_dead_streams() -> None:
+    """After a hang-up nothing can be written: the interpreter would end with status 120 instead of ours."""
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        if stream is None:
+            continue
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            devnull = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(devnull, stream.fileno() if not stream.closed else devnull)
 
 
 def _with_ascii(options: UiOptions) -> UiOptions:
