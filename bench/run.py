@@ -168,7 +168,7 @@ def first_paints(home: Path, state: Path, n: int) -> tuple[list[float], list[flo
     shown: list[float] = []
     empty: list[float] = []
     for _ in range(n):
-        plan = tui_probe.Plan(20, 20, r"replay-\d\d", stop_at_match=True)
+        plan = tui_probe.Plan(20, 20, "replay session", stop_at_match=True)
         shown.append(screen(TOKENTOP, home, state, plan).match_s or 0)
         plan = tui_probe.Plan(20, 20, "nothing here", stop_at_match=True)
         empty.append(screen(EMPTY_APP, home, state, plan).match_s or 0)
@@ -204,7 +204,7 @@ def make_seeded(folder: Path) -> None:
 
 
 def live(setup: Setup) -> Iterator[Result]:
-    plan = tui_probe.Plan(40, 10, r"replay-\d\d", 200, 60)
+    plan = tui_probe.Plan(40, 10, "replay|stamp-", 200, 60)
     with scratch(gen_corpus.cached(setup.cache, "files5k")) as (home, state):
         pairs.measure([*TOKENTOP, "sync", "--json"], clean_env(home, TOKENTOP_STATE_DIR=str(state)))
         with agents(home, 50, 100, 60):
@@ -219,7 +219,7 @@ def live(setup: Setup) -> Iterator[Result]:
 def latency(_: Setup) -> Iterator[Result]:
     with scratch() as (home, state):
         log = home / "stamps.jsonl"
-        plan = tui_probe.Plan(40, 8, r"replay-\d\d", 200, 60, stamps=log)
+        plan = tui_probe.Plan(40, 8, "replay|stamp-", 200, 60, stamps=log)
         with agents(home, 20, 5, 60, "--stamp", "--log", str(log)):
             stamps = screen(TOKENTOP, home, state, plan).stamps or {}
         if "p50_ms" not in stamps:
