@@ -176,6 +176,7 @@ class _Meta(Struct):
 _LINE = msgspec.json.Decoder(_Line)
 _SUB_LINE: msgspec.json.Decoder[_Line] = msgspec.json.Decoder(_SubLine)
 _META = msgspec.json.Decoder(_Meta)
+_RAW = msgspec.json.Decoder(dict[str, Any])
 
 
 class _Memory(Struct):
@@ -294,8 +295,8 @@ class ClaudeLines:
     # ------------------------------------------------------------ responses
 
     def _assistant(self, record: _Line, message: _Message, usage: _Usage) -> None:
-        at_ms = epoch_ms(record.timestamp)
         memory = self._memory
+        at_ms = epoch_ms(record.timestamp) or memory.newest_ms
         if at_ms > memory.newest_ms:
             memory.newest_ms = at_ms
         if not memory.first_ms:
@@ -432,7 +433,7 @@ class ClaudeLines:
         tier = "fast" if usage.speed == "fast" else usage.service_tier or ""
         return Usage(
             AGENT_ID, entry.session_id, entry.key, entry.at_ms, label(entry.model), self._tokens(usage),
-            "anthropic", entry.end_ms - entry.start_ms if entry.start_ms else 0,
+            "anthropic", max(0, entry.end_ms - entry.start_ms) if entry.start_ms else 0,
             "" if tier == "standard" else label(tier), label(usage.inference_geo), _searches(usage),
             None, Kind.RESPONSE, not entry.exact, entry.start_ms,
         )  # fmt: skip
@@ -444,8 +445,11 @@ class ClaudeLines:
         if record is None:
             self.facts.append(unparsed(AGENT_ID))
             return
-        if record.type == "assistant" and isinstance(record.message, dict) and record.message.get("usage"):
-            self._second_chance(record)
+        if record.type == "assistant" and isinstance(record.message, dict):
+            if isinstance(record.message.get("usage"), dict):
+                self._second_chance(line)
+            elif record.message.get("usage") is not None:
+                self.facts.append(unparsed(AGENT_ID))
             return
         at_ms = epoch_ms(record.timestamp)
         if at_ms and not self._memory.first_ms:
@@ -454,30 +458,21 @@ class ClaudeLines:
         if handler is not None:
             handler(record, at_ms)
 
-    def _second_chance(self, record: _Meta) -> None:
+    def _second_chance(self, line: bytearray | bytes) -> None:
         """A usage line that the strict decoder refused: every count that can be read is read."""
-        raw = dict(msgspec.to_builtins(record))
-        message = dict(raw.get("message") or {})
-        usage = dict(message.get("usage") or {})
-        bad = False
-        for name in list(usage):
-            if name.endswith("_tokens"):
-                value = count(usage[name])
-                bad = bad or value is None
-                usage[name] = value or 0
-            elif name not in _Usage.__struct_fields__:
-                del usage[name]
-        message["usage"] = usage
-        raw["message"] = message
+        raw = decode(line, _RAW) or {}
+        bad: list[str] = []
         try:
-            line = msgspec.convert(raw, _Line, strict=False)
-        except DECODE_ERRORS:
+            message = raw["message"]
+            raw["message"] = {**message, "usage": _readable(message["usage"], bad)}
+            record = msgspec.convert(raw, _Line, strict=False)
+        except (*DECODE_ERRORS, KeyError, TypeError):
             self.facts.append(unparsed(AGENT_ID))
             return
         if bad:
             self.facts.append(bad_number(AGENT_ID))
-        if line.message is not None and line.message.usage is not None:
-            self._assistant(line, line.message, line.message.usage)
+        if record.message is not None and record.message.usage is not None:
+            self._assistant(record, record.message, record.message.usage)
 
     def _cost_state(self, record: _Meta, _at_ms: int) -> None:
         models = []
@@ -585,6 +580,24 @@ class ClaudeLines:
         named = identifier(record.sessionId) or self._file.stem
         agent_id = identifier(record.agentId) or (self._file.stem[6:] if self._sub_file else "")
         return f"{named}/{agent_id}" if agent_id else named
+
+
+def _readable(value: Any, bad: list[str]) -> Any:
+    """A usage object with every count made an integer; `bad` gets the names of those that are none."""
+    if isinstance(value, list):
+        return [part for part in (_readable(item, bad) for item in value) if isinstance(part, dict)]
+    if not isinstance(value, dict):
+        return value if isinstance(value, str) else None
+    out: dict[str, Any] = {}
+    for name, part in value.items():
+        if name.endswith(("_tokens", "_requests")):
+            number = count(part)
+            if number is None:
+                bad.append(name)
+            out[name] = number or 0
+        else:
+            out[name] = _readable(part, bad)
+    return out
 
 
 def _filled(ranked: tuple[int, str]) -> int:

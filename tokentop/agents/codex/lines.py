@@ -372,7 +372,7 @@ class CodexLines:
 
     def _count(self, key: str, record: _Line, counts: _Counts) -> None:
         memory = self._memory
-        at_ms = epoch_ms(record.timestamp)
+        at_ms = epoch_ms(record.timestamp) or memory.busy_ms or memory.first_ms
         tokens = _tokens(counts)
         if tokens is None:
             self.facts.append(bad_number(AGENT_ID))
