@@ -104,7 +104,7 @@ class LiveScreen(LiveActions):
         first = self.snapshot is None
         self.snapshot, self.received_s = snapshot, time.monotonic()
         self.table.now_ms = self.now_ms()
-        self.table.alerts = {alert.row_key: alert.since_ms for alert in snapshot.alerts if alert.row_key}
+        self.table.alerts = {alert.row_key: alert.since_ms for alert in snapshot.alerts if alert.kind == "runaway"}
         change = self.view.feed(snapshot)
         if change.structure or change.keys:
             self.table.apply(change)
@@ -183,7 +183,7 @@ class LiveScreen(LiveActions):
 
     def place_columns(self) -> None:
         """Columns for the room the table has; a scroll bar takes from SESSION only."""
-        placed = place(self.table.outer_size.width, self.table.size.width)
+        placed = place(self.table.outer_size.width, self.table.room)
         if placed != self.table.placed:
             self.table.placed = placed
             self.table.forget()

@@ -141,7 +141,7 @@ class TotalsStrip(Painted):
         parts = []
         if self._pause:
             parts.append(Part(10, ((self._pause, "hot"),)))
-        if snapshot.mode != "live":
+        if snapshot.mode not in ("live", self._label):
             parts.append(Part(7, ((safe(snapshot.mode, 40), "warm"),)))
         if self._label:
             parts.append(Part(2, ((safe(self._label, 30), "muted"),)))

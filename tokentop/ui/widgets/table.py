@@ -92,7 +92,7 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._waiting.clear()
         self._painted_s = {key: at for key, at in self._painted_s.items() if key in self.view.index}
         self._drawn_times = {key: said for key, said in self._drawn_times.items() if key in self.view.index}
-        self.virtual_size = Size(self.size.width, len(self.view.lines))
+        self.virtual_size = Size(self.room, len(self.view.lines))
         if self.view.follow:
             self.show_cursor()
         self.refresh()
@@ -105,9 +105,17 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     def on_resize(self) -> None:
         self._cache.clear()
-        self.virtual_size = Size(self.size.width, len(self.view.lines))
+        self.virtual_size = Size(self.room, len(self.view.lines))
         self.show_cursor()
         self.post_message(self.Resized())
+
+    @property
+    def room(self) -> int:
+        """Cells of a line that the scroll bar leaves."""
+        return self.scrollable_content_region.width or self.size.width
+
+    def watch_show_vertical_scrollbar(self) -> None:
+        self.call_after_refresh(self.post_message, self.Resized())
 
     def tick(self, now_ms: int) -> None:
         """Time passed: visible lines whose age or alert text changed are drawn anew."""
@@ -164,7 +172,7 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
     def render_line(self, y: int) -> Strip:
         palette = palette_of(self, self.view.follow)
         at = y + self.scroll_offset.y
-        width = self.size.width
+        width = self.room
         if at >= len(self.view.lines):
             return Strip.blank(width, palette.base)
         line = self.view.lines[at]
