@@ -45,7 +45,7 @@ def progress_text(progress: Progress) -> str:
 
 
 def today_pieces(snapshot: Snapshot, room: str) -> tuple[tuple[str, str], ...]:
-    """Today's bill and its projection; `room` is full, short or bare."""
+    """Today's bill and its projection; `room` is full, short, tight (no interval) or bare."""
     forecast = snapshot.forecast
     spent_nusd = snapshot.today.cost_nusd if forecast is None else forecast.today_nusd
     width = 8 if room == "full" else 6
@@ -55,7 +55,8 @@ def today_pieces(snapshot: Snapshot, room: str) -> tuple[tuple[str, str], ...]:
     pieces = [("today ", "muted"), (text.money(spent_nusd, mark, width=width + len(mark)), "strong")]
     if forecast is not None and forecast.method != "none" and room != "bare":
         pieces += [(" → ", "dim"), (text.money(forecast.projected_nusd), "strong")]
-        pieces.append((interval(forecast), "dim"))
+        if room != "tight":
+            pieces.append((interval(forecast), "dim"))
     return tuple(pieces)
 
 
@@ -114,7 +115,7 @@ class TotalsStrip(Painted):
         return pieces
 
     def _fitting(self, width: int) -> list[Part]:
-        for room in ("full", "short", "bare"):
+        for room in ("full", "short", "tight", "bare"):
             self._roomy = room == "full"
             parts = self._parts(room)
             if _cells(parts, self._roomy) <= width:
