@@ -5,6 +5,8 @@ Whoever holds the lock of the state directory owns one.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import sqlite3
 from collections.abc import Mapping
@@ -23,8 +25,11 @@ from .store.recover import replace_damaged
 from .store.settle import settle
 from .store.writer import Committed, Writer
 
+log = logging.getLogger(__name__)
+
 LOCK_NAME = "lock"
 _BACKLOG = "backlog"
+_KEPT = b"collector\n"
 
 
 class Step(Struct):
@@ -41,19 +46,29 @@ class Lock:
         self._path = folder / LOCK_NAME
         self._file: IO[bytes] | None = None
 
-    def take(self) -> bool:
-        """Take the lock if it is free."""
+    def take(self, *, keep: bool = False) -> bool:
+        """Take the lock if it is free. `keep` tells others that its holder stays. OSError: it cannot be used."""
         if self._file is not None:
             return True
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
-        file = open(os.open(self._path, flags, 0o600), "r+b")  # noqa: SIM115 - held until release()
+        file = open(os.open(self._path, flags, 0o600), "r+b", buffering=0)  # noqa: SIM115 - held until release()
         try:
             _lock(file)
         except OSError:
             file.close()
             return False
         self._file = file
+        with contextlib.suppress(OSError):  # a full disk; others are only more patient then
+            file.truncate(0)
+            if keep:
+                file.write(_KEPT)
         return True
+
+    def is_kept(self) -> bool:
+        """Whether the present holder stays and keeps the store up to date: a screen or a watch."""
+        with contextlib.suppress(OSError):
+            return self._path.read_bytes() == _KEPT
+        return False
 
     def release(self) -> None:
         if self._file is not None:
@@ -84,13 +99,13 @@ def _given(own: object) -> dict[str, object]:
 class Ledger:
     """Reads the logs of all agents into the store. One thread only; times are arguments.
 
-    Raises db.StoreError where the state directory cannot be used; a damaged database is put aside, and
-    what can be read of it is kept.
+    Raises db.StoreError where the state directory cannot be used, sqlite3.Error where nothing can be written.
+    A damaged database is put aside, and what can be read of it is kept; `damaged` says that it is known to be.
     """
 
     def __init__(
         self, folder: Path, environ: Mapping[str, str], settings: Settings, *, now_ms: int, live: bool,
-        table: PriceTable | None = None,
+        table: PriceTable | None = None, damaged: bool = False,
     ) -> None:  # fmt: skip
         self.folder = folder
         self._environ = environ
@@ -98,38 +113,32 @@ class Ledger:
         self._live = live
         self.prices = table or prices(settings)
         self.notes: list[Diagnostic] = []
-        self._open(now_ms)
-
-    def _open(self, now_ms: int) -> None:
+        self.failed: Batch | None = None  # was read and could not be committed
+        if damaged:
+            self._recover(now_ms)
         try:
-            connection = db.open_writer(self.folder)
+            self._open()
         except sqlite3.DatabaseError as error:
             if not db.is_damaged(error):
                 raise
-            connection = self._recover(now_ms)
+            self._recover(now_ms)
+            self._open()
+
+    def _open(self) -> None:
+        connection = db.open_writer(self.folder)
+        try:
+            self.writer = Writer(connection, self.prices, self._settings.titles)
+            cursors = reader.cursors(connection)
+        except BaseException:
+            connection.close()
+            raise
         self.db = connection
-        self.writer = Writer(connection, self.prices, self._settings.titles)
-        self.follower = Follower(
-            all_agents(), self._environ, reader.cursors(connection), self._settings.roots, live=self._live
-        )
+        self.follower = Follower(all_agents(), self._environ, cursors, self._settings.roots, live=self._live)
 
-    def _recover(self, now_ms: int) -> sqlite3.Connection:
+    def _recover(self, now_ms: int) -> None:
         kept, rows = replace_damaged(self.folder, now_ms)
-        self.notes.append(
-            Diagnostic(
-                "store", "damaged", f"the database was damaged: {rows} rows kept, the old file is {kept.name}"
-            )
-        )
-        return db.open_writer(self.folder)
-
-    def reopen(self, now_ms: int) -> None:
-        """After sqlite3 said that the file is damaged: put it aside and read the logs again."""
-        self.close()
-        self.db = self._recover(now_ms)
-        self.writer = Writer(self.db, self.prices, self._settings.titles)
-        self.follower = Follower(
-            all_agents(), self._environ, reader.cursors(self.db), self._settings.roots, live=self._live
-        )
+        text = f"the database was damaged: {rows} rows kept, the old file is {kept.name}"
+        self.notes.append(Diagnostic("store", "damaged", text))
 
     def step(
         self, now_s: float, recent_ms: int, pending: Batch | None = None, slice_bytes: int = SLICE_BYTES
@@ -138,7 +147,7 @@ class Ledger:
 
         Raises sqlite3.Error: the batch is in `failed` then and is to be given again.
         """
-        self.failed: Batch | None = None
+        self.failed = None
         batch = pending or self.follower.step(now_s, slice_bytes)
         if batch is None:
             return None
@@ -149,7 +158,32 @@ class Ledger:
         except sqlite3.Error:
             self.failed = batch
             raise
+        except (OverflowError, ValueError, TypeError) as error:
+            log.warning("a batch could not be stored at once: %s", type(error).__name__)
+            committed = self._one_by_one(batch, recent_ms)
         return Step(batch, committed)
+
+    def _one_by_one(self, batch: Batch, recent_ms: int) -> Committed:
+        """Store each fact by itself; one that the database cannot hold becomes a diagnostic.
+
+        The cursors come last: natural keys make it harmless to begin anew.
+        """
+        whole = self.writer.commit([], forget=batch.forget)
+        for fact in batch.facts:
+            try:
+                one = self.writer.commit([fact], recent_ms=recent_ms)
+            except (OverflowError, ValueError, TypeError) as error:
+                agent = getattr(fact, "agent", "store")
+                self.writer.commit(
+                    [Diagnostic(agent, "bad-value", f"{type(fact).__name__}: {type(error).__name__}")]
+                )
+                continue
+            whole.priced += one.priced
+            whole.sessions += one.sessions
+            whole.events += one.events
+            whole.duplicates += one.duplicates
+        self.writer.commit([], batch.cursors)
+        return whole
 
     def settle(self, recent_ms: int) -> list[Committed]:
         """Account for spend that only running totals show; call when all is read."""
@@ -166,11 +200,9 @@ class Ledger:
 
     def mark_backlog(self, reading: bool) -> None:
         """Tell other tokentops on this store whether the first read is still under way."""
+        if reading == is_reading(self.db):
+            return
         self.db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_BACKLOG, "1" if reading else ""))
-
-    def mark_collector(self) -> None:
-        """Tell reports that this process stays and keeps the store up to date."""
-        self.db.execute("INSERT OR REPLACE INTO meta VALUES ('collector', ?)", (str(os.getpid()),))
 
     def health(self) -> tuple[Diagnostic, ...]:
         """What could not be read: now, and so far."""

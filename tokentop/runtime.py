@@ -6,7 +6,9 @@ queues and frozen values pass between them.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import queue
 import sqlite3
 import threading
@@ -186,9 +188,16 @@ class Collector:
     """All that the collector thread does; each `tick()` is one short slice of it."""
 
     def __init__(
-        self, folder: Path, environ: Mapping[str, str], settings: Settings, publish: Publish
+        self,
+        folder: Path,
+        environ: Mapping[str, str],
+        settings: Settings,
+        publish: Publish,
+        *,
+        stays: bool = True,
     ) -> None:
         self._folder, self._environ, self._settings, self._publish = folder, environ, settings, publish
+        self._stays = stays  # goes on until it is told to end: others need not wait for it
         self._zone = local_zone(environ)
         self._table = prices(settings)
         self._live = LiveState(
@@ -205,6 +214,9 @@ class Collector:
         self._lock: Lock | None = None
         self._ledger: Ledger | None = None
         self._reader: sqlite3.Connection | None = None
+        self._reader_file: tuple[int, int] | None = None
+        self._store_due_s = 0.0  # after a failure the store is left alone until then
+        self._damaged = False
         self._version = -1
         self._watcher: ProcWatcher | None = None
         self._own: Callable[[], tuple[float, int]] | None = None
@@ -227,22 +239,30 @@ class Collector:
         now_s, wall_ms = time.monotonic(), now_ms()
         self._live.advance(wall_ms)
         more = False
-        try:
-            if self._ledger is None:
-                self._open(now_s, wall_ms)
-            if self._ledger is not None:
-                more = self._read(self._ledger, now_s, wall_ms)
-            elif self._reader is not None:
-                self._follow_store(self._reader, wall_ms)
-            self._notes.pop("store", None)
-        except (sqlite3.Error, db.StoreError, OSError) as error:
-            self._store_failed(error, wall_ms)
+        if now_s >= self._store_due_s:
+            try:
+                more = self._use_store(now_s, wall_ms)
+            except (sqlite3.Error, db.StoreError, OSError) as error:
+                self._store_failed(error)
         if self._is_due("procs", now_s, PROCS_S):
             self._look_at_processes(wall_ms)
         if self._is_due("forecast", now_s, FORECAST_S) or self._spent_dirty:
             self._money(now_s, wall_ms)
         self._show(now_s, wall_ms)
         return 0.0 if more else POLL_S
+
+    def _use_store(self, now_s: float, wall_ms: int) -> bool:
+        """Read and commit, or follow what another tokentop commits; True if more is waiting."""
+        more = False
+        if self._ledger is None:
+            self._open(now_s, wall_ms)
+        if self._ledger is not None:
+            more = self._read(self._ledger, now_s, wall_ms)
+        elif self._reader is not None:
+            self._follow_store(self._reader, wall_ms)
+        if self._notes.pop("store", None) is not None:
+            self._live.set_mode("live" if self._ledger is not None else "reader")
+        return more
 
     def catch_up(self) -> None:
         """Without a screen: read everything that is there, look at the processes once."""
@@ -287,24 +307,48 @@ class Collector:
         if self._lock is None:
             db.prepare_folder(self._folder)
             self._lock = Lock(self._folder)
-        if self._lock.take():
-            if self._reader is not None:
-                self._reader.close()
-                self._reader = None
-            try:
-                self._ledger = Ledger(
-                    self._folder, self._environ, self._settings, now_ms=wall_ms, live=True, table=self._table
-                )
-            except BaseException:
-                self._lock.release()
-                raise
-            self._ledger.mark_collector()
-            self._live.set_mode("live")
-            self._prime(self._ledger.db, wall_ms)
-        elif self._reader is None:
-            self._reader = db.open_reader(self._folder)
-            self._live.set_mode("reader")
-            self._prime(self._reader, wall_ms)
+        if not self._lock.take(keep=self._stays):
+            self._open_reader(wall_ms)
+            return
+        damaged, self._damaged = self._damaged, False
+        ledger = None
+        try:
+            ledger = Ledger(
+                self._folder, self._environ, self._settings, now_ms=wall_ms, live=True, table=self._table,
+                damaged=damaged,
+            )  # fmt: skip
+            self._prime(ledger.db, wall_ms)
+        except db.TooNew as error:
+            self._lock.release()
+            self.note("version", f"{error}; until then nothing new is read")
+            self._open_reader(wall_ms)
+            return
+        except BaseException:
+            if ledger is not None:
+                ledger.close()
+            self._lock.release()
+            raise
+        self._close_reader()
+        self._ledger = ledger
+        self._primed = False
+        self._due.pop("walk", None)
+        self._live.set_mode("live")
+
+    def _open_reader(self, wall_ms: int) -> None:
+        """Another one writes: follow its database, also when it had to make a new one."""
+        if self._reader is not None and self._reader_file == db.identity(self._folder):
+            return
+        self._close_reader()
+        self._reader_file = db.identity(self._folder)
+        self._reader = db.open_reader(self._folder)
+        self._version = -1
+        self._live.set_mode("reader")
+        self._prime(self._reader, wall_ms)
+
+    def _close_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
 
     def _prime(self, connection: sqlite3.Connection, wall_ms: int) -> None:
         """First picture from the store, before the first byte of a log is read."""
@@ -341,7 +385,7 @@ class Collector:
                 self._set_reading(ledger, follower.progress(0).reading)
         until_s = time.monotonic() + BACKLOG_SLICE_S
         while True:
-            step = ledger.step(now_s, wall_ms - RECENT_MS, getattr(ledger, "failed", None))
+            step = ledger.step(now_s, wall_ms - RECENT_MS, ledger.failed)
             if step is None:
                 if self._reading:
                     self._set_reading(ledger, False)
@@ -398,13 +442,12 @@ class Collector:
             self._live.apply_quota(quota)
         self._spent_dirty = True
 
-    def _store_failed(self, error: Exception, wall_ms: int) -> None:
-        """Say what is wrong in one line, keep the screen alive, try again."""
-        if isinstance(error, sqlite3.Error) and db.is_damaged(error) and self._ledger is not None:
-            self._ledger.reopen(wall_ms)
-            self._primed = False
-            self._due.pop("walk", None)
-            return
+    def _store_failed(self, error: Exception) -> None:
+        """Say what is wrong in one line, keep the screen alive, try again later."""
+        self._store_due_s = time.monotonic() + RETRY_S
+        if isinstance(error, sqlite3.Error) and db.is_damaged(error):
+            self._damaged = self._ledger is not None  # the lock is kept: this one puts it aside
+            self._close_store()
         if db.is_full(error):
             text = "paused: cannot write (disk full); nothing is lost, it goes on when there is room"
         elif "locked" in str(error) or "busy" in str(error):
@@ -413,7 +456,14 @@ class Collector:
             text = f"paused: {error}"
         self.note("store", text)
         self._live.set_mode(text)
-        self._due["lock"] = time.monotonic() + RETRY_S
+
+    def _close_store(self) -> None:
+        if self._ledger is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._ledger.close()
+            self._ledger = None
+        with contextlib.suppress(sqlite3.Error):
+            self._close_reader()
 
     def note(self, source: str, text: str) -> None:
         self._notes[source] = Diagnostic(source, "error", text)
@@ -439,7 +489,7 @@ class Collector:
             from .procs.own import OwnUsage
             from .procs.watch import ProcWatcher
 
-            home = Path(self._environ.get("HOME") or Path.home())
+            home = Path(self._environ.get("HOME") or os.path.expanduser("~"))
             self._watcher = ProcWatcher([a.processes for a in all_agents()], home, self._environ)
             self._own = OwnUsage().sample
         oldest = wall_ms - CANDIDATE_MS
@@ -449,14 +499,19 @@ class Collector:
         self._find_profiles(procs)
         self._live.set_procs(procs, wall_ms)
         health = [*self._notes.values(), *self._watcher.health()]
-        if self._ledger is not None:
-            health += [d for d in self._ledger.health() if d.kind != "duplicate"]
-        elif self._reader is not None and is_reading(self._reader):
-            health.append(
-                Diagnostic("store", "reading", "another tokentop still reads the logs; totals will grow")
-            )
+        try:
+            health += self._store_health()
+        except sqlite3.Error as error:
+            health.append(Diagnostic("store", "error", f"cannot read: {error}"))
         if tuple(health) != self._live.health:
             self._live.set_health(tuple(health))
+
+    def _store_health(self) -> list[Diagnostic]:
+        if self._ledger is not None:
+            return [d for d in self._ledger.health() if d.kind != "duplicate"]
+        if self._reader is not None and is_reading(self._reader):
+            return [Diagnostic("store", "reading", "another tokentop still reads the logs; totals will grow")]
+        return []
 
     def _load_sessions_of(self, procs: tuple[AgentProc, ...]) -> None:
         """A session that has been quiet for days can have a live process: get it from the store."""
@@ -495,7 +550,7 @@ class Collector:
     def _money(self, now_s: float, wall_ms: int) -> None:
         """Today's spend and its projection."""
         connection = self._connection
-        if connection is None:
+        if connection is None or now_s < self._store_due_s:
             return
         start_ms, end_ms, _ = day_bounds(wall_ms, self._zone)
         try:
@@ -507,21 +562,21 @@ class Collector:
                 self._history = reader.event_count(connection)
                 self._spent_dirty = False
         except sqlite3.Error as error:
-            self.note("store", f"cannot read: {error}")
+            self._store_failed(error)
             return
         burn = self._live.rates.total().burn_nusd_per_h
         forecast = project(wall_ms, self._zone, self._live.today.cost_nusd, burn, self._days)
         self._live.set_forecast(forecast)
         due = wall_ms - self._stored_forecast_ms >= STORE_FORECAST_MS
-        if self._ledger is not None and due and not self._reading:
-            self._stored_forecast_ms = wall_ms
-            self._ledger.writer.projection(forecast)
+        if self._ledger is not None and due and not self._reading and "store" not in self._notes:
+            try:
+                self._ledger.writer.projection(forecast)
+                self._stored_forecast_ms = wall_ms
+            except sqlite3.Error as error:
+                self._store_failed(error)
 
     def close(self) -> None:
-        if self._ledger is not None:
-            self._ledger.close()
-        if self._reader is not None:
-            self._reader.close()
+        self._close_store()
         if self._lock is not None:
             self._lock.release()
 

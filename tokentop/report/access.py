@@ -43,8 +43,12 @@ def opened(*, quiet: bool = False) -> Iterator[Access]:
     with folder_for() as (folder, notes):
         lock = Lock(folder)
         until_s = time.monotonic() + _PATIENCE_S
-        while not lock.take():
-            if time.monotonic() > until_s or _led_by_a_screen(folder):
+        while not _taken(lock):
+            if lock.is_kept():
+                yield _follower(folder, settings, notes)
+                return
+            if time.monotonic() > until_s:
+                _note(notes, "another command is still reading the logs: totals are not complete yet")
                 yield _follower(folder, settings, notes)
                 return
             time.sleep(0.05)
@@ -54,34 +58,52 @@ def opened(*, quiet: bool = False) -> Iterator[Access]:
             lock.release()
 
 
-def _led_by_a_screen(folder: Path) -> bool:
-    """A running tokentop keeps the store up to date; a report that holds the lock ends soon."""
-    with contextlib.suppress(db.StoreError, sqlite3.Error):
-        connection = db.open_reader(folder)
-        try:
-            row = connection.execute("SELECT value FROM meta WHERE name='collector'").fetchone()
-        finally:
-            connection.close()
-        if row and row[0].isdigit():
-            return Path(f"/proc/{row[0]}").exists() or not Path("/proc").exists()
-    return False
+def _taken(lock: Lock) -> bool:
+    try:
+        return lock.take()
+    except OSError as error:
+        raise Failure(f"cannot use {error.filename}: {error.strerror}; set TOKENTOP_STATE_DIR") from error
 
 
 def _leader(folder: Path, settings: Settings, notes: list[str], quiet: bool) -> Iterator[Access]:
+    """Catch up and give the store; damage that shows on the way is mended by putting the file aside."""
+    ledger = None
     try:
-        ledger = Ledger(folder, os.environ, settings, now_ms=now_ms(), live=False)
+        try:
+            ledger = _ledger(folder, settings)
+            events = _catch_up(ledger, quiet)
+        except sqlite3.DatabaseError as error:
+            if ledger is None or not db.is_damaged(error):
+                raise
+            ledger.close()
+            ledger = _ledger(folder, settings, damaged=True)
+            events = _catch_up(ledger, quiet)
+    except db.TooNew as error:
+        _note(notes, f"{error}; this is what it holds, nothing new was read")
+        yield _follower(folder, settings, notes)
+        return
     except (db.StoreError, sqlite3.Error) as error:
+        if ledger is not None:
+            ledger.close()
         raise Failure(_said(error, folder)) from error
     try:
-        events = _catch_up(ledger, folder, quiet)
-        health = ledger.follower.diagnostics.values()
-        current = (*ledger.notes, *health)
+        current = (*ledger.notes, *ledger.follower.diagnostics.values())
         yield Access(ledger.db, folder, settings, current, notes, ledger.follower.looked, events)
+    except sqlite3.DatabaseError as error:
+        if not db.is_damaged(error):
+            raise
+        ledger.close()
+        ledger = _ledger(folder, settings, damaged=True)
+        raise Failure(f"{ledger.notes[0].detail}; run the command again") from error
     finally:
         ledger.close()
 
 
-def _catch_up(ledger: Ledger, folder: Path, quiet: bool) -> int:
+def _ledger(folder: Path, settings: Settings, *, damaged: bool = False) -> Ledger:
+    return Ledger(folder, os.environ, settings, now_ms=now_ms(), live=False, damaged=damaged)
+
+
+def _catch_up(ledger: Ledger, quiet: bool) -> int:
     """Read what is new, with a progress line on a terminal when it takes long."""
     show = not quiet and sys.stderr.isatty()
     began_s = shown_s = time.monotonic()
@@ -102,8 +124,7 @@ def _catch_up(ledger: Ledger, folder: Path, quiet: bool) -> int:
                     end="", file=sys.stderr, flush=True,
                 )  # fmt: skip
         ledger.settle(1 << 62)
-    except (db.StoreError, sqlite3.Error) as error:
-        raise Failure(_said(error, folder)) from error
+        ledger.mark_backlog(False)
     finally:
         if shown_s != began_s:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
@@ -114,7 +135,7 @@ def _follower(folder: Path, settings: Settings, notes: list[str]) -> Access:
     try:
         connection = db.open_reader(folder)
         if is_reading(connection):
-            notes.append("another tokentop is still reading the logs: totals are not complete yet")
+            _note(notes, "another tokentop is still reading the logs: totals are not complete yet")
     except (db.StoreError, sqlite3.Error) as error:
         raise Failure(_said(error, folder)) from error
     return Access(connection, folder, settings, (), notes)
@@ -127,20 +148,26 @@ def folder_for() -> Iterator[tuple[Path, list[str]]]:
     try:
         db.prepare_folder(folder)
     except db.NotWritable as error:
-        note = f"{error}; nothing is remembered"
-        print(f"tokentop: {note}", file=sys.stderr)
+        notes: list[str] = []
+        _note(notes, f"{error}; nothing is remembered")
         import shutil
         import tempfile
 
         temporary = Path(tempfile.mkdtemp(prefix="tokentop-"))
         try:
-            yield temporary, [note]
+            yield temporary, notes
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return
     except db.StoreError as error:
         raise Failure(str(error)) from error
     yield folder, []
+
+
+def _note(notes: list[str], text: str) -> None:
+    """Something that qualifies every figure of the report: said on stderr, kept for its JSON."""
+    notes.append(text)
+    print(f"tokentop: {text}", file=sys.stderr)
 
 
 def _said(error: Exception, folder: Path) -> str:

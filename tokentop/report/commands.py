@@ -138,13 +138,14 @@ def _session(arguments: Arguments) -> int:
 
 def _live(arguments: Arguments) -> int:
     from . import snapshot
-    from .live import one_snapshot
+    from .live import check_complete, one_snapshot
 
     picture = one_snapshot()
     if arguments.json:
         print_json(snapshot.document(picture))
     else:
         print(snapshot.as_text(picture))
+    check_complete(picture)
     return 0
 
 

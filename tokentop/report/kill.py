@@ -30,7 +30,7 @@ def kill(arguments: argparse.Namespace) -> int:
         raise Failure("read_only is set in the settings: no actions")
     action = Action(arguments.action)
     with folder_for() as (folder, _notes):
-        collector = Collector(folder, os.environ, settings, lambda _: None)
+        collector = Collector(folder, os.environ, settings, lambda _: None, stays=False)
         try:
             collector.catch_up()
             rows = collector.snapshot(now_ms()).rows

@@ -12,6 +12,7 @@ from types import FrameType
 from tokentop.clock import now_ms
 from tokentop.config import load, local_zone
 from tokentop.engine.days import local
+from tokentop.errors import Failure
 from tokentop.model import Snapshot
 from tokentop.runtime import Collector
 
@@ -24,7 +25,7 @@ _SECOND_LOOK_S = 0.25  # CPU use needs two looks at the processes
 def one_snapshot() -> Snapshot:
     """Catch up, look at the processes twice, return the picture."""
     with folder_for() as (folder, notes):
-        collector = Collector(folder, os.environ, load(os.environ), lambda _: None)
+        collector = Collector(folder, os.environ, load(os.environ), lambda _: None, stays=False)
         try:
             for note in notes:
                 collector.note("state", note)
@@ -34,6 +35,12 @@ def one_snapshot() -> Snapshot:
             return collector.snapshot(now_ms())
         finally:
             collector.close()
+
+
+def check_complete(picture: Snapshot) -> None:
+    """Raise Failure where the store could not be brought up to date: the picture is not the whole truth."""
+    if picture.mode.startswith("paused"):
+        raise Failure(picture.mode)
 
 
 def watch() -> int:

@@ -13,13 +13,14 @@ from tokentop.errors import NothingMatched
 from tokentop.store import reader
 
 from . import access
-from .live import one_snapshot
+from .live import check_complete, one_snapshot
 from .out import iso, money, plain_table, print_json, usd
 
 
 def forecast(as_json: bool) -> int:
     """Print today's projection; it uses the present burn rate as well."""
     picture = one_snapshot()
+    check_complete(picture)
     found = picture.forecast
     if found is None:
         raise NothingMatched("nothing to project: the store cannot be read; see: tokentop doctor")

@@ -83,6 +83,15 @@ def open_reader(folder: Path) -> sqlite3.Connection:
     return connection
 
 
+def identity(folder: Path) -> tuple[int, int] | None:
+    """(device, inode) of the database file: another one means that it was put aside and made anew."""
+    try:
+        about = (folder / FILE_NAME).stat()
+    except OSError:
+        return None
+    return about.st_dev, about.st_ino
+
+
 def migrate(connection: sqlite3.Connection, path: Path | None = None) -> None:
     """Bring the schema up to date, each step in one transaction, after a copy of the old file."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]

@@ -6,8 +6,11 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
+from tokentop.agents.base import MAX_COUNT
+
 from .db import FILE_NAME, open_writer
-from .schema import FLAG_HIDDEN, FLAG_UNPRICED, SLOT_MS
+from .schema import FLAG_HIDDEN, FLAG_SALVAGED, FLAG_UNPRICED, SLOT_MS
+from .writer import MAX_EVENT_NUSD
 
 # Cursors and health are left out: the logs are read again from the start, the event ids make that harmless.
 _TABLES = (
@@ -15,6 +18,7 @@ _TABLES = (
     "action",
 )  # fmt: skip
 _CHUNK = 500
+MAX_MS = 4_102_444_800_000  # 2100
 _COUNTS = "input, cache_read, cache_write_5m, cache_write_1h, output, reasoning"
 
 
@@ -104,7 +108,18 @@ def _by_rowid(
 
 
 def _rebuild(new: sqlite3.Connection) -> None:
-    """Make rollups and session sums again from the events; events whose session or model is lost go."""
+    """Make rollups and session sums again from the events; what is lost or impossible goes."""
+    limits = {"at_ms": MAX_MS, "took_ms": MAX_MS, "flags": 2 * FLAG_SALVAGED - 1}
+    for column in (*limits, *_COUNTS.split(", ")):
+        most = limits.get(column, MAX_COUNT)
+        new.execute(
+            f"DELETE FROM event WHERE typeof({column}) != 'integer' OR {column} NOT BETWEEN 0 AND {most}"
+        )
+    new.execute(
+        "DELETE FROM event WHERE cost_nusd IS NOT NULL AND (typeof(cost_nusd) != 'integer' OR"
+        f" cost_nusd NOT BETWEEN 0 AND {MAX_EVENT_NUSD})"
+    )
+    new.execute(f"UPDATE event SET flags = flags | {FLAG_SALVAGED}")
     new.execute("DELETE FROM event WHERE session NOT IN (SELECT id FROM session)")
     new.execute("DELETE FROM event WHERE model NOT IN (SELECT id FROM model)")
     new.execute("UPDATE session SET project=0 WHERE project NOT IN (SELECT id FROM project)")
@@ -129,4 +144,5 @@ def _rebuild(new: sqlite3.Connection) -> None:
         f" sum(NOT e.flags & {FLAG_HIDDEN}), {sums}, {money} FROM event e WHERE e.session = session.id)"
         " WHERE id IN (SELECT session FROM event)"
     )
+    new.execute("DELETE FROM running_total WHERE session NOT IN (SELECT id FROM session)")
     new.execute("INSERT OR IGNORE INTO unsettled SELECT DISTINCT session FROM running_total")

@@ -90,3 +90,4 @@ FLAG_HIDDEN = 1
 FLAG_ESTIMATED = 2  # the tokens are an estimate
 FLAG_COST_ESTIMATED = 4  # the tokens are exact, the price is an estimate
 FLAG_UNPRICED = 8
+FLAG_SALVAGED = 16  # copied out of a damaged database: a record in a log replaces it

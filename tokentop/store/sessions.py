@@ -74,9 +74,13 @@ class SessionRow(Struct, gc=False):
     def values(self) -> tuple[object, ...]:
         return astuple(self)[:-1]
 
+    @property
+    def known_role(self) -> Role | None:
+        return Role(self.role) if self.role and self.role in _ROLE_RANK else None
+
     def session(self) -> Session:
         return Session(
-            self.agent, self.sid, self.parent_sid, self.root_sid, Role(self.role) if self.role else None, self.cwd,
+            self.agent, self.sid, self.parent_sid, self.root_sid, self.known_role, self.cwd,
             self.branch, self.title, self.title_rank, self.model, self.first_ms, self.last_ms, self.version,
             self.surface, self.log_path, self.forked_at_ms, self.tool_use_id,
         )  # fmt: skip

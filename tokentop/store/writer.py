@@ -34,7 +34,7 @@ from tokentop.model import (  # fmt: skip
     Usage,
 )
 
-from .schema import FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_HIDDEN, FLAG_UNPRICED, SLOT_MS
+from .schema import FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_HIDDEN, FLAG_SALVAGED, FLAG_UNPRICED, SLOT_MS
 from .sessions import SessionCache, SessionRow
 
 _EVENT = (
@@ -63,6 +63,7 @@ _CURSOR = (
 )
 
 _INT64 = (1 << 63) - 1
+MAX_EVENT_NUSD = 10_000 * 10**9  # no response costs more; forged counts must not overflow the sums
 
 EventRow = tuple[int, int, int, int, int, int, int, int, int, int, int, int, int, int | None]
 
@@ -246,13 +247,15 @@ class Writer:
             one, two = (self._sessions.get(known.agent, s) for s in (known.session_id, new.session_id))
             owner = min(one, two, key=lambda row: row.owner_rank).sid
         return msgspec.structs.replace(
-            base, session_id=owner, at_ms=min(known.at_ms, new.at_ms) or base.at_ms,
+            base, session_id=owner, at_ms=min(known.at_ms or new.at_ms, new.at_ms or known.at_ms),
             start_ms=known.start_ms or new.start_ms, duration_ms=max(known.duration_ms, new.duration_ms),
             estimated=known.estimated and new.estimated,
         )  # fmt: skip
 
     def _merge_stored(self, old: EventRow, usage: Usage) -> Usage | None:
         """The merged usage where the stored row has to change, else None."""
+        if old[6] & FLAG_SALVAGED:
+            return usage
         row = self._sessions.by_id(old[1])
         tokens = Tokens(*old[7:13])
         known = msgspec.structs.replace(
@@ -275,6 +278,8 @@ class Writer:
             geo=usage.geo, web_searches=usage.web_searches, cumulative=hidden,
         )  # fmt: skip
         cost = price.nusd
+        if cost is not None and not 0 <= cost <= MAX_EVENT_NUSD:
+            cost = None
         flags = FLAG_HIDDEN if hidden else 0
         if usage.estimated:
             flags |= FLAG_ESTIMATED
@@ -352,7 +357,8 @@ class Writer:
             (session.id,),
         ).fetchall()
         self._db.executemany(
-            _ROLL, [(slot, unknown, model, flags, *(-v for v in values)) for slot, model, flags, *values in groups]
+            _ROLL,
+            [(slot, unknown, model, flags, *(-v for v in values)) for slot, model, flags, *values in groups],
         )
         self._db.executemany(_ROLL, [(slot, session.project, *rest) for slot, *rest in groups])
 
