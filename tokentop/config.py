@@ -99,7 +99,7 @@ def config_path(environ: Mapping[str, str]) -> Path:
     """Return where the settings file is looked for."""
     named = environ.get("TOKENTOP_CONFIG")
     if named:
-        return Path(named).expanduser()
+        return Path(os.path.expanduser(named))
     return _user_dir(environ, "XDG_CONFIG_HOME", ".config", "user_config_dir") / "config.toml"
 
 
@@ -107,7 +107,7 @@ def state_dir(environ: Mapping[str, str]) -> Path:
     """Return the directory of the database, the lock and the log file. It may not exist yet."""
     named = environ.get("TOKENTOP_STATE_DIR")
     if named:
-        return Path(named).expanduser()
+        return Path(os.path.expanduser(named))
     return _user_dir(environ, "XDG_STATE_HOME", ".local/state", "user_state_dir")
 
 
@@ -115,7 +115,7 @@ def _user_dir(environ: Mapping[str, str], variable: str, below_home: str, platfo
     """The platform's directory; on Linux by the XDG rules, which cost no import."""
     if sys.platform == "linux":
         base = environ.get(variable, "")
-        home = environ.get("HOME") or str(Path.home())
+        home = environ.get("HOME") or os.path.expanduser("~")
         return (Path(base) if os.path.isabs(base) else Path(home) / below_home) / _APP
     import platformdirs
 
