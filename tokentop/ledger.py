@@ -6,9 +6,11 @@ Whoever holds the lock of the state directory owns one.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import sqlite3
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
@@ -52,6 +54,9 @@ class Lock:
             return True
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
         file = open(os.open(self._path, flags, 0o600), "r+b", buffering=0)  # noqa: SIM115 - held until release()
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            file.close()
+            raise OSError(errno.EINVAL, "not a regular file", str(self._path))
         try:
             _lock(file)
         except OSError:

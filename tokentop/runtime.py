@@ -323,10 +323,12 @@ class Collector:
             self.note("version", f"{error}; until then nothing new is read")
             self._open_reader(wall_ms)
             return
-        except BaseException:
+        except BaseException as error:
             if ledger is not None:
                 ledger.close()
-            self._lock.release()
+            self._damaged = db.is_damaged(error)
+            if not self._damaged:
+                self._lock.release()
             raise
         self._close_reader()
         self._ledger = ledger
@@ -446,7 +448,8 @@ class Collector:
         """Say what is wrong in one line, keep the screen alive, try again later."""
         self._store_due_s = time.monotonic() + RETRY_S
         if isinstance(error, sqlite3.Error) and db.is_damaged(error):
-            self._damaged = self._ledger is not None  # the lock is kept: this one puts it aside
+            if self._ledger is not None:
+                self._damaged = True  # the lock is kept: this one puts it aside
             self._close_store()
         if db.is_full(error):
             text = "paused: cannot write (disk full); nothing is lost, it goes on when there is room"

@@ -33,15 +33,24 @@ class TooNew(StoreError):
 
 
 def prepare_folder(folder: Path) -> None:
-    """Make the state directory, mode 0700; refuse one that others own or may write to."""
+    """Make the state directory, mode 0700; refuse one that others own or may write to.
+
+    Raises NotWritable where none can be made, StoreError where the one there is must not be used.
+    """
+    if not folder.is_absolute():
+        if folder.parts[:1] == ("~",):
+            raise NotWritable("there is no home directory for the state; set TOKENTOP_STATE_DIR")
+        raise StoreError(
+            f"the state directory {folder} is not an absolute path; set TOKENTOP_STATE_DIR to one"
+        )
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         about = folder.stat()
+    except (FileExistsError, NotADirectoryError) as error:
+        raise StoreError(f"{folder} is not a directory; set TOKENTOP_STATE_DIR to one") from error
     except OSError as error:
         text = f"cannot use the state directory {folder}: {error.strerror}; set TOKENTOP_STATE_DIR"
         raise NotWritable(text) from error
-    if not stat.S_ISDIR(about.st_mode):
-        raise StoreError(f"{folder} is not a directory; set TOKENTOP_STATE_DIR to one")
     if hasattr(os, "getuid") and about.st_uid != os.getuid():
         raise StoreError(
             f"{folder} belongs to another user; set TOKENTOP_STATE_DIR to a directory of your own"
@@ -98,14 +107,28 @@ def migrate(connection: sqlite3.Connection, path: Path | None = None) -> None:
     if version > VERSION:
         raise TooNew(f"the database has version {version}, this tokentop knows {VERSION}: update tokentop")
     if 0 < version < VERSION and path is not None:
-        backup = path.with_suffix(f".v{version}.bak")
-        if not backup.exists():
-            connection.execute("VACUUM INTO ?", (str(backup),))
-            backup.chmod(0o600)
+        _back_up(connection, path.with_suffix(f".v{version}.bak"))
     for number in range(version, VERSION):
-        connection.executescript(
-            f"BEGIN IMMEDIATE;\n{MIGRATIONS[number]}\nPRAGMA user_version={number + 1};\nCOMMIT;"
-        )
+        try:
+            connection.executescript(
+                f"BEGIN IMMEDIATE;\n{MIGRATIONS[number]}\nPRAGMA user_version={number + 1};\nCOMMIT;"
+            )
+        except sqlite3.OperationalError:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            if connection.execute("PRAGMA user_version").fetchone()[0] <= number:
+                raise  # else another process has made this step meanwhile
+
+
+def _back_up(connection: sqlite3.Connection, backup: Path) -> None:
+    """Copy the database beside itself, once; a copy that was cut off has another name and is made anew."""
+    if backup.exists():
+        return
+    part = backup.with_suffix(".part")
+    part.unlink(missing_ok=True)
+    os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    connection.execute("VACUUM INTO ?", (str(part),))
+    part.rename(backup)
 
 
 def _create(path: Path) -> None:
@@ -116,6 +139,8 @@ def _create(path: Path) -> None:
     except OSError as error:
         raise StoreError(f"cannot open {path}: {error.strerror}; set TOKENTOP_STATE_DIR") from error
     try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise StoreError(f"{path} is not a regular file; move it away or set TOKENTOP_STATE_DIR")
         if hasattr(os, "fchmod"):
             os.fchmod(descriptor, 0o600)
     finally:
