@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+PROJECT = "harbour"  # a name of its own: a collector also reads the logs of agents that run on the machine
 MODEL = "claude-sonnet-4-5"
 BASE_MS = 1_795_273_500_000
 COUNTS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning")
@@ -32,7 +33,7 @@ def record(number: int, *, session: str = "s-1", output: int = 7, **changes: Any
         "id": f"msg_{number:06d}", "model": MODEL, "role": "assistant", "stop_reason": "end_turn", "usage": usage
     }  # fmt: skip
     line = {
-        "type": "assistant", "message": message, "sessionId": session, "uuid": f"u-{number}", "cwd": "/home/me/api",
+        "type": "assistant", "message": message, "sessionId": session, "uuid": f"u-{number}", "cwd": f"/home/me/{PROJECT}",
         "version": "2.1.330", "timestamp": stamp(BASE_MS + number * 1000),
     }  # fmt: skip
     return line | changes
@@ -96,6 +97,15 @@ class Scratch:
             [sys.executable, "-m", "tokentop", *arguments], env=self.environ(**(env or {})), cwd=self.home,
             stdin=subprocess.DEVNULL, **(settings | options),
         )  # fmt: skip
+
+    def stored(self) -> int:
+        """Responses of this home in the database."""
+        with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as db:
+            found: int = db.execute(
+                "SELECT coalesce(sum(s.responses), 0) FROM session s JOIN project p ON p.id = s.project WHERE p.name=?",
+                (PROJECT,),
+            ).fetchone()[0]
+        return found
 
     def totals(self, *arguments: str) -> dict[str, Any]:
         """The totals of `usage --json`; fails the test when the command failed."""

@@ -52,7 +52,7 @@ def test_json_is_one_document_and_nothing_else(
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--once",), (), ("usage",), ("usage", "--csv"), ("sync",), ("sessions",), ("sessions", "api"), ("session", "s-2"),
+    [("--once",), (), ("usage",), ("usage", "--csv"), ("sync",), ("sessions",), ("sessions", "harbour"), ("session", "s-2"),
      ("forecast",), ("prices",), ("prices", "claude-sonnet-4-5"), ("doctor",), ("demo", "--once"), ("--version",),
      ("--help",), ("usage", "--help")],
     ids=" ".join,
