@@ -7,7 +7,7 @@ import os
 import random
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.agents.harness import ALL, BUCKETS, NOW_MS, Case, Picture, Scratch, assert_same, cases, scratch
+from tests.agents.harness import (
+    BUCKETS,
+    Case,
+    Picture,
+    Scratch,
+    assert_same,
+    cases,
+    grow,
+    scratch,
+)
 from tokentop.agents import all_agents
-from tokentop.ledger import Ledger
 from tokentop.model import Tokens
 
 AGENTS = [agent.id for agent in all_agents()]
@@ -184,55 +192,14 @@ def test_a_log_that_moves_to_another_folder_is_not_counted_again(case: Case) -> 
         assert home.read().total == golden(case).total
 
 
-def pieces(case: Case, rng: random.Random, count: int) -> Iterator[tuple[Path, bytes]]:
-    """The files in pieces, in the order of each file but with the files mixed at random."""
-    rest: dict[Path, bytes] = {path: (case.home / path).read_bytes() for path in case.files}
-    largest = max(sum(map(len, rest.values())) // count, 1)
-    while rest:
-        path = rng.choice(sorted(rest))
-        size = rng.choice((1, 7, 100, rng.randint(1, 2 * largest), rng.randint(1, 2 * largest)))
-        if path.suffix == ".json":
-            size = len(rest[path])
-        yield path, rest[path][:size]
-        rest[path] = rest[path][size:]
-        if not rest[path]:
-            del rest[path]
-
-
-def advance(ledger: Ledger, rng: random.Random, now_s: float) -> None:
-    """What the collector does at a tick: look, read, commit, and sometimes settle."""
-    if rng.random() < 0.5 or ledger.follower.poll(now_s):
-        ledger.follower.walk(now_s, NOW_MS * 1_000_000)
-    while ledger.step(now_s, ALL) is not None:
-        pass
-    if rng.random() < 0.5:
-        ledger.settle(ALL)
-
-
-def in_pieces(case: Case, home: Scratch, seed: int) -> Picture:
-    """Grow the logs piece by piece under a live ledger that is now and then killed."""
-    rng = random.Random(seed)
-    parts = pieces(case, rng, rng.randint(2, 40))
-    now_s, last = 0.0, False
-    while not last:
-        with home.ledger(live=rng.random() < 0.5) as ledger:
-            for _ in range(rng.randint(1, 12)):
-                part = next(parts, None)
-                last = part is None
-                if part is not None:
-                    home.append(*part)
-                now_s += 1.0
-                advance(ledger, rng, now_s)
-    return home.read()
-
-
 @EACH
-@settings(FUZZ, max_examples=12)
+@settings(FUZZ, max_examples=20)
 @given(seed=st.integers(0, 1 << 32))
 def test_any_split_of_the_bytes_with_restarts_gives_the_same_facts(case: Case, seed: int) -> None:
     """Conformance 1, 10."""
     with scratch() as home:
-        assert_same(in_pieces(case, home, seed), golden(case))
+        files = {path: (case.home / path).read_bytes() for path in case.files}
+        assert_same(grow(home, [files], seed), golden(case))
 
 
 # ---------------------------------------------------------------- damage
@@ -261,7 +228,7 @@ def damaged(data: bytes, rng: random.Random) -> bytes:
 
 
 @EACH
-@settings(FUZZ, max_examples=12)
+@settings(FUZZ, max_examples=20)
 @given(seed=st.integers(0, 1 << 32))
 def test_damaged_logs_are_read_without_an_error_or_an_absurd_number(case: Case, seed: int) -> None:
     rng = random.Random(seed)

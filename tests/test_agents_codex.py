@@ -249,6 +249,8 @@ def test_a_parent_that_turns_up_later_makes_its_fork_exact(home: Scratch) -> Non
     assert outputs(found, fork) == [77]
     assert outputs(found, log) == [10, 11, 12]
     assert not any(event.estimated for event in found.events)
+    with home.ledger() as ledger:
+        assert ledger.db.execute("SELECT estimated FROM session WHERE sid=?", (fork.id,)).fetchone() == (0,)
 
 
 def test_a_child_whose_counters_start_at_nothing_loses_nothing(home: Scratch) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -262,6 +263,53 @@ def scratch() -> Iterator[Scratch]:
         yield Scratch(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _pieces(groups: Sequence[Mapping[Path, bytes]], rng: random.Random) -> Iterator[tuple[Path, bytes]]:
+    """The files in pieces, in the order of each file but with the files of a group mixed at random."""
+    count = rng.randint(2, 40)
+    largest = max(sum(len(data) for files in groups for data in files.values()) // count, 1)
+    for files in groups:
+        rest = dict(files)
+        while rest:
+            path = rng.choice(sorted(rest))
+            size = rng.choice((1, 7, 100, rng.randint(1, 2 * largest), rng.randint(1, 2 * largest)))
+            if path.suffix == ".json":
+                size = len(rest[path])
+            yield path, rest[path][:size]
+            rest[path] = rest[path][size:]
+            if not rest[path]:
+                del rest[path]
+
+
+def _advance(ledger: Ledger, rng: random.Random, now_s: float) -> None:
+    """What the collector does at a tick: look, read, commit, and sometimes settle."""
+    if rng.random() < 0.5 or ledger.follower.poll(now_s):
+        ledger.follower.walk(now_s, NOW_MS * 1_000_000)
+    while ledger.step(now_s, ALL) is not None:
+        pass
+    if rng.random() < 0.5:
+        ledger.settle(ALL)
+
+
+def grow(home: Scratch, groups: Sequence[Mapping[Path, bytes]], seed: int) -> Picture:
+    """Write logs piece by piece under a ledger that is now and then closed and opened again.
+
+    A group is begun when the one before is complete, as a fork begins after its parent.
+    """
+    rng = random.Random(seed)
+    parts = _pieces(groups, rng)
+    now_s, last = 0.0, False
+    while not last:
+        with home.ledger(live=rng.random() < 0.5) as ledger:
+            for _ in range(rng.randint(1, 12)):
+                part = next(parts, None)
+                last = part is None
+                if part is not None:
+                    home.append(*part)
+                now_s += 1.0
+                _advance(ledger, rng, now_s)
+    return home.read()
 
 
 def decoder_files(agent_id: str) -> list[tuple[Case, Path, Any]]:
