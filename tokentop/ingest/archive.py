@@ -25,6 +25,15 @@ def open_zst(raw: IO[bytes]) -> Any:
     return zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
 
 
+def read_zst(stream: Any, size: int) -> bytes:
+    """Read decompressed bytes; a damaged archive raises OSError."""
+    try:
+        data: bytes = stream.read(size)
+    except Exception as error:  # zstandard and compression.zstd have error types of their own
+        raise OSError(5, f"damaged archive: {type(error).__name__}") from error
+    return data
+
+
 class Archive:
     """Reads one compressed file; the same interface as `Tail`."""
 
@@ -69,10 +78,7 @@ class Archive:
             self._raw = open(self.entry.path, "rb")  # noqa: SIM115 - closed by close()
             self._stream = open_zst(self._raw)
         before = self._raw.tell()
-        try:
-            data = self._stream.read(self._block)
-        except Exception as error:  # zstandard and compression.zstd have error types of their own
-            raise OSError(5, f"damaged archive: {type(error).__name__}") from error
+        data = read_zst(self._stream, self._block)
         self._carry += data
         if not data and self._carry:
             self._carry += b"\n"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -17,7 +18,7 @@ from tokentop.agents.base import Agent, JsonLines
 from tokentop.model import Activity, Context, Cursor, Diagnostic, Fact, Looked, Progress
 from tokentop.text import clean
 
-from .archive import Archive
+from .archive import Archive, open_zst, read_zst
 from .discover import Listing, LogEntry, roots, walk
 from .scan import each_line
 from .tail import BLOCK_BYTES, LIVE_BYTES, Tail
@@ -363,13 +364,14 @@ class Follower:
         key = (child.agent, thread_id)
         parent = self._by_session.get(key)
         source: JsonLines = child.source
-        if parent is None or source.vectors is None or parent.path.endswith(".zst"):
+        if parent is None or source.vectors is None:
             self._orphans.setdefault(key, set()).add(child.path)
             return None
         lines: list[bytes] = []
         carry = bytearray()
-        with open(parent.path, "rb") as file:
-            while block := file.read(BLOCK_BYTES):
+        with open(parent.path, "rb") as raw:
+            read = partial(read_zst, open_zst(raw)) if parent.path.endswith(".zst") else raw.read
+            while block := read(BLOCK_BYTES):
                 carry += block
                 end = carry.rfind(b"\n") + 1
                 each_line(carry, 0, end, (source.vector_needle,), lambda line: lines.append(bytes(line)))
