@@ -191,6 +191,18 @@ def test_the_copied_history_of_a_legacy_fork_is_not_counted(
     assert found.sessions[fork.id].parent_id == log.id
 
 
+def test_the_copied_history_of_a_fork_is_found_in_a_compressed_parent(home: Scratch) -> None:
+    """Conformance 62, 70."""
+    log = legacy_parent()
+    fork = legacy_fork(2, log, spread_ms=1500)
+    fork.count(counts(output=77))
+    home.write(log.path + ".zst", squeezed(log.bytes()))
+    found = read(home, fork)
+    assert outputs(found, log) == [10, 11, 12]
+    assert outputs(found, fork) == [77]
+    assert not any(event.estimated for event in found.events)
+
+
 def test_a_legacy_spawn_that_names_its_parent_only_in_its_source_is_a_fork_as_well(home: Scratch) -> None:
     """Conformance 62: the head may hold thread_spawn and nothing else."""
     log = legacy_parent()
