@@ -16,6 +16,7 @@ from tokentop.agents.base import (
     DECODE_ERRORS,
     MAX_COUNT,
     LogFile,
+    after_torn,
     bad_number,
     count,
     decode,
@@ -443,6 +444,8 @@ class ClaudeLines:
         record = decode(line, _META)
         if record is None:
             self.facts.append(unparsed(AGENT_ID))
+            if (whole := after_torn(line)) is not None:
+                self.line(whole)
             return
         if record.type == "assistant" and isinstance(record.message, dict) and record.message.get("usage"):
             self._second_chance(record)
@@ -458,7 +461,10 @@ class ClaudeLines:
         """A usage line that the strict decoder refused: every count that can be read is read."""
         raw = dict(msgspec.to_builtins(record))
         message = dict(raw.get("message") or {})
-        usage = dict(message.get("usage") or {})
+        if not isinstance(message.get("usage"), dict):
+            self.facts.append(unparsed(AGENT_ID))
+            return
+        usage = dict(message["usage"])
         bad = False
         for name in list(usage):
             if name.endswith("_tokens"):
