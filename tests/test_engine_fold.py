@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 import time
 
-from tests.engine_build import NOW, act, agent_proc, child, rows_of, session, spent, sub_agent, usage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.engine_build import NOW, act, agent_proc, child, rows_of, session, spent, sub_agent, usage
 from tokentop.engine.live import LINGER_MS, LiveState
 from tokentop.engine.snapshot import take
 from tokentop.engine.status import LOG_ONLY_MS

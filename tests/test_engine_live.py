@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.engine_build import NOW, START, act, agent_proc, child, rows_of, session, spent, sub_agent, usage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.engine_build import NOW, START, act, agent_proc, child, rows_of, session, spent, sub_agent, usage
 from tokentop.engine.live import LINGER_MS, LiveState
 from tokentop.engine.rules import NUSD, Thresholds
 from tokentop.engine.snapshot import take

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.engine_build import NOW, START, act, agent_proc, child, rows_of, session, sub_agent, usage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.engine_build import NOW, START, act, agent_proc, child, rows_of, session, sub_agent, usage
 from tokentop.engine.live import LiveState
 from tokentop.engine.status import Evidence, command_name, judge
 from tokentop.model import Figures, State, Status

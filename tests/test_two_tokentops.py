@@ -70,6 +70,12 @@ def is_led(scratch: Scratch) -> bool:
     return False
 
 
+def catches_term(pid: int) -> bool:
+    """Whether a started watch has got as far as its signal handlers."""
+    caught = next(text for text in Path(f"/proc/{pid}/status").read_text().splitlines() if "SigCgt" in text)
+    return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+
 def test_reports_beside_a_watch_show_what_it_has_stored(scratch: Scratch) -> None:
     """The leader commits, reports read the store without a pause; totals are the same and never doubled."""
     with watching(scratch):
@@ -90,7 +96,7 @@ def test_a_second_watch_takes_over_when_the_first_is_killed(scratch: Scratch) ->
     with watching(scratch) as first:
         wait_for(lambda: is_led(scratch) and stored(scratch) == 50)
         with watching(scratch) as second, watching(scratch) as third:
-            time.sleep(0.5)
+            wait_for(lambda: catches_term(second.pid) and catches_term(third.pid))
             first.send_signal(signal.SIGKILL)
             first.wait()
             scratch.log(line(n) for n in range(50, 70))

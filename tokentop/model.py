@@ -293,7 +293,8 @@ class AgentProc(Struct, frozen=True):
     tty: str = ""
     tmux: str = ""  # "socket,pane" from the environment of the process
     background_id: str = ""  # supervised: the id for the agent's own stop command
-    log_root: str = ""  # profile directory from the environment of the process
+    log_root: str = ""  # profile directory that the process uses
+    profile: str = ""  # the same, where its environment names one (CLAUDE_CONFIG_DIR, CODEX_HOME)
 
 
 class Action(StrEnum):

@@ -537,7 +537,7 @@ class Collector:
         if self._ledger is None:
             return
         for proc in procs:
-            if proc.log_root and self._ledger.follower.add_root(proc.agent, proc.log_root):
+            if proc.profile and self._ledger.follower.add_root(proc.agent, proc.profile):
                 self._due.pop("walk", None)
 
     def plan(self, target: Row | int, action: Action) -> KillPlan:

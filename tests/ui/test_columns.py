@@ -64,7 +64,7 @@ def test_unknown_unpriced_and_zero_look_different() -> None:
     assert cell("rate", build.row("z")) == "0"
     assert cell("rate", build.row("i", state=State.IDLE)) == "–"
     assert cell("pid", build.row("n", pid=None)) == "–"
-    assert cell("pid", build.row("m", pid=4711, confidence="strong")) == "~4711"
+    assert cell("pid", build.row("m", pid=4711, confidence="inferred")) == "~4711"
     assert cell("ctx", build.row("c", context_used=None)) == "?"
     assert cell("ctx", build.row("w", context_window=0)) == "?"
     assert cell("age", build.row("a", started_ms=0)) == "?"

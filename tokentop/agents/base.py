@@ -80,6 +80,7 @@ class JsonLines(Struct, frozen=True):
     file_id: Callable[[str], str] | None = None  # file name -> session id
     vectors: Callable[[Sequence[bytes]], list[tuple[int, ...]]] | None = None
     vector_needle: bytes = b""
+    orphan_of: Callable[[bytes], str] | None = None  # decoder state -> the parent whose log was not there
 
 
 class Roots(Struct, frozen=True):
@@ -125,6 +126,29 @@ def decode(data: bytes | bytearray, kind: msgspec.json.Decoder[T]) -> T | None:
         return msgspec.convert(_lenient(value), kind.type, strict=False)
     except (*DECODE_ERRORS, OverflowError):
         return None
+
+
+_GLUED_BYTES = 4 << 20
+_GLUED_TRIES = 50
+
+
+def after_torn(line: bytes | bytearray) -> bytes | None:
+    """The whole record at the end of a line that begins with a torn one; None if there is none.
+
+    A writer that died inside a line leaves it without its end, and its successor goes on behind it.
+    """
+    data = bytes(line) if len(line) <= _GLUED_BYTES else b""
+    place = data.find(b'{"', 1)
+    for _ in range(_GLUED_TRIES):
+        if place < 0:
+            return None
+        try:
+            if isinstance(msgspec.json.decode(data[place:]), dict):
+                return data[place:]
+        except DECODE_ERRORS:
+            pass
+        place = data.find(b'{"', place + 1)
+    return None
 
 
 def _lenient(value: Any, depth: int = 0) -> Any:

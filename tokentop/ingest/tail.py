@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import stat
 from collections.abc import Callable, Sequence
@@ -10,6 +12,7 @@ try:
     from _blake2 import blake2b  # hashlib loads OpenSSL: 4 ms of every start
 except ImportError:
     from hashlib import blake2b
+from typing import IO
 
 from tokentop.agents.base import Decoder
 from tokentop.model import Cursor, Diagnostic, Fact
@@ -17,6 +20,8 @@ from tokentop.text import clean
 
 from .discover import LogEntry
 from .scan import each_line, find
+
+log = logging.getLogger(__name__)
 
 BLOCK_BYTES = 1 << 20
 MAX_LINE_BYTES = 64 << 20
@@ -28,13 +33,33 @@ TAIL_BYTES = 64
 FindVectors = Callable[[LogEntry, str], Sequence[tuple[int, ...]] | None]
 
 
-class Replaced(Exception):
-    """The file is not the one that the cursor knows: read it from the start."""
-
-
 def fingerprint(data: bytes | bytearray | memoryview) -> int:
     """A 63-bit hash, the same on every machine."""
     return int.from_bytes(blake2b(data, digest_size=8).digest(), "big") >> 1
+
+
+def open_log(path: str) -> IO[bytes]:
+    """Open a regular file for reading, never through a link and never waiting for a pipe. OSError."""
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+    file = open(os.open(path, flags), "rb", buffering=0)  # noqa: SIM115 - the caller closes it
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(22, "not a regular file", path)
+    return file
+
+
+def guarded(decoder: Decoder, agent: str) -> Callable[[bytearray], None]:
+    """The decoder's `line`, which no line can stop: what it fails on is a diagnostic."""
+    decode = decoder.line
+
+    def give(line: bytearray) -> None:
+        try:
+            decode(line)
+        except Exception as error:
+            log.exception("a line could not be decoded")
+            decoder.facts.append(Diagnostic(agent, "failed-line", type(error).__name__))
+
+    return give
 
 
 class Tail:
@@ -164,6 +189,8 @@ class Tail:
         read = os.preadv(self._fd, [buffer], self._offset)
         if read == 0:
             return 0
+        if self._offset == 0 and bytes(buffer[:2]) in (b"\xff\xfe", b"\xfe\xff"):
+            facts.append(Diagnostic(self.entry.agent, "not-utf8", clean(self.entry.relative, 120)))
         end = buffer.rfind(b"\n", 0, read) + 1
         if end == 0:
             if read == len(buffer):
@@ -188,19 +215,20 @@ class Tail:
         self._drain(decoder, facts)
 
     def _each(self, decoder: Decoder, buffer: bytearray, start: int, end: int) -> None:
+        give = guarded(decoder, self.entry.agent)
         self._meet_ancestor(decoder)
         if start == self._offset == 0:
             # The first line tells of which log a fork repeats the beginning.
             start = buffer.find(b"\n", 0, end) + 1
-            each_line(buffer, 0, start, decoder.needles, decoder.line)
+            each_line(buffer, 0, start, decoder.needles, give)
             self._meet_ancestor(decoder)
         if end - start > _FIRST_LINES_BYTES:
             # The first lines tell who writes and what for; after them fewer needles are left.
             head = buffer.find(b"\n", start + _FIRST_LINES_BYTES, end) + 1 or end
-            each_line(buffer, start, head, decoder.needles, decoder.line)
+            each_line(buffer, start, head, decoder.needles, give)
             start = head
         if start < end:
-            each_line(buffer, start, end, decoder.needles, decoder.line)
+            each_line(buffer, start, end, decoder.needles, give)
 
     def _meet_ancestor(self, decoder: Decoder) -> None:
         if decoder.ancestor:
@@ -227,14 +255,14 @@ class Tail:
         stop = read if newline < 0 else newline
         wanted = wanted or any(find(buffer, needle, 0, stop) >= 0 for needle in needles)
         if newline < 0:
-            self._long = (start, begin + read, wanted)
+            self._long = (start, self._behind_hole(begin + read), wanted)
             return fresh
         end = begin + newline
         self._long = None
         if wanted and end - start <= MAX_LINE_BYTES:
             line = bytearray(end - start)
             os.preadv(self._fd, [line], start)
-            decoder.line(line)
+            guarded(decoder, self.entry.agent)(line)
             self._meet_ancestor(decoder)
         elif wanted:
             name = clean(self.entry.relative, 120)
@@ -244,6 +272,15 @@ class Tail:
         self._offset = end + 1
         self._drain(decoder, facts)
         return fresh
+
+    def _behind_hole(self, position: int) -> int:
+        """Where the next bytes that were ever written begin: a sparse file is not read zero by zero."""
+        try:
+            return os.lseek(self._fd, position, os.SEEK_DATA)
+        except AttributeError:
+            return position
+        except OSError as error:
+            return os.fstat(self._fd).st_size if error.errno == errno.ENXIO else position
 
 
 def _seen(entry: LogEntry, about: os.stat_result) -> LogEntry:

@@ -112,6 +112,7 @@ def _agent_proc(pid: int, now: Pass, children: list[ChildProc]) -> AgentProc:
         wrapper=outer[0].ident(now.evidence.host) if outer else None,
         background_id=clean(entry.background_id, 80) if entry else "",
         log_root=mapped.root or now.evidence.roots.get(pid, ""),
+        profile=proc.env_value(spec.root_env).split(",")[0].strip().rstrip("/"),
     )
 
 
@@ -147,6 +148,7 @@ def _daemon_proc(pid: int, now: Pass, children: list[ChildProc]) -> AgentProc:
         shared_session_ids=tuple(sorted(set(now.evidence.fds.get(pid, ())))),
         children=tuple(sorted(children, key=lambda c: (c.started_ms, c.ident.pid))),
         log_root=now.evidence.roots.get(pid, ""),
+        profile=proc.env_value(spec_of(proc).root_env).split(",")[0].strip().rstrip("/"),
     )
 
 

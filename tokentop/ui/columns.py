@@ -192,7 +192,7 @@ def _tokens(pick: Callable[[Figures], int]) -> Callable[[Row, Scene], Cell]:
 def _pid(row: Row, scene: Scene) -> Cell:
     if row.pid is None:
         return text.NOT_APPLICABLE, "faint"
-    inferred = row.confidence not in {"", "exact"}
+    inferred = row.confidence == "inferred"
     return f"{'~' if inferred else ''}{row.pid}", "inferred" if inferred else "muted"
 
 

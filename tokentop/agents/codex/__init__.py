@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tokentop.agents.base import Agent, JsonLines, Roots
 
-from .lines import CodexLines, file_thread, vectors
+from .lines import CodexLines, file_thread, orphan_of, vectors
 from .processes import PROCESSES
 
 _ROLLOUTS = (".jsonl", ".jsonl.zst")
@@ -21,6 +21,7 @@ AGENT = Agent(
             decoder=CodexLines,
             file_id=file_thread,
             vectors=vectors,
+            orphan_of=orphan_of,
             vector_needle=b'"token_count"',
         )
         for folder in ("sessions", "archived_sessions")

@@ -16,6 +16,7 @@ from tokentop.agents.base import (
     DECODE_ERRORS,
     MAX_COUNT,
     LogFile,
+    after_torn,
     bad_number,
     count,
     decode,
@@ -407,6 +408,8 @@ class CodexLines:
         loose = decode(line, _LOOSE)
         if loose is None:
             self.facts.append(unparsed(AGENT_ID))
+            if (whole := after_torn(line)) is not None:
+                self.line(whole)
             return
         if not isinstance(loose.payload, dict):
             return
@@ -493,6 +496,12 @@ def _gained(total: Vector, previous: Vector) -> _Counts | None:
 def file_thread(stem: str) -> str:
     """Thread id of a rollout file name: `rollout-<local time>-<uuid>`."""
     return stem[-36:] if len(stem) >= 36 else stem
+
+
+def orphan_of(state: bytes) -> str:
+    """The parent of a fork that was read without its parent's log; "" = none is missing."""
+    memory = msgspec.msgpack.decode(state, type=_Memory)
+    return memory.ancestor if memory.orphaned else ""
 
 
 def vectors(lines: Sequence[bytes]) -> list[Vector]:
