@@ -11,7 +11,7 @@ from tokentop.model import Cursor, Fact
 
 from .discover import LogEntry
 from .scan import each_line
-from .tail import HEAD_BYTES, MAX_LINE_BYTES, FindVectors, fingerprint
+from .tail import HEAD_BYTES, MAX_LINE_BYTES, FindVectors, fingerprint, open_log
 
 
 def open_zst(raw: IO[bytes]) -> Any:
@@ -75,7 +75,7 @@ class Archive:
         if self._done:
             return 0, True
         if self._raw is None:
-            self._raw = open(self.entry.path, "rb")  # noqa: SIM115 - closed by close()
+            self._raw = open_log(self.entry.path)
             self._stream = open_zst(self._raw)
         before = self._raw.tell()
         data = read_zst(self._stream, self._block)
@@ -108,7 +108,7 @@ class Archive:
         if not self._done:
             return None
         entry = self.entry
-        with open(entry.path, "rb") as file:
+        with open_log(entry.path) as file:
             head = os.read(file.fileno(), HEAD_BYTES)
         return Cursor(
             entry.path, entry.agent, entry.dev, entry.ino, len(head), fingerprint(head), entry.size, 0,

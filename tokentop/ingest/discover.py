@@ -36,7 +36,11 @@ class LogEntry(Struct, frozen=True):
             if suffix and name.endswith(suffix):
                 stem = name.removesuffix(suffix)
                 break
-        return LogFile(clean(self.path, 1000), clean(stem, 300), tuple(folder.split("/")) if folder else ())
+        return LogFile(
+            clean(self.path, 1000),
+            clean(stem, 300),
+            tuple(clean(part, 300) for part in folder.split("/")) if folder else (),
+        )
 
     @property
     def session_id(self) -> str:

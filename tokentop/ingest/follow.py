@@ -9,22 +9,23 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tokentop.agents.base import Agent, JsonLines
+from tokentop.agents.base import Agent
 from tokentop.model import Activity, Context, Cursor, Diagnostic, Fact, Looked, Progress
 from tokentop.text import clean
 
-from .archive import Archive, open_zst, read_zst
-from .discover import Listing, LogEntry, roots, walk
+from .archive import Archive
+from .discover import LogEntry, roots, walk
+from .forks import Forks
 from .scan import each_line
-from .tail import BLOCK_BYTES, LIVE_BYTES, Tail
+from .tail import BLOCK_BYTES, LIVE_BYTES, Tail, open_log
 
 log = logging.getLogger(__name__)
 
+INT64 = (1 << 63) - 1  # inode numbers are unsigned, the store's integers are not
 MAX_OPEN = 64
 MAX_ACTIVE = 400
 ACTIVE_S = 15 * 60.0  # a file is active for this long after its last change
@@ -57,15 +58,14 @@ class Follower:
         self._cursors = {cursor.path: cursor for cursor in cursors}
         self._buffer = bytearray(BLOCK_BYTES)
         self._files: dict[str, LogEntry] = {}
-        self._by_session: dict[tuple[str, str], LogEntry] = {}
         self._folders: dict[str, int] = {}
         self._tails: dict[str, Tail | Archive] = {}
         self._active: dict[str, float] = {}
         self._urgent: dict[str, None] = {}
         self._todo: dict[str, None] = {}
         self._failed: dict[str, tuple[float, int]] = {}
-        self._orphans: dict[tuple[str, str], set[str]] = {}
-        self._forget: list[tuple[str, str]] = []
+        self._forks = Forks()
+        self._anew: set[str] = set()  # to be read from the start, after its session was forgotten
         self._held: list[Fact] = []  # read outside of a step, committed with the next one
         self._walked = False
         self._backlog: set[str] = set()
@@ -82,12 +82,19 @@ class Follower:
         self._walked = True
         listing = walk(self._agents.values(), self._environ, self._extra)
         self.looked = tuple(listing.looked)
+        for place in list(self.diagnostics):
+            if place not in listing.files:  # gone, or said again by this walk
+                del self.diagnostics[place]
         for diagnostic in listing.diagnostics:
             self.diagnostics[f"walk:{diagnostic.detail}"] = diagnostic
         self._folders = listing.folders
         changed = [entry for entry in listing.files.values() if self._changed(entry, now_s)]
         self._files = listing.files
-        self._index(changed, listing)
+        for path in self._forks.index(changed, listing.files):
+            self._anew.add(path)
+            self._drop(path)
+            self._cursors.pop(path, None)
+            self._urgent[path] = None
         changed.sort(key=lambda entry: entry.mtime_ns, reverse=True)
         fresh = wall_ns - int(ACTIVE_S * 1e9)
         if first and self._live:
@@ -119,27 +126,12 @@ class Follower:
         cursor = self._cursors.get(entry.path)
         if old is None and cursor is not None:
             version = self._agents[entry.agent].version
-            if (cursor.size, cursor.mtime_ns, cursor.agent_version) == (entry.size, entry.mtime_ns, version):
+            known = (cursor.size, cursor.mtime_ns, cursor.agent_version, cursor.ino)
+            if known == (entry.size, entry.mtime_ns, version, entry.ino & INT64):
                 return False
         if old is not None:
             self._active[entry.path] = now_s
         return True
-
-    def _index(self, changed: Iterable[LogEntry], listing: Listing) -> None:
-        """Keep session -> file for forks; a parent that turns up late has its forks read again."""
-        sources = [
-            e for e in (listing.files.values() if not self._by_session else changed) if e.source.vectors
-        ]
-        for entry in sources:
-            key = (entry.agent, entry.session_id)
-            self._by_session.setdefault(key, entry)
-            for path in self._orphans.pop(key, ()):
-                child = listing.files.get(path)
-                if child is not None:
-                    self._forget.append((child.agent, child.session_id))
-                    self._drop(path)
-                    self._cursors.pop(path, None)
-                    self._urgent[path] = None
 
     def _prime(self, recent: Sequence[LogEntry], now_s: float) -> None:
         """At the start: files of the last minutes are active; what they did last is read again, not counted."""
@@ -149,7 +141,7 @@ class Follower:
             if entry.path not in self._cursors or entry.path.endswith(".zst"):
                 continue
             try:
-                with open(os.open(entry.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+                with open_log(entry.path) as file:
                     file.seek(max(0, entry.size - LIVE_BYTES))
                     data = bytearray(file.read(LIVE_BYTES))
             except OSError:
@@ -237,8 +229,8 @@ class Follower:
             self._backlog.clear()
             self._backlog_bytes = self._done_bytes = 0
             return None
-        batch = Batch(self._held, [], 0, True, self._forget)
-        self._forget, self._held = [], []
+        batch = Batch(self._held, [], 0, True, [])
+        self._held = []
         while (self._urgent or self._todo) and batch.bytes < slice_bytes and len(batch.facts) < SLICE_FACTS:
             queue = self._urgent or self._todo
             path = next(iter(queue))
@@ -277,10 +269,15 @@ class Follower:
             return True
         failed = self._failed.get(path)
         if failed is not None and now_s < failed[0]:
+            self._files.pop(path, None)  # the next walk queues it again
             return True
         try:
+            if path in self._anew:
+                self._begin_anew(entry, batch)
             if entry.sidecar:
                 self._sidecar(entry, batch)
+                self._failed.pop(path, None)
+                self.diagnostics.pop(path, None)
                 return True
             tail = self._tail(entry)
             read, at_end = tail.read(batch.facts)
@@ -294,10 +291,32 @@ class Follower:
                 self._keep(path)
             self._failed.pop(path, None)
             self.diagnostics.pop(path, None)
-        except (OSError, ImportError) as error:
+        except Exception as error:  # whatever is wrong with one log, the others go on
+            if not isinstance(error, OSError | ImportError):
+                log.exception("a log could not be decoded")
             self._fail(entry, error, now_s)
             return True
         return at_end
+
+    def _begin_anew(self, entry: LogEntry, batch: Batch) -> None:
+        """Forget what was counted of this log, together with the position that says it was read."""
+        self._anew.discard(entry.path)
+        batch.forget.append((entry.agent, entry.session_id))
+        batch.cursors.append(
+            Cursor(
+                entry.path,
+                entry.agent,
+                entry.dev,
+                entry.ino,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                self._agents[entry.agent].version,
+            )
+        )
 
     def _keep(self, path: str) -> None:
         """After a file's end: stay open while it is active, within the limit of open files."""
@@ -315,7 +334,7 @@ class Follower:
             kind = Archive if entry.path.endswith(".zst") else Tail
             version = self._agents[entry.agent].version
             cursor = self._cursors.get(entry.path)
-            tail = kind(entry, cursor, version, self._buffer, self._vectors)
+            tail = kind(entry, cursor, version, self._buffer, self._forks.vectors)
             self._tails[entry.path] = tail
         tail.live = self._live and entry.path in self._active
         return tail
@@ -326,57 +345,30 @@ class Follower:
             tail.close()
 
     def _sidecar(self, entry: LogEntry, batch: Batch) -> None:
-        with open(os.open(entry.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        with open_log(entry.path) as file:
             data = file.read(1 << 20)
         if entry.source.read_sidecar is not None:
             batch.facts.extend(entry.source.read_sidecar(entry.file, data))
         version = self._agents[entry.agent].version
         cursor = Cursor(
-            entry.path,
-            entry.agent,
-            entry.dev,
-            entry.ino,
-            0,
-            0,
-            entry.size,
-            0,
-            entry.size,
-            entry.mtime_ns,
-            version,
-        )
+            entry.path, entry.agent, entry.dev, entry.ino, 0, 0, entry.size, 0, entry.size, entry.mtime_ns, version
+        )  # fmt: skip
         batch.cursors.append(cursor)
         batch.bytes += len(data)
         self._cursors[entry.path] = cursor
 
     def _fail(self, entry: LogEntry, error: Exception, now_s: float) -> None:
         self._drop(entry.path)
-        tries = self._failed.get(entry.path, (0.0, 0))[1] + 1
-        self._failed[entry.path] = (now_s + min(RETRY_S[1], RETRY_S[0] * tries), tries)
+        self._files.pop(entry.path, None)  # the next walk queues it again
         if isinstance(error, FileNotFoundError):
             return
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        tries = self._failed.get(entry.path, (0.0, 0))[1] + 1
+        self._failed[entry.path] = (now_s + min(RETRY_S[1], RETRY_S[0] * tries), tries)
+        reason = f"{type(error).__name__}; see the log file"
+        if isinstance(error, OSError | ImportError):
+            reason = getattr(error, "strerror", "") or str(error)
         detail = f"{clean(entry.relative, 120)}: {clean(reason, 80)}"
         self.diagnostics[entry.path] = Diagnostic(entry.agent, "unreadable", detail)
-        self._files.pop(entry.path, None)  # the next walk queues it again
-
-    def _vectors(self, child: LogEntry, thread_id: str) -> Sequence[tuple[int, ...]] | None:
-        """The counting vectors of the log that `child` was forked from; None if it is not there."""
-        key = (child.agent, thread_id)
-        parent = self._by_session.get(key)
-        source: JsonLines = child.source
-        if parent is None or source.vectors is None:
-            self._orphans.setdefault(key, set()).add(child.path)
-            return None
-        lines: list[bytes] = []
-        carry = bytearray()
-        with open(parent.path, "rb") as raw:
-            read = partial(read_zst, open_zst(raw)) if parent.path.endswith(".zst") else raw.read
-            while block := read(BLOCK_BYTES):
-                carry += block
-                end = carry.rfind(b"\n") + 1
-                each_line(carry, 0, end, (source.vector_needle,), lambda line: lines.append(bytes(line)))
-                del carry[:end]
-        return source.vectors(lines)
 
     # ------------------------------------------------------------ for the screen
 

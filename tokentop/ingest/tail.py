@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ try:
     from _blake2 import blake2b  # hashlib loads OpenSSL: 4 ms of every start
 except ImportError:
     from hashlib import blake2b
+from typing import IO
 
 from tokentop.agents.base import Decoder
 from tokentop.model import Cursor, Diagnostic, Fact
@@ -28,13 +30,19 @@ TAIL_BYTES = 64
 FindVectors = Callable[[LogEntry, str], Sequence[tuple[int, ...]] | None]
 
 
-class Replaced(Exception):
-    """The file is not the one that the cursor knows: read it from the start."""
-
-
 def fingerprint(data: bytes | bytearray | memoryview) -> int:
     """A 63-bit hash, the same on every machine."""
     return int.from_bytes(blake2b(data, digest_size=8).digest(), "big") >> 1
+
+
+def open_log(path: str) -> IO[bytes]:
+    """Open a regular file for reading, never through a link and never waiting for a pipe. OSError."""
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+    file = open(os.open(path, flags), "rb", buffering=0)  # noqa: SIM115 - the caller closes it
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(22, "not a regular file", path)
+    return file
 
 
 class Tail:
@@ -164,6 +172,8 @@ class Tail:
         read = os.preadv(self._fd, [buffer], self._offset)
         if read == 0:
             return 0
+        if self._offset == 0 and bytes(buffer[:2]) in (b"\xff\xfe", b"\xfe\xff"):
+            facts.append(Diagnostic(self.entry.agent, "not-utf8", clean(self.entry.relative, 120)))
         end = buffer.rfind(b"\n", 0, read) + 1
         if end == 0:
             if read == len(buffer):
@@ -227,7 +237,7 @@ class Tail:
         stop = read if newline < 0 else newline
         wanted = wanted or any(find(buffer, needle, 0, stop) >= 0 for needle in needles)
         if newline < 0:
-            self._long = (start, begin + read, wanted)
+            self._long = (start, self._behind_hole(begin + read), wanted)
             return fresh
         end = begin + newline
         self._long = None
@@ -244,6 +254,15 @@ class Tail:
         self._offset = end + 1
         self._drain(decoder, facts)
         return fresh
+
+    def _behind_hole(self, position: int) -> int:
+        """Where the next bytes that were ever written begin: a sparse file is not read zero by zero."""
+        try:
+            return os.lseek(self._fd, position, os.SEEK_DATA)
+        except AttributeError:
+            return position
+        except OSError as error:
+            return os.fstat(self._fd).st_size if error.errno == errno.ENXIO else position
 
 
 def _seen(entry: LogEntry, about: os.stat_result) -> LogEntry:

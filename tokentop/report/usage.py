@@ -65,6 +65,8 @@ def _span(wanted: Filter) -> tuple[int, int]:
 
 
 def _value(slot: Slot, dimension: str, zone: tzinfo) -> str:
+    if dimension in ("day", "hour") and slot.slot_ms == 0:
+        return "unknown"  # the log gives no usable time
     if dimension == "day":
         return local(slot.slot_ms, zone).date().isoformat()
     if dimension == "hour":

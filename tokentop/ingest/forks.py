@@ -1,0 +1,66 @@
+"""Logs that repeat the beginning of another one: which log that is, and what its counts are."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+
+from tokentop.text import clean
+
+from .archive import open_zst, read_zst
+from .discover import LogEntry
+from .scan import each_line
+from .tail import BLOCK_BYTES, MAX_LINE_BYTES, open_log
+
+log = logging.getLogger(__name__)
+
+
+class Forks:
+    """Session -> log of agents whose forks copy counts, and the forks that were read without their parent."""
+
+    def __init__(self) -> None:
+        self._by_session: dict[tuple[str, str], LogEntry] = {}
+        self._orphans: dict[tuple[str, str], set[str]] = {}
+
+    def index(self, changed: Iterable[LogEntry], files: Mapping[str, LogEntry]) -> list[str]:
+        """Take over what a walk found; return the forks to be read anew: their parent has turned up."""
+        found: list[str] = []
+        for entry in changed if self._by_session else files.values():
+            if entry.source.vectors is None:
+                continue
+            key = (entry.agent, entry.session_id)
+            known = self._by_session.get(key)
+            if known is None or known.path not in files:
+                self._by_session[key] = entry
+            found += [path for path in self._orphans.pop(key, ()) if path in files]
+        return found
+
+    def vectors(self, child: LogEntry, thread_id: str) -> Sequence[tuple[int, ...]] | None:
+        """The counting vectors of the log that `child` was forked from; None if it cannot be read."""
+        key = (child.agent, thread_id)
+        parent = self._by_session.get(key)
+        source = child.source
+        if parent is not None and source.vectors is not None:
+            try:
+                return source.vectors(_lines(parent.path, source.vector_needle))
+            except (OSError, ImportError) as error:
+                log.warning("the log of %s: %s", clean(thread_id, 60), error)
+        self._orphans.setdefault(key, set()).add(child.path)
+        return None
+
+
+def _lines(path: str, needle: bytes) -> list[bytes]:
+    """The lines of a whole log that hold `needle`; one above the limit of a line is passed over."""
+    lines: list[bytes] = []
+    carry = bytearray()
+    with open_log(path) as raw:
+        read = partial(read_zst, open_zst(raw)) if path.endswith(".zst") else raw.read
+        while block := read(BLOCK_BYTES):
+            carry += block
+            end = carry.rfind(b"\n") + 1
+            each_line(carry, 0, end, (needle,), lambda line: lines.append(bytes(line)))
+            del carry[:end]
+            if len(carry) > MAX_LINE_BYTES:
+                carry.clear()
+    return lines
