@@ -127,6 +127,29 @@ def decode(data: bytes | bytearray, kind: msgspec.json.Decoder[T]) -> T | None:
         return None
 
 
+_GLUED_BYTES = 4 << 20
+_GLUED_TRIES = 50
+
+
+def after_torn(line: bytes | bytearray) -> bytes | None:
+    """The whole record at the end of a line that begins with a torn one; None if there is none.
+
+    A writer that died inside a line leaves it without its end, and its successor goes on behind it.
+    """
+    data = bytes(line) if len(line) <= _GLUED_BYTES else b""
+    place = data.find(b'{"', 1)
+    for _ in range(_GLUED_TRIES):
+        if place < 0:
+            return None
+        try:
+            if isinstance(msgspec.json.decode(data[place:]), dict):
+                return data[place:]
+        except DECODE_ERRORS:
+            pass
+        place = data.find(b'{"', place + 1)
+    return None
+
+
 def _lenient(value: Any, depth: int = 0) -> Any:
     """Make a parsed document acceptable for typed conversion: no surrogates, whole floats as integers."""
     if depth > 40:

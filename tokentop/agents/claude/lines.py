@@ -16,6 +16,7 @@ from tokentop.agents.base import (
     DECODE_ERRORS,
     MAX_COUNT,
     LogFile,
+    after_torn,
     bad_number,
     count,
     decode,
@@ -444,6 +445,8 @@ class ClaudeLines:
         record = decode(line, _META)
         if record is None:
             self.facts.append(unparsed(AGENT_ID))
+            if (whole := after_torn(line)) is not None:
+                self.line(whole)
             return
         if record.type == "assistant" and isinstance(record.message, dict):
             if isinstance(record.message.get("usage"), dict):

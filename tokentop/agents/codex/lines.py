@@ -16,6 +16,7 @@ from tokentop.agents.base import (
     DECODE_ERRORS,
     MAX_COUNT,
     LogFile,
+    after_torn,
     bad_number,
     count,
     decode,
@@ -407,6 +408,8 @@ class CodexLines:
         loose = decode(line, _LOOSE)
         if loose is None:
             self.facts.append(unparsed(AGENT_ID))
+            if (whole := after_torn(line)) is not None:
+                self.line(whole)
             return
         if not isinstance(loose.payload, dict):
             return
