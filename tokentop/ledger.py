@@ -28,6 +28,7 @@ from .store.settle import settle
 from .store.writer import Committed, Writer
 
 log = logging.getLogger(__name__)
+logging.getLogger("tokentop").addHandler(logging.NullHandler())  # a command's stderr is one line, not a log
 
 LOCK_NAME = "lock"
 _BACKLOG = "backlog"

@@ -11,7 +11,7 @@ from tokentop.model import Cursor, Fact
 
 from .discover import LogEntry
 from .scan import each_line
-from .tail import HEAD_BYTES, MAX_LINE_BYTES, FindVectors, fingerprint, open_log
+from .tail import HEAD_BYTES, MAX_LINE_BYTES, FindVectors, fingerprint, guarded, open_log
 
 
 def open_zst(raw: IO[bytes]) -> Any:
@@ -96,7 +96,7 @@ class Archive:
     def _give(self, line: bytearray) -> None:
         if self._decoder.ancestor:
             self._decoder.set_ancestor(self._find_vectors(self.entry, self._decoder.ancestor))
-        self._decoder.line(line)
+        guarded(self._decoder, self.entry.agent)(line)
 
     def flush(self, facts: list[Fact]) -> None:
         self._decoder.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import stat
 from collections.abc import Callable, Sequence
@@ -19,6 +20,8 @@ from tokentop.text import clean
 
 from .discover import LogEntry
 from .scan import each_line, find
+
+log = logging.getLogger(__name__)
 
 BLOCK_BYTES = 1 << 20
 MAX_LINE_BYTES = 64 << 20
@@ -43,6 +46,20 @@ def open_log(path: str) -> IO[bytes]:
         file.close()
         raise OSError(22, "not a regular file", path)
     return file
+
+
+def guarded(decoder: Decoder, agent: str) -> Callable[[bytearray], None]:
+    """The decoder's `line`, which no line can stop: what it fails on is a diagnostic."""
+    decode = decoder.line
+
+    def give(line: bytearray) -> None:
+        try:
+            decode(line)
+        except Exception as error:
+            log.exception("a line could not be decoded")
+            decoder.facts.append(Diagnostic(agent, "failed-line", type(error).__name__))
+
+    return give
 
 
 class Tail:
@@ -198,19 +215,20 @@ class Tail:
         self._drain(decoder, facts)
 
     def _each(self, decoder: Decoder, buffer: bytearray, start: int, end: int) -> None:
+        give = guarded(decoder, self.entry.agent)
         self._meet_ancestor(decoder)
         if start == self._offset == 0:
             # The first line tells of which log a fork repeats the beginning.
             start = buffer.find(b"\n", 0, end) + 1
-            each_line(buffer, 0, start, decoder.needles, decoder.line)
+            each_line(buffer, 0, start, decoder.needles, give)
             self._meet_ancestor(decoder)
         if end - start > _FIRST_LINES_BYTES:
             # The first lines tell who writes and what for; after them fewer needles are left.
             head = buffer.find(b"\n", start + _FIRST_LINES_BYTES, end) + 1 or end
-            each_line(buffer, start, head, decoder.needles, decoder.line)
+            each_line(buffer, start, head, decoder.needles, give)
             start = head
         if start < end:
-            each_line(buffer, start, end, decoder.needles, decoder.line)
+            each_line(buffer, start, end, decoder.needles, give)
 
     def _meet_ancestor(self, decoder: Decoder) -> None:
         if decoder.ancestor:
@@ -244,7 +262,7 @@ class Tail:
         if wanted and end - start <= MAX_LINE_BYTES:
             line = bytearray(end - start)
             os.preadv(self._fd, [line], start)
-            decoder.line(line)
+            guarded(decoder, self.entry.agent)(line)
             self._meet_ancestor(decoder)
         elif wanted:
             name = clean(self.entry.relative, 120)

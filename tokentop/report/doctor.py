@@ -19,6 +19,7 @@ _ADVICE = {
     "bad-number": "token counts out of bounds were counted as 0",
     "missing-parent": "a fork's parent log is gone; its own calls are told apart by time and marked estimated",
     "damaged": "the old database was kept beside the new one; delete it when you no longer need it",
+    "failed-line": "a line on which the reader failed was left out; please report it",
     "not-utf8": "a log in UTF-16 is not read; agents write UTF-8",
     "bad-value": "a record that the database cannot hold was left out",
     "not-a-file": "something that is no regular file has the name of a log; it was left alone",

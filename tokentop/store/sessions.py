@@ -92,6 +92,15 @@ class SessionRow(Struct, gc=False):
         return Figures(tokens, self.responses, self.cost_nusd, self.unpriced_tokens, bool(self.estimated))
 
 
+def erase_titles(connection: sqlite3.Connection) -> None:
+    """Take the titles out of the file, its free pages and its log: they can quote prompts."""
+    if connection.execute("SELECT 1 FROM session WHERE title != '' LIMIT 1").fetchone() is None:
+        return
+    connection.execute("PRAGMA secure_delete=ON")
+    connection.execute("UPDATE session SET title='', title_rank=0 WHERE title != ''")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
 class SessionCache:
     """Sessions by (agent, sid) and by id. `clear()` after a rollback: memory must not run ahead of the file."""
 

@@ -35,7 +35,7 @@ from tokentop.model import (  # fmt: skip
 )
 
 from .schema import FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_HIDDEN, FLAG_SALVAGED, FLAG_UNPRICED, SLOT_MS
-from .sessions import SessionCache, SessionRow
+from .sessions import SessionCache, SessionRow, erase_titles
 
 _EVENT = (
     "id", "session", "at_ms", "took_ms", "model", "tier", "flags", "input", "cache_read", "cache_write_5m",
@@ -102,6 +102,8 @@ class Writer:
     def __init__(self, connection: sqlite3.Connection, prices: Prices, keep_titles: bool = True) -> None:
         self._db = connection
         self._prices = prices
+        if not keep_titles:
+            erase_titles(connection)
         self._sessions = SessionCache(connection, keep_titles)
         self._models: dict[tuple[str, str], int] = {}
         self._tiers: dict[tuple[str, str], int] = {}
