@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from tokentop.config import Settings
+from tokentop.ledger import Ledger
+from tokentop.model import Snapshot
+from tokentop.runtime import Collector
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PROJECT = "harbour"  # a name of its own: a collector also reads the logs of agents that run on the machine
@@ -169,3 +178,61 @@ def audit_file(path: Path) -> tuple[int, ...]:
 def outputs(db: sqlite3.Connection) -> dict[int, int]:
     """Output tokens by event id."""
     return dict(db.execute("SELECT id, output FROM event").fetchall())
+
+
+def kinds(scratch: Scratch) -> dict[str, int]:
+    """Diagnostics of `doctor` by kind, with their counts."""
+    found: dict[str, int] = {}
+    for problem in json.loads(scratch.run("doctor", "--json").stdout)["problems"]:
+        found[problem["kind"]] = found.get(problem["kind"], 0) + problem["count"]
+    return found
+
+
+def dumps(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode() + b"\n"
+
+
+def read(ledger: Ledger, now_s: float) -> None:
+    """Poll, walk where that is due, commit all that is new."""
+    follower = ledger.follower
+    if follower.poll(now_s, True) or now_s == 0.0:
+        follower.walk(now_s, time.time_ns())
+    while ledger.step(now_s, 1 << 62) is not None:
+        pass
+
+
+def collector(scratch: Scratch) -> tuple[Collector, list[Snapshot]]:
+    pictures: list[Snapshot] = []
+    return Collector(scratch.state, scratch.environ(), Settings(), pictures.append), pictures
+
+
+def tick_until(subject: Collector, pictures: list[Snapshot], wanted: object, seconds: float = 30) -> Snapshot:
+    """Tick as the collector thread does until a picture is as wanted."""
+    assert callable(wanted)
+    end_s = time.monotonic() + seconds
+    while time.monotonic() < end_s:
+        wait_s = subject.tick()
+        if pictures and wanted(pictures[-1]):
+            return pictures[-1]
+        time.sleep(wait_s)
+    raise AssertionError(f"never came: mode {pictures[-1].mode!r}, health {pictures[-1].health}")
+
+
+def wait_for(condition: object, seconds: float = 30) -> None:
+    assert callable(condition)
+    end_s = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end_s, "it never came"
+        time.sleep(0.02)
+
+
+def namespace_works() -> bool:
+    done = subprocess.run(
+        ["unshare", "-Urm", "sh", "-c", "mount -t tmpfs tmpfs /mnt"], capture_output=True, check=False
+    )
+    return done.returncode == 0
+
+
+needs_namespace = pytest.mark.skipif(
+    not shutil.which("unshare") or not namespace_works(), reason="user namespaces are not allowed here: NO FULL DISK TESTED"
+)  # fmt: skip

@@ -19,7 +19,7 @@ from tokentop.config import Settings
 from tokentop.model import Snapshot
 from tokentop.runtime import Collector
 
-from .faults import PROJECT, Scratch, audit, line
+from .faults import PROJECT, Scratch, audit, line, wait_for
 
 OURS = ("--project", PROJECT)
 
@@ -39,14 +39,6 @@ def watching(scratch: Scratch) -> Iterator[subprocess.Popen[str]]:
     finally:
         process.kill()
         process.communicate()
-
-
-def wait_for(condition: object, seconds: float = 30) -> None:
-    assert callable(condition)
-    end_s = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end_s, "it never came"
-        time.sleep(0.02)
 
 
 def stored(scratch: Scratch) -> int:
