@@ -196,8 +196,8 @@ class World:
 
     def logged_ledger(self) -> list[dict[str, Any]]:
         """The ledger without the calls that leave no trace in any log (the title calls of Codex's screen)."""
-        names = "\n".join(p.name for p in (self.home / ".codex").glob("sessions/*/*/*/rollout-*.jsonl"))
-        return [r for r in self.ledger() if r["api"] == "anthropic" or r["session"] in names]
+        logged = self.logged_sessions()
+        return [r for r in self.ledger() if r["session"] in logged]
 
     def streaming(self) -> int:
         """How many calls the provider is answering now."""
@@ -269,17 +269,31 @@ class World:
 
         return until(f"{session}: {what}", probe, seconds, lambda: json.dumps(last, indent=1))
 
+    def logged_sessions(self) -> set[str]:
+        """Ids of the sessions whose logs stand in this world's HOME."""
+        claude = {path.stem for path in (self.home / ".claude" / "projects").glob("*/*.jsonl")}
+        rollouts = (self.home / ".codex" / "sessions").glob("*/*/*/rollout-*.jsonl")
+        return claude | {path.stem[-36:] for path in rollouts}
+
     def usage(self, by: str) -> dict[str, dict[str, Any]]:
-        """Rows of `tokentop usage --by BY --json` by their group, in the terms of `billing.summed`."""
-        report = self.json("usage", "--by", by)
+        """What `tokentop usage` reports of this world, by agent or session, in the terms of `billing.billed`.
+
+        tokentop also reads the profile of any other agent that runs on the machine: those are left out.
+        """
+        report = self.json("usage", "--by", "agent", "--by", "session")
         assert report["schema"] == "tokentop.usage/1"
         assert not report["health"]["errors"], report["health"]
-        assert report["health"]["unparsed_lines"] == 0, report["health"]
-        rows: dict[str, dict[str, Any]] = {}
+        mine, groups = self.logged_sessions(), dict[str, dict[str, Any]]()
         for row in report["rows"]:
-            assert row[by] not in rows, f"two rows for {row[by]}: {report['rows']}"
-            rows[row[by]] = {**row["tokens"], "responses": row["responses"], "cost": Decimal(row["cost_usd"])}
-        return rows
+            root = row["session"].partition("/")[0]
+            if root not in mine:
+                continue
+            assert not row.get("estimated"), row
+            figures = {**row["tokens"], "responses": row["responses"], "cost": Decimal(row["cost_usd"])}
+            group = groups.setdefault(row["agent"] if by == "agent" else root, dict.fromkeys(figures, 0))
+            for name, value in figures.items():
+                group[name] += value
+        return {name: group for name, group in groups.items() if any(group.values())}
 
     def open_tokentop(self, name: str = "tokentop") -> int:
         """The live screen in a tmux session, filtered to this world's folders; returns its process id."""
