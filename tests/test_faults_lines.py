@@ -175,13 +175,14 @@ def test_counts_at_the_bound_do_not_overflow_the_sums(scratch: Scratch) -> None:
              "2026-13-45T99:99:99Z"],
 )  # fmt: skip
 def test_an_unusable_time_is_unknown_and_the_tokens_count(scratch: Scratch, when: str | None) -> None:
-    """T30: never a day of 1970 in the report; nothing raises."""
-    scratch.log([line(1), dumps(record(2, session="s-2") | {"timestamp": when})])
+    """T30: never a day of 1970 in the report; behind a dated record of the same log its time is taken."""
+    undated = record(2, session="s-2") | {"timestamp": when}
+    scratch.log([dumps(undated), line(1), dumps(undated | {"message": undated["message"] | {"id": "msg_dated"}})])
     for by in ("day", "hour"):
         document = json.loads(scratch.run("usage", "--json", "--by", by).stdout)
         found = {row[by]: row["responses"] for row in document["rows"]}
         assert found.pop("unknown") == 1
-        assert list(found.values()) == [1]
+        assert list(found.values()) == [2]
     for verb in ("--once", "sessions", "forecast"):
         assert scratch.run(verb).returncode == 0
     assert scratch.run("session", "s-2").returncode == 0
