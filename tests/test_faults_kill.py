@@ -17,9 +17,9 @@ EVENTS = 6_000
 
 @pytest.fixture
 def scratch(tmp_path):  # type: ignore[no-untyped-def]
-    """About 24 MB in three logs: one large, one of small lines, one with lines longer than a block."""
+    """About 80 MB in three logs: one large, one of small lines, one with lines longer than a block."""
     home = Scratch(tmp_path)
-    junk = filler(8_000)
+    junk = filler(50_000)
     home.log((line(n) + (junk if n % 2 else b"") for n in range(EVENTS // 2)), "s-1.jsonl")
     home.log((line(n, session="s-2") for n in range(EVENTS // 2, EVENTS)), "s-2.jsonl")
     home.log([line(EVENTS, session="s-3"), filler(3 << 20), line(EVENTS + 1, session="s-3")], "s-3.jsonl")
@@ -39,6 +39,8 @@ def test_counts_are_exact_after_22_kills_at_random_moments(scratch: Scratch) -> 
         process.communicate()
         kills += process.returncode == -9
         stored.append(stored_events(scratch))
+        # The machine may be busier or idler than at first: stay around the moments of the commits.
+        whole_s *= 0.9 if process.returncode == 0 else 1.1 if stored[-1] == stored[-2] else 1.0
         scratch.log((line(written + n, session="s-2") + filler(4_000) for n in range(200)), "s-2.jsonl")
         written += 200
     assert stored == sorted(stored), "a kill never takes away what was stored"
