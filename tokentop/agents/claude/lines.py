@@ -41,6 +41,19 @@ from tokentop.model import (
 from tokentop.text import clean, title
 
 from .content import AGENT_ID, SPAWN_TOOLS, assistant_activity, prompt_text, user_activity
+from .records import (
+    LINE,
+    META,
+    RAW,
+    SUB_LINE,
+    Iteration,
+    Line,
+    LoggedUsage,
+    Message,
+    Meta,
+    searches_of,
+    total_of,
+)
 
 # One needle finds usage, cost-state (inputTokens), api-request (max_tokens) and compact_boundary (preTokens).
 _COUNTS = b'okens"'
@@ -52,132 +65,6 @@ _TIME = b'"timestamp"'
 
 _MAX_OPEN_CALLS = 64
 _FIRST_EXACT_VERSION = (2, 1, 138)  # before it, lines of a response may hold only a part of its output
-
-
-class _CacheCreation(Struct):
-    ephemeral_5m_input_tokens: int | None = None
-    ephemeral_1h_input_tokens: int | None = None
-
-
-class _Iteration(Struct):
-    type: str = ""
-    model: str | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
-    cache_creation: _CacheCreation | None = None
-
-
-class _Details(Struct):
-    thinking_tokens: int | None = None
-
-
-class _ServerTools(Struct):
-    web_search_requests: int | None = None
-
-
-class _Usage(Struct):
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
-    cache_creation: _CacheCreation | None = None
-    output_tokens_details: _Details | None = None
-    service_tier: str | None = None
-    speed: str | None = None
-    inference_geo: str | None = None
-    iterations: list[_Iteration] | None = None
-    server_tool_use: _ServerTools | None = None
-
-
-class _Message(Struct):
-    id: str | None = None
-    model: str | None = None
-    stop_reason: str | None = None
-    usage: _Usage | None = None
-
-
-class _Line(Struct):
-    type: str = ""
-    message: _Message | None = None
-    timestamp: str | None = None
-    sessionId: str | None = None
-    requestSessionId: str | None = None
-    isSidechain: bool | None = None
-    agentId: str | None = None
-    requestId: str | None = None
-    requestRef: str | None = None
-    uuid: str | None = None
-    cwd: str | None = None
-    version: str | None = None
-    gitBranch: str | None = None
-    entrypoint: str | None = None
-    isApiErrorMessage: bool | None = None
-
-
-class _Block(Struct):
-    name: str | None = None
-    id: str | None = None
-
-
-class _SubMessage(_Message):
-    content: list[_Block] | str | None = None
-
-
-class _SubLine(_Line):
-    """A line of a sub-agent, whose tool calls may start nested ones."""
-
-    message: _SubMessage | None = None
-
-
-class _ModelTotal(Struct):
-    inputTokens: int | None = None
-    outputTokens: int | None = None
-    thinkingTokens: int | None = None
-    cacheReadInputTokens: int | None = None
-    cacheCreationInputTokens: int | None = None
-    cacheCreationEphemeral5mInputTokens: int | None = None
-    cacheCreationEphemeral1hInputTokens: int | None = None
-    costUSD: float | None = None
-
-
-class _Params(Struct):
-    model: str | None = None
-
-
-class _Meta(Struct):
-    """The lines that are not messages, and what the screen wants of messages; all fields optional."""
-
-    type: str = ""
-    subtype: str | None = None
-    uuid: str | None = None
-    compactMetadata: Any = None
-    id: str | None = None
-    timestamp: str | None = None
-    sessionId: str | None = None
-    agentId: str | None = None
-    isSidechain: bool | None = None
-    params: _Params | None = None
-    startTime: int | None = None
-    modelUsage: dict[str, _ModelTotal] | None = None
-    customTitle: str | None = None
-    aiTitle: str | None = None
-    summary: str | None = None
-    isMeta: bool | None = None
-    message: Any = None
-    error: Any = None
-    retryAttempt: int | None = None
-    cwd: str | None = None
-    version: str | None = None
-    gitBranch: str | None = None
-    entrypoint: str | None = None
-
-
-_LINE = msgspec.json.Decoder(_Line)
-_SUB_LINE: msgspec.json.Decoder[_Line] = msgspec.json.Decoder(_SubLine)
-_META = msgspec.json.Decoder(_Meta)
-_RAW = msgspec.json.Decoder(dict[str, Any])
 
 
 class _Memory(Struct):
@@ -206,7 +93,7 @@ class _Pending(Struct):
     end_ms: int
     start_ms: int
     model: str
-    usage: _Usage
+    usage: LoggedUsage
     exact: bool
 
 
@@ -220,12 +107,12 @@ class ClaudeLines:
         self._file = file
         self._memory = msgspec.msgpack.decode(state, type=_Memory) if state else _Memory()
         self._pending: dict[str, _Pending] = {}
-        self._context: tuple[str, int, _Usage] | None = None
+        self._context: tuple[str, int, LoggedUsage] | None = None
         self._exact = _is_exact(self._memory.told[3] if self._memory.told else "")
         self._who: tuple[object, ...] = ()  # who wrote the line before, as logged, and the session that is
         self._owner_id = ""
         self._sub_file = file.stem.startswith("agent-")
-        self._decode = _SUB_LINE.decode if self._sub_file else _LINE.decode
+        self._decode = SUB_LINE.decode if self._sub_file else LINE.decode
         self._handlers = {
             "cost-state": self._cost_state,
             "api-request": self._api_request,
@@ -280,13 +167,13 @@ class ClaudeLines:
 
     def _content(self, line: bytearray | bytes) -> None:
         """What an assistant line does: spawned sub-agents, and the status while the file is followed."""
-        record = decode(line, _META)
+        record = decode(line, META)
         if record is None or not isinstance(record.message, dict):
             return
         activity = assistant_activity(self._owner(record), epoch_ms(record.timestamp), record.message)
         self.facts.append(activity)
 
-    def _spawns(self, message: _Message) -> None:
+    def _spawns(self, message: Message) -> None:
         """The tool calls by which a sub-agent starts nested ones."""
         content = getattr(message, "content", None)
         for block in content if isinstance(content, list) else ():
@@ -295,7 +182,7 @@ class ClaudeLines:
 
     # ------------------------------------------------------------ responses
 
-    def _assistant(self, record: _Line, message: _Message, usage: _Usage) -> None:
+    def _assistant(self, record: Line, message: Message, usage: LoggedUsage) -> None:
         memory = self._memory
         at_ms = epoch_ms(record.timestamp) or memory.newest_ms
         if at_ms > memory.newest_ms:
@@ -326,7 +213,7 @@ class ClaudeLines:
             entry.start_ms = entry.start_ms or start_ms
             entry.exact = entry.exact or message.stop_reason is not None
             new, old = usage.output_tokens or 0, entry.usage.output_tokens or 0
-            if new > old or (new == old and _total(usage) > _total(entry.usage)):
+            if new > old or (new == old and total_of(usage) > total_of(entry.usage)):
                 entry.usage = usage
         if not record.requestSessionId:
             memory.own_call = True
@@ -341,7 +228,7 @@ class ClaudeLines:
             memory.answered = (reference, memory.open_calls.pop(reference, 0))
         return memory.answered[1]
 
-    def _session_of(self, record: _Line, at_ms: int) -> str:
+    def _session_of(self, record: Line, at_ms: int) -> str:
         """The session that owns the line; says what is new about it."""
         who = (
             record.sessionId, record.requestSessionId, record.agentId, record.isSidechain, record.cwd,
@@ -365,7 +252,7 @@ class ClaudeLines:
         self._tell(self._owner_id, record)
         return self._owner_id
 
-    def _tell(self, session_id: str, record: _Line | _Meta) -> None:
+    def _tell(self, session_id: str, record: Line | Meta) -> None:
         memory = self._memory
         said = (
             session_id, record.cwd or "", record.gitBranch or "", record.version or "",
@@ -393,14 +280,14 @@ class ClaudeLines:
         """True where a `.meta.json` beside the file names the sub-agent's parent."""
         return "subagents" in self._file.parents
 
-    def _tokens(self, usage: _Usage | _Iteration) -> Tokens:
+    def _tokens(self, usage: LoggedUsage | Iteration) -> Tokens:
         read, output = usage.cache_read_input_tokens or 0, usage.output_tokens or 0
         fresh, written = usage.input_tokens or 0, usage.cache_creation_input_tokens or 0
         long_lived = 0
         if (split := usage.cache_creation) is not None:
             short, long_lived = split.ephemeral_5m_input_tokens or 0, split.ephemeral_1h_input_tokens or 0
             written = max(written, short + long_lived)
-        details = usage.output_tokens_details if type(usage) is _Usage else None
+        details = usage.output_tokens_details if type(usage) is LoggedUsage else None
         thinking = (details.thinking_tokens or 0) if details is not None else 0
         if (
             not 0
@@ -415,13 +302,13 @@ class ClaudeLines:
         long_lived = min(long_lived, written)
         return Tokens(fresh, read, written - long_lived, long_lived, output, min(thinking, output))
 
-    def _context_tokens(self, usage: _Usage) -> int:
+    def _context_tokens(self, usage: LoggedUsage) -> int:
         for iteration in reversed(usage.iterations or []):
             if iteration.type in ("message", "fallback_message"):
                 return self._tokens(iteration).prompt or self._tokens(usage).prompt
         return self._tokens(usage).prompt
 
-    def _advisors(self, session_id: str, key: str, at_ms: int, iterations: list[_Iteration]) -> None:
+    def _advisors(self, session_id: str, key: str, at_ms: int, iterations: list[Iteration]) -> None:
         for index, part in enumerate(iterations):
             if part.type in ("advisor_message", "compaction"):
                 self.facts.append(
@@ -435,14 +322,14 @@ class ClaudeLines:
         return Usage(
             AGENT_ID, entry.session_id, entry.key, entry.at_ms, label(entry.model), self._tokens(usage),
             "anthropic", max(0, entry.end_ms - entry.start_ms) if entry.start_ms else 0,
-            "" if tier == "standard" else label(tier), label(usage.inference_geo), _searches(usage),
+            "" if tier == "standard" else label(tier), label(usage.inference_geo), searches_of(usage),
             None, Kind.RESPONSE, not entry.exact, entry.start_ms,
         )  # fmt: skip
 
     # ------------------------------------------------------------ other lines
 
     def _other(self, line: bytearray | bytes) -> None:
-        record = decode(line, _META)
+        record = decode(line, META)
         if record is None:
             self.facts.append(unparsed(AGENT_ID))
             if (whole := after_torn(line)) is not None:
@@ -463,12 +350,12 @@ class ClaudeLines:
 
     def _second_chance(self, line: bytearray | bytes) -> None:
         """A usage line that the strict decoder refused: every count that can be read is read."""
-        raw = decode(line, _RAW) or {}
+        raw = decode(line, RAW) or {}
         bad: list[str] = []
         try:
             message = raw["message"]
             raw["message"] = {**message, "usage": _readable(message["usage"], bad)}
-            record = msgspec.convert(raw, _Line, strict=False)
+            record = msgspec.convert(raw, Line, strict=False)
         except (*DECODE_ERRORS, KeyError, TypeError):
             self.facts.append(unparsed(AGENT_ID))
             return
@@ -477,7 +364,7 @@ class ClaudeLines:
         if record.message is not None and record.message.usage is not None:
             self._assistant(record, record.message, record.message.usage)
 
-    def _cost_state(self, record: _Meta, _at_ms: int) -> None:
+    def _cost_state(self, record: Meta, _at_ms: int) -> None:
         models = []
         for model, total in (record.modelUsage or {}).items():
             written = count(total.cacheCreationInputTokens) or 0
@@ -497,13 +384,13 @@ class ClaudeLines:
                 session_id,
                 memory.totals,
                 memory.newest_ms,
-                count(record.startTime) or 0,
+                epoch_ms(record.startTime),
                 tuple(models),
             )
         )
         memory.totals += 1
 
-    def _api_request(self, record: _Meta, at_ms: int) -> None:
+    def _api_request(self, record: Meta, at_ms: int) -> None:
         if not record.id:
             return
         memory = self._memory
@@ -517,7 +404,7 @@ class ClaudeLines:
                 Activity(AGENT_ID, self._owner(record), at_ms, State.WORKING, call_id=record.id)
             )
 
-    def _system(self, record: _Meta, at_ms: int) -> None:
+    def _system(self, record: Meta, at_ms: int) -> None:
         self._memory.newest_ms = max(self._memory.newest_ms, at_ms)
         if record.subtype == "compact_boundary":
             self._compacted(record, at_ms)
@@ -533,7 +420,7 @@ class ClaudeLines:
             )
         )  # fmt: skip
 
-    def _compacted(self, record: _Meta, at_ms: int) -> None:
+    def _compacted(self, record: Meta, at_ms: int) -> None:
         """The calls that compact a conversation have no line: an estimate, until a running total tells.
 
         Their prompt is about the conversation, read from the cache that its last call has filled.
@@ -556,7 +443,7 @@ class ClaudeLines:
             )
         )  # fmt: skip
 
-    def _titled(self, record: _Meta, _at_ms: int) -> None:
+    def _titled(self, record: Meta, _at_ms: int) -> None:
         rank, text = max(
             (4, record.customTitle or ""), (3, record.aiTitle or ""), (2, record.summary or ""), key=_filled
         )
@@ -568,7 +455,7 @@ class ClaudeLines:
             self._memory.titled = rank
             self.facts.append(Session(AGENT_ID, session_id, title=title(text), title_rank=rank))
 
-    def _user(self, record: _Meta, at_ms: int) -> None:
+    def _user(self, record: Meta, at_ms: int) -> None:
         memory = self._memory
         self._tell(self._owner(record), record)
         if self.live and isinstance(record.message, dict) and not record.isMeta:
@@ -579,7 +466,7 @@ class ClaudeLines:
         if text:
             self._title(identifier(record.sessionId) or self._file.stem, 1, text)
 
-    def _owner(self, record: _Meta) -> str:
+    def _owner(self, record: Meta) -> str:
         named = identifier(record.sessionId) or self._file.stem
         agent_id = identifier(record.agentId) or (self._file.stem[6:] if self._sub_file else "")
         return f"{named}/{agent_id}" if agent_id else named
@@ -605,17 +492,6 @@ def _readable(value: Any, bad: list[str]) -> Any:
 
 def _filled(ranked: tuple[int, str]) -> int:
     return ranked[0] if ranked[1] else 0
-
-
-def _total(usage: _Usage) -> int:
-    return (
-        (usage.input_tokens or 0) + (usage.output_tokens or 0) + (usage.cache_read_input_tokens or 0)
-        + (usage.cache_creation_input_tokens or 0)
-    )  # fmt: skip
-
-
-def _searches(usage: _Usage) -> int:
-    return (count(usage.server_tool_use.web_search_requests) or 0) if usage.server_tool_use else 0
 
 
 def _is_exact(version: str) -> bool:

@@ -7,14 +7,12 @@ that forks copy from their parent with new timestamps. Pure.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from tokentop.agents.base import (
     DECODE_ERRORS,
-    MAX_COUNT,
     LogFile,
     after_torn,
     bad_number,
@@ -25,8 +23,27 @@ from tokentop.agents.base import (
     label,
     unparsed,
 )
-from tokentop.model import Activity, Context, Diagnostic, Fact, Quota, Role, Session, State, Tokens, Usage
+from tokentop.model import Activity, Context, Diagnostic, Fact, Quota, Role, Session, State, Usage
 from tokentop.text import clean, title
+
+from .records import (
+    LINE,
+    LOOSE,
+    META,
+    Counts,
+    Info,
+    Limits,
+    Line,
+    LooseLine,
+    Payload,
+    Vector,
+    bounded,
+    gained,
+    readable,
+    tokens_of,
+    total_of,
+    values,
+)
 
 AGENT_ID = "codex"
 
@@ -36,100 +53,6 @@ _LIVE = (b'"task_started"', b'"task_complete"', b'"turn_aborted"', b'_call"', b'
 _USER = b'"user'
 _BURST_MS = 1000
 _NOT_A_PROMPT = ("<environment_context", "# AGENTS.md", "<user_instructions", "<recommended_plugins", "<")
-
-
-class _Counts(Struct):
-    input_tokens: int | None = None
-    cached_input_tokens: int | None = None
-    cached_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    cache_write_input_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
-    output_tokens: int | None = None
-    reasoning_output_tokens: int | None = None
-    total_tokens: int | None = None
-
-
-class _Info(Struct):
-    last_token_usage: _Counts | None = None
-    total_token_usage: _Counts | None = None
-    model_context_window: int | None = None
-
-
-class _Window(Struct):
-    used_percent: float | None = None
-    window_minutes: int | None = None
-    resets_at: int | float | None = None
-    resets_in_seconds: int | float | None = None
-
-
-class _Limits(Struct):
-    limit_id: str | None = None
-    primary: _Window | None = None
-    secondary: _Window | None = None
-    plan_type: str | None = None
-
-
-class _Settings(Struct):
-    model: str | None = None
-    model_provider_id: str | None = None
-    service_tier: str | None = None
-
-
-class _Payload(Struct):
-    type: str | None = None
-    info: _Info | None = None
-    rate_limits: _Limits | None = None
-    usage: _Counts | None = None
-    thread_id: str | None = None
-    response_id: str | None = None
-    model: str | None = None
-    model_context_window: int | None = None
-    thread_settings: _Settings | None = None
-    name: str | None = None
-
-
-class _Line(Struct):
-    type: str = ""
-    timestamp: str | None = None
-    ordinal: int | None = None
-    payload: _Payload | None = None
-
-
-class _MetaPayload(Struct):
-    id: str | None = None
-    session_id: str | None = None
-    parent_thread_id: str | None = None
-    forked_from_id: str | None = None
-    history_mode: str | None = None
-    thread_source: str | None = None
-    source: Any = None
-    subagent_history_start_ordinal: int | None = None
-    originator: str | None = None
-    cli_version: str | None = None
-    cwd: str | None = None
-    model_provider: str | None = None
-    git: Any = None
-    agent_nickname: str | None = None
-
-
-class _Meta(Struct):
-    payload: _MetaPayload
-    timestamp: str | None = None
-
-
-class _Loose(Struct):
-    type: str = ""
-    timestamp: str | None = None
-    ordinal: int | None = None
-    payload: Any = None
-
-
-_LINE = msgspec.json.Decoder(_Line)
-_META = msgspec.json.Decoder(_Meta)
-_LOOSE = msgspec.json.Decoder(_Loose)
-
-Vector = tuple[int, ...]
 
 
 class _Memory(Struct):
@@ -166,7 +89,7 @@ class CodexLines:
         self._memory.thread_id = self._memory.thread_id or file_thread(file.stem)
         self.ancestor = self._memory.ancestor if self._memory.following >= 0 else ""
         self._vectors: Sequence[Vector] = ()
-        self._newest_limits: dict[str, tuple[_Limits, int]] = {}
+        self._newest_limits: dict[str, tuple[Limits, int]] = {}
         self._context: Context | None = None
 
     @property
@@ -198,13 +121,13 @@ class CodexLines:
 
     def line(self, line: bytearray | bytes) -> None:
         try:
-            record = _LINE.decode(line)
+            record = LINE.decode(line)
         except DECODE_ERRORS:
             self._second_chance(line)
             return
         self._record(record, line)
 
-    def _record(self, record: _Line, line: bytearray | bytes) -> None:
+    def _record(self, record: Line, line: bytearray | bytes) -> None:
         payload = record.payload
         if payload is None:
             return
@@ -221,7 +144,7 @@ class CodexLines:
         elif kind == "response_item":
             self._item(record, payload, line)
 
-    def _event(self, record: _Line, payload: _Payload, line: bytearray | bytes) -> None:
+    def _event(self, record: Line, payload: Payload, line: bytearray | bytes) -> None:
         memory = self._memory
         kind = payload.type
         if kind == "token_count":
@@ -240,18 +163,18 @@ class CodexLines:
         elif kind in ("task_complete", "turn_aborted"):
             self._activity(record, State.IDLE)
         elif kind == "user_message" and not memory.titled:
-            self._prompt(decode(line, _LOOSE), "message")
+            self._prompt(decode(line, LOOSE), "message")
 
-    def _item(self, record: _Line, payload: _Payload, line: bytearray | bytes) -> None:
+    def _item(self, record: Line, payload: Payload, line: bytearray | bytes) -> None:
         kind = payload.type or ""
         if kind.endswith("_call_output"):
             self._activity(record, State.WORKING)
         elif kind.endswith("_call"):
             self._activity(record, State.TOOL, clean(payload.name or kind.removesuffix("_call"), 40))
         elif kind == "message" and not self._memory.titled:
-            self._prompt(decode(line, _LOOSE), "content")
+            self._prompt(decode(line, LOOSE), "content")
 
-    def _activity(self, record: _Line, state: State, tool: str = "") -> None:
+    def _activity(self, record: Line, state: State, tool: str = "") -> None:
         if self.live:
             self.facts.append(
                 Activity(AGENT_ID, self._memory.thread_id, epoch_ms(record.timestamp), state, tool)
@@ -264,7 +187,7 @@ class CodexLines:
         memory = self._memory
         if memory.named:
             return
-        meta = decode(line, _META)
+        meta = decode(line, META)
         if meta is None:
             self.facts.append(unparsed(AGENT_ID))
             return
@@ -299,7 +222,7 @@ class CodexLines:
             )
         )  # fmt: skip
 
-    def _prompt(self, record: _Loose | None, field: str) -> None:
+    def _prompt(self, record: LooseLine | None, field: str) -> None:
         payload = record.payload if record is not None and isinstance(record.payload, dict) else {}
         content = payload.get(field)
         if field == "content":
@@ -315,7 +238,7 @@ class CodexLines:
 
     # ------------------------------------------------------------ how much
 
-    def _usage_record(self, record: _Line, payload: _Payload) -> None:
+    def _usage_record(self, record: Line, payload: Payload) -> None:
         memory = self._memory
         if payload.usage is None or (payload.thread_id and payload.thread_id != memory.thread_id):
             return
@@ -325,7 +248,7 @@ class CodexLines:
         key = payload.response_id or f"{memory.thread_id}:{record.ordinal}"
         self._count(key, record, payload.usage)
 
-    def _token_count(self, record: _Line, payload: _Payload) -> None:
+    def _token_count(self, record: Line, payload: Payload) -> None:
         memory = self._memory
         at_ms = epoch_ms(record.timestamp)
         if payload.rate_limits is not None:
@@ -336,21 +259,21 @@ class CodexLines:
             self._legacy_count(record, info, at_ms)
         memory.busy_ms = at_ms
 
-    def _legacy_count(self, record: _Line, info: _Info, at_ms: int) -> None:
+    def _legacy_count(self, record: Line, info: Info, at_ms: int) -> None:
         """Rule for logs without records: the last usage of each snapshot whose total moved."""
         memory = self._memory
         if memory.has_records or (record.ordinal is not None and record.ordinal < memory.own_ordinal):
             return
-        total = _total(info)
+        total = total_of(info)
         if total == memory.previous and total:
             return
-        last = info.last_token_usage or _gained(total, memory.previous)
+        last = info.last_token_usage or gained(total, memory.previous)
         memory.previous = total
         if last is None:
             return
         if memory.following >= 0:
             follows = memory.following < len(self._vectors)
-            if follows and self._vectors[memory.following] == (*_values(last), *total):
+            if follows and self._vectors[memory.following] == (*values(last), *total):
                 memory.following += 1
                 return
             memory.following = -1
@@ -371,13 +294,13 @@ class CodexLines:
         memory.burst_ms = at_ms
         return True
 
-    def _count(self, key: str, record: _Line, counts: _Counts) -> None:
+    def _count(self, key: str, record: Line, counts: Counts) -> None:
         memory = self._memory
         at_ms = epoch_ms(record.timestamp) or memory.busy_ms or memory.first_ms
-        tokens = _tokens(counts)
+        tokens = tokens_of(counts)
         if tokens is None:
             self.facts.append(bad_number(AGENT_ID))
-            tokens = _bounded(counts)
+            tokens = bounded(counts)
         start_ms = memory.busy_ms if 0 < memory.busy_ms <= at_ms else 0
         usage = Usage(
             AGENT_ID, memory.thread_id, key, at_ms, memory.model, tokens, memory.provider or "openai",
@@ -387,7 +310,7 @@ class CodexLines:
         self._context = Context(AGENT_ID, memory.thread_id, at_ms, used, memory.window)
         self.facts.append(usage)
 
-    def _limits(self, limit_id: str, limits: _Limits, at_ms: int) -> None:
+    def _limits(self, limit_id: str, limits: Limits, at_ms: int) -> None:
         for window in (limits.primary, limits.secondary):
             if window is None or window.used_percent is None or not window.window_minutes:
                 continue
@@ -405,7 +328,7 @@ class CodexLines:
 
     def _second_chance(self, line: bytearray | bytes) -> None:
         """A line that the strict decoder refused: every count that can be read is read."""
-        loose = decode(line, _LOOSE)
+        loose = decode(line, LOOSE)
         if loose is None:
             self.facts.append(unparsed(AGENT_ID))
             if (whole := after_torn(line)) is not None:
@@ -417,80 +340,15 @@ class CodexLines:
             self._session_meta(line)
             return
         bad: list[str] = []
-        payload = _readable(loose.payload, bad)
+        payload = readable(loose.payload, bad)
         if bad:
             self.facts.append(bad_number(AGENT_ID))
         try:
-            known = msgspec.convert(payload, _Payload, strict=False)
+            known = msgspec.convert(payload, Payload, strict=False)
         except DECODE_ERRORS:
             self.facts.append(unparsed(AGENT_ID))
             return
-        self._record(_Line(loose.type, loose.timestamp, loose.ordinal, known), line)
-
-
-def _readable(value: Any, bad: list[str]) -> Any:
-    """The parts of a payload that are read, with every count made an integer."""
-    if not isinstance(value, dict):
-        return None
-    out: dict[str, Any] = {}
-    for name, part in value.items():
-        if name.endswith("_tokens"):
-            number = count(part)
-            if number is None:
-                bad.append(name)
-            out[name] = number or 0
-        elif name in ("info", "usage", "last_token_usage", "total_token_usage", "thread_settings"):
-            out[name] = _readable(part, bad)
-        elif isinstance(part, str):
-            out[name] = part
-    return out
-
-
-def _tokens(counts: _Counts) -> Tokens | None:
-    """Disjoint buckets: input holds cached and written tokens, output holds reasoning. None = out of bounds."""
-    prompt, read, written, output, reasoning = _values(counts)
-    if (
-        min(prompt, read, written, output, reasoning) < 0
-        or max(prompt, read, written, output, reasoning) > MAX_COUNT
-    ):
-        return None
-    return _disjoint(prompt, read, written, output, reasoning)
-
-
-def _bounded(counts: _Counts) -> Tokens:
-    return _disjoint(*(count(v) or 0 for v in _values(counts)))
-
-
-def _values(counts: _Counts) -> tuple[int, int, int, int, int]:
-    read = counts.cached_input_tokens or counts.cached_tokens or counts.cache_read_input_tokens or 0
-    written = counts.cache_write_input_tokens or counts.cache_creation_input_tokens or 0
-    return (
-        counts.input_tokens or 0, read, written, counts.output_tokens or 0, counts.reasoning_output_tokens or 0
-    )  # fmt: skip
-
-
-def _disjoint(prompt: int, read: int, written: int, output: int, reasoning: int) -> Tokens:
-    read = min(read, prompt)
-    written = min(written, prompt - read)
-    return Tokens(prompt - read - written, read, written, 0, output, min(reasoning, output))
-
-
-def _total(info: _Info) -> Vector:
-    """The running total of a snapshot; without one, its last usage stands for it."""
-    counts = info.total_token_usage or info.last_token_usage
-    return (*_values(counts), counts.total_tokens or 0) if counts is not None else ()
-
-
-def _gained(total: Vector, previous: Vector) -> _Counts | None:
-    """Without `last_token_usage` the usage is what the total gained; a total that fell started anew."""
-    if not total:
-        return None
-    gained = [a - b for a, b in zip(total, previous or (0,) * len(total), strict=True)]
-    prompt, read, written, output, reasoning, whole = total if min(gained) < 0 else gained
-    return _Counts(
-        input_tokens=prompt, cached_input_tokens=read, cache_write_input_tokens=written, output_tokens=output,
-        reasoning_output_tokens=reasoning, total_tokens=whole,
-    )  # fmt: skip
+        self._record(Line(loose.type, loose.timestamp, loose.ordinal, known), line)
 
 
 def file_thread(stem: str) -> str:
@@ -509,16 +367,16 @@ def vectors(lines: Sequence[bytes]) -> list[Vector]:
     out: list[Vector] = []
     previous: Vector = ()
     for line in lines:
-        record = decode(line, _LINE)
+        record = decode(line, LINE)
         if record is None or record.payload is None or record.payload.type != "token_count":
             continue
         info = record.payload.info
         if info is None:
             continue
-        total = _total(info)
-        last = info.last_token_usage or _gained(total, previous)
+        total = total_of(info)
+        last = info.last_token_usage or gained(total, previous)
         if last is None or (total == previous and total):
             continue
         previous = total
-        out.append((*_values(last), *total))
+        out.append((*values(last), *total))
     return out
