@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measure tokentop from outside, beside ccusage and an empty Textual app, and print one table.
 
-    run.py [NAME ...] [--runs 7] [--cache .cache/bench] [--json FILE]
+    run.py [NAME ...] [--runs 7] [--cache .cache/bench] [--json FILE] [--readme README.md]
 
 NAME: cold, warm, size, start, live, latency; without names all of them (about five minutes; the corpora, the
 seeded history and ccusage are made once, in the cache). The bars are informational: this program fails only
@@ -230,6 +230,22 @@ def latency(_: Setup) -> Iterator[Result]:
         yield Result("latency", "the same: titles that never came", missed, "%")
 
 
+def write_table(path: Path, results: list[Result]) -> None:
+    """Put the results as a table between the two `bench` marks of a Markdown file."""
+    start, end = "<!-- bench -->\n", "<!-- /bench -->"
+    before, _, rest = path.read_text().partition(start)
+    _, found, after = rest.partition(end)
+    if not found:
+        raise SystemExit(f"{path} has no {start.strip()} ... {end} to write the table between")
+    lines = ["| bench | what | measured | bar |", "|---|---|---|---|"]
+    for r in results:
+        value = f"{r.value:,.0f}" if abs(r.value) >= 100 else f"{r.value:.3g}"
+        lines.append(
+            f"| {r.bench} | {r.what} | {value} {r.unit} | {'' if r.bar is None else f'≤ {r.bar:g}'} |"
+        )
+    path.write_text(before + start + "\n".join(lines) + "\n" + end + after)
+
+
 BENCHES: dict[str, Callable[[Setup], Iterator[Result]]] = {
     "cold": cold,
     "warm": warm,
@@ -248,6 +264,9 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "bench")
     parser.add_argument("--json", type=Path, help="write the results there as well")
+    parser.add_argument(
+        "--readme", type=Path, help="write them as a table between the bench marks of that file"
+    )
     args = parser.parse_args()
     if unknown := set(args.names) - set(BENCHES):
         parser.error(f"no bench named {', '.join(sorted(unknown))}; there are {', '.join(BENCHES)}")
@@ -261,6 +280,8 @@ def main() -> None:
         for result in BENCHES[name](setup):
             print(result.line(), flush=True)
             results.append(result)
+    if args.readme:
+        write_table(args.readme, results)
     if args.json:
         args.json.write_text(json.dumps([asdict(r) for r in results], indent=1) + "\n")
 
