@@ -511,7 +511,7 @@ class Collector:
 
     def _store_health(self) -> list[Diagnostic]:
         if self._ledger is not None:
-            return [d for d in self._ledger.health() if d.kind != "duplicate"]
+            return [d for d in self._ledger.health() if d.kind not in ("duplicate", "compaction")]
         if self._reader is not None and is_reading(self._reader):
             return [Diagnostic("store", "reading", "another tokentop still reads the logs; totals will grow")]
         return []

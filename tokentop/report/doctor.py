@@ -18,6 +18,8 @@ _ADVICE = {
     "oversize": "a line above 64 MiB with usage in it was left out",
     "bad-number": "token counts out of bounds were counted as 0",
     "missing-parent": "a fork's parent log is gone; its own calls are told apart by time and marked estimated",
+    "compaction": "compactions were seen: their calls have no line of their own; versions that keep a running total"
+    " give them back as hidden spend, older ones do not",
     "damaged": "the old database was kept beside the new one; delete it when you no longer need it",
     "failed-line": "a line on which the reader failed was left out; please report it",
     "not-utf8": "a log in UTF-16 is not read; agents write UTF-8",

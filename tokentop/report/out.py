@@ -59,7 +59,7 @@ def health_document(
     stored = reader.health(db)
     errors = [
         {"source": d.source, "kind": d.kind, "detail": d.detail, "count": d.count}
-        for d in (*current, *stored) if d.kind not in ("duplicate", "unparsed")
+        for d in (*current, *stored) if d.kind not in ("duplicate", "unparsed", "compaction")
     ]  # fmt: skip
     errors += [{"source": "store", "kind": "note", "detail": note, "count": 1} for note in notes]
     return {

@@ -32,8 +32,7 @@ def _settle_one(writer: Writer, db: sqlite3.Connection, session: int, recent_ms:
     calls, provider = _calls(db, agent, session, sid)
     totals = _totals(db, session)
     usages = hidden_usages(agent, sid, provider, totals, calls, parent, forked_at_ms)
-    newest_ms = max((total.at_ms for total in totals), default=0)
-    return writer.put_hidden(session, usages, recent_ms, exact_until_ms=newest_ms)
+    return writer.put_hidden(session, usages, recent_ms)
 
 
 def _totals(db: sqlite3.Connection, session: int) -> list[Total]:

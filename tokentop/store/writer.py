@@ -376,28 +376,20 @@ class Writer:
 
     # ------------------------------------------------------------ settling running totals
 
-    def put_hidden(
-        self, session_id: int, usages: Sequence[Usage], recent_ms: int = 1 << 62, *, exact_until_ms: int = 1 << 62
-    ) -> Committed:  # fmt: skip
-        """Replace the hidden events of a session by `usages` and call its running total settled.
-
-        Estimates of what came after `exact_until_ms` stay.
-        """
+    def put_hidden(self, session_id: int, usages: Sequence[Usage], recent_ms: int = 1 << 62) -> Committed:
+        """Replace the hidden events of a session by `usages` and call its running total settled."""
         db = self._db
         db.execute("BEGIN IMMEDIATE")
         try:
             wanted = {event_id(usage.agent, usage.key): usage for usage in usages}
             old = db.execute(
-                f"SELECT {', '.join(_EVENT)} FROM event WHERE session=? AND flags & {FLAG_HIDDEN}"
-                f" AND (at_ms <= ? OR NOT flags & {FLAG_ESTIMATED})",
-                (session_id, exact_until_ms),
+                f"SELECT {', '.join(_EVENT)} FROM event WHERE session=? AND flags & {FLAG_HIDDEN}",
+                (session_id,),
             ).fetchall()
             for row in old:
                 self._account(row, -1)
             gone = [(row[0],) for row in old if row[0] not in wanted]
             db.executemany("DELETE FROM event WHERE id=?", gone)
-            if any(row[6] & FLAG_ESTIMATED for row in old):
-                self._unmark(session_id)
             priced = []
             for identity, usage in wanted.items():
                 new = self._row(identity, usage)
@@ -413,12 +405,6 @@ class Writer:
             self._rollback()
             raise
         return committed
-
-    def _unmark(self, session_id: int) -> None:
-        """A session is an estimate only as long as one of its events is."""
-        marks = f"flags & {FLAG_ESTIMATED | FLAG_COST_ESTIMATED}"
-        found = self._db.execute(f"SELECT 1 FROM event WHERE session=? AND {marks} LIMIT 1", (session_id,))
-        self._sessions.by_id(session_id).estimated = int(found.fetchone() is not None)
 
     def _running_total(self, fact: RunningTotal) -> None:
         row = self._sessions.get(fact.agent, fact.session_id)

@@ -28,6 +28,7 @@ from tokentop.agents.base import (
 from tokentop.model import (
     Activity,
     Context,
+    Diagnostic,
     Fact,
     Kind,
     Role,
@@ -71,7 +72,6 @@ class _Memory(Struct):
     """Decoder state between slices and restarts: plain data."""
 
     session_id: str = ""
-    model: str = ""  # of the newest response
     first_ms: int = 0
     newest_ms: int = 0
     totals: int = 0  # cost-state lines so far
@@ -198,7 +198,6 @@ class ClaudeLines:
         key = message.id or record.requestId or record.uuid or f"{self._file.stem}:{record.timestamp}"
         entry = self._pending.get(key)
         if entry is None:
-            memory.model = message.model or memory.model
             exact = self._exact or message.stop_reason is not None
             self._pending[key] = _Pending(
                 session_id, key, at_ms, at_ms, start_ms, message.model or "", usage, exact
@@ -407,7 +406,7 @@ class ClaudeLines:
     def _system(self, record: Meta, at_ms: int) -> None:
         self._memory.newest_ms = max(self._memory.newest_ms, at_ms)
         if record.subtype == "compact_boundary":
-            self._compacted(record, at_ms)
+            self._compacted(at_ms)
         if record.subtype != "api_error" or not self.live:
             return
         error = record.error if isinstance(record.error, dict) else {}
@@ -420,28 +419,13 @@ class ClaudeLines:
             )
         )  # fmt: skip
 
-    def _compacted(self, record: Meta, at_ms: int) -> None:
-        """The calls that compact a conversation have no line: an estimate, until a running total tells.
-
-        Their prompt is about the conversation, read from the cache that its last call has filled.
-        """
+    def _compacted(self, at_ms: int) -> None:
+        """The calls that compact a conversation have no line: only a later running total tells what they cost."""
         memory = self._memory
         if not memory.own_call:
             memory.copied_to_ms = max(memory.copied_to_ms, at_ms)
             return
-        about = record.compactMetadata if isinstance(record.compactMetadata, dict) else {}
-        before = count(about.get("preTokens"))
-        if not before:
-            return
-        # Running totals are of the whole session, so that a sub-agent's compaction is its session's as well.
-        session_id = identifier(record.sessionId) or self._file.stem
-        key = f"compaction:{record.uuid or f'{session_id}:{record.timestamp}'}"
-        self.facts.append(
-            Usage(
-                AGENT_ID, session_id, key, at_ms, label(memory.model), Tokens(cache_read=before), "anthropic",
-                kind=Kind.HIDDEN, estimated=True,
-            )
-        )  # fmt: skip
+        self.facts.append(Diagnostic(AGENT_ID, "compaction", "calls that only a running total can tell"))
 
     def _titled(self, record: Meta, _at_ms: int) -> None:
         rank, text = max(

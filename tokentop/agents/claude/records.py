@@ -111,7 +111,6 @@ class Meta(Struct):
     type: str = ""
     subtype: str | None = None
     uuid: str | None = None
-    compactMetadata: Any = None
     id: str | None = None
     timestamp: str | None = None
     sessionId: str | None = None
