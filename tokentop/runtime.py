@@ -50,12 +50,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-POLL_S = 0.1
+POLL_S = 0.2
 PROCS_S = 1.0
 WALK_S = 15.0
-FOLDERS_S = 2.0
+FOLDERS_S = 5.0
 PUBLISH_S = 0.25
 IDLE_PUBLISH_S = 1.0
+SPENT_S = 1.0
 FORECAST_S = 10.0
 STORE_FORECAST_MS = 15 * 60_000
 HISTORY_S = 900.0
@@ -246,8 +247,9 @@ class Collector:
                 self._store_failed(error)
         if self._is_due("procs", now_s, PROCS_S):
             self._look_at_processes(wall_ms)
-        if self._is_due("forecast", now_s, FORECAST_S) or self._spent_dirty:
-            self._money(now_s, wall_ms)
+        forecast = self._is_due("forecast", now_s, FORECAST_S)
+        if forecast or self._spent_dirty:
+            self._money(now_s, wall_ms, forced=forecast)
         self._show(now_s, wall_ms)
         return 0.0 if more else POLL_S
 
@@ -550,20 +552,23 @@ class Collector:
 
     # ------------------------------------------------------------ money
 
-    def _money(self, now_s: float, wall_ms: int) -> None:
-        """Today's spend and its projection."""
+    def _money(self, now_s: float, wall_ms: int, *, forced: bool = True) -> None:
+        """Today's spend, when something was spent, and its projection."""
         connection = self._connection
         if connection is None or now_s < self._store_due_s:
             return
         start_ms, end_ms, _ = day_bounds(wall_ms, self._zone)
         try:
+            if self._is_due("events", now_s, FORECAST_S):
+                self._history = reader.event_count(connection)
             if self._is_due("history", now_s, HISTORY_S):
                 since = start_ms - (HISTORY_DAYS + 1) * 86_400_000
                 self._days = group_days(reader.cost_by_hour(connection, since, start_ms), self._zone)
-            if self._spent_dirty and self._is_due("spent", now_s, 0.5):
+            if self._spent_dirty and self._is_due("spent", now_s, SPENT_S):
                 self._live.set_today(reader.spent(connection, start_ms, end_ms))
-                self._history = reader.event_count(connection)
                 self._spent_dirty = False
+            elif not forced:
+                return
         except sqlite3.Error as error:
             self._store_failed(error)
             return

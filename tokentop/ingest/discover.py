@@ -55,6 +55,7 @@ class Listing(Struct):
     folders: dict[str, int]
     looked: list[Looked]
     diagnostics: list[Diagnostic]
+    absent: list[str] = []  # folders that an agent would make at its first start
 
 
 def roots(agent: Agent, environ: Mapping[str, str], extra: Iterable[str] = ()) -> list[str]:
@@ -86,6 +87,7 @@ def _root(agent: Agent, root: str, listing: Listing, seen: set[tuple[int, int]])
     try:
         about = os.stat(root)
     except FileNotFoundError:
+        listing.absent.append(root)
         return "no such folder"
     except OSError as error:
         listing.diagnostics.append(Diagnostic(agent.id, "unreadable", f"{clean(root)}: {error.strerror}"))
@@ -95,7 +97,10 @@ def _root(agent: Agent, root: str, listing: Listing, seen: set[tuple[int, int]])
         return "not a folder"
     real = os.path.realpath(root)
     for source in agent.sources:
-        _folder(agent, source, os.path.join(root, source.folder), "", real, listing, seen, 0)
+        folder = os.path.join(root, source.folder)
+        if not os.path.isdir(folder):
+            listing.absent.append(folder)
+        _folder(agent, source, folder, "", real, listing, seen, 0)
     return ""
 
 

@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 INT64 = (1 << 63) - 1  # inode numbers are unsigned, the store's integers are not
 MAX_OPEN = 64
 MAX_ACTIVE = 400
+HOT_S = 60.0
+SLOW_S = 1.0
 ACTIVE_S = 15 * 60.0  # a file is active for this long after its last change
 SLICE_BYTES = 8 << 20
 SLICE_FACTS = 5_000
@@ -61,6 +63,8 @@ class Follower:
         self._folders: dict[str, int] = {}
         self._tails: dict[str, Tail | Archive] = {}
         self._active: dict[str, float] = {}
+        self._slow_s = -SLOW_S
+        self._absent: list[str] = []
         self._urgent: dict[str, None] = {}
         self._todo: dict[str, None] = {}
         self._failed: dict[str, tuple[float, int]] = {}
@@ -88,6 +92,7 @@ class Follower:
         for diagnostic in listing.diagnostics:
             self.diagnostics[f"walk:{diagnostic.detail}"] = diagnostic
         self._folders = listing.folders
+        self._absent = listing.absent
         changed = [entry for entry in listing.files.values() if self._changed(entry, now_s)]
         self._files = listing.files
         for path in self._forks.index(changed, listing.files):
@@ -166,27 +171,39 @@ class Follower:
                 self._active.pop(path)
 
     def poll(self, now_s: float, all_folders: bool = False) -> bool:
-        """Queue active files that changed; True if a folder changed, so that a walk is due."""
-        for path in list(self._active):
-            entry = self._files.get(path)
-            if entry is None:
-                continue
-            try:
-                about = os.stat(path)
-            except OSError:
+        """Queue active files that changed; True if a folder changed, so that a walk is due.
+
+        What changed within the last minute is looked at each time, the rest once a second.
+        """
+        slow = all_folders or now_s - self._slow_s >= SLOW_S
+        recent_s = now_s - HOT_S
+        for path, since_s in list(self._active.items()):
+            if slow or since_s >= recent_s:
+                self._look_at(path, now_s)
+        if not slow:
+            return False
+        self._slow_s = now_s
+        return self._folders_changed(all_folders) or any(os.path.isdir(path) for path in self._absent)
+
+    def _look_at(self, path: str, now_s: float) -> None:
+        entry = self._files.get(path)
+        if entry is None:
+            return
+        try:
+            about = os.stat(path)
+        except OSError:
+            self._retire(path)
+            self._active.pop(path, None)
+            return
+        if (about.st_ino, about.st_size, about.st_mtime_ns) != (entry.ino, entry.size, entry.mtime_ns):
+            if about.st_ino != entry.ino:
                 self._retire(path)
-                self._active.pop(path, None)
-                continue
-            if (about.st_ino, about.st_size, about.st_mtime_ns) != (entry.ino, entry.size, entry.mtime_ns):
-                if about.st_ino != entry.ino:
-                    self._retire(path)
-                self._files[path] = LogEntry(
-                    path, entry.agent, entry.source, entry.relative, about.st_dev, about.st_ino, about.st_size,
-                    about.st_mtime_ns, entry.sidecar,
-                )  # fmt: skip
-                self._active[path] = now_s
-                self._urgent[path] = None
-        return self._folders_changed(all_folders)
+            self._files[path] = LogEntry(
+                path, entry.agent, entry.source, entry.relative, about.st_dev, about.st_ino, about.st_size,
+                about.st_mtime_ns, entry.sidecar,
+            )  # fmt: skip
+            self._active[path] = now_s
+            self._urgent[path] = None
 
     def _retire(self, path: str) -> None:
         """The file was deleted, moved or replaced: read what is open to its end, then let go of it."""

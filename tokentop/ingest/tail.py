@@ -84,7 +84,7 @@ class Tail:
         self._offset = 0
         self._head = (0, 0)
         self._long: tuple[int, int, bool] | None = None  # line start, scanned to, has a needle
-        self._handled = 0
+        self._tail: int | None = None  # hash of the bytes before the offset, where the last block held them
 
     @property
     def offset(self) -> int:
@@ -116,11 +116,11 @@ class Tail:
     def cursor(self) -> Cursor:
         """The position to commit together with the facts read so far."""
         entry = self.entry
-        tail = os.pread(self._fd, min(TAIL_BYTES, self._offset), max(0, self._offset - TAIL_BYTES))
+        tail = self._tail if self._tail is not None else self._tail_hash(self._offset)
         head_len, head_hash = self._longer_head()
         assert self._decoder is not None
         self._cursor = Cursor(
-            entry.path, entry.agent, entry.dev, entry.ino, head_len, head_hash, self._offset, fingerprint(tail),
+            entry.path, entry.agent, entry.dev, entry.ino, head_len, head_hash, self._offset, tail,
             entry.size, entry.mtime_ns, self._version, self._decoder.state(),
         )  # fmt: skip
         return self._cursor
@@ -154,10 +154,9 @@ class Tail:
             state = cursor.state
         else:
             self._offset, state = 0, b""
-            head = os.pread(self._fd, HEAD_BYTES, 0)
-            self._head = (len(head), fingerprint(head))
+            self._head = (0, fingerprint(b""))  # the first block brings it
         self._decoder = self.entry.source.decoder(self.entry.file, state)
-        self._long = None
+        self._long = self._tail = None
 
     def _same(self, cursor: Cursor, about: os.stat_result) -> bool:
         """Whether the file still begins and reads up to the cursor as it did; inodes are reused at once."""
@@ -197,6 +196,10 @@ class Tail:
                 self._long = (self._offset, self._offset, False)
                 return self._long_line(decoder, facts)
             return 0
+        if self._offset == 0:
+            length = min(HEAD_BYTES, read)
+            self._head = (length, fingerprint(buffer[:length]))
+        self._tail = fingerprint(buffer[end - TAIL_BYTES : end]) if end >= TAIL_BYTES else None
         self._lines(decoder, buffer, end, size, facts)
         self._offset += end
         return end
@@ -258,7 +261,7 @@ class Tail:
             self._long = (start, self._behind_hole(begin + read), wanted)
             return fresh
         end = begin + newline
-        self._long = None
+        self._long = self._tail = None
         if wanted and end - start <= MAX_LINE_BYTES:
             line = bytearray(end - start)
             os.preadv(self._fd, [line], start)
