@@ -14,6 +14,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -203,7 +204,7 @@ class Collector:
         self._table = prices(settings)
         self._live = LiveState(
             resume={agent.id: agent.resume for agent in all_agents()},
-            window_of=lambda _agent, model: self._table.window("", model),
+            window_of=lru_cache(256)(lambda _agent, model: self._table.window("", model)),
             thresholds=Thresholds(
                 settings.runaway_nusd_per_h,
                 settings.runaway_ms,
