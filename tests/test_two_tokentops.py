@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,24 @@ def test_a_reader_shows_what_the_leader_shows_and_takes_the_lead_in_its_turn(scr
     finally:
         first.close()
         second.close()
+
+
+def test_a_snapshot_beside_a_leader_knows_the_same_status(scratch: Scratch) -> None:
+    """Status comes from the logs, not from the store: the one that only reads looks there itself."""
+    now = datetime.now(UTC).isoformat()
+    scratch.log([line(900, session="s-9", timestamp=now)], "s-9.jsonl")
+    pictures: list[Snapshot] = []
+    leader = Collector(scratch.state, scratch.environ(), Settings(), pictures.append)
+    try:
+        run(leader, lambda: stored(scratch) == 51 and bool(pictures))
+        document = json.loads(scratch.run("--json").stdout)
+    finally:
+        leader.close()
+    (mine,) = [row for row in pictures[-1].rows if row.session_id == "s-9"]
+    (theirs,) = [row for row in document["rows"] if row["session"] == "s-9"]
+    assert document["mode"] == "reader"
+    assert (theirs["state"], theirs["state_source"]) == (mine.status.state, mine.status.source)
+    assert theirs["state"] == "idle"
 
 
 def run(subject: Collector, until: object) -> None:

@@ -26,6 +26,7 @@ from .engine.forecast import HISTORY_DAYS, project
 from .engine.live import LiveState
 from .engine.rules import Thresholds
 from .engine.snapshot import take
+from .ingest.signs import Signs
 from .ledger import Ledger, Lock, is_reading, prices
 from .model import (
     Action,
@@ -232,6 +233,7 @@ class Collector:
         self._published = (-1, 0.0)
         self._spent_dirty = True
         self._primed = False
+        self._signs: Signs | None = None
         self._history = 0
 
     # ------------------------------------------------------------ one slice
@@ -347,6 +349,7 @@ class Collector:
         self._reader_file = db.identity(self._folder)
         self._reader = db.open_reader(self._folder)
         self._version = -1
+        self._signs = Signs(all_agents(), self._environ, self._settings.roots)
         self._live.set_mode("reader")
         self._prime(self._reader, wall_ms)
 
@@ -430,7 +433,9 @@ class Collector:
         self._spent_dirty = self._spent_dirty or bool(priced) or bool(sessions)
 
     def _follow_store(self, connection: sqlite3.Connection, wall_ms: int) -> None:
-        """Another tokentop writes: take over what it has committed since the last look."""
+        """Another tokentop writes: take over what it has committed, look for status in the logs ourselves."""
+        if self._signs is not None:
+            self._fold(self._signs.look(time.monotonic(), time.time_ns()), [], [])
         version = reader.data_version(connection)
         if version == self._version:
             return

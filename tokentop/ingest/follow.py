@@ -14,14 +14,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tokentop.agents.base import Agent
-from tokentop.model import Activity, Context, Cursor, Diagnostic, Fact, Looked, Progress
+from tokentop.model import Cursor, Diagnostic, Fact, Looked, Progress
 from tokentop.text import clean
 
 from .archive import Archive
 from .discover import LogEntry, roots, walk
 from .forks import Forks
-from .scan import each_line
-from .tail import BLOCK_BYTES, LIVE_BYTES, Tail, open_log
+from .signs import last_signs
+from .tail import BLOCK_BYTES, Tail, open_log
 
 log = logging.getLogger(__name__)
 
@@ -143,23 +143,8 @@ class Follower:
         for entry in recent:
             self._active[entry.path] = now_s
         for entry in sorted(recent, key=lambda e: e.mtime_ns)[-MAX_OPEN:]:
-            if entry.path not in self._cursors or entry.path.endswith(".zst"):
-                continue
-            try:
-                with open_log(entry.path) as file:
-                    file.seek(max(0, entry.size - LIVE_BYTES))
-                    data = bytearray(file.read(LIVE_BYTES))
-            except OSError:
-                continue
-            start = data.find(b"\n") + 1 if entry.size > LIVE_BYTES else 0
-            end = data.rfind(b"\n") + 1
-            decoder = entry.source.decoder(entry.file, b"")
-            decoder.live = True
-            decoder.ancestor = ""
-            if start < end:
-                each_line(data, start, end, decoder.needles, decoder.line)
-            decoder.flush()
-            self._held += [fact for fact in decoder.facts if isinstance(fact, Activity | Context)]
+            if entry.path in self._cursors:
+                self._held += last_signs(entry)
 
     def _limit_active(self, now_s: float) -> None:
         for path, since in list(self._active.items()):
