@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from tokentop.collector import Collector
 from tokentop.config import Settings
 from tokentop.model import Snapshot
-from tokentop.runtime import Collector
 
 from .faults import PROJECT, Scratch, audit, line, wait_for
 

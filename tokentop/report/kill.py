@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 from tokentop.agents import all_agents
 from tokentop.clock import now_ms
+from tokentop.collector import Collector
 from tokentop.config import load
 from tokentop.errors import Failure, NothingMatched, UsageError
 from tokentop.model import Action, KillPlan, Receipt, Row
-from tokentop.runtime import Collector
 from tokentop.store import db
 
 from .access import folder_for

@@ -10,11 +10,11 @@ import time
 from types import FrameType
 
 from tokentop.clock import now_ms
+from tokentop.collector import Collector
 from tokentop.config import load, local_zone
 from tokentop.engine.days import local
 from tokentop.errors import Failure
 from tokentop.model import Snapshot
-from tokentop.runtime import Collector
 
 from .access import folder_for
 from .out import money

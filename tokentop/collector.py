@@ -1,0 +1,484 @@
+"""What the collector thread does, in short slices: read, commit, fold, look at processes, publish.
+
+It starts no thread; `runtime.py` runs it in one, reports run it to its end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .agents import all_agents
+from .clock import now_ms
+from .config import Settings, local_zone
+from .engine.days import Day, day_bounds, group_days
+from .engine.forecast import HISTORY_DAYS, project
+from .engine.live import LiveState
+from .engine.rules import Thresholds
+from .engine.snapshot import take
+from .ingest.signs import Signs
+from .ledger import Ledger, Lock, is_reading, prices
+from .model import (
+    Action,
+    Activity,
+    AgentProc,
+    Context,
+    Diagnostic,
+    Fact,
+    Figures,
+    KillPlan,
+    Priced,
+    Quota,
+    Receipt,
+    Row,
+    Session,
+    Snapshot,
+)  # fmt: skip
+from .store import db, reader
+from .store.writer import append_action
+
+if TYPE_CHECKING:
+    from .procs.watch import ProcWatcher
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.2
+PROCS_S = 1.0
+WALK_S = 15.0
+FOLDERS_S = 5.0
+PUBLISH_S = 0.25
+IDLE_PUBLISH_S = 1.0
+SPENT_S = 1.0
+FORECAST_S = 10.0
+STORE_FORECAST_MS = 15 * 60_000
+HISTORY_S = 900.0
+RETRY_S = 2.0
+RECENT_MS = 65 * 60_000
+CANDIDATE_MS = 24 * 3_600_000
+BACKLOG_SLICE_S = 0.15  # a slice of the backlog between two looks at live files
+
+Publish = Callable[[Snapshot], None]
+
+
+class Collector:
+    """All that the collector thread does; each `tick()` is one short slice of it."""
+
+    def __init__(
+        self,
+        folder: Path,
+        environ: Mapping[str, str],
+        settings: Settings,
+        publish: Publish,
+        *,
+        stays: bool = True,
+    ) -> None:
+        self._folder, self._environ, self._settings, self._publish = folder, environ, settings, publish
+        self._stays = stays  # goes on until it is told to end: others need not wait for it
+        self._zone = local_zone(environ)
+        self._table = prices(settings)
+        self._live = LiveState(
+            resume={agent.id: agent.resume for agent in all_agents()},
+            window_of=lru_cache(256)(lambda _agent, model: self._table.window("", model)),
+            thresholds=Thresholds(
+                settings.runaway_nusd_per_h,
+                settings.runaway_ms,
+                settings.context_pct,
+                settings.day_budget_nusd,
+            ),
+            titles=settings.titles,
+        )
+        self._lock: Lock | None = None
+        self._ledger: Ledger | None = None
+        self._reader: sqlite3.Connection | None = None
+        self._reader_file: tuple[int, int] | None = None
+        self._store_due_s = 0.0  # after a failure the store is left alone until then
+        self._damaged = False
+        self._version = -1
+        self._watcher: ProcWatcher | None = None
+        self._own: Callable[[], tuple[float, int]] | None = None
+        self._notes: dict[str, Diagnostic] = {}
+        self._known: dict[tuple[str, str], Session] = {}
+        self._days: tuple[Day, ...] = ()
+        self._due: dict[str, float] = {}
+        self._reading = False
+        self._began_s = 0.0
+        self._stored_forecast_ms = 0
+        self._published = (-1, 0.0)
+        self._spent_dirty = True
+        self._primed = False
+        self._signs: Signs | None = None
+        self._history = 0
+
+    # ------------------------------------------------------------ one slice
+
+    def tick(self) -> float:
+        """Do what is due; return how long to wait before the next slice (0 = there is more to read)."""
+        now_s, wall_ms = time.monotonic(), now_ms()
+        self._live.advance(wall_ms)
+        more = False
+        if now_s >= self._store_due_s:
+            try:
+                more = self._use_store(now_s, wall_ms)
+            except (sqlite3.Error, db.StoreError, OSError) as error:
+                self._store_failed(error)
+        if self._is_due("procs", now_s, PROCS_S):
+            self._look_at_processes(wall_ms)
+        forecast = self._is_due("forecast", now_s, FORECAST_S)
+        if forecast or self._spent_dirty:
+            self._money(now_s, wall_ms, forced=forecast)
+        self._show(now_s, wall_ms)
+        return 0.0 if more else POLL_S
+
+    def _use_store(self, now_s: float, wall_ms: int) -> bool:
+        """Read and commit, or follow what another tokentop commits; True if more is waiting."""
+        more = False
+        if self._ledger is None:
+            self._open(now_s, wall_ms)
+        if self._ledger is not None:
+            more = self._read(self._ledger, now_s, wall_ms)
+        elif self._reader is not None:
+            self._follow_store(self._reader, wall_ms)
+        if self._notes.pop("store", None) is not None:
+            self._live.set_mode("live" if self._ledger is not None else "reader")
+        return more
+
+    def catch_up(self) -> None:
+        """Without a screen: read everything that is there, look at the processes once."""
+        for _ in range(3):
+            while self.tick() == 0.0:
+                pass
+            if self._primed or self._reader is not None:
+                return
+            time.sleep(POLL_S)  # the lock was held for a moment by a report
+
+    def look_again(self) -> None:
+        """Look at the processes a second time, for their CPU use."""
+        self._look_at_processes(now_ms())
+        self._money(time.monotonic(), now_ms())
+
+    def _is_due(self, what: str, now_s: float, period_s: float) -> bool:
+        if now_s < self._due.get(what, 0.0):
+            return False
+        self._due[what] = now_s + period_s
+        return True
+
+    def _show(self, now_s: float, wall_ms: int) -> None:
+        revision, at_s = self._published
+        changed = self._live.revision != revision
+        if now_s - at_s < (PUBLISH_S if changed else IDLE_PUBLISH_S):
+            return
+        self._published = (self._live.revision, now_s)
+        self._publish(self.snapshot(wall_ms))
+
+    def snapshot(self, wall_ms: int) -> Snapshot:
+        if self._own is not None:
+            cpu_pct, rss = self._own()
+            self._live.set_self(cpu_pct, rss, self._history)
+        return take(self._live, wall_ms)
+
+    # ------------------------------------------------------------ the store
+
+    def _open(self, now_s: float, wall_ms: int) -> None:
+        """Become the one that writes if nobody else is, else read what the other one writes."""
+        if not self._is_due("lock", now_s, 1.0):
+            return
+        if self._lock is None:
+            db.prepare_folder(self._folder)
+            self._lock = Lock(self._folder)
+        if not self._lock.take(keep=self._stays):
+            self._open_reader(wall_ms)
+            return
+        damaged, self._damaged = self._damaged, False
+        ledger = None
+        try:
+            ledger = Ledger(
+                self._folder, self._environ, self._settings, now_ms=wall_ms, live=True, table=self._table,
+                damaged=damaged,
+            )  # fmt: skip
+            self._prime(ledger.db, wall_ms)
+        except db.TooNew as error:
+            self._lock.release()
+            self.note("version", f"{error}; until then nothing new is read")
+            self._open_reader(wall_ms)
+            return
+        except BaseException as error:
+            if ledger is not None:
+                ledger.close()
+            self._damaged = db.is_damaged(error)
+            if not self._damaged:
+                self._lock.release()
+            raise
+        self._close_reader()
+        self._ledger = ledger
+        self._primed = False
+        self._due.pop("walk", None)
+        self._live.set_mode("live")
+
+    def _open_reader(self, wall_ms: int) -> None:
+        """Another one writes: follow its database, also when it had to make a new one."""
+        if self._reader is not None and self._reader_file == db.identity(self._folder):
+            return
+        self._close_reader()
+        self._reader_file = db.identity(self._folder)
+        self._reader = db.open_reader(self._folder)
+        self._version = -1
+        self._signs = Signs(all_agents(), self._environ, self._settings.roots)
+        self._live.set_mode("reader")
+        self._prime(self._reader, wall_ms)
+
+    def _close_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def _prime(self, connection: sqlite3.Connection, wall_ms: int) -> None:
+        """First picture from the store, before the first byte of a log is read."""
+        for session, own, _, used, window in reader.sessions(
+            connection, since_ms=wall_ms - RECENT_MS, limit=2000
+        ):
+            self._load(session, own)
+            if used is not None:
+                self._live.apply_context(Context(session.agent, session.id, session.last_ms, used, window))
+        for priced in reader.recent_events(connection, wall_ms - RECENT_MS):
+            self._live.apply_usage(priced)
+        for quota in reader.quotas(connection):
+            self._live.apply_quota(quota)
+        for session, _, _, _, _ in reader.sessions(connection, since_ms=wall_ms - CANDIDATE_MS, limit=500):
+            self._known.setdefault((session.agent, session.id), session)
+        self._spent_dirty = True
+
+    def _load(self, session: Session, own: Figures) -> None:
+        self._known[session.agent, session.id] = session
+        self._live.load_session(session, own)
+
+    def _read(self, ledger: Ledger, now_s: float, wall_ms: int) -> bool:
+        """Look for new bytes, read one slice; True if more is waiting."""
+        follower = ledger.follower
+        folders = self._is_due("folders", now_s, FOLDERS_S)
+        if follower.poll(now_s, folders) or self._is_due("walk", now_s, WALK_S):
+            self._due["walk"] = now_s + WALK_S
+            first = not self._primed
+            follower.walk(now_s, time.time_ns())
+            self._live.set_looked(follower.looked)
+            if first:
+                self._primed = True
+                self._began_s = now_s
+                self._set_reading(ledger, follower.progress(0).reading)
+        until_s = time.monotonic() + BACKLOG_SLICE_S
+        while True:
+            step = ledger.step(now_s, wall_ms - RECENT_MS, ledger.failed)
+            if step is None:
+                if self._reading:
+                    self._set_reading(ledger, False)
+                    self._live.set_progress(follower.progress(now_s - self._began_s))
+                self._settle(ledger, wall_ms)
+                return False
+            self._fold(step.batch.facts, step.committed.priced, step.committed.sessions)
+            if self._reading:
+                self._live.set_progress(follower.progress(now_s - self._began_s))
+            if not self._reading or time.monotonic() > until_s:
+                return True
+
+    def _set_reading(self, ledger: Ledger, reading: bool) -> None:
+        self._reading = reading
+        ledger.mark_backlog(reading)
+        self._due.pop("history", None)
+        self._spent_dirty = True
+
+    def _settle(self, ledger: Ledger, wall_ms: int) -> None:
+        for committed in ledger.settle(wall_ms - RECENT_MS):
+            self._fold([], committed.priced, committed.sessions)
+
+    def _fold(
+        self, facts: Sequence[Fact], priced: Sequence[Priced], sessions: Sequence[tuple[Session, Figures]]
+    ) -> None:
+        for session, own in sessions:
+            self._load(session, own)
+        for event in priced:
+            self._live.apply_usage(event)
+        for fact in facts:
+            if isinstance(fact, Activity):
+                self._live.apply_activity(fact)
+            elif isinstance(fact, Context):
+                self._live.apply_context(fact)
+            elif isinstance(fact, Quota):
+                self._live.apply_quota(fact)
+        self._spent_dirty = self._spent_dirty or bool(priced) or bool(sessions)
+
+    def _follow_store(self, connection: sqlite3.Connection, wall_ms: int) -> None:
+        """Another tokentop writes: take over what it has committed, look for status in the logs ourselves."""
+        if self._signs is not None:
+            self._fold(self._signs.look(time.monotonic(), time.time_ns()), [], [])
+        version = reader.data_version(connection)
+        if version == self._version:
+            return
+        self._version = version
+        for session, own, _, used, window in reader.sessions(
+            connection, since_ms=wall_ms - 120_000, limit=1000
+        ):
+            self._load(session, own)
+            if used is not None:
+                self._live.apply_context(Context(session.agent, session.id, session.last_ms, used, window))
+        for priced in reader.recent_events(connection, wall_ms - 120_000):
+            self._live.apply_usage(priced)
+        for quota in reader.quotas(connection):
+            self._live.apply_quota(quota)
+        self._spent_dirty = True
+
+    def _store_failed(self, error: Exception) -> None:
+        """Say what is wrong in one line, keep the screen alive, try again later."""
+        self._store_due_s = time.monotonic() + RETRY_S
+        if isinstance(error, sqlite3.Error) and db.is_damaged(error):
+            if self._ledger is not None:
+                self._damaged = True  # the lock is kept: this one puts it aside
+            self._close_store()
+        if db.is_full(error):
+            text = "paused: cannot write (disk full); nothing is lost, it goes on when there is room"
+        elif "locked" in str(error) or "busy" in str(error):
+            text = "paused: the database is busy; another program holds it"
+        else:
+            text = f"paused: {error}"
+        self.note("store", text)
+        self._live.set_mode(text)
+
+    def _close_store(self) -> None:
+        if self._ledger is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._ledger.close()
+            self._ledger = None
+        with contextlib.suppress(sqlite3.Error):
+            self._close_reader()
+
+    def note(self, source: str, text: str) -> None:
+        self._notes[source] = Diagnostic(source, "error", text)
+
+    def keep(self, receipt: Receipt) -> None:
+        """Append a receipt to the action log; another tokentop may be writing, the database serialises."""
+        try:
+            if self._ledger is not None:
+                self._ledger.writer.action(receipt)
+            else:
+                store_receipt(self._folder, receipt)
+        except (sqlite3.Error, db.StoreError) as error:
+            self.note("actions", f"receipt not stored: {error}")
+
+    @property
+    def _connection(self) -> sqlite3.Connection | None:
+        return self._ledger.db if self._ledger is not None else self._reader
+
+    # ------------------------------------------------------------ processes
+
+    def _look_at_processes(self, wall_ms: int) -> None:
+        if self._watcher is None:
+            from .procs.own import OwnUsage
+            from .procs.watch import ProcWatcher
+
+            home = Path(self._environ.get("HOME") or os.path.expanduser("~"))
+            self._watcher = ProcWatcher([a.processes for a in all_agents()], home, self._environ)
+            self._own = OwnUsage().sample
+        oldest = wall_ms - CANDIDATE_MS
+        candidates = [s for s in self._known.values() if s.last_ms >= oldest]
+        procs = self._watcher.tick(wall_ms, candidates)
+        self._load_sessions_of(procs)
+        self._find_profiles(procs)
+        self._live.set_procs(procs, wall_ms)
+        health = [*self._notes.values(), *self._watcher.health()]
+        try:
+            health += self._store_health()
+        except sqlite3.Error as error:
+            health.append(Diagnostic("store", "error", f"cannot read: {error}"))
+        if tuple(health) != self._live.health:
+            self._live.set_health(tuple(health))
+
+    def _store_health(self) -> list[Diagnostic]:
+        if self._ledger is not None:
+            return [d for d in self._ledger.health() if d.kind not in ("duplicate", "compaction")]
+        if self._reader is not None and is_reading(self._reader):
+            return [Diagnostic("store", "reading", "another tokentop still reads the logs; totals will grow")]
+        return []
+
+    def _load_sessions_of(self, procs: tuple[AgentProc, ...]) -> None:
+        """A session that has been quiet for days can have a live process: get it from the store."""
+        connection = self._connection
+        if connection is None:
+            return
+        for proc in procs:
+            for sid in (proc.session_id, proc.parent_session_id, *proc.shared_session_ids):
+                if not sid or (proc.agent, sid) in self._known:
+                    continue
+                try:
+                    for session, own in reader.find_session(connection, sid):
+                        if session.agent == proc.agent and session.id.partition("/")[0] == sid:
+                            self._load(session, own)
+                except sqlite3.Error as error:
+                    log.warning("session %s: %s", sid, error)
+
+    def _find_profiles(self, procs: tuple[AgentProc, ...]) -> None:
+        """Agents started with a data folder of their own: read that one too."""
+        if self._ledger is None:
+            return
+        for proc in procs:
+            if proc.profile and self._ledger.follower.add_root(proc.agent, proc.profile):
+                self._due.pop("walk", None)
+
+    def plan(self, target: Row | int, action: Action) -> KillPlan:
+        wall_ms = now_ms()
+        self._look_at_processes(wall_ms)
+        assert self._watcher is not None
+        if isinstance(target, int):
+            return self._watcher.plan_pid(target, action, wall_ms)
+        return self._watcher.plan(target, action, wall_ms)
+
+    # ------------------------------------------------------------ money
+
+    def _money(self, now_s: float, wall_ms: int, *, forced: bool = True) -> None:
+        """Today's spend, when something was spent, and its projection."""
+        connection = self._connection
+        if connection is None or now_s < self._store_due_s:
+            return
+        start_ms, end_ms, _ = day_bounds(wall_ms, self._zone)
+        try:
+            if self._is_due("events", now_s, FORECAST_S):
+                self._history = reader.event_count(connection)
+            if self._is_due("history", now_s, HISTORY_S):
+                since = start_ms - (HISTORY_DAYS + 1) * 86_400_000
+                self._days = group_days(reader.cost_by_hour(connection, since, start_ms), self._zone)
+            if self._spent_dirty and self._is_due("spent", now_s, SPENT_S):
+                self._live.set_today(reader.spent(connection, start_ms, end_ms))
+                self._spent_dirty = False
+            elif not forced:
+                return
+        except sqlite3.Error as error:
+            self._store_failed(error)
+            return
+        burn = self._live.rates.total().burn_nusd_per_h
+        forecast = project(wall_ms, self._zone, self._live.today.cost_nusd, burn, self._days)
+        self._live.set_forecast(forecast)
+        due = wall_ms - self._stored_forecast_ms >= STORE_FORECAST_MS
+        if self._ledger is not None and due and not self._reading and "store" not in self._notes:
+            try:
+                self._ledger.writer.projection(forecast)
+                self._stored_forecast_ms = wall_ms
+            except sqlite3.Error as error:
+                self._store_failed(error)
+
+    def close(self) -> None:
+        self._close_store()
+        if self._lock is not None:
+            self._lock.release()
+
+
+def store_receipt(folder: Path, receipt: Receipt) -> None:
+    """Append a receipt to the action log with a connection of its own. sqlite3.Error, db.StoreError."""
+    connection = db.open_writer(folder)
+    try:
+        append_action(connection, receipt)
+    finally:
+        connection.close()
