@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from rich.segment import Segments
 from rich.text import Text
+from textual import events
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.message import Message
@@ -24,7 +25,9 @@ from tokentop.model import Snapshot
 from tokentop.ui.commander import Commander
 from tokentop.ui.gate import Gate
 from tokentop.ui.glyphs import safe, wants_ascii
+from tokentop.ui.keyboard import deliver
 from tokentop.ui.palette import Commands
+from tokentop.ui.screens.confirm import ConfirmScreen
 from tokentop.ui.screens.live import LiveScreen
 from tokentop.ui.source import Source, UiOptions
 from tokentop.ui.theme import DEFAULT_THEME, THEMES
@@ -134,6 +137,24 @@ class TokentopApp(App[str]):
                 self.commander.row_left(frozenset(row.key for row in snapshot.rows))
 
     # ------------------------------------------------------------ focus, keys
+
+    async def on_event(self, event: events.Event) -> None:
+        """Keys for the live screen and the dialog are carried out before the next one is looked at."""
+        screen = self.screen_stack[-1] if self.screen_stack else None
+        ours = isinstance(screen, ConfirmScreen) or (screen is self.live and self.live.is_mounted)
+        if not ours or not isinstance(event, events.Key | events.Paste) or event.is_forwarded:
+            await super().on_event(event)
+            return
+        if not self.app_focus:  # a terminal that sends keys has the focus
+            self.app_focus = True
+        if isinstance(screen, ConfirmScreen):
+            await deliver(self, event, heard=screen.seen)
+        elif not self.commander.asking:
+            await deliver(self, event, heard=True)
+        elif isinstance(event, events.Key) and event.key == "escape":
+            self.commander.give_up()
+        else:
+            await deliver(self, event, heard=False)
 
     def on_app_blur(self) -> None:
         self.live.table.period_s = max(5.0, self.options.refresh_s)

@@ -29,17 +29,25 @@ class Commander:
         self._busy = False
         self.receipts: deque[Receipt] = deque(maxlen=_RECEIPTS)
         self.dialog: ConfirmScreen | None = None
+        self.asking = False  # a dialog is on its way: keys typed now are not for the table behind it
+        self._given_up = False
 
     def begin(self, row: Row, action: Action, dialog: bool) -> None:
         """Start an action unless one is under way; a second press cannot hit another row."""
         if self._busy or self._app.read_only:
             return
-        self._busy = True
+        self._busy, self.asking, self._given_up = True, dialog, False
         self._app.run_worker(self._run(row, action, dialog), group="actions", exit_on_error=False)
+
+    def give_up(self) -> None:
+        """The dialog is not wanted any more: it will not open, and keys reach the table again."""
+        self.asking, self._given_up = False, True
 
     async def _run(self, row: Row, action: Action, dialog: bool) -> None:
         try:
             plan: KillPlan | None = await asyncio.to_thread(self._source.plan, row, action)
+            if self._given_up:
+                return
             if plan is not None and (dialog or _needs_question(plan, row)):
                 plan = await self._ask(plan, row)
             if plan is not None:
@@ -48,7 +56,7 @@ class Commander:
             log.exception("action %s", action.value)
             self._toast(f"{action.value} failed: {type(error).__name__}, see the log", "error")
         finally:
-            self._busy = False
+            self._busy = self.asking = False
 
     async def _ask(self, plan: KillPlan, row: Row) -> KillPlan | None:
         async def replan(action: Action) -> KillPlan:
@@ -58,7 +66,7 @@ class Commander:
         try:
             return await self._app.push_screen_wait(self.dialog)
         finally:
-            self.dialog = None
+            self.dialog, self.asking = None, False
 
     async def _execute(self, plan: KillPlan) -> None:
         if plan.refusal:

@@ -18,6 +18,7 @@ from tokentop.model import Action, KillPlan, Row, State
 from tokentop.ui import words
 from tokentop.ui.facts import Field
 from tokentop.ui.gate import guard
+from tokentop.ui.keyboard import TypedInput
 from tokentop.ui.paint import palette_of
 
 log = logging.getLogger(__name__)
@@ -61,15 +62,20 @@ class ConfirmScreen(ModalScreen[KillPlan | None]):
         self._now_ms = now_ms
         self._busy = False
         self._hint = ""
+        self.seen = False  # painted; a key typed before cannot be meant for what the dialog asks
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box"):
             yield Static(id="body", markup=False)
             yield Static(id="choices", markup=False)
-            yield Input(id="typed", compact=True, max_length=40)
+            yield TypedInput(id="typed", compact=True, max_length=40)
 
     def on_mount(self) -> None:
         self._show()
+        self.call_after_refresh(self._painted)
+
+    def _painted(self) -> None:
+        self.seen = True
 
     # ------------------------------------------------------------ choices
 
@@ -114,7 +120,7 @@ class ConfirmScreen(ModalScreen[KillPlan | None]):
             self._show()
             typed = self.query_one("#typed", Input)
             typed.add_class("on")
-            typed.focus()
+            self.set_focus(typed)
         else:
             self.dismiss(self.plan)
 

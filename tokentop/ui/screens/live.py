@@ -64,7 +64,7 @@ class LiveScreen(LiveActions):
         self.head = TableHead(self.table)
         self.empty = Empty()
         self.detail = Detail()
-        self.filter_line = FilterLine()
+        self.filter_line = FilterLine(self.leave_filter)
         self.key_footer = KeyFooter()
         self.drawer_open = False
         self._layout: Layout | None = None
@@ -104,7 +104,9 @@ class LiveScreen(LiveActions):
         first = self.snapshot is None
         self.snapshot, self.received_s = snapshot, time.monotonic()
         self.table.now_ms = self.now_ms()
-        self.table.alerts = {alert.row_key: alert.since_ms for alert in snapshot.alerts if alert.kind == "runaway"}
+        self.table.alerts = {
+            alert.row_key: alert.since_ms for alert in snapshot.alerts if alert.kind == "runaway"
+        }
         change = self.view.feed(snapshot)
         if change.structure or change.keys:
             self.table.apply(change)
@@ -231,7 +233,7 @@ class LiveScreen(LiveActions):
         self.apply_filter("" if self.view.query == query else query)
 
     def show_footer(self) -> None:
-        if self.filter_line.input.has_focus:
+        if self.focused is self.filter_line.input:  # `has_focus` follows later
             self.key_footer.show((("Enter", "keep the filter"), ("Esc", "clear it")))
             return
         hints = []
@@ -274,19 +276,14 @@ class LiveScreen(LiveActions):
     def _entered(self) -> None:
         self.show_footer()
 
-    @on(Input.Submitted)
-    def _submitted(self) -> None:
-        self.filter_line.set_class(bool(self.view.query), "open")
-        self.leave_filter()
-
-    @on(FilterInput.Left)
-    def _left(self) -> None:
-        self.apply_filter("")
-        self.leave_filter()
-
-    def leave_filter(self) -> None:
-        self.table.focus()
-        self.call_after_refresh(self.show_footer)
+    def leave_filter(self, keep: bool) -> None:
+        """Back to the table at once: the next key is for it."""
+        if keep:
+            self.filter_line.set_class(bool(self.filter_line.input.value.strip()), "open")
+        else:
+            self.apply_filter("")
+        self.set_focus(self.table)
+        self.show_footer()
 
     # ------------------------------------------------------------ dialogs
 

@@ -101,11 +101,13 @@ class LiveActions(Screen[None]):
             self.set_drawer(False)
         elif self.view.query:
             self.apply_filter("")
-        self.table.focus()
+        self.set_focus(self.table)
 
     def action_filter(self) -> None:
+        """The filter line has the keys from here on, although it is yet to be drawn."""
         self.filter_line.add_class("open")
-        self.filter_line.input.focus()
+        self.filter_line.input.select_all()
+        self.set_focus(self.filter_line.input, scroll_visible=False)
 
     def action_match(self, step: int) -> None:
         before = self.view.cursor

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal
 from textual.message import Message
-from textual.widgets import Input, Static
+from textual.widgets import Static
 
+from tokentop.ui.keyboard import TypedInput
 from tokentop.ui.paint import Painted, Piece
 from tokentop.ui.theme import Palette
 
@@ -31,22 +34,28 @@ class FilterNote(Painted):
         return [(f" {self._text}", palette[self._role])]
 
 
-class FilterInput(Input):
-    """Text of the filter. Escape clears it and leaves, Enter keeps it and leaves."""
+class FilterInput(TypedInput):
+    """Text of the filter. Escape clears it and leaves, Enter keeps it and leaves: `left` is told which."""
 
     BINDINGS = [Binding("escape", "leave", "clear filter", show=False)]  # noqa: RUF012
-
-    class Left(Message):
-        """Escape was pressed."""
 
     class Entered(Message):
         """The input has got the focus."""
 
+    def __init__(self, left: Callable[[bool], None]) -> None:
+        super().__init__(
+            placeholder="agent:claude state:perm cost>5 rate>10k !idle ~regex", compact=True, max_length=200
+        )
+        self.left = left
+
     def on_focus(self) -> None:
         self.post_message(self.Entered())
 
+    async def action_submit(self) -> None:
+        self.left(True)
+
     def action_leave(self) -> None:
-        self.post_message(self.Left())
+        self.left(False)
 
 
 class FilterLine(Horizontal):
@@ -60,13 +69,10 @@ class FilterLine(Horizontal):
     FilterLine FilterInput:focus { border: none; background-tint: $foreground 0%; }
     """
 
-    def __init__(self) -> None:
+    def __init__(self, left: Callable[[bool], None]) -> None:
         super().__init__()
         self.note = FilterNote()
-        self.input = FilterInput(
-            placeholder="agent:claude state:perm cost>5 rate>10k !idle ~regex", compact=True, max_length=200
-        )
-        self.input.cursor_blink = False
+        self.input = FilterInput(left)
 
     def compose(self) -> ComposeResult:
         yield Static("/", markup=False)
