@@ -232,6 +232,38 @@ def test_a_call_open_when_its_process_died_is_lost_and_said_so() -> None:
     assert any("1 call lost" in note for note in row.notes)
 
 
+def test_a_call_that_was_cut_off_stays_lost_while_its_process_lives_and_goes_on() -> None:
+    live = LiveState()
+    live.set_procs((agent_proc(),), NOW)
+    live.apply_activity(act(WORKING, 9_000, call_id="a"))
+    live.apply_activity(act(IDLE, 8_000, lost_call="a"))
+    assert rows_of(live)["claude:s"].own.unknown_calls == 1
+    live.apply_activity(act(WORKING, 7_000, call_id="b"))
+    live.apply_activity(act(WORKING, 6_000, ends_call="b"))
+    assert rows_of(live)["claude:s"].own.unknown_calls == 1
+    live.apply_activity(act(WORKING, 5_000, ends_call="a"))
+    assert rows_of(live)["claude:s"].own.unknown_calls == 0, "its usage came after all"
+
+
+def test_an_open_call_is_lost_when_its_log_without_a_process_shows_no_life() -> None:
+    live = LiveState()
+    live.advance(NOW)
+    live.apply_activity(act(WORKING, 9_000, call_id="a"))
+    assert rows_of(live)["claude:s"].own.unknown_calls == 0
+    row = rows_of(live, NOW + 200_000)["claude:s"]
+    assert (row.status.state, row.own.unknown_calls) == (State.DONE, 1)
+
+
+def test_a_tool_that_runs_while_its_call_has_no_usage_yet_is_shown_as_a_tool() -> None:
+    live = LiveState()
+    live.set_procs((agent_proc(),), NOW)
+    live.apply_activity(act(WORKING, 9_000, call_id="a"))
+    live.apply_activity(act(State.TOOL, 2_000, tool="exec_command"))
+    assert rows_of(live)["claude:s"].status.state is State.TOOL
+    live.set_procs((), NOW)
+    assert rows_of(live)["claude:s"].own.unknown_calls == 1
+
+
 def test_running_sub_agents_keep_the_parent_at_work_and_finished_ones_do_not() -> None:
     """Conformance 67."""
     live = LiveState()

@@ -147,7 +147,8 @@ class Activity(Struct, frozen=True):
     """One record that moves the status of a session.
 
     `call_id` names an API call that has started (`State.WORKING`) until an activity with
-    `ends_call` names it; `tool` is the tool that runs while `State.TOOL`.
+    `ends_call` names it, or `lost_call`: it was cut off and its usage will never be logged. `tool` is the
+    tool that runs while `State.TOOL`.
     """
 
     agent: str
@@ -158,6 +159,7 @@ class Activity(Struct, frozen=True):
     detail: str = ""
     call_id: str = ""
     ends_call: str = ""
+    lost_call: str = ""
 
 
 class Context(Struct, frozen=True, gc=False):

@@ -100,8 +100,10 @@ def _reported_busy(e: Evidence, proc: AgentProc, source: str) -> Status:
 def _from_log(e: Evidence, proc: AgentProc, now_ms: int) -> Status:
     last = e.last
     started = proc.started_ms - START_SLACK_MS
-    if e.open_call is not None and e.open_call.at_ms >= started:
-        return Status(State.WORKING, "", "log", e.open_call.at_ms)
+    call = e.open_call
+    in_tool = call is not None and last is not None and last.state is State.TOOL and last.at_ms > call.at_ms
+    if call is not None and call.at_ms >= started and not in_tool:
+        return Status(State.WORKING, "", "log", call.at_ms)
     if last is None:
         return _without_tail(e, proc, now_ms)
     if last.state in _OPEN and last.at_ms < started:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from tokentop.model import Activity, AgentProc, Context, Figures, Priced, Role, Session, State
 
 _CALLS = 32  # open and ended calls that are remembered
+_LOST = 4_096
 _SETTLES = frozenset({State.IDLE, State.DONE, State.ERROR, State.LIMITED})
 
 
@@ -39,6 +40,7 @@ class Track:
         "_calls",
         "_ended",
         "_limited",
+        "_lost",
         "_settled_ms",
         "_success_ms",
         "context",
@@ -80,6 +82,7 @@ class Track:
         self.unpriced_model = ""
         self._calls: dict[str, Activity] = {}
         self._ended: dict[str, None] = {}
+        self._lost: dict[str, None] = {}
         self._settled_ms = 0
         self._limited: Activity | None = None
         self._success_ms = 0
@@ -126,6 +129,8 @@ class Track:
             started = self._calls.get(activity.ends_call)
             if started is not None:
                 self._settled_ms = max(self._settled_ms, started.at_ms)
+        if activity.lost_call and len(self._lost) < _LOST:
+            self._lost[activity.lost_call] = None
         for kept in (self._calls, self._ended):
             while len(kept) > _CALLS:
                 del kept[next(iter(kept))]
@@ -133,7 +138,10 @@ class Track:
     def open_calls(self) -> list[Activity]:
         """Return the calls that started and have no end, oldest first."""
         calls = (c for c in self._calls.values() if c.at_ms > self._settled_ms)
-        return sorted((c for c in calls if c.call_id not in self._ended), key=lambda c: c.at_ms)
+        over = (self._ended, self._lost)
+        return sorted(
+            (c for c in calls if not any(c.call_id in some for some in over)), key=lambda c: c.at_ms
+        )
 
     def limited(self) -> Activity | None:
         """Return the refusal that no successful call has followed."""
@@ -141,7 +149,7 @@ class Track:
             return self._limited
         return None
 
-    def lost_calls(self, alive: bool) -> int:
-        """Count calls that will never show their usage: still open when the process was gone."""
-        lost = 0 if alive or not self.ended_ms else len(self.open_calls())
-        return max(self.own.unknown_calls, lost)
+    def lost_calls(self, done: bool) -> int:
+        """Count calls that will never show their usage: cut off, or still open when the session was done."""
+        lost = sum(call not in self._ended for call in self._lost)
+        return max(self.own.unknown_calls, lost + (len(self.open_calls()) if done else 0))

@@ -180,7 +180,7 @@ def _finish(live: LiveState, node: Node, at_ms: int) -> None:
         base.cost_nusd,
         base.unpriced_tokens,
         base.estimated,
-        node.track.lost_calls(node.host is not None) if node.track is not None else 0,
+        node.track.lost_calls(node.status.state is State.DONE) if node.track is not None else 0,
         rate.tokens_per_min,
         rate.reads_per_min,
         rate.burn_nusd_per_h,

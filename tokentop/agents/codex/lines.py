@@ -26,6 +26,7 @@ from tokentop.agents.base import (
 from tokentop.model import Activity, Context, Diagnostic, Fact, Quota, Role, Session, State, Usage
 from tokentop.text import clean, title
 
+from .calls import Calls
 from .records import (
     LINE,
     LOOSE,
@@ -51,6 +52,7 @@ _NEEDLES = (b'"token_', b'"turn_context"', b'"thread_settings_applied"')
 _META_NEEDLE = b'"session_meta"'
 _LIVE = (b'"task_started"', b'"task_complete"', b'"turn_aborted"', b'_call"', b'_call_output"')
 _USER = b'"user'
+_ABORTED = b"aborted by user"  # the output of a tool that the end of its turn cut off
 _BURST_MS = 1000
 _NOT_A_PROMPT = ("<environment_context", "# AGENTS.md", "<user_instructions", "<recommended_plugins", "<")
 
@@ -76,6 +78,7 @@ class _Memory(Struct):
     orphaned: bool = False  # a legacy fork without its parent's log: own part told by the burst
     burst_ms: int = 0  # time of the last copied count
     own_part: bool = False
+    calls: Calls = msgspec.field(default_factory=Calls)
 
 
 class CodexLines:
@@ -159,26 +162,63 @@ class CodexLines:
         elif kind == "task_started":
             memory.busy_ms = epoch_ms(record.timestamp)
             memory.window = count(payload.model_context_window) or memory.window
-            self._activity(record, State.WORKING)
-        elif kind in ("task_complete", "turn_aborted"):
-            self._activity(record, State.IDLE)
+            if self.live and self._is_own(record):
+                lost = self._lost(memory.calls.end())
+                self._activity(
+                    record, State.WORKING, call_id=memory.calls.send(_call(record)), lost_call=lost
+                )
+        elif kind == "task_complete":
+            self._activity(record, State.IDLE, ends_call=memory.calls.end())
+        elif kind == "turn_aborted":
+            self._activity(record, State.IDLE, lost_call=self._lost(memory.calls.end()))
         elif kind == "user_message" and not memory.titled:
             self._prompt(decode(line, LOOSE), "message")
 
     def _item(self, record: Line, payload: Payload, line: bytearray | bytes) -> None:
-        kind = payload.type or ""
-        if kind.endswith("_call_output"):
-            self._activity(record, State.WORKING)
+        kind, tool_id = payload.type or "", identifier(payload.call_id)
+        calls = self._memory.calls
+        if kind == "message":
+            if not self._memory.titled:
+                self._prompt(decode(line, LOOSE), "content")
+        elif not (self.live and self._is_own(record)):
+            return
+        elif kind.endswith("_call_output"):
+            sent = calls.end_tool(tool_id, "" if _ABORTED in line else _call(record))
+            self._activity(record, State.TOOL if calls.tool else State.WORKING, calls.tool, call_id=sent)
         elif kind.endswith("_call"):
-            self._activity(record, State.TOOL, clean(payload.name or kind.removesuffix("_call"), 40))
-        elif kind == "message" and not self._memory.titled:
-            self._prompt(decode(line, LOOSE), "content")
+            name = clean(payload.name or kind.removesuffix("_call"), 40)
+            calls.start_tool(tool_id, name)
+            self._activity(record, State.TOOL, name)
 
-    def _activity(self, record: Line, state: State, tool: str = "") -> None:
-        if self.live:
+    def _answered(self, record: Line) -> None:
+        """The usage of the open request is there; its tools may run on."""
+        calls = self._memory.calls
+        if not self.live:
+            calls.end()
+            return
+        ended, sent = calls.answer(_call(record))
+        if ended:
+            state = State.TOOL if calls.tool else State.WORKING
+            self._activity(record, state, calls.tool, call_id=sent, ends_call=ended)
+
+    def _activity(
+        self, record: Line, state: State, tool: str = "", *, call_id: str = "", ends_call: str = "",
+        lost_call: str = "",
+    ) -> None:  # fmt: skip
+        if self.live and self._is_own(record):
+            thread, at_ms = self._memory.thread_id, epoch_ms(record.timestamp)
             self.facts.append(
-                Activity(AGENT_ID, self._memory.thread_id, epoch_ms(record.timestamp), state, tool)
+                Activity(AGENT_ID, thread, at_ms, state, tool, "", call_id, ends_call, lost_call)
             )
+
+    def _is_own(self, record: Line) -> bool:
+        """False in the part that a sub-agent's log repeats of its parent's."""
+        return record.ordinal is None or record.ordinal >= self._memory.own_ordinal
+
+    def _lost(self, call: str) -> str:
+        """The call, unless it may be a copy of an ancestor's."""
+        memory = self._memory
+        return "" if memory.following >= 0 or (memory.orphaned and not memory.own_part) else call
 
     # ------------------------------------------------------------ who
 
@@ -242,7 +282,7 @@ class CodexLines:
         memory = self._memory
         if payload.usage is None or (payload.thread_id and payload.thread_id != memory.thread_id):
             return
-        if record.ordinal is not None and record.ordinal < memory.own_ordinal:
+        if not self._is_own(record):
             return
         memory.has_records = True
         key = payload.response_id or f"{memory.thread_id}:{record.ordinal}"
@@ -262,7 +302,7 @@ class CodexLines:
     def _legacy_count(self, record: Line, info: Info, at_ms: int) -> None:
         """Rule for logs without records: the last usage of each snapshot whose total moved."""
         memory = self._memory
-        if memory.has_records or (record.ordinal is not None and record.ordinal < memory.own_ordinal):
+        if memory.has_records or not self._is_own(record):
             return
         total = total_of(info)
         if total == memory.previous and total:
@@ -309,6 +349,7 @@ class CodexLines:
         used = tokens.prompt + tokens.output
         self._context = Context(AGENT_ID, memory.thread_id, at_ms, used, memory.window)
         self.facts.append(usage)
+        self._answered(record)
 
     def _limits(self, limit_id: str, limits: Limits, at_ms: int) -> None:
         for window in (limits.primary, limits.secondary):
@@ -349,6 +390,11 @@ class CodexLines:
             self.facts.append(unparsed(AGENT_ID))
             return
         self._record(Line(loose.type, loose.timestamp, loose.ordinal, known), line)
+
+
+def _call(record: Line) -> str:
+    """The name of a request that goes out with this record."""
+    return f"{epoch_ms(record.timestamp)}:{record.ordinal or 0}"
 
 
 def file_thread(stem: str) -> str:

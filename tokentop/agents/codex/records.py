@@ -63,6 +63,7 @@ class Payload(Struct):
     model_context_window: int | None = None
     thread_settings: Settings | None = None
     name: str | None = None
+    call_id: str | None = None
 
 
 class Line(Struct):
