@@ -1,6 +1,6 @@
 """Draws the screenshots of the README: the real screen on the invented fleet of the demo.
 
-    python scripts/make_screenshots.py [FOLDER]
+python scripts/make_screenshots.py [FOLDER]
 """
 
 from __future__ import annotations

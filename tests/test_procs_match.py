@@ -373,7 +373,7 @@ def orphan_of(world, command, env):
     script = f"setsid {command} & echo $! > {path}"
     subprocess.run(["/bin/sh", "-c", script], env=env, check=True)
     pid = int(path.read_text())
-    wait_for(lambda: command.encode().split()[0] in open_cmdline(pid))
+    wait_for(lambda: open_cmdline(pid).startswith(command.encode().split()[0]))
     return pid
 
 
