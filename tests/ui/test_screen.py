@@ -83,6 +83,30 @@ async def test_the_palette_finds_actions_and_sessions() -> None:
         await until(pilot, lambda: app.live.view.cursor == "b1")
 
 
+async def test_the_count_of_the_filter_follows_the_data_and_an_error_stays() -> None:
+    empty = build.FakeSource(build.snapshot(rows=(), alerts=()))
+    async with screen(empty) as (app, pilot, _):
+        await pilot.press("slash", *"agent")
+        await pilot.press("colon", *"codex")
+        await until(pilot, lambda: "0 of 0 rows" in text(app))
+        await show(app, pilot, build.snapshot(revision=2))
+        await until(pilot, lambda: "1 of 9 rows" in text(app))
+        assert "0 of 0" not in text(app)
+        more = (*build.picture(), build.row("z9"))
+        await show(app, pilot, build.snapshot(more, 3))
+        await until(pilot, lambda: "1 of 10 rows" in text(app))
+        await pilot.press("space", *"~(")
+        await until(pilot, lambda: "✗ pattern" in text(app))
+        await show(app, pilot, build.snapshot(revision=4))
+        assert "✗ pattern" in text(app)
+
+
+async def test_the_count_of_the_filter_holds_folded_rows() -> None:
+    async with screen() as (app, pilot, _):
+        await pilot.press("asterisk", "slash", *"sonnet")
+        await until(pilot, lambda: "1 of 9 rows" in text(app))
+
+
 async def test_a_filter_hides_rows_while_it_is_typed_and_a_bad_one_keeps_the_last() -> None:
     """Conformance 24."""
     async with screen() as (app, pilot, _):

@@ -43,6 +43,7 @@ class View:
         self.follow = False
         self.folded: set[str] = set()
         self.query = ""
+        self.matched = (0, 0)  # rows that the filter lets through, folded ones too, and all rows
         self.changes = 0  # changed rows since the pause began
         self.paused = False
         self._predicate: filtering.Predicate | None = None
@@ -111,6 +112,7 @@ class View:
         ordered = self.order.arrange(rows, self._at_ms, self.tree)
         self.versions = {key: self.versions.get(key, 0) for key in self.rows}
         matched, shown = self._filtered(ordered)
+        self.matched = (len(matched), len(ordered))
         lines = self._tree_lines(ordered, matched, shown) if self.tree else [
             Line(row.key, "", 0, True) for row in ordered if row.key in shown
         ]  # fmt: skip

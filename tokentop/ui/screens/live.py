@@ -69,6 +69,7 @@ class LiveScreen(LiveActions):
         self.drawer_open = False
         self._layout: Layout | None = None
         self._ticked_s = 0.0
+        self._faulty = False  # what is typed as a filter cannot be understood
 
     def compose(self) -> ComposeResult:
         yield self.totals
@@ -112,6 +113,7 @@ class LiveScreen(LiveActions):
             self.table.apply(change)
         if first or change.structure:
             self._show_empty()
+        self._count_matches()
         if first:
             self.redraw()
         elif self.view.cursor in change.keys:
@@ -134,6 +136,7 @@ class LiveScreen(LiveActions):
             self._show_graphs(self.snapshot)
             self.limits.show(self.snapshot.quotas, now_ms)
         self._show_empty()
+        self._count_matches()
         self.show_detail()
         self.show_footer()
 
@@ -251,8 +254,10 @@ class LiveScreen(LiveActions):
         try:
             moved = self.view.set_filter(event.value)
         except FilterError as error:
+            self._faulty = True
             self.filter_line.note.show(f"✗ {error}", "error")
             return
+        self._faulty = False
         self._filtered(moved)
 
     def apply_filter(self, query: str) -> None:
@@ -267,10 +272,15 @@ class LiveScreen(LiveActions):
         if moved:
             self.table.relayout()
             self.table.show_cursor()
-        matched = sum(line.match for line in self.view.lines)
-        total = len(self.view.rows)
-        self.filter_line.note.show(f"{matched} of {total} rows" if self.view.query else "", "muted")
+        self._count_matches()
         self._show_empty()
+
+    def _count_matches(self) -> None:
+        """How many of the rows match; an error in what is typed stays until it is corrected."""
+        if self._faulty:
+            return
+        matched, total = self.view.matched
+        self.filter_line.note.show(f"{matched} of {total} rows" if self.view.query else "", "muted")
 
     @on(FilterInput.Entered)
     def _entered(self) -> None:
