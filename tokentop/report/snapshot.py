@@ -110,7 +110,7 @@ def receipt_document(receipt: Receipt) -> dict[str, Any]:
         "action": receipt.action,
         "agent": receipt.agent,
         "session": receipt.session_id or None,
-        "pid": receipt.pid,
+        "pid": receipt.pid or None,
         "result": receipt.result,
         "detail": receipt.detail or None,
         "rungs": [{"pid": r.pid, "signal": r.signal, "result": r.result} for r in receipt.rungs],
