@@ -72,6 +72,58 @@ def test_a_daemon_lends_its_pid_to_its_sessions_and_is_no_row() -> None:
     assert "lives in a daemon with 2 sessions" in rows["codex:a"].notes
 
 
+def test_a_daemon_with_a_thread_that_has_no_log_yet_is_no_row_beside_its_client() -> None:
+    """A terminal client opens its thread in the daemon before the first prompt; no log and no row say whose."""
+    live = LiveState()
+    daemon = agent_proc(50, "", agent="codex", role=ProcRole.DAEMON, shared_session_ids=("a",))
+    live.set_procs((daemon, agent_proc(51, "", agent="codex")), NOW)
+    assert [row.pid for row in rows_of(live).values()] == [51]
+    live.load_session(session("a", "codex"), Figures())
+    live.set_procs((daemon, agent_proc(51, "a", agent="codex")), NOW)
+    assert {key: row.pid for key, row in rows_of(live).items()} == {"codex:a": 51}
+
+
+def test_a_session_whose_client_is_gone_lives_in_its_daemon_until_its_turn_ends() -> None:
+    live = LiveState()
+    live.load_session(session("a", "codex"), Figures())
+    fields = {"agent": "codex", "role": ProcRole.DAEMON, "shared_session_ids": ("a",)}
+    live.set_procs((agent_proc(50, "", **fields), agent_proc(51, "a", agent="codex")), NOW - 3_000)
+    live.apply_activity(act(State.WORKING, 9_000, "a", "codex"))
+    left = agent_proc(50, "", left_session_ids=("a",), **fields)
+    live.set_procs((left,), NOW - 2_000)
+    row = rows_of(live)["codex:a"]
+    assert (row.status.state, row.pid) == (State.WORKING, 50)
+    live.apply_activity(act(State.IDLE, 1_000, "a", "codex"))
+    live.set_procs((left,), NOW)
+    row = rows_of(live)["codex:a"]
+    assert (row.status.state, row.status.since_ms, row.pid) == (State.DONE, NOW, None)
+    live.set_procs((left,), NOW + LINGER_MS)
+    assert rows_of(live, NOW + LINGER_MS) == {}
+    live.apply_activity(act(State.WORKING, -20_000, "a", "codex"))
+    live.set_procs((left,), NOW + 20_000)
+    assert rows_of(live, NOW + 20_000)["codex:a"].status.state is State.WORKING, "a turn started by itself"
+
+
+def test_a_session_whose_client_left_before_we_looked_is_not_shown_as_alive() -> None:
+    live = LiveState()
+    live.load_session(session("a", "codex"), Figures())
+    live.apply_activity(act(State.IDLE, 60_000, "a", "codex"))
+    fields = {"shared_session_ids": ("a",), "left_session_ids": ("a",)}
+    live.set_procs((agent_proc(50, "", agent="codex", role=ProcRole.DAEMON, **fields),), NOW)
+    assert rows_of(live) == {}
+
+
+def test_a_left_session_stays_while_a_sub_agent_of_it_is_in_a_turn() -> None:
+    live = LiveState()
+    live.load_session(session("a", "codex"), Figures())
+    live.load_session(session("k", "codex", role=Role.SUB_AGENT, parent_id="a"), Figures())
+    live.apply_activity(act(State.IDLE, 60_000, "a", "codex"))
+    live.apply_activity(act(State.WORKING, 50_000, "k", "codex"))
+    fields = {"shared_session_ids": ("a", "k"), "left_session_ids": ("a",)}
+    live.set_procs((agent_proc(50, "", agent="codex", role=ProcRole.DAEMON, **fields),), NOW)
+    assert rows_of(live)["codex:a"].status.state is State.WORKING
+
+
 def test_a_client_and_its_daemon_are_one_row_with_the_daemons_tools() -> None:
     live = LiveState()
     live.load_session(session("a", "codex"), Figures())

@@ -261,6 +261,24 @@ def test_two_clients_in_one_directory_that_started_together_are_not_guessed(worl
     assert "not known" in plan.refusal
 
 
+def test_a_thread_is_left_when_its_client_is_gone_and_no_other_client_may_show_it(world):
+    ids = [str(uuid.uuid4()) for _ in range(2)]
+    folders = [world.work / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+    threads = [(one, str(folder), now_ms() + 100) for one, folder in zip(ids, folders, strict=True)]
+    rollouts = codex_home(world, threads)
+    daemon = world.start(["codex", "app-server", "--listen", "unix://"], {"open": rollouts})
+    clients = [world.start(["codex"], cwd=folder) for folder in folders]
+    left = lambda: {proc.ident.pid: proc for proc in world.tick()}[daemon.pid].left_session_ids  # noqa: E731
+    assert left() == ()
+    clients[0].process.kill()
+    clients[0].process.wait()
+    assert left() == (ids[0],)
+    world.start(["codex"], cwd=folders[0].parent)
+    assert left() == (), "a client without a known thread may have resumed it"
+
+
 def test_a_client_that_resumes_by_id_is_exact(world):
     """processes.md case 35: the id in argv decides."""
     ids = [str(uuid.uuid4()) for _ in range(2)]

@@ -124,6 +124,21 @@ def test_a_session_without_a_client_is_interrupted_in_its_daemon(world, serve):
     ]
 
 
+@pytest.mark.parametrize("action", [Action.TERMINATE, Action.KILL])
+def test_a_session_without_client_turn_and_tool_is_refused_in_words(world, serve, action):
+    ids, daemon, client = daemon_with_client(world)
+    server = serve(ids[2])
+    world.tick()
+    plan = world.watcher.plan(row("codex", ids[2]), action, now_ms())
+    assert execute(plan, now_ms=now_ms).result == "interrupted"
+    assert not server.running
+    world.tick()
+    receipt = execute(world.watcher.plan(row("codex", ids[2]), action, now_ms()), now_ms=now_ms)
+    assert receipt.result == "refused"
+    assert "no process of its own" in receipt.detail
+    assert [is_alive(pid) for pid in (daemon.pid, client.pid)] == [True, True]
+
+
 def test_interrupt_keeps_the_client_and_names_the_tools_that_still_run(world, serve):
     ids, daemon, client = daemon_with_client(world)
     serve(ids[1])

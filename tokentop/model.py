@@ -290,6 +290,7 @@ class AgentProc(Struct, frozen=True):
     state_since_ms: int = 0
     state_source: str = ""
     shared_session_ids: tuple[str, ...] = ()  # a daemon: the sessions that live in it
+    left_session_ids: tuple[str, ...] = ()  # those of them whose terminal client is gone
     children: tuple[ChildProc, ...] = ()
     wrapper: Ident | None = None
     tty: str = ""

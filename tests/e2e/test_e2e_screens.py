@@ -68,6 +68,9 @@ def test_claude_codes_screen_is_idle_waits_for_permission_works_runs_a_tool_and_
 def test_codexs_screen_and_its_daemon_are_one_row(world: World) -> None:
     world.open_tokentop()
     client = codex_screen(world)
+    until("the daemon", world.daemon_pid, 10, client.said)
+    early = [r["pid"] for r in world.rows() if r["pid"] in client.processes()]
+    assert early == [client.pid], "before the first prompt the daemon is no row"
     world.type("web", "beta task @@slowtool:12@@")
     session = client.session()
     row = world.row_when(session, "runs a tool", lambda row: row["state"] == "tool" and row["model"])
@@ -82,6 +85,15 @@ def test_codexs_screen_and_its_daemon_are_one_row(world: World) -> None:
     assert world.row(session)["pid"] is not None
     assert world.usage("agent") == by_agent(world.logged_ledger())
     assert len(world.ledger()) == len(world.logged_ledger()) + 1, "the title call is billed and never logged"
+
+    daemon = world.daemon_pid()
+    world.kill(client.pid)
+    world.line_with("codex", "beta task", "done")
+    assert [r["pid"] for r in world.rows() if r["session"] == session and r["state"] != "done"] == []
+    done = world.run("kill", session, "--yes", "--json", ok=(0, 1, 3))
+    assert '"result": "ended"' not in done.stdout, "there was nothing to end"
+    assert daemon
+    assert alive(daemon)
 
 
 def test_a_running_turn_of_codexs_screen_is_stopped_without_ending_the_shared_daemon(world: World) -> None:

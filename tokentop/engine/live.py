@@ -129,7 +129,11 @@ class LiveState:
         alive = tuple(p for p in procs if p.run_state != "Z")
         owners, hosts, loose = self._sort_out(alive)
         for key, track in self.tracks.items():
-            self._bind(track, owners.get(key), hosts.get(key), at_ms)
+            host = hosts.get(key)
+            if host is not None and key not in owners and self._is_left(track, host):
+                host = None
+                track.ended_ms = track.ended_ms or (at_ms if track.proc is not None else track.record_ms)
+            self._bind(track, owners.get(key), host, at_ms)
         live_idents = {(p.ident.pid, p.ident.start_ticks) for p in alive}
         for key, proc in self.loose.items():
             if (proc.ident.pid, proc.ident.start_ticks) not in live_idents:
@@ -172,6 +176,20 @@ class LiveState:
             elif not proc.shared_session_ids:
                 loose[proc_key(proc)] = proc
         return owners, hosts, loose
+
+    def _is_left(self, track: Track, host: AgentProc) -> bool:
+        """A daemon keeps a session whose client is gone: it lives on only while a turn is open in it."""
+        if track.session.id not in host.left_session_ids:
+            return False
+        seen, todo = {track.key}, [track]
+        while todo:
+            one = todo.pop()
+            if one.in_turn(host.started_ms):
+                return False
+            kids = [self.tracks[key] for key in self.kids.get(one.key, ()) if key not in seen]
+            seen.update(kid.key for kid in kids)
+            todo += [kid for kid in kids if kid.sub_agent]
+        return True
 
     def _bind(self, track: Track, owner: AgentProc | None, host: AgentProc | None, at_ms: int) -> None:
         proc = owner or host

@@ -11,6 +11,7 @@ from tokentop.model import Activity, AgentProc, Context, Figures, Priced, Role, 
 _CALLS = 32  # open and ended calls that are remembered
 _LOST = 4_096
 _SETTLES = frozenset({State.IDLE, State.DONE, State.ERROR, State.LIMITED})
+_IN_TURN = frozenset({State.WORKING, State.TOOL, State.PERMISSION, State.INPUT, State.LIMITED})
 
 
 def session_key(agent: str, session_id: str) -> str:
@@ -142,6 +143,11 @@ class Track:
         return sorted(
             (c for c in calls if not any(c.call_id in some for some in over)), key=lambda c: c.at_ms
         )
+
+    def in_turn(self, since_ms: int) -> bool:
+        """Whether the log has a turn open that began or went on after `since_ms`."""
+        last = self.last
+        return last is not None and last.state in _IN_TURN and last.at_ms >= since_ms
 
     def limited(self) -> Activity | None:
         """Return the refusal that no successful call has followed."""

@@ -72,7 +72,7 @@ def _visible(live: LiveState, at_ms: int) -> dict[str, Node]:
 def _is_line(track: Track, at_ms: int) -> bool:
     """A live process; one that ended just now; a log without a process that is young and not ended."""
     if track.proc is not None:
-        return True
+        return track.loaded or track.owns_proc  # a daemon makes a thread before anything is in it
     if track.ended_ms:
         return at_ms - track.ended_ms < LINGER_MS
     if track.last is not None and track.last.state is State.DONE:

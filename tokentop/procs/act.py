@@ -109,7 +109,11 @@ class _Execution:
         handle = self._probe.open(plan.target) if plan.target and rungs else None
         if handle is None:
             self._finish_sweep()
-            return self._receipt("interrupted" if turn_id else "ended")
+            if turn_id or self._ended:
+                return self._receipt("interrupted" if turn_id else "ended")
+            if plan.target is None:
+                return self._receipt("refused", "it has no process of its own: nothing to end")
+            return self._receipt("already gone")
         try:
             why = (
                 why_never(plan.target, self._own, self._probe.snapshot(), self._probe) if plan.target else ""

@@ -183,7 +183,7 @@ def _from_daemon(
         by_cwd.setdefault(_cwd(proc), []).append(proc)
     found: dict[int, str] = {}
     for cwd, group in by_cwd.items():
-        threads = [t for t in evidence.threads.values() if _is_client_thread(t, spec) and t.cwd == cwd]
+        threads = [t for t in evidence.threads.values() if is_client_thread(t, spec) and t.cwd == cwd]
         threads = [t for t in threads if t.id in loaded]
         until_ms = NEAR_MS if len(group) > 1 else evidence.now_ms
         choices = {
@@ -197,7 +197,38 @@ def _from_daemon(
     return found
 
 
-def _is_client_thread(thread: Thread, spec: Processes) -> bool:
+def left_threads(
+    pid: int, roles: Mapping[int, ProcRole], mapped: Mapping[int, Mapped], evidence: Evidence
+) -> tuple[str, ...]:
+    """Threads of a daemon whose client is gone: it outlives them and keeps their logs open.
+
+    As long as it has a client whose thread is not known, any of them may be on that screen: none is left.
+    """
+    identity = evidence.table[pid].identity
+    if identity is None or identity.spec.daemon is None:
+        return ()
+    spec, root = identity.spec, evidence.roots.get(pid, "")
+    clients = {
+        one: mapped[one].session_id
+        for one, role in roles.items()
+        if role is ProcRole.AGENT
+        and one in mapped
+        and _agent(evidence.table[one]) == spec.agent
+        and evidence.roots.get(one, "") == root
+    }
+    if any(not session_id and not _is_one_shot(evidence.table[one]) for one, session_id in clients.items()):
+        return ()
+    known = (evidence.threads.get(one) for one in sorted(set(evidence.fds.get(pid, ()))))
+    shown = set(clients.values())
+    return tuple(t.id for t in known if t and is_client_thread(t, spec) and t.id not in shown)
+
+
+def _is_one_shot(proc: Proc) -> bool:
+    return proc.identity is not None and proc.identity.spec.one_shot(proc.identity.argv)
+
+
+def is_client_thread(thread: Thread, spec: Processes) -> bool:
+    """Whether an interactive client in a terminal made the thread, and no other thread did."""
     daemon = spec.daemon
     return daemon is not None and not thread.parent_id and thread.client in ("", *daemon.clients)
 

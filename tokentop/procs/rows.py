@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 from tokentop.agents.processes import RegistryEntry
 from tokentop.model import AgentProc, ChildProc, ProcRole, State
 from tokentop.procs.kin import Owner, Owners, Pass, ancestor_agent, begin, owner_of, spec_of, wrappers
-from tokentop.procs.match import EXACT, Evidence, Mapped
+from tokentop.procs.match import EXACT, Evidence, Mapped, left_threads
 from tokentop.procs.table import Proc
 from tokentop.text import clean
 
@@ -146,6 +146,7 @@ def _daemon_proc(pid: int, now: Pass, children: list[ChildProc]) -> AgentProc:
     return structs.replace(
         _base(proc, spec_of(proc).agent, ProcRole.DAEMON, now.evidence),
         shared_session_ids=tuple(sorted(set(now.evidence.fds.get(pid, ())))),
+        left_session_ids=left_threads(pid, now.roles, now.mapped, now.evidence),
         children=tuple(sorted(children, key=lambda c: (c.started_ms, c.ident.pid))),
         log_root=now.evidence.roots.get(pid, ""),
         profile=proc.env_value(spec_of(proc).root_env).split(",")[0].strip().rstrip("/"),

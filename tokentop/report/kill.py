@@ -155,7 +155,8 @@ def plan_text(plan: KillPlan) -> str:
 
 def _print_receipt(receipt: Receipt) -> None:
     detail = f": {receipt.detail}" if receipt.detail else ""
-    print(f"{receipt.agent} pid {receipt.pid}: {receipt.result}{detail} ({receipt.took_ms / 1000:.1f} s)")
+    what = f"pid {receipt.pid}" if receipt.pid else f"session {receipt.session_id}"
+    print(f"{receipt.agent} {what}: {receipt.result}{detail} ({receipt.took_ms / 1000:.1f} s)")
     if receipt.ended_pids:
         print(f"  ended    {', '.join(map(str, receipt.ended_pids))}")
     if receipt.survivors:

@@ -67,9 +67,8 @@ def row_document(row: Row) -> dict[str, Any]:
         "inferred": row.status.inferred,
         "pid": row.pid,
         "confidence": row.confidence or None,
-        **_rates(tree),
-        **_figures(tree),
-        "own": _figures(own),
+        **_known(row, tree, _rates(tree) | _figures(tree)),
+        "own": _known(row, own, _figures(own)),
         "context_used": row.context_used,
         "context_window": row.context_window or None,
         "cpu_pct": round(row.cpu_pct, 1),
@@ -84,6 +83,22 @@ def _child(child: ChildProc) -> dict[str, Any]:
     return {"pid": child.ident.pid, "ppid": child.ppid, "role": child.role, "command": child.command}
 
 
+_MEASURED = ("tokens_per_min", "reads_per_min", "burn_usd_per_h", "responses", "tokens", "cost_usd")
+
+
+def _known(row: Row, figures: Figures, document: dict[str, Any]) -> dict[str, Any]:
+    """The figures of a row; null where no log speaks of it: a process may well have spent something."""
+    if not is_unknown(row, figures):
+        return document
+    return document | {name: None for name in _MEASURED if name in document}
+
+
+def is_unknown(row: Row, figures: Figures) -> bool:
+    """Whether the zeros of these figures stand for "no log yet" (a bare process, a tool, an orphan)."""
+    spent = figures.responses or figures.unknown_calls or figures.unpriced_tokens or figures.cost_nusd
+    return not spent and not (row.session_id and row.last_ms)
+
+
 def _rates(figures: Figures) -> dict[str, Any]:
     return {
         "tokens_per_min": round(figures.tokens_per_min, 1),
@@ -96,11 +111,16 @@ def _figures(figures: Figures) -> dict[str, Any]:
     return {
         "responses": figures.responses,
         "tokens": {name: getattr(figures.tokens, name) for name in BUCKETS},
-        "cost_usd": None if figures.unpriced_tokens and not figures.cost_nusd else usd(figures.cost_nusd),
+        "cost_usd": None if _cost_unknown(figures) else usd(figures.cost_nusd),
         "unpriced_tokens": figures.unpriced_tokens,
         "estimated": figures.estimated,
         "unknown_calls": figures.unknown_calls,
     }
+
+
+def _cost_unknown(figures: Figures) -> bool:
+    """Nothing of what was spent has a price: the model has none, or the usage never reached the log."""
+    return not figures.cost_nusd and bool(figures.unpriced_tokens or figures.unknown_calls)
 
 
 def receipt_document(receipt: Receipt) -> dict[str, Any]:
@@ -110,7 +130,7 @@ def receipt_document(receipt: Receipt) -> dict[str, Any]:
         "action": receipt.action,
         "agent": receipt.agent,
         "session": receipt.session_id or None,
-        "pid": receipt.pid,
+        "pid": receipt.pid or None,
         "result": receipt.result,
         "detail": receipt.detail or None,
         "rungs": [{"pid": r.pid, "signal": r.signal, "result": r.result} for r in receipt.rungs],
@@ -148,7 +168,13 @@ def as_text(snapshot: Snapshot) -> str:
 def _line(row: Row) -> list[str]:
     tree = row.tree
     state = row.status.detail[:14] if row.status.state == "tool" and row.status.detail else row.status.state
-    cost = "unpriced" if tree.unpriced_tokens and not tree.cost_nusd else money(tree.cost_nusd)
+    rates = [f"{tree.tokens_per_min:,.0f}", f"{tree.burn_nusd_per_h / 1e9:.2f}", money(tree.cost_nusd)]
+    if is_unknown(row, tree):
+        rates = ["?", "?", "?"]
+    elif _cost_unknown(tree):
+        rates[2] = "unpriced" if tree.unpriced_tokens else "?"
+    elif tree.unknown_calls or tree.unpriced_tokens:
+        rates[2] = "≥" + rates[2]
     context = (
         f"{100 * row.context_used / row.context_window:.0f}%"
         if row.context_used and row.context_window
@@ -158,5 +184,5 @@ def _line(row: Row) -> list[str]:
     return [
         ("~" if row.status.inferred else "") + state, row.agent, row.project[:16],
         "  " * row.depth + (row.title or row.command)[:50], row.model[:24], pid,
-        f"{tree.tokens_per_min:,.0f}", f"{tree.burn_nusd_per_h / 1e9:.2f}", cost, context,
+        *rates, context,
     ]  # fmt: skip

@@ -118,7 +118,7 @@ def severity(receipt: Receipt) -> str:
 
 
 def receipt_title(receipt: Receipt) -> str:
-    return f"{safe(receipt.agent, 20) or 'process'} {receipt.pid}: {safe(receipt.result, 60)}"
+    return f"{safe(receipt.agent, 20) or 'process'} {receipt.pid or safe(receipt.session_id, 8)}: {safe(receipt.result, 60)}"
 
 
 def receipt_lines(receipt: Receipt) -> list[str]:

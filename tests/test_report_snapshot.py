@@ -1,0 +1,61 @@
+"""`tokentop --json` and `--once`: what is not known is null or `?`, never zero."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.engine_build import NOW, act, agent_proc, child, rows_of, session, usage
+from tokentop.engine.live import LiveState
+from tokentop.engine.snapshot import take
+from tokentop.model import Figures, ProcRole, State, Tokens
+from tokentop.report.snapshot import as_text, row_document
+
+MEASURED = ("tokens_per_min", "reads_per_min", "burn_usd_per_h", "responses", "tokens", "cost_usd")
+
+
+def documents(live: LiveState) -> dict[str, dict[str, object]]:
+    return {key: row_document(row) for key, row in rows_of(live).items()}
+
+
+@pytest.mark.parametrize(
+    "proc", [agent_proc(10, ""), agent_proc(10, "s"), agent_proc(10, "", role=ProcRole.ORPHAN)]
+)
+def test_a_process_without_a_log_claims_no_figures(proc) -> None:
+    live = LiveState()
+    live.set_procs((proc,), NOW)
+    (row,) = documents(live).values()
+    assert {row[name] for name in MEASURED} == {None}
+    assert (row["own"]["cost_usd"], row["own"]["tokens"]) == (None, None)
+    assert row["pid"] == 10
+    assert "$0" not in as_text(take(live, NOW)).splitlines()[-1]
+
+
+def test_a_tool_line_claims_no_figures_and_its_session_does() -> None:
+    live = LiveState()
+    live.load_session(session(), Figures())
+    live.set_procs((agent_proc(children=(child(),)),), NOW)
+    found = documents(live)
+    assert found["proc:20:2000"]["cost_usd"] is None
+    assert found["claude:s"]["cost_usd"] == "0.000000000"
+    assert (found["claude:s"]["responses"], found["claude:s"]["tokens_per_min"]) == (0, 0.0)
+
+
+def test_a_session_with_nothing_but_a_lost_call_has_an_unknown_cost() -> None:
+    live = LiveState()
+    live.set_procs((agent_proc(),), NOW)
+    live.apply_activity(act(State.WORKING, 9_000, call_id="a"))
+    live.set_procs((), NOW)
+    row = documents(live)["claude:s"]
+    assert (row["cost_usd"], row["unknown_calls"], row["responses"]) == (None, 1, 0)
+    assert "$0" not in as_text(take(live, NOW)).splitlines()[-1]
+
+
+def test_a_session_with_a_cost_and_a_lost_call_shows_the_known_part_as_a_lower_bound() -> None:
+    live = LiveState()
+    live.load_session(session(), Figures(Tokens(output=100), 1, 2_000_000_000))
+    live.set_procs((agent_proc(),), NOW)
+    live.apply_usage(usage(1, cost=2_000_000_000))
+    live.apply_activity(act(State.IDLE, 9_000, lost_call="a"))
+    row = documents(live)["claude:s"]
+    assert (row["cost_usd"], row["unknown_calls"]) == ("2.000000000", 1)
+    assert "≥$2.00" in as_text(take(live, NOW))
