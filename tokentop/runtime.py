@@ -11,25 +11,16 @@ import queue
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from .agents import all_agents
 from .clock import now_ms
 from .config import Settings
-from .model import (
-    Action,
-    KillPlan,
-    Receipt,
-    Row,
-    Snapshot,
-)  # fmt: skip
-
-if TYPE_CHECKING:
-    pass
-
-from tokentop.collector import IDLE_PUBLISH_S, Collector, Publish
+from .model import Action, KillPlan, Receipt, Row, Snapshot
 
 log = logging.getLogger(__name__)
+
+DEMO_PUBLISH_S = 0.5
+Publish = Callable[[Snapshot], None]
 
 
 class World(Protocol):
@@ -80,7 +71,7 @@ class DemoRuntime:
                 job, reply = self._jobs.get()
                 reply.put(job())
             publish(self._world.snapshot(now_ms()))
-            self._stop.wait(IDLE_PUBLISH_S / 2)
+            self._stop.wait(DEMO_PUBLISH_S)
 
 
 class Runtime:
@@ -119,6 +110,7 @@ class Runtime:
 
     def execute(self, plan: KillPlan) -> Receipt:
         """Carry a plan out; blocks. The receipt is stored by the collector."""
+        from .agents import all_agents
         from .procs.act import execute
 
         receipt = execute(plan, now_ms=now_ms, agents=[a.processes for a in all_agents()])
@@ -126,6 +118,9 @@ class Runtime:
         return receipt
 
     def _run(self, publish: Publish) -> None:
+        # The screen paints its frame first: what reads and counts is imported in this thread.
+        from .collector import Collector
+
         collector = Collector(self._folder, self._environ, self._settings, publish)
         if self._note:
             collector.note("state", self._note)
