@@ -189,3 +189,44 @@ def test_the_drawer_never_claims_exact_figures_for_what_is_not() -> None:
         "2 calls ended without usage in the log",
         "a part of the tokens is an estimate",
     ]
+
+
+@pytest.mark.parametrize("state", [State.DONE, State.IDLE, State.WORKING])
+@pytest.mark.parametrize("tree", [True, False])
+@pytest.mark.parametrize("fields", [{"session_id": ""}, {"last_ms": 0}])
+def test_a_row_without_any_log_says_unknown_in_every_figure(
+    state: State, tree: bool, fields: dict[str, object]
+) -> None:
+    row = build.row("n1", state=state, own=Figures(), context_used=0, spark=(0.0,) * 12, **fields)
+    for column in ("rate", "burn", "cost", "ctx", "in", "out", "cache"):
+        assert BY_ID[column].cell(row, Scene(build.NOW, 7, tree, {}))[0] == "?", column
+    assert BY_ID["spark"].cell(row, Scene(build.NOW, 7, tree, {}))[0] == ""
+    shown = {field.label: field.value for field in facts.fields(row, build.NOW, (), ())}
+    assert not any("$0" in value or "0 tok/min" in value for value in shown.values())
+    assert shown["tokens"].startswith("?")
+    assert not any("exact" in value for value in shown.values()) or not row.session_id
+
+
+def test_a_session_that_has_been_read_and_cost_nothing_says_zero() -> None:
+    row = build.row("n1", state=State.WORKING, own=Figures(), last_ms=build.NOW)
+    assert BY_ID["cost"].cell(row, Scene(build.NOW, 7, True, {}))[0] == "$0.00"
+
+
+def test_a_parent_without_a_log_shows_what_is_below_as_a_lower_bound() -> None:
+    row = build.row("n1", own=Figures(), last_ms=0)
+    row = replace(row, tree=build.figures(cost=0.42))
+    assert BY_ID["cost"].cell(row, Scene(build.NOW, 7, True, {}))[0] == "≥$0.42"
+    assert BY_ID["cost"].cell(row, Scene(build.NOW, 7, False, {}))[0] == "?"
+    shown = {field.label: field.value for field in facts.fields(row, build.NOW, (), ())}
+    assert shown["cost"].startswith("?")
+    assert "no log of this session has been read yet" in shown["quality"]
+
+
+def test_an_unknown_cost_is_neither_below_a_limit_nor_sorted_as_zero() -> None:
+    row = build.row("n1", own=Figures(), last_ms=0)
+    cheap = filtering.parse("cost<1")
+    assert cheap is not None
+    assert not cheap(row)
+    sort = BY_ID["cost"].sort
+    assert sort is not None
+    assert sort(row, True) > sort(build.row("n2", cost=0.0), True)

@@ -63,9 +63,13 @@ def _has_figures(row: Row) -> bool:
     return row.kind not in {"tool", "orphan"}
 
 
-def _unread(row: Row) -> bool:
-    """A process without a session: its tokens are unknown, not zero."""
-    return not row.session_id
+def unread(row: Row, tree: bool) -> bool:
+    """Nothing has been read about these figures: they are unknown, not zero.
+
+    A process without a session, or a session of which no response and no other record has been read.
+    """
+    numbers = figures(row, tree)
+    return not row.session_id or (not row.last_ms and not numbers.responses and not numbers.tokens.total)
 
 
 # ---------------------------------------------------------------- cells
@@ -108,7 +112,7 @@ def _model(row: Row, scene: Scene) -> Cell:
 def _rate(row: Row, scene: Scene) -> Cell:
     if not _has_figures(row):
         return "", ""
-    if _unread(row):
+    if unread(row, scene.tree):
         return text.UNKNOWN, "dim"
     value = figures(row, scene.tree).tokens_per_min
     if value <= 0:
@@ -117,7 +121,7 @@ def _rate(row: Row, scene: Scene) -> Cell:
 
 
 def _spark(row: Row, scene: Scene) -> Cell:
-    if not _has_figures(row) or not row.spark:
+    if not _has_figures(row) or not row.spark or unread(row, scene.tree):
         return "", ""
     return sparkline(row.spark, scene.width), "spark" if any(row.spark) else "faint"
 
@@ -126,7 +130,7 @@ def _burn(row: Row, scene: Scene) -> Cell:
     if not _has_figures(row):
         return "", ""
     numbers = figures(row, scene.tree)
-    if _unread(row):
+    if unread(row, scene.tree):
         return text.UNKNOWN, "dim"
     if numbers.burn_nusd_per_h <= 0:
         if numbers.tokens_per_min > 0 and numbers.unpriced_tokens:
@@ -136,9 +140,9 @@ def _burn(row: Row, scene: Scene) -> Cell:
     return text.money(numbers.burn_nusd_per_h, sign="", width=scene.width), ("", "warm", "hot")[heat]
 
 
-def cost_text(numbers: Figures, width: int = 6) -> str:
-    """`$31.20`; `$?` unpriced, `≥` a part is unpriced or lost, `≈` a part is estimated."""
-    incomplete = numbers.unpriced_tokens > 0 or numbers.unknown_calls > 0
+def cost_text(numbers: Figures, width: int = 6, partial: bool = False) -> str:
+    """`$31.20`; `$?` unpriced, `≥` a part is unpriced, lost or (`partial`) unread, `≈` a part is estimated."""
+    incomplete = partial or numbers.unpriced_tokens > 0 or numbers.unknown_calls > 0
     if numbers.cost_nusd == 0 and incomplete:
         return "$?"
     mark = "≥" if incomplete else "≈" if numbers.estimated else ""
@@ -148,16 +152,16 @@ def cost_text(numbers: Figures, width: int = 6) -> str:
 def _cost(row: Row, scene: Scene) -> Cell:
     if not _has_figures(row):
         return "", ""
-    if _unread(row):
+    if unread(row, scene.tree):
         return text.UNKNOWN, "dim"
     numbers = figures(row, scene.tree)
-    shown = cost_text(numbers, scene.width)
+    shown = cost_text(numbers, scene.width, partial=unread(row, tree=False))
     return shown, "dim" if shown in {"$?", "$0.00"} else ""
 
 
 def context_pct(row: Row) -> float | None:
     """How full the context window is in per cent; None where the use or the window is not known."""
-    if row.context_used is None or row.context_window <= 0:
+    if row.context_used is None or row.context_window <= 0 or unread(row, tree=False):
         return None
     return 100 * row.context_used / row.context_window
 
@@ -182,7 +186,7 @@ def _tokens(pick: Callable[[Figures], int]) -> Callable[[Row, Scene], Cell]:
     def cell(row: Row, scene: Scene) -> Cell:
         if not _has_figures(row):
             return "", ""
-        if _unread(row):
+        if unread(row, scene.tree):
             return text.UNKNOWN, "dim"
         return text.digits3(pick(figures(row, scene.tree))), "muted"
 
@@ -211,10 +215,21 @@ def _by_text(pick: Callable[[Row], str]) -> Callable[[Row, bool], SortKey]:
     return lambda row, tree: (0, 0.0, pick(row).casefold())
 
 
-def _by_number(pick: Callable[[Row, Figures], float | None]) -> Callable[[Row, bool], SortKey]:
+def _by_number(pick: Callable[[Row], float | None]) -> Callable[[Row, bool], SortKey]:
     def key(row: Row, tree: bool) -> SortKey:
-        value = pick(row, figures(row, tree))
+        value = pick(row)
         return (1, 0.0, "") if value is None else (0, float(value), "")
+
+    return key
+
+
+def _by_figure(pick: Callable[[Figures], float]) -> Callable[[Row, bool], SortKey]:
+    """Rows whose figures are unknown come last."""
+
+    def key(row: Row, tree: bool) -> SortKey:
+        if not _has_figures(row) or unread(row, tree):
+            return 1, 0.0, ""
+        return 0, float(pick(figures(row, tree))), ""
 
     return key
 
@@ -240,33 +255,33 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "rate", "TOK/MIN", "tokens/min",
         "tokens produced and newly read in the last 60 s, without cache reads",
-        ((0, 7),), right=True, cell=_rate, sort=_by_number(lambda r, f: f.tokens_per_min),
+        ((0, 7),), right=True, cell=_rate, sort=_by_figure(lambda f: f.tokens_per_min),
     ),
     Column("spark", "", "tokens/min", "tok/min of the last minutes, each row on its own scale",
            ((120, 6), (150, 12)), cell=_spark),
     Column("burn", "$/H", "$/hour", "the last 60 s at list price", ((80, 6),), right=True, cell=_burn,
-           sort=_by_number(lambda r, f: f.burn_nusd_per_h)),
+           sort=_by_figure(lambda f: f.burn_nusd_per_h)),
     Column("cost", "COST", "$", "the session so far at list price; ≈ estimated, ≥ incomplete, $? unpriced",
-           ((0, 6), (120, 7)), right=True, cell=_cost, sort=_by_number(lambda r, f: f.cost_nusd)),
+           ((0, 6), (120, 7)), right=True, cell=_cost, sort=_by_figure(lambda f: f.cost_nusd)),
     Column("ctx", "CTX", "%", "how full the context window is", ((60, 4),), right=True, cell=_context,
-           sort=_by_number(lambda r, f: context_pct(r))),
+           sort=_by_number(context_pct)),
     Column("in", "IN", "tokens", "newly read: input and cache writes", ((150, 6),), right=True,
-           cell=_tokens(_writes_and_input), sort=_by_number(lambda r, f: _writes_and_input(f))),
+           cell=_tokens(_writes_and_input), sort=_by_figure(_writes_and_input)),
     Column("out", "OUT", "tokens", "produced, reasoning included", ((150, 6),), right=True,
-           cell=_tokens(lambda f: f.tokens.output), sort=_by_number(lambda r, f: f.tokens.output)),
+           cell=_tokens(lambda f: f.tokens.output), sort=_by_figure(lambda f: f.tokens.output)),
     Column("cache", "CACHE", "tokens", "read from the prompt cache", ((150, 6),), right=True,
-           cell=_tokens(lambda f: f.tokens.cache_read), sort=_by_number(lambda r, f: f.tokens.cache_read)),
+           cell=_tokens(lambda f: f.tokens.cache_read), sort=_by_figure(lambda f: f.tokens.cache_read)),
     Column("age", "AGE", "", "since the session or process started", ((120, 5),), right=True, cell=_age,
-           sort=_by_number(lambda r, f: -r.started_ms if r.started_ms else None)),
+           sort=_by_number(lambda r: -r.started_ms if r.started_ms else None)),
     Column("pid", "PID", "", "process; ~ inferred, – only known from its log", ((150, 8),), right=True,
-           cell=_pid, sort=_by_number(lambda r, f: None if r.pid is None else -r.pid)),
+           cell=_pid, sort=_by_number(lambda r: None if r.pid is None else -r.pid)),
     Column("where", "WHERE", "", "tmux pane, terminal, editor", ((150, 10),), cell=_where,
            sort=_by_text(lambda r: r.where)),
 )  # fmt: skip
 
 BY_ID = {column.id: column for column in COLUMNS}
 MEMORY = Column("memory", "MEM", "bytes", "resident memory of the process", (), right=True,
-                sort=_by_number(lambda r, f: r.rss_bytes))  # fmt: skip
+                sort=_by_number(lambda r: r.rss_bytes))  # fmt: skip
 SORTS: tuple[Column, ...] = (*(c for c in COLUMNS if c.sort is not None), MEMORY)
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from tokentop import text
 from tokentop.model import Alert, Figures, Quota, Row, Tokens
-from tokentop.ui.columns import context_pct, cost_text
+from tokentop.ui.columns import context_pct, cost_text, unread
 from tokentop.ui.glyphs import LOOKS, safe
 
 STALE_MS = 15 * 60_000  # a limit that nobody has reported for longer is shown with its age
@@ -59,16 +59,26 @@ def _figures(row: Row) -> Iterator[Field]:
         return
     own, tree = row.own, row.tree
     below = tree != own
-    yield Field("cost", cost_text(own, 9), "strong")
+    nothing = unread(row, tree=False)
+    if nothing and (not below or unread(row, tree=True)):
+        for label in ("cost", "rate", "tokens", "context"):
+            yield Field(label, "? no log has been read yet", "dim")
+        yield Field("model", safe(row.model, 80) or "? not named yet")
+        return
+    yield Field("cost", "? no log has been read yet" if nothing else cost_text(own, 9), "strong")
     if below:
-        yield Field("with below", cost_text(tree, 9), "strong")
+        yield Field("with below", cost_text(tree, 9, partial=nothing), "strong")
     yield Field("rate", f"{text.rate(tree.tokens_per_min)} tok/min, {burn_text(tree)}")
-    yield Field("responses", f"{own.responses:,}" + (f", with below {tree.responses:,}" if below else ""))
-    yield from _tokens(own.tokens, "tokens")
+    count = "?" if nothing else f"{own.responses:,}"
+    yield Field("responses", count + (f", with below {tree.responses:,}" if below else ""))
+    if nothing:
+        yield Field("tokens", "? no log has been read yet", "dim")
+    else:
+        yield from _tokens(own.tokens, "tokens")
     if below:
         yield from _tokens(tree.tokens, "with below")
     yield Field("reads", f"{text.rate(tree.reads_per_min)} cached/min")
-    if row.context_used is not None:
+    if row.context_used is not None and not nothing:
         share = context_pct(row)
         of = f" of {text.digits3(row.context_window)} ({text.percent(share)})" if share is not None else ""
         yield Field("context", text.digits3(row.context_used) + (of or ", window unknown"))
@@ -154,6 +164,8 @@ def quality(row: Row) -> list[str]:
             notes.append(f"{text.plural(own.unknown_calls, 'call')} ended without usage in the log")
         if own.estimated:
             notes.append("a part of the tokens is an estimate")
-        if not notes:
+        if unread(row, tree=False):
+            notes.append("no log of this session has been read yet: its own figures are unknown")
+        elif not notes:
             notes.append("exact: every response from the log, at list price")
     return [*notes, *row.notes]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from tokentop.model import Row
-from tokentop.ui.columns import context_pct
+from tokentop.model import Figures, Row
+from tokentop.ui.columns import context_pct, unread
 from tokentop.ui.glyphs import LOOKS
 
 Predicate = Callable[[Row], bool]
@@ -30,10 +30,16 @@ FIELDS: dict[str, Callable[[Row], str]] = {
     "kind": lambda r: r.kind,
 }
 
+
+def _known(pick: Callable[[Figures], float]) -> Callable[[Row], float | None]:
+    """None where nothing has been read: an unknown figure is not below a limit."""
+    return lambda row: None if unread(row, tree=True) else pick(row.tree)
+
+
 _NUMBERS: dict[str, Callable[[Row], float | None]] = {
-    "cost": lambda r: r.tree.cost_nusd / 1e9,
-    "rate": lambda r: r.tree.tokens_per_min,
-    "burn": lambda r: r.tree.burn_nusd_per_h / 1e9,
+    "cost": _known(lambda f: f.cost_nusd / 1e9),
+    "rate": _known(lambda f: f.tokens_per_min),
+    "burn": _known(lambda f: f.burn_nusd_per_h / 1e9),
     "ctx": context_pct,
     "cpu": lambda r: r.cpu_pct if r.pid is not None else None,
     "mem": lambda r: float(r.rss_bytes) if r.pid is not None else None,

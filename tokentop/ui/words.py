@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from tokentop import text
 from tokentop.model import Action, KillPlan, Receipt, Row, State
+from tokentop.ui.columns import unread
 from tokentop.ui.facts import Field
 from tokentop.ui.glyphs import safe
 
@@ -53,8 +54,11 @@ def plan_fields(plan: KillPlan, row: Row, now_ms: int) -> list[Field]:
     if plan.rungs and not plan.refusal:
         out.append(Field("signals", _signals(plan)))
     out += _tree(plan)
-    spent = "$?" if plan.cost_nusd is None else text.money(plan.cost_nusd, width=9)
-    saved = "?" if plan.burn_nusd_per_h is None else f"{text.money(plan.burn_nusd_per_h, width=9)}/h"
+    unknown = unread(row, tree=True)
+    spent = "$?" if plan.cost_nusd is None or unknown else text.money(plan.cost_nusd, width=9)
+    saved = (
+        "?" if plan.burn_nusd_per_h is None or unknown else f"{text.money(plan.burn_nusd_per_h, width=9)}/h"
+    )
     out.append(Field("spent", f"{spent} so far; this stops {saved}"))
     out.append(Field("lost", loss(row, plan.action)))
     out.append(
