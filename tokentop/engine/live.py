@@ -59,6 +59,8 @@ class LiveState:
         self.rates = Rates()
         self.rules = Rules(thresholds or Thresholds())
         self.tracks: dict[str, Track] = {}
+        self.awake: dict[str, Track] = {}  # may be lines; the others are old and nothing has come since
+        self._bound: set[str] = set()  # sessions that have a process or had one
         self.kids: dict[str, dict[str, None]] = {}  # parent key -> keys of sessions with that parent
         self.procs: tuple[AgentProc, ...] = ()
         self.loose: dict[str, AgentProc] = {}  # agent processes without a session of their own
@@ -128,12 +130,19 @@ class LiveState:
         """Take the result of one whole pass over the process table."""
         alive = tuple(p for p in procs if p.run_state != "Z")
         owners, hosts, loose = self._sort_out(alive)
-        for key, track in self.tracks.items():
+        bound = set()
+        for key in {*self._bound, *owners, *hosts}:
+            track = self.tracks.get(key)
+            if track is None:
+                continue
             host = hosts.get(key)
             if host is not None and key not in owners and self._is_left(track, host):
                 host = None
                 track.ended_ms = track.ended_ms or (at_ms if track.proc is not None else track.record_ms)
             self._bind(track, owners.get(key), host, at_ms)
+            self.awake[key] = track
+            bound.add(key)
+        self._bound = {key for key in bound if self.tracks[key].proc or self.tracks[key].ended_ms}
         live_idents = {(p.ident.pid, p.ident.start_ticks) for p in alive}
         for key, proc in self.loose.items():
             if (proc.ident.pid, proc.ident.start_ticks) not in live_idents:
@@ -209,7 +218,8 @@ class LiveState:
 
         An agent that has been idle for days has no new record: the caller looks these up in the store.
         """
-        tracks = (t for t in self.tracks.values() if t.proc is not None and not t.loaded)
+        bound = (self.tracks[key] for key in self._bound if key in self.tracks)
+        tracks = sorted((t for t in bound if t.proc is not None and not t.loaded), key=lambda t: t.order)
         return tuple((t.session.agent, t.session.id) for t in tracks)
 
     def _number(self, keys: Iterable[str]) -> None:
@@ -253,6 +263,8 @@ class LiveState:
 
     def advance(self, now_ms: int) -> None:
         """Set the clock; call it before facts are applied, so that future timestamps can be told."""
+        if now_ms < self.rates.now_ms:
+            self.awake = dict(self.tracks)  # what was too old may be young again
         self.rates.advance(now_ms)
         if len(self.tracks) > MAX_TRACKS:
             self._trim()
@@ -272,6 +284,7 @@ class LiveState:
             session = Session(agent, session_id)
             track = self.tracks[key] = Track(key, session, self._seen)
             self._link(track, session)
+        self.awake[key] = track
         return track
 
     def _link(self, track: Track, session: Session) -> None:
@@ -294,3 +307,4 @@ class LiveState:
             if track.key not in self.kids:
                 self._link(track, Session(track.session.agent, ""))
                 del self.tracks[track.key]
+                self.awake.pop(track.key, None)

@@ -122,6 +122,7 @@ class Rates:
         self._all = _Meter(STEP_MS, HOUR_MS + 2 * SERIES_STEP_MS)
         self._sessions: dict[str, _SessionMeters] = {}
         self._entries: dict[int, _Entry] = {}
+        self._samples: dict[int, tuple[int, ...]] = {}  # closed samples of the series, as last computed
 
     def advance(self, now_ms: int) -> None:
         """Set the clock. Small steps back are borne; after a large one the rates start afresh."""
@@ -129,6 +130,7 @@ class Rates:
             self._all.cells.clear()
             self._sessions.clear()
             self._entries.clear()
+            self._samples.clear()
             self._peak_ms = self._pruned_ms = now_ms
         self.now_ms = now_ms
         self._peak_ms = max(self._peak_ms, now_ms)
@@ -165,6 +167,10 @@ class Rates:
     def _change(self, entry: _Entry, sign: int) -> None:
         peak = self._peak_ms
         self._all.change(entry, entry.parts, peak, sign)
+        for sample in range(
+            entry.start_ms // SERIES_STEP_MS, (entry.start_ms + entry.span_ms) // SERIES_STEP_MS + 1
+        ):
+            self._samples.pop(sample, None)
         meters = self._sessions.get(entry.key)
         if entry.start_ms + entry.span_ms < peak - (SPARK_SAMPLES + 2) * 60_000:
             return
@@ -226,14 +232,13 @@ class Rates:
 
     def series(self) -> Series:
         """The last hour in steps of 30 s on a fixed grid; the newest sample is the last 30 seconds."""
-        cells = self._all.cells
         zero = (0, 0, 0, 0, 0)
-        per_sample = SERIES_STEP_MS // STEP_MS
         open_sample = self.now_ms // SERIES_STEP_MS
-        samples: list[tuple[int, ...]] = []
-        for sample in range(open_sample - SERIES_SAMPLES + 1, open_sample):
-            parts = [cells.get(sample * per_sample + i, zero) for i in range(per_sample)]
-            samples.append(tuple(map(sum, zip(*parts, strict=True))))
+        first = open_sample - SERIES_SAMPLES + 1
+        for old in [sample for sample in self._samples if not first <= sample < open_sample]:
+            del self._samples[old]
+        known = self._samples
+        samples = [known.get(sample) or self._sample(sample) for sample in range(first, open_sample)]
         samples.append(self._all.window(self.now_ms - SERIES_STEP_MS, self.now_ms) or zero)
         output, writes, fresh_input, reads, cost = zip(*samples, strict=True)
         per_min, per_h = 60_000 / SERIES_STEP_MS, HOUR_MS / SERIES_STEP_MS
@@ -245,3 +250,10 @@ class Rates:
             reads_per_min=tuple(v * per_min for v in reads),
             burn_nusd_per_h=tuple(v * per_h for v in cost),
         )
+
+    def _sample(self, sample: int) -> tuple[int, ...]:
+        """Sums of one closed step of the series; kept until an event changes it."""
+        cells, per_sample = self._all.cells, SERIES_STEP_MS // STEP_MS
+        parts = [cells.get(sample * per_sample + i, (0, 0, 0, 0, 0)) for i in range(per_sample)]
+        found = self._samples[sample] = tuple(map(sum, zip(*parts, strict=True)))
+        return found

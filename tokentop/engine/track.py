@@ -121,28 +121,27 @@ class Track:
         """An ended call settles those that started before it: a retry writes a start of its own."""
         if activity.state in _SETTLES:
             self._settled_ms = max(self._settled_ms, activity.at_ms)
-        if activity.call_id:
-            self._calls[activity.call_id] = activity
-            if activity.call_id in self._ended:
-                self._settled_ms = max(self._settled_ms, activity.at_ms)
-        if activity.ends_call:
-            self._ended[activity.ends_call] = None
-            started = self._calls.get(activity.ends_call)
+        call, ended, lost = activity.call_id, activity.ends_call, activity.lost_call
+        if ended:
+            self._ended[ended] = None
+            started = self._calls.pop(ended, None)
             if started is not None:
                 self._settled_ms = max(self._settled_ms, started.at_ms)
-        if activity.lost_call and len(self._lost) < _LOST:
-            self._lost[activity.lost_call] = None
+        if lost and len(self._lost) < _LOST:
+            self._lost[lost] = None
+            self._calls.pop(lost, None)
+        if call in self._ended:
+            self._settled_ms = max(self._settled_ms, activity.at_ms)
+        elif call and call not in self._lost:
+            self._calls[call] = activity
         for kept in (self._calls, self._ended):
             while len(kept) > _CALLS:
                 del kept[next(iter(kept))]
 
     def open_calls(self) -> list[Activity]:
         """Return the calls that started and have no end, oldest first."""
-        calls = (c for c in self._calls.values() if c.at_ms > self._settled_ms)
-        over = (self._ended, self._lost)
-        return sorted(
-            (c for c in calls if not any(c.call_id in some for some in over)), key=lambda c: c.at_ms
-        )
+        calls = [c for c in self._calls.values() if c.at_ms > self._settled_ms]
+        return sorted(calls, key=lambda c: c.at_ms) if len(calls) > 1 else calls
 
     def in_turn(self, since_ms: int) -> bool:
         """Whether the log has a turn open that began or went on after `since_ms`."""

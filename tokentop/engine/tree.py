@@ -56,8 +56,10 @@ def build(live: LiveState, at_ms: int) -> list[Node]:
 
 def _visible(live: LiveState, at_ms: int) -> dict[str, Node]:
     nodes: dict[str, Node] = {}
-    for track in live.tracks.values():
-        if _is_line(track, at_ms) and not _follows(live, track):
+    for track in sorted(live.awake.values(), key=lambda t: t.order):
+        if not _is_line(track, at_ms):
+            del live.awake[track.key]
+        elif not _follows(live, track):
             _include(live, nodes, track)
     for key in list(nodes):
         _include_below(live, nodes, key)
