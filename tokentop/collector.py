@@ -128,6 +128,8 @@ class Collector:
                 more = self._use_store(now_s, wall_ms)
             except (sqlite3.Error, db.StoreError, OSError) as error:
                 self._store_failed(error)
+        if self._published[0] < 0:
+            self._show(now_s, wall_ms)  # what the store knows, before the first look at processes
         if self._is_due("procs", now_s, PROCS_S):
             self._look_at_processes(wall_ms)
         forecast = self._is_due("forecast", now_s, FORECAST_S)
