@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from textual.color import Color
@@ -26,13 +28,20 @@ class Gate(LineFilter):
         """The same segments with safe text; none is copied where nothing changes."""
         if all(text.isascii() and text.isprintable() for text, _, _ in segments):
             return segments
-        return [Segment(self._pass(text), style, control) for text, style, control in segments]
+        passed = [_pass(text, self._ascii_only) for text, _, _ in segments]
+        if all(new == text for new, (text, _, _) in zip(passed, segments, strict=True)):
+            return segments
+        return [
+            Segment(new, style, control) for new, (_, style, control) in zip(passed, segments, strict=True)
+        ]
 
-    def _pass(self, text: str) -> str:
-        safe = guard(text)
-        if self._ascii_only:
-            safe = to_ascii(safe)
-        return safe if safe is text else set_cell_size(safe, cell_len(text))
+
+@lru_cache(maxsize=4096)  # the same glyphs, frames and names are drawn again and again
+def _pass(text: str, ascii_only: bool) -> str:
+    safe = guard(text)
+    if ascii_only:
+        safe = to_ascii(safe)
+    return safe if safe == text else set_cell_size(safe, cell_len(text))
 
 
 def guard(text: str) -> str:

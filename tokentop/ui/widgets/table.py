@@ -118,8 +118,16 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         self.call_after_refresh(self.post_message, self.Resized())
 
     def tick(self, now_ms: int) -> None:
-        """Time passed: visible lines whose age or alert text changed are drawn anew."""
+        """Time passed: visible lines whose age or alert text changed are drawn anew.
+
+        Rows that wait for their period go with them: one paint a second for everything, not several.
+        """
         self.now_ms = now_ms
+        now = time.monotonic()
+        least_s = 0.0 if self.period_s <= 1 else self.period_s / 2
+        for key in [k for k in self._waiting if now - self._painted_s.get(k, -1e9) >= least_s]:
+            self._waiting.discard(key)
+            self._repaint(key, now)
         top = self.scroll_offset.y
         for at in range(top, min(top + self.size.height, len(self.view.lines))):
             row = self.view.rows.get(self.view.lines[at].key)
