@@ -246,7 +246,8 @@ class Collector:
                 self._store_failed(error)
         if self._is_due("procs", now_s, PROCS_S):
             self._look_at_processes(wall_ms)
-        if self._is_due("forecast", now_s, FORECAST_S) or self._spent_dirty:
+        spent_due = self._spent_dirty and now_s >= self._due.get("spent", 0.0)
+        if self._is_due("forecast", now_s, FORECAST_S) or spent_due:
             self._money(now_s, wall_ms)
         self._show(now_s, wall_ms)
         return 0.0 if more else POLL_S
