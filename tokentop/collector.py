@@ -133,7 +133,7 @@ class Collector:
         if self._is_due("procs", now_s, PROCS_S):
             self._look_at_processes(wall_ms)
         forecast = self._is_due("forecast", now_s, FORECAST_S)
-        if forecast or self._spent_dirty:
+        if forecast or (self._spent_dirty and now_s >= self._due.get("spent", 0.0)):
             self._money(now_s, wall_ms, forced=forecast)
         self._show(now_s, wall_ms)
         return 0.0 if more else POLL_S

@@ -29,6 +29,7 @@ from tokentop.model import (
 )
 
 LINGER_MS = 10_000  # an ended row stays this long as done
+MAX_MODELS = 1_000
 MAX_TRACKS = 5_000  # sessions kept in memory; beyond, the oldest without a process are dropped
 
 
@@ -41,7 +42,8 @@ class LiveState:
     """Folds facts and process passes; `snapshot.take()` draws it. `revision` grows with each change.
 
     `resume` holds a command template for each agent, such as `claude --resume {session_id}`;
-    `window_of(agent, model)` gives a context window in tokens where the log does not, 0 = unknown.
+    `window_of(agent, model)` gives a context window in tokens where the log does not, 0 = unknown; it is asked
+    once for each model.
     """
 
     def __init__(
@@ -54,7 +56,8 @@ class LiveState:
     ) -> None:
         self.revision = 0
         self.resume = dict(resume or {})
-        self.window_of = window_of
+        self._window_of = window_of
+        self._windows: dict[tuple[str, str], int] = {}
         self.titles = titles
         self.rates = Rates()
         self.rules = Rules(thresholds or Thresholds())
@@ -232,6 +235,17 @@ class LiveState:
             self.proc_order = {k: v for k, v in self.proc_order.items() if k in now}
 
     # ------------------------------------------------------------ the rest of the picture
+
+    def window(self, agent: str, model: str) -> int:
+        """Return the context window of a model in tokens, 0 = unknown."""
+        if self._window_of is None or not model:
+            return 0
+        key = (agent, model)
+        if key not in self._windows:
+            if len(self._windows) >= MAX_MODELS:
+                self._windows.clear()
+            self._windows[key] = self._window_of(agent, model)
+        return self._windows[key]
 
     def set_today(self, today: Figures) -> None:
         self.today = today

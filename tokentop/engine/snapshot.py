@@ -76,9 +76,7 @@ def _session_row(live: LiveState, node: Node) -> Row:
     session, proc = track.session, node.proc
     model = track.model or session.model
     cwd = session.cwd or (proc.cwd if proc else "")
-    window = track.context.window if track.context else 0
-    if not window and live.window_of is not None and model:
-        window = live.window_of(session.agent, model)
+    window = (track.context.window if track.context else 0) or live.window(session.agent, model)
     resume = "" if node.sub_agent else live.resume.get(session.agent, "").format(session_id=session.id)
     started = session.first_ms or (proc.started_ms if proc else 0)
     return Row(
