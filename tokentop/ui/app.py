@@ -64,7 +64,7 @@ class TokentopApp(App[str]):
         self.commander = Commander(self, source)
         self._inbox: Snapshot | None = None
         self._announced = False
-        self._drawn_s = 0.0
+        self._drawn_s = -_LEAST_GAP_S  # the first one is drawn as soon as it arrives
         self._ctrl_c_s = -_CTRL_C_S
         if options.no_color and not self.no_color:
             self._without_colour()
