@@ -18,7 +18,7 @@ import pytest
 
 from tokentop.collector import Collector
 from tokentop.config import Settings
-from tokentop.model import Snapshot
+from tokentop.model import Row, Snapshot
 
 from .faults import PROJECT, Scratch, audit, line, wait_for
 
@@ -131,12 +131,16 @@ def test_a_snapshot_beside_a_leader_knows_the_same_status(scratch: Scratch) -> N
     scratch.log([line(900, session="s-9", timestamp=now)], "s-9.jsonl")
     pictures: list[Snapshot] = []
     leader = Collector(scratch.state, scratch.environ(), Settings(), pictures.append)
+
+    def is_mine(row: Row) -> bool:
+        return row.session_id == "s-9"
+
     try:
-        run(leader, lambda: stored(scratch) == 51 and bool(pictures))
+        run(leader, lambda: stored(scratch) == 51 and any(is_mine(row) for row in pictures[-1].rows))
         document = json.loads(scratch.run("--json").stdout)
     finally:
         leader.close()
-    (mine,) = [row for row in pictures[-1].rows if row.session_id == "s-9"]
+    (mine,) = [row for row in pictures[-1].rows if is_mine(row)]
     (theirs,) = [row for row in document["rows"] if row["session"] == "s-9"]
     assert document["mode"] == "reader"
     assert (theirs["state"], theirs["state_source"]) == (mine.status.state, mine.status.source)

@@ -54,6 +54,8 @@ PROCS_S = 1.0
 WALK_S = 15.0
 FOLDERS_S = 5.0
 PUBLISH_S = 0.25
+BUSY_PUBLISH_S = 0.5
+BUSY_CHANGES = 40
 IDLE_PUBLISH_S = 1.0
 SPENT_S = 1.0
 FORECAST_S = 10.0
@@ -143,6 +145,8 @@ class Collector:
         more = False
         if self._ledger is None:
             self._open(now_s, wall_ms)
+            if self._ledger is not None and self._published[0] < 0:
+                return True  # what the store knows is shown before any log is looked for
         if self._ledger is not None:
             more = self._read(self._ledger, now_s, wall_ms)
         elif self._reader is not None:
@@ -174,7 +178,9 @@ class Collector:
     def _show(self, now_s: float, wall_ms: int) -> None:
         revision, at_s = self._published
         changed = self._live.revision != revision
-        if now_s - at_s < (PUBLISH_S if changed else IDLE_PUBLISH_S):
+        # Many changes: the rows would be painted no sooner, each at most once a second.
+        busy = self._live.revision - revision > BUSY_CHANGES
+        if now_s - at_s < ((BUSY_PUBLISH_S if busy else PUBLISH_S) if changed else IDLE_PUBLISH_S):
             return
         self._published = (self._live.revision, now_s)
         self._publish(self.snapshot(wall_ms))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import os
 import sqlite3
 import stat
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import IO
 
 from msgspec import Struct, to_builtins
+
+from tokentop.latelog import LateLog
 
 from .agents import all_agents
 from .config import Settings
@@ -27,8 +28,7 @@ from .store.recover import replace_damaged
 from .store.settle import settle
 from .store.writer import Committed, Writer
 
-log = logging.getLogger(__name__)
-logging.getLogger("tokentop").addHandler(logging.NullHandler())  # a command's stderr is one line, not a log
+log = LateLog(__name__)
 
 LOCK_NAME = "lock"
 _BACKLOG = "backlog"

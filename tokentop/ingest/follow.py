@@ -6,7 +6,6 @@ works on every file system and costs no watches.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -14,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tokentop.agents.base import Agent
+from tokentop.latelog import LateLog
 from tokentop.model import Cursor, Diagnostic, Fact, Looked, Progress
 from tokentop.text import clean
 
@@ -23,7 +23,7 @@ from .forks import Forks
 from .signs import last_signs
 from .tail import BLOCK_BYTES, Tail, open_log
 
-log = logging.getLogger(__name__)
+log = LateLog(__name__)
 
 INT64 = (1 << 63) - 1  # inode numbers are unsigned, the store's integers are not
 MAX_OPEN = 64
@@ -145,6 +145,16 @@ class Follower:
         for entry in sorted(recent, key=lambda e: e.mtime_ns)[-MAX_OPEN:]:
             if entry.path in self._cursors:
                 self._held += last_signs(entry)
+                self._hold(entry)
+
+    def _hold(self, entry: LogEntry) -> None:
+        """Keep an active file open: what is written until it is deleted or replaced can then be read."""
+        tail = self._tail(entry)
+        if isinstance(tail, Tail):
+            try:
+                tail.open()
+            except OSError:
+                self._drop(entry.path)
 
     def _limit_active(self, now_s: float) -> None:
         for path, since in list(self._active.items()):

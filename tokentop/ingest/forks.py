@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
+from tokentop.latelog import LateLog
 from tokentop.model import Cursor
 from tokentop.text import clean
 
@@ -14,7 +14,7 @@ from .discover import LogEntry
 from .scan import each_line
 from .tail import BLOCK_BYTES, MAX_LINE_BYTES, open_log
 
-log = logging.getLogger(__name__)
+log = LateLog(__name__)
 
 
 class Forks:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import stat
 from collections.abc import Callable, Sequence
@@ -15,13 +14,14 @@ except ImportError:
 from typing import IO
 
 from tokentop.agents.base import Decoder
+from tokentop.latelog import LateLog
 from tokentop.model import Cursor, Diagnostic, Fact
 from tokentop.text import clean
 
 from .discover import LogEntry
 from .scan import each_line, find
 
-log = logging.getLogger(__name__)
+log = LateLog(__name__)
 
 BLOCK_BYTES = 1 << 20
 MAX_LINE_BYTES = 64 << 20
@@ -94,6 +94,11 @@ class Tail:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+    def open(self) -> None:
+        """Open the file and take up its position. OSError as the system gives it."""
+        if self._fd < 0:
+            self._open()
 
     def read(self, facts: list[Fact]) -> tuple[int, bool]:
         """Read one slice; return (bytes read, whether the end was reached). OSError as the system gives it."""
