@@ -97,7 +97,7 @@ def _process(plan: KillPlan, row: Row, now_ms: int) -> str:
 
 
 def _tree(plan: KillPlan) -> Iterator[Field]:
-    label = "children"
+    label = "tree"
     for proc in plan.tree[:_TREE_SHOWN]:
         nested = "  an agent of its own" if proc.nested_session_id else ""
         indent = "  " * max(0, min(4, proc.depth - 1))
