@@ -50,6 +50,12 @@ class Result:
     unit: str
     bar: float | None = None
 
+    def verdict(self) -> str:
+        """What the table of the README says of the bar; empty without one."""
+        if self.bar is None:
+            return ""
+        return f"≤ {self.bar:g}" if self.value <= self.bar else f"≤ {self.bar:g} **missed**"
+
     def line(self) -> str:
         bar = "" if self.bar is None else f"<= {self.bar:g} {'ok' if self.value <= self.bar else 'OVER'}"
         return f"{self.bench:9} {self.what:58} {self.value:>12,.3f} {self.unit:8} {bar}"
@@ -240,9 +246,7 @@ def write_table(path: Path, results: list[Result]) -> None:
     lines = ["| bench | what | measured | bar |", "|---|---|---|---|"]
     for r in results:
         value = f"{r.value:,.0f}" if abs(r.value) >= 100 else f"{r.value:.3g}"
-        lines.append(
-            f"| {r.bench} | {r.what} | {value} {r.unit} | {'' if r.bar is None else f'≤ {r.bar:g}'} |"
-        )
+        lines.append(f"| {r.bench} | {r.what} | {value} {r.unit} | {r.verdict()} |")
     path.write_text(before + start + "\n".join(lines) + "\n" + end + after)
 
 
