@@ -14,7 +14,11 @@ pytestmark = pytest.mark.e2e
 
 
 def is_burning(row: dict[str, Any]) -> bool:
-    return row["state"] == "tool" and row["tokens_per_min"] > 0 and Decimal(row["burn_usd_per_h"]) > 0
+    return (
+        row["state"] == "tool"
+        and (row["tokens_per_min"] or 0) > 0
+        and Decimal(row["burn_usd_per_h"] or 0) > 0
+    )
 
 
 def check_live(world: World, client: Client, session: str, model: str) -> None:
@@ -73,6 +77,8 @@ def test_sub_agents_hang_below_their_parent_while_they_run_and_are_billed_once(w
     assert claude.finish() == 0, claude.said()
     assert codex.finish() == 0, codex.said()
     assert len({(r["session"], r["agent"]) for r in world.ledger()}) == 4, "each parent had one child"
+    # The last responses were written the moment before; a screen reads them within its next slices.
+    until("the bill of both", lambda: world.usage("agent") == by_agent(world.ledger()), 10)
     assert world.usage("agent") == by_agent(world.ledger())
 
 
