@@ -147,6 +147,17 @@ def test_a_snapshot_beside_a_leader_knows_the_same_status(scratch: Scratch) -> N
     assert theirs["state"] == "idle"
 
 
+def test_the_first_picture_without_history_says_where_it_looked(scratch: Scratch) -> None:
+    """ "No agent is running" and $0.00 are not said before anything was looked at."""
+    pictures: list[Snapshot] = []
+    leader = Collector(scratch.state, scratch.environ(), Settings(), pictures.append)
+    try:
+        run(leader, lambda: bool(pictures))
+    finally:
+        leader.close()
+    assert pictures[0].looked
+
+
 def run(subject: Collector, until: object) -> None:
     assert callable(until)
     end_s = time.monotonic() + 30

@@ -130,7 +130,7 @@ class Collector:
                 more = self._use_store(now_s, wall_ms)
             except (sqlite3.Error, db.StoreError, OSError) as error:
                 self._store_failed(error)
-        if self._published[0] < 0:
+        if self._published[0] < 0 and self._known:
             self._show(now_s, wall_ms)  # what the store knows, before the first look at processes
         if self._is_due("procs", now_s, PROCS_S):
             self._look_at_processes(wall_ms)
@@ -145,7 +145,7 @@ class Collector:
         more = False
         if self._ledger is None:
             self._open(now_s, wall_ms)
-            if self._ledger is not None and self._published[0] < 0:
+            if self._ledger is not None and self._published[0] < 0 and self._known:
                 return True  # what the store knows is shown before any log is looked for
         if self._ledger is not None:
             more = self._read(self._ledger, now_s, wall_ms)
