@@ -20,7 +20,8 @@ from tests.agents.build_claude import FOLDER, Transcript
 from tests.agents.build_codex import Rollout
 from tests.agents.harness import BUCKETS, NOW_MS, Event, Scratch, decoder_files, kinds, picture, scratch
 from tokentop.agents import all_agents
-from tokentop.agents.base import MAX_COUNT, LogFile
+from tokentop.agents.base import LogFile
+from tokentop.agents.decoding import MAX_COUNT
 from tokentop.model import RunningTotal, Tokens, Usage
 
 A, B = (f"{digit * 8}-1111-4111-8111-111111111111" for digit in "ab")

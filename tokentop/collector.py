@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .agents import all_agents
+from .agents import all_agents, all_processes
 from .clock import now_ms
 from .config import Settings, local_zone
 from .engine.days import Day, day_bounds, group_days
@@ -389,7 +389,7 @@ class Collector:
             from .procs.watch import ProcWatcher
 
             home = Path(self._environ.get("HOME") or os.path.expanduser("~"))
-            self._watcher = ProcWatcher([a.processes for a in all_agents()], home, self._environ)
+            self._watcher = ProcWatcher(all_processes(), home, self._environ)
             self._own = OwnUsage().sample
         oldest = wall_ms - CANDIDATE_MS
         candidates = [s for s in self._known.values() if s.last_ms >= oldest]

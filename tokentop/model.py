@@ -48,17 +48,20 @@ class Tokens(Struct, frozen=True, gc=False):
 
 
 class Kind(StrEnum):
-    """What a usage fact is: a response with a record of its own, or spend seen only inside a total."""
+    """What a usage fact is: a response with a record of its own, spend seen only inside a total, or a call
+    whose tokens the log does not tell (a running step, a step that was killed, a log of money or credits)."""
 
     RESPONSE = "response"
     HIDDEN = "hidden"
+    UNKNOWN = "unknown"
 
 
 class Usage(Struct, frozen=True, gc=False):
     """One billed API response.
 
     `key` is the natural identity of the response (unique within the agent, free of paths and machine
-    names); the record with the highest output wins, the earliest `at_ms` is kept.
+    names); the record with the highest output wins, the earliest `at_ms` is kept. A `kind` UNKNOWN gives way to
+    any other record of its key. `logged_nusd` is the cost where there are no tokens to price.
     """
 
     agent: str
@@ -76,6 +79,8 @@ class Usage(Struct, frozen=True, gc=False):
     kind: Kind = Kind.RESPONSE
     estimated: bool = False
     start_ms: int = 0  # when the request was sent, if that is known; 0 = at_ms
+    at_estimated: bool = False  # the log does not tell the time: `at_ms` is when it was seen
+    credits_milli: int | None = None  # thousandths of the agent's own unit, where it logs one
 
 
 class Priced(Struct, frozen=True, gc=False):
@@ -187,10 +192,15 @@ class Quota(Struct, frozen=True):
 
 
 class RunningTotal(Struct, frozen=True):
-    """A session's own running total, sub-agents included (Claude Code `cost-state`).
+    """A session's own running total.
 
-    `n` counts such records in the log from 0; `started_ms` is equal in a fork and its parent.
-    `models` = (model, tokens, logged cost) for each model.
+    Beside calls with records of their own (Claude Code `cost-state`, sub-agents included): what it holds beyond
+    them is hidden spend. `n` counts such records in the log from 0; `started_ms` is equal in a fork and its
+    parent; `models` = (model, tokens, logged cost in nano-dollars) for each model.
+
+    `only` = the agent keeps nothing but the total, of the whole session (Droid, Goose): its growth is what is
+    counted. `n` and `started_ms` are then 0 and `models` has one entry: the model in use and the session's total.
+    The growth is spread over the session's responses without tokens of their own since the total before.
     """
 
     agent: str
@@ -199,6 +209,8 @@ class RunningTotal(Struct, frozen=True):
     at_ms: int
     started_ms: int
     models: tuple[tuple[str, Tokens, int], ...]
+    only: bool = False
+    provider: str = ""  # for the price of what has no record of its own
 
 
 class Diagnostic(Struct, frozen=True):

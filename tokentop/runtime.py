@@ -110,10 +110,10 @@ class Runtime:
 
     def execute(self, plan: KillPlan) -> Receipt:
         """Carry a plan out; blocks. The receipt is stored by the collector."""
-        from .agents import all_agents
+        from .agents import all_processes
         from .procs.act import execute
 
-        receipt = execute(plan, now_ms=now_ms, agents=[a.processes for a in all_agents()])
+        receipt = execute(plan, now_ms=now_ms, agents=all_processes())
         self._receipts.put(receipt)
         return receipt
 

@@ -7,8 +7,9 @@ from functools import cache
 from importlib import import_module
 
 from .base import Agent
+from .processes import Processes
 
-_SHARED = frozenset({"base", "processes"})
+_SHARED = frozenset({"base", "decoding", "processes"})
 
 
 @cache
@@ -20,6 +21,12 @@ def all_agents() -> tuple[Agent, ...]:
         name for name in found if name.isidentifier() and not name.startswith("_") and name not in _SHARED
     )
     return tuple(import_module(f".{name}", __name__).AGENT for name in names)
+
+
+@cache
+def all_processes() -> tuple[Processes, ...]:
+    """How the processes of every agent that has its own are found and stopped."""
+    return tuple(agent.processes for agent in all_agents() if agent.processes is not None)
 
 
 def agent(agent_id: str) -> Agent:

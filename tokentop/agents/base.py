@@ -1,35 +1,21 @@
-"""What an agent is, and what its decoders share: typed decoding, coercion of counts, errors.
+"""What an agent is: where it keeps its data, the three kinds of source, its processes. Pure.
 
-A decoder turns lines into facts and keeps its state as plain data, so that any split of the bytes and
-any restart gives the same facts. Pure.
+A decoder turns bytes into facts and keeps its state as plain data, so that any split of the bytes and any
+restart gives the same facts. What decoders share is in `decoding.py`.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
 
-import msgspec
 from msgspec import Struct
 
-from tokentop.model import Diagnostic, Fact
-from tokentop.text import clean
+from tokentop.model import Fact
 
 if TYPE_CHECKING:
     from .processes import Processes
-
-T = TypeVar("T")
-
-# Everything that a decoder of untrusted JSON can raise: deep nesting is a RecursionError even in an unknown
-# field, raw invalid UTF-8 in a known field a UnicodeDecodeError.
-DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError)
-
-MAX_COUNT = 2**40  # no token count of one response or session is larger
-_MIN_MS = 1_262_304_000_000  # 2010
-_MAX_MS = 4_102_444_800_000  # 2100
 
 
 class Decoder(Protocol):
@@ -61,33 +47,106 @@ class LogFile(Struct, frozen=True):
     """What a decoder may know of its file: the name, never a position in the machine."""
 
     path: str
-    stem: str  # file name without .jsonl
+    stem: str  # file name without the suffix of its source
     parents: tuple[str, ...]  # folder names from the root down
+    mtime_ms: int = 0  # last change: the time of records that have none of their own
 
 
-class JsonLines(Struct, frozen=True):
-    """A source of JSON lines: folders below the root, and how to decode a file.
+class Source(Struct, frozen=True, kw_only=True):
+    """Files of one kind: `folder` below the root, and how their names end.
 
-    `decoder(file, state)` makes a decoder from its stored state (b"" = fresh).
-    `vectors` gives the counting vectors of a log, for forks that repeat their parent's.
+    `levels` are patterns of the folders below that are looked into, one a level: `("*", "chats")`; the last one
+    may be `**` for any depth. None = any depth, () = `folder` alone.
     """
 
-    folder: str
+    folder: str = ""
     suffixes: tuple[str, ...]
-    decoder: Callable[[LogFile, bytes], Decoder]
-    sidecar: str = ""  # suffix of small JSON files beside the logs
+    levels: tuple[str, ...] | None = None
+    sidecar: str = ""  # suffix of small files beside the logs
     read_sidecar: Callable[[LogFile, bytes], list[Fact]] | None = None
     file_id: Callable[[str], str] | None = None  # file name -> session id
+
+
+class JsonLines(Source, frozen=True, kw_only=True):
+    """Append-only JSON lines. `decoder(file, state)` makes a decoder from its stored state (b"" = fresh).
+
+    `vectors` gives the counting vectors of a log,
+    for forks that repeat their parent's.
+    """
+
+    decoder: Callable[[LogFile, bytes], Decoder]
     vectors: Callable[[Sequence[bytes]], list[tuple[int, ...]]] | None = None
     vector_needle: bytes = b""
     orphan_of: Callable[[bytes], str] | None = None  # decoder state -> the parent whose log was not there
 
 
-class Roots(Struct, frozen=True):
-    """Where an agent keeps its data: `env` (a comma list is accepted) replaces `dirs`."""
+class JsonDocument(Source, frozen=True, kw_only=True):
+    """Whole documents that are rewritten in place. `read(file, data)` gives all facts of one.
 
-    env: str
-    dirs: tuple[str, ...]
+    It raises ValueError where the bytes are no whole document: the file is being written, and is read again when
+    it has changed. A fact that the document gave before is not counted again, so `read` keeps no state.
+    """
+
+    read: Callable[[LogFile, bytes], list[Fact]]
+
+
+class Ask(Protocol):
+    """Questions to an agent's database, read-only, inside one short transaction.
+
+    `tables` = its tables with their columns. A call gives at most `ROWS_MAX` rows; texts with damaged UTF-8 have
+    replacement characters. A question that cannot be answered (no such column, damage) raises DatabaseError,
+    which the reader turns into a diagnostic.
+    """
+
+    @property
+    def tables(self) -> Mapping[str, frozenset[str]]: ...
+
+    def __call__(self, sql: str, *values: object) -> list[tuple[Any, ...]]: ...
+
+
+ROWS_MAX = 5_000
+
+
+class Reading(Struct):
+    """What one look at a database gave: facts, the watermark to go on from, and whether there is more now."""
+
+    facts: list[Fact]
+    state: bytes = b""
+    more: bool = False
+
+
+class Database(Source, frozen=True, kw_only=True):
+    """An agent's SQLite database. `read(file, ask, state)` gives what is new since `state` (b"" = everything).
+
+    It is called when the file or its -wal has changed, and must do work in proportion to what is new.
+    `signs(file, ask)` gives activities and contexts of the sessions that ran last, and counts nothing.
+    """
+
+    read: Callable[[LogFile, Ask, bytes], Reading]
+    signs: Callable[[LogFile, Ask], list[Fact]] | None = None
+
+
+class Roots(Struct, frozen=True):
+    """Where an agent keeps its data.
+
+    `env` names a variable (a comma list is accepted) that replaces `dirs`, with `below` appended. `dirs` begin
+    with `~/` or `$VARIABLE/` (left out where that is unset); one may be a file. `in_projects` = the data lies in
+    the project folders themselves: those that are known, and the folders of the first two levels below HOME.
+    """
+
+    env: str = ""
+    dirs: tuple[str, ...] = ()
+    below: str = ""
+    in_projects: bool = False
+
+
+class Quality(StrEnum):
+    """How good an agent's token counts are at best."""
+
+    EXACT = "exact"  # per response
+    TOTAL = "exact in total"  # only a running total: the time is an estimate
+    ESTIMATE = "estimate"
+    UNKNOWN = "unknown"  # money or credits at most
 
 
 class Agent(Struct, frozen=True):
@@ -97,140 +156,13 @@ class Agent(Struct, frozen=True):
     label: str
     version: int
     roots: Roots
-    sources: tuple[JsonLines, ...]
-    processes: Processes
-    resume: str  # with {session_id}
+    sources: tuple[Source, ...]  # () = it leaves nothing that can be counted: its processes alone are shown
+    processes: Processes | None  # None = it lives inside an editor
+    resume: str  # with {session_id}; "" = it cannot
     start_hint: str  # how a person starts it
+    tokens: Quality = Quality.EXACT
+    missing: str = ""  # what its logs do not give, in a few words
+    tried: tuple[str, ...] = ()  # versions whose real logs were compared with what the provider counted
 
     def resume_command(self, session_id: str) -> str:
-        return self.resume.format(session_id=session_id) if session_id else ""
-
-
-def decode(data: bytes | bytearray, kind: msgspec.json.Decoder[T]) -> T | None:
-    """Decode one line; None if it is not JSON of that shape even after the lenient second chance.
-
-    The second chance takes what real clients write and the strict decoder refuses: lone surrogates of a
-    string cut inside an emoji, NULs left by a crash, a BOM, raw control characters, counts as floats.
-    """
-    try:
-        return kind.decode(data)
-    except DECODE_ERRORS:
-        pass
-    try:
-        return kind.decode(bytes(data).lstrip(b"\0"))
-    except DECODE_ERRORS:
-        pass
-    try:
-        text = bytes(data).decode("utf-8", "replace").lstrip("\ufeff\0")
-        value: Any = json.loads(text, strict=False)
-        return msgspec.convert(_lenient(value), kind.type, strict=False)
-    except (*DECODE_ERRORS, OverflowError):
-        return None
-
-
-_GLUED_BYTES = 4 << 20
-_GLUED_TRIES = 50
-
-
-def after_torn(line: bytes | bytearray) -> bytes | None:
-    """The whole record at the end of a line that begins with a torn one; None if there is none.
-
-    A writer that died inside a line leaves it without its end, and its successor goes on behind it.
-    """
-    data = bytes(line) if len(line) <= _GLUED_BYTES else b""
-    place = data.find(b'{"', 1)
-    for _ in range(_GLUED_TRIES):
-        if place < 0:
-            return None
-        try:
-            if isinstance(msgspec.json.decode(data[place:]), dict):
-                return data[place:]
-        except DECODE_ERRORS:
-            pass
-        place = data.find(b'{"', place + 1)
-    return None
-
-
-def _lenient(value: Any, depth: int = 0) -> Any:
-    """Make a parsed document acceptable for typed conversion: no surrogates, whole floats as integers."""
-    if depth > 40:
-        return None
-    if isinstance(value, dict):
-        return {_safe(str(k)): _lenient(v, depth + 1) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_lenient(v, depth + 1) for v in value]
-    if isinstance(value, str):
-        return _safe(value)
-    if isinstance(value, float):
-        return int(value) if value == value and abs(value) <= MAX_COUNT and value == int(value) else -1
-    if isinstance(value, bool):
-        return value
-    return value
-
-
-def _safe(text: str) -> str:
-    return text.encode("utf-8", "replace").decode("utf-8", "replace")
-
-
-def count(value: object) -> int | None:
-    """A token count from a log: an integer of at least 0 within bounds, 0 for null; None = not a count."""
-    if value is None:
-        return 0
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 14:
-        value = int(value)
-    if isinstance(value, float) and value == value and 0 <= value <= MAX_COUNT and value == int(value):
-        value = int(value)
-    if type(value) is int and 0 <= value <= MAX_COUNT:
-        return value
-    return None
-
-
-def epoch_ms(value: object) -> int:
-    """UTC milliseconds of an ISO text, or of a number in s, ms, us or ns; 0 = no usable time."""
-    try:
-        if isinstance(value, str):
-            moment = datetime.fromisoformat(value)
-            if moment.tzinfo is None:
-                if value.isdigit():
-                    return epoch_ms(int(value))
-                moment = moment.replace(tzinfo=UTC)
-            ms = int(moment.timestamp() * 1000 + 0.5)
-        elif type(value) in (int, float):
-            number = float(value)  # type: ignore[arg-type]
-            while number > 1e14:
-                number /= 1000
-            ms = int(number if number > 1e11 else number * 1000)
-        else:
-            return 0
-    except (ValueError, OverflowError, OSError):
-        return epoch_ms(int(value)) if isinstance(value, str) and value.isascii() and value.isdigit() else 0
-    return ms if _MIN_MS <= ms <= _MAX_MS else 0
-
-
-def unparsed(agent: str) -> Diagnostic:
-    return Diagnostic(source=agent, kind="unparsed", detail="a line that is not readable JSON")
-
-
-def bad_number(agent: str) -> Diagnostic:
-    return Diagnostic(source=agent, kind="bad-number", detail="a token count out of bounds, counted as 0")
-
-
-@lru_cache(2048)
-def label(text: str | None) -> str:
-    """A model, tier or provider name from a log, safe to show."""
-    return clean(text, 100) if text else ""
-
-
-@lru_cache(2048)
-def identifier(text: str | None) -> str:
-    """An id from a log, safe to show: ids are hexadecimal in practice, anything else is cleaned."""
-    if not text:
-        return ""
-    if len(text) <= 100 and text.isascii() and text.replace("-", "").replace("_", "").isalnum():
-        return text
-    return clean(text, 100).replace("/", "_")
-
-
-def project_of(cwd: str) -> str:
-    """The last part of a working directory, on any system."""
-    return cwd.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+        return self.resume.format(session_id=session_id) if session_id and self.resume else ""

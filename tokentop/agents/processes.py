@@ -23,13 +23,15 @@ class RegistryEntry(Struct, frozen=True):
     """What one file of an agent says about a live process. All of it is a hint until verified.
 
     `start` is the start of the process as the agent wrote it: kernel ticks in digits, or the text of
-    `ps -o lstart=`. `pid` 0 = the file describes a job, joined by `background_id`.
+    `ps -o lstart=`. Where it wrote no such thing, `session_ms` is when its session began, which is soon after.
+    `pid` 0 = the file describes a job, joined by `background_id`.
     """
 
     pid: int
     session_id: str = ""
     role: ProcRole = ProcRole.AGENT
     start: str = ""
+    session_ms: int = 0
     boot_id: str = ""
     machine_id: str = ""
     pid_ns: str = ""
@@ -55,7 +57,29 @@ class Daemon(Struct, frozen=True):
     clients: tuple[str, ...]
 
 
-class Processes(Struct, frozen=True):
+def is_helper(argv: Sequence[str]) -> bool:
+    """Whether a program only tells its version or serves another one."""
+    return bool({"--help", "-h", "--version", "-V", "mcp-server"} & set(before_dashes(argv)))
+
+
+def plain_role(argv: Sequence[str]) -> ProcRole | None:
+    """The role of a program without daemons or launchers that name themselves."""
+    return None if is_helper(argv) else ProcRole.AGENT
+
+
+def _no_registry(_name: str, _data: bytes) -> RegistryEntry | None:
+    return None
+
+
+def _never(_argv: Sequence[str]) -> bool:
+    return False
+
+
+def _nothing(_argv: Sequence[str]) -> str:
+    return ""
+
+
+class Processes(Struct, frozen=True, kw_only=True):
     """How to find, map and stop the processes of one agent.
 
     `role_of` takes argv from the agent's own name on (without an interpreter) and gives None for a
@@ -66,26 +90,36 @@ class Processes(Struct, frozen=True):
     agent: str
     label: str
     names: tuple[str, ...]
-    package_dirs: tuple[str, ...]
-    entry_names: tuple[str, ...]  # files inside a package directory that are the agent
-    root_env: str
-    root_dirs: tuple[str, ...]  # below HOME
-    session_markers: tuple[str, ...]  # environment of tool children: the session
-    pid_markers: tuple[str, ...]  # environment of tool children: the agent's pid
-    registry: tuple[str, ...]
-    parse_registry: Callable[[str, bytes], RegistryEntry | None]
-    role_of: Callable[[Sequence[str]], ProcRole | None]
-    one_shot: Callable[[Sequence[str]], bool]
-    argv_session: Callable[[Sequence[str]], str]
-    argv_cwd: Callable[[Sequence[str]], str]
-    fd_session: Callable[[str], str] | None
-    ladder: tuple[tuple[str, float], ...]
-    one_shot_ladder: tuple[tuple[str, float], ...]
+    package_dirs: tuple[str, ...] = ()
+    entry_names: tuple[str, ...] = ()  # files inside a package directory that are the agent
+    common_name: bool = (
+        False  # other programs have that name too: only where a data folder of the agent exists
+    )
+    root_env: str = ""
+    root_below: str = ""  # appended to the value of `root_env`
+    root_dirs: tuple[str, ...] = ()  # below HOME
+    session_markers: tuple[str, ...] = ()  # environment of tool children: the session
+    pid_markers: tuple[str, ...] = ()  # environment of tool children: the agent's pid
+    registry: tuple[str, ...] = ()
+    parse_registry: Callable[[str, bytes], RegistryEntry | None] = _no_registry
+    role_of: Callable[[Sequence[str]], ProcRole | None] = plain_role
+    one_shot: Callable[[Sequence[str]], bool] = _never
+    argv_session: Callable[[Sequence[str]], str] = _nothing
+    argv_cwd: Callable[[Sequence[str]], str] = _nothing
+    fd_session: Callable[[str], str] | None = None
+    ladder: tuple[tuple[str, float], ...] = (("TERM", 5.0), ("KILL", 2.0))
+    one_shot_ladder: tuple[tuple[str, float], ...] = (("TERM", 5.0), ("KILL", 2.0))
     stop_command: tuple[str, ...] = ()  # arguments for a background agent; {id} is its background id
     stop_grace_s: float = 10.0
     interrupt_keys: tuple[str, ...] = ()  # tmux key names that stop the turn in the interactive client
     daemon: Daemon | None = None
     resume: str = ""
+
+
+def profile_of(spec: Processes, value: str) -> str:
+    """The data folder that the value of the agent's own variable names; "" for none."""
+    first = value.split(",", maxsplit=1)[0].strip().rstrip("/")
+    return f"{first}/{spec.root_below}".rstrip("/") if first else ""
 
 
 class Identity(Struct, frozen=True):

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import IO, Any
 
-from tokentop.agents.base import Decoder
+from tokentop.agents.base import Decoder, JsonLines
 from tokentop.model import Cursor, Fact
 
 from .discover import LogEntry
@@ -54,6 +54,7 @@ class Archive:
             and cursor.agent_version == version
             and (cursor.size, cursor.mtime_ns) == (entry.size, entry.mtime_ns)
         )
+        assert isinstance(entry.source, JsonLines)
         self._decoder: Decoder = entry.source.decoder(entry.file, b"")
         self._raw: IO[bytes] | None = None
         self._stream: Any = None

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import stat
 from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
-from tokentop.agents.base import Agent, JsonLines, LogFile
+from tokentop.agents.base import Agent, Database, LogFile, Source
 from tokentop.model import Diagnostic, Looked
 from tokentop.text import clean
 
 MAX_DEPTH = 50
+PROJECTS_MAX = 500
 
 
 class LogEntry(Struct, frozen=True):
@@ -20,7 +22,7 @@ class LogEntry(Struct, frozen=True):
 
     path: str
     agent: str
-    source: JsonLines
+    source: Source
     relative: str
     dev: int
     ino: int
@@ -40,6 +42,7 @@ class LogEntry(Struct, frozen=True):
             clean(self.path, 1000),
             clean(stem, 300),
             tuple(clean(part, 300) for part in folder.split("/")) if folder else (),
+            self.mtime_ns // 1_000_000,
         )
 
     @property
@@ -60,29 +63,94 @@ class Listing(Struct):
 
 def roots(agent: Agent, environ: Mapping[str, str], extra: Iterable[str] = ()) -> list[str]:
     """The agent's data folders: its variable (a comma list) or the usual places, and `extra` ones."""
-    named = [part.strip() for part in environ.get(agent.roots.env, "").split(",") if part.strip()]
+    place, below = agent.roots, agent.roots.below
+    named = [part.strip() for part in environ.get(place.env, "").split(",") if part.strip()]
+    places = [f"{part}/{below}" if below else part for part in named] or list(place.dirs)
+    expanded = [_expanded(one, environ) for one in (*places, *extra)]
+    return list(dict.fromkeys(os.path.normpath(one) for one in expanded if os.path.isabs(one)))
+
+
+def _expanded(place: str, environ: Mapping[str, str]) -> str:
+    if place == "~" or place.startswith("~/"):
+        return (environ.get("HOME") or os.path.expanduser("~")) + place[1:]
+    if place.startswith("$"):
+        name, _, rest = place[1:].partition("/")
+        value = environ.get(name, "")
+        return f"{value}/{rest}".rstrip("/") if value else ""
+    return place
+
+
+def projects(environ: Mapping[str, str], known: Iterable[str]) -> list[str]:
+    """Folders that may be projects: `known` ones, HOME, and what is visible on its first two levels."""
     home = environ.get("HOME") or os.path.expanduser("~")
-    places = [*(named or agent.roots.dirs), *extra]
-    expanded = [home + p[1:] if p == "~" or p.startswith("~/") else p for p in places]
-    return list(dict.fromkeys(os.path.normpath(p) for p in expanded if os.path.isabs(p)))
+    found = [home, *(path for path in known if os.path.isabs(path))]
+    level = [home]
+    for _ in range(2):
+        level = [path for folder in level for path in _visible_folders(folder)][:PROJECTS_MAX]
+        found += level
+    return list(dict.fromkeys(os.path.normpath(path) for path in found))
 
 
-def walk(agents: Iterable[Agent], environ: Mapping[str, str], extra: Mapping[str, Iterable[str]]) -> Listing:
+def _visible_folders(folder: str) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(e.path for e in entries if e.name[:1] != "." and e.is_dir(follow_symlinks=False))
+    except OSError:
+        return []
+
+
+def state_of(path: str, source: Source) -> tuple[int, int, int, int]:
+    """(device, inode, size, mtime_ns) of a log, of a database together with its -wal. OSError."""
+    about = os.stat(path)
+    if not isinstance(source, Database):
+        return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns
+    try:
+        wal = os.stat(f"{path}-wal")
+    except OSError:
+        return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns
+    # The main file can stand still for hours while the -wal grows.
+    return (
+        about.st_dev, about.st_ino, about.st_size + wal.st_size, max(about.st_mtime_ns, wal.st_mtime_ns)
+    )  # fmt: skip
+
+
+def walk(
+    agents: Iterable[Agent], environ: Mapping[str, str], extra: Mapping[str, Iterable[str]],
+    known_projects: Iterable[str] = (),
+) -> Listing:  # fmt: skip
     """List every log of every agent. A file reached twice (two roots, hard links) is listed once."""
     listing = Listing({}, {}, [], [])
-    seen: set[tuple[int, int]] = set()
+    seen: set[tuple[int, ...]] = set()
+    folders: list[str] | None = None
     for agent in agents:
-        for root in roots(agent, environ, extra.get(agent.id, ())):
+        own = roots(agent, environ, extra.get(agent.id, ()))
+        for root in own:
             before = len(listing.files)
             found = _root(agent, root, listing, seen)
             files = len(listing.files) - before
             listing.looked.append(
                 Looked(agent.id, agent.label, clean(root, 200), f"{files} files" if found == "" else found)
             )
+        if agent.roots.in_projects:
+            folders = projects(environ, known_projects) if folders is None else folders
+            _in_projects(agent, folders, listing, seen)
     return listing
 
 
-def _root(agent: Agent, root: str, listing: Listing, seen: set[tuple[int, int]]) -> str:
+def _in_projects(agent: Agent, folders: list[str], listing: Listing, seen: set[tuple[int, ...]]) -> None:
+    """Look for logs with exact names in project folders; these are not watched: there are too many."""
+    before = len(listing.files)
+    for folder in folders:
+        for source in agent.sources:
+            for name in source.suffixes:
+                path = os.path.join(folder, source.folder, name)
+                if os.path.isfile(path):
+                    _file(agent, source, path, name, os.path.realpath(folder), listing, seen)
+    files = len(listing.files) - before
+    listing.looked.append(Looked(agent.id, agent.label, f"{len(folders)} project folders", f"{files} files"))
+
+
+def _root(agent: Agent, root: str, listing: Listing, seen: set[tuple[int, ...]]) -> str:
     """Walk one root; return "" or what is wrong with it."""
     try:
         about = os.stat(root)
@@ -92,27 +160,44 @@ def _root(agent: Agent, root: str, listing: Listing, seen: set[tuple[int, int]])
     except OSError as error:
         listing.diagnostics.append(Diagnostic(agent.id, "unreadable", f"{clean(root)}: {error.strerror}"))
         return f"not readable: {error.strerror}"
+    if stat.S_ISREG(about.st_mode):
+        name = os.path.basename(root)
+        for source in agent.sources:
+            if name.endswith(source.suffixes):
+                _file(agent, source, root, name, os.path.dirname(os.path.realpath(root)), listing, seen)
+                return ""
     if not stat.S_ISDIR(about.st_mode):
         listing.diagnostics.append(Diagnostic(agent.id, "unreadable", f"{clean(root)} is not a folder"))
         return "not a folder"
     real = os.path.realpath(root)
-    for source in agent.sources:
+    for number, source in enumerate(agent.sources):
         folder = os.path.join(root, source.folder)
         if not os.path.isdir(folder):
             listing.absent.append(folder)
-        _folder(agent, source, folder, "", real, listing, seen, 0)
+        _folder(_Walk(agent, source, number, real, listing, seen), folder, "", 0)
     return ""
 
 
-def _folder(
-    agent: Agent, source: JsonLines, folder: str, relative: str, root: str,
-    listing: Listing, seen: set[tuple[int, int]], depth: int,
-) -> None:  # fmt: skip
+class _Walk(Struct, frozen=True):
+    """What stays the same while the folders of one source are walked."""
+
+    agent: Agent
+    source: Source
+    number: int
+    root: str
+    listing: Listing
+    seen: set[tuple[int, ...]]
+
+
+def _folder(walk: _Walk, folder: str, relative: str, depth: int) -> None:
+    agent, source, listing, seen = walk.agent, walk.source, walk.listing, walk.seen
     try:
         about = os.stat(folder, follow_symlinks=depth == 0)
-        if not stat.S_ISDIR(about.st_mode) or (about.st_dev, about.st_ino) in seen:
+        # Two sources of an agent may look into the same folders for different files.
+        key = (about.st_dev, about.st_ino, walk.number)
+        if not stat.S_ISDIR(about.st_mode) or key in seen:
             return
-        seen.add((about.st_dev, about.st_ino))
+        seen.add(key)
         listing.folders[folder] = about.st_mtime_ns
         entries = list(os.scandir(folder))
     except FileNotFoundError:
@@ -127,22 +212,28 @@ def _folder(
         if name.endswith(source.suffixes) or (source.sidecar and name.endswith(source.sidecar)):
             if name.endswith(".zst") and name.removesuffix(".zst") in names:
                 continue  # a plain sibling always wins
-            _file(agent, source, entry, relative + name, root, listing, seen)
-        elif depth < MAX_DEPTH and entry.is_dir(follow_symlinks=False):
+            _file(agent, source, entry.path, relative + name, walk.root, listing, seen)
+        elif _enters(source.levels, depth, name) and entry.is_dir(follow_symlinks=False):
             below.append(name)
     for name in below:
-        _folder(
-            agent, source, f"{folder}/{name}", f"{relative}{name}/", root, listing, seen, depth + 1
-        )  # fmt: skip
+        _folder(walk, f"{folder}/{name}", f"{relative}{name}/", depth + 1)
+
+
+def _enters(levels: tuple[str, ...] | None, depth: int, name: str) -> bool:
+    """Whether a folder on the given level is looked into."""
+    if levels is None:
+        return depth < MAX_DEPTH
+    if levels and levels[-1] == "**" and depth >= len(levels) - 1:
+        return depth < MAX_DEPTH
+    return depth < len(levels) and fnmatch.fnmatchcase(name, levels[depth])
 
 
 def _file(
-    agent: Agent, source: JsonLines, entry: os.DirEntry[str], relative: str, root: str,
-    listing: Listing, seen: set[tuple[int, int]],
+    agent: Agent, source: Source, path: str, relative: str, root: str, listing: Listing,
+    seen: set[tuple[int, ...]],
 ) -> None:  # fmt: skip
-    path = entry.path
     try:
-        about = entry.stat(follow_symlinks=False)
+        about = os.stat(path, follow_symlinks=False)
         if stat.S_ISLNK(about.st_mode):
             path = os.path.realpath(path)
             if not path.startswith(root + os.sep):
@@ -151,23 +242,15 @@ def _file(
                 )
                 return
             about = os.stat(path)
+        if not stat.S_ISREG(about.st_mode):
+            listing.diagnostics.append(Diagnostic(agent.id, "not-a-file", clean(relative, 120)))
+            return
+        if (about.st_dev, about.st_ino) in seen:
+            return
+        seen.add((about.st_dev, about.st_ino))
+        state = state_of(path, source) if isinstance(source, Database) else None
     except OSError:
         return
-    if not stat.S_ISREG(about.st_mode):
-        listing.diagnostics.append(Diagnostic(agent.id, "not-a-file", clean(relative, 120)))
-        return
-    if (about.st_dev, about.st_ino) in seen:
-        return
-    seen.add((about.st_dev, about.st_ino))
+    dev, ino, size, mtime_ns = state or (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns)
     sidecar = bool(source.sidecar) and path.endswith(source.sidecar)
-    listing.files[path] = LogEntry(
-        path,
-        agent.id,
-        source,
-        relative,
-        about.st_dev,
-        about.st_ino,
-        about.st_size,
-        about.st_mtime_ns,
-        sidecar,
-    )
+    listing.files[path] = LogEntry(path, agent.id, source, relative, dev, ino, size, mtime_ns, sidecar)

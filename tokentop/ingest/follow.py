@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tokentop.agents.base import Agent
+from tokentop.agents.base import Agent, Database, JsonDocument
 from tokentop.latelog import LateLog
 from tokentop.model import Cursor, Diagnostic, Fact, Looked, Progress
 from tokentop.text import clean
 
 from .archive import Archive
-from .discover import LogEntry, roots, walk
+from .discover import LogEntry, roots, state_of, walk
+from .document import Document
 from .forks import Forks
 from .signs import last_signs
 from .tail import BLOCK_BYTES, Tail, open_log
@@ -34,6 +36,20 @@ ACTIVE_S = 15 * 60.0  # a file is active for this long after its last change
 SLICE_BYTES = 8 << 20
 SLICE_FACTS = 5_000
 RETRY_S = (5.0, 60.0)
+
+
+class Reader(Protocol):
+    """What reads one file or database in slices."""
+
+    entry: LogEntry
+    live: bool
+
+    @property
+    def offset(self) -> int: ...
+    def read(self, facts: list[Fact]) -> tuple[int, bool]: ...
+    def flush(self, facts: list[Fact]) -> None: ...
+    def cursor(self) -> Cursor | None: ...
+    def close(self) -> None: ...
 
 
 class Batch(Struct):
@@ -61,7 +77,7 @@ class Follower:
         self._buffer = bytearray(BLOCK_BYTES)
         self._files: dict[str, LogEntry] = {}
         self._folders: dict[str, int] = {}
-        self._tails: dict[str, Tail | Archive] = {}
+        self._tails: dict[str, Reader] = {}
         self._active: dict[str, float] = {}
         self._slow_s = -SLOW_S
         self._absent: list[str] = []
@@ -113,7 +129,8 @@ class Follower:
             if first:
                 self._backlog.add(entry.path)
                 cursor = self._cursors.get(entry.path)
-                self._backlog_bytes += max(0, entry.size - (cursor.offset if cursor else 0))
+                if not isinstance(entry.source, Database):  # little of one is ever read
+                    self._backlog_bytes += max(0, entry.size - (cursor.offset if cursor else 0))
         self._limit_active(now_s)
 
     def add_root(self, agent: str, root: str) -> bool:
@@ -185,18 +202,15 @@ class Follower:
         if entry is None:
             return
         try:
-            about = os.stat(path)
+            dev, ino, size, mtime_ns = state_of(path, entry.source)
         except OSError:
             self._retire(path)
             self._active.pop(path, None)
             return
-        if (about.st_ino, about.st_size, about.st_mtime_ns) != (entry.ino, entry.size, entry.mtime_ns):
-            if about.st_ino != entry.ino:
+        if (ino, size, mtime_ns) != (entry.ino, entry.size, entry.mtime_ns):
+            if ino != entry.ino:
                 self._retire(path)
-            self._files[path] = LogEntry(
-                path, entry.agent, entry.source, entry.relative, about.st_dev, about.st_ino, about.st_size,
-                about.st_mtime_ns, entry.sidecar,
-            )  # fmt: skip
+            self._files[path] = replace(entry, dev=dev, ino=ino, size=size, mtime_ns=mtime_ns)
             self._active[path] = now_s
             self._urgent[path] = None
 
@@ -265,7 +279,7 @@ class Follower:
                 log.warning("no position inside a log: %s", error)
                 self._drop(path)
 
-    def _commit(self, path: str, tail: Tail | Archive, batch: Batch, *, at_end: bool) -> None:
+    def _commit(self, path: str, tail: Reader, batch: Batch, *, at_end: bool) -> None:
         tail.flush(batch.facts)
         cursor = tail.cursor()
         if cursor is not None:
@@ -303,6 +317,9 @@ class Follower:
                 self._keep(path)
             self._failed.pop(path, None)
             self.diagnostics.pop(path, None)
+            if isinstance(tail, Document) and not tail.is_whole:
+                name = clean(entry.relative, 120)
+                self.diagnostics[path] = Diagnostic(entry.agent, "half", f"{name} is no whole document (yet)")
         except Exception as error:  # whatever is wrong with one log, the others go on
             if not isinstance(error, OSError | ImportError):
                 log.exception("a log could not be decoded")
@@ -340,16 +357,28 @@ class Follower:
             for other in sorted(self._tails, key=lambda p: self._active.get(p, 0.0))[: open_tails - MAX_OPEN]:
                 self._drop(other)
 
-    def _tail(self, entry: LogEntry) -> Tail | Archive:
+    def _tail(self, entry: LogEntry) -> Reader:
         tail = self._tails.get(entry.path)
         if tail is None:
-            kind = Archive if entry.path.endswith(".zst") else Tail
-            version = self._agents[entry.agent].version
-            cursor = self._cursors.get(entry.path)
-            tail = kind(entry, cursor, version, self._buffer, self._forks.vectors)
-            self._tails[entry.path] = tail
+            tail = self._tails[entry.path] = self._open(entry)
+        elif not isinstance(tail, Tail | Archive):
+            tail.entry = entry
         tail.live = self._live and entry.path in self._active
         return tail
+
+    def _open(self, entry: LogEntry) -> Reader:
+        version = self._agents[entry.agent].version
+        cursor = self._cursors.get(entry.path)
+        if isinstance(entry.source, JsonDocument):
+            return Document(entry, cursor, version)
+        if isinstance(entry.source, Database):
+            from .rows import (
+                Table,  # sqlite3's own cost is paid by the store, this one's by who has such agents
+            )
+
+            return Table(entry, cursor, version)
+        kind = Archive if entry.path.endswith(".zst") else Tail
+        return kind(entry, cursor, version, self._buffer, self._forks.vectors)
 
     def _drop(self, path: str) -> None:
         tail = self._tails.pop(path, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
+from tokentop.agents.base import JsonLines
 from tokentop.latelog import LateLog
 from tokentop.model import Cursor
 from tokentop.text import clean
@@ -31,7 +32,7 @@ class Forks:
         if not self._by_session:
             self._recall(files.values())
         for entry in changed if self._by_session else files.values():
-            if entry.source.vectors is None:
+            if not isinstance(entry.source, JsonLines) or entry.source.vectors is None:
                 continue
             key = (entry.agent, entry.session_id)
             known = self._by_session.get(key)
@@ -44,8 +45,9 @@ class Forks:
         """Forks that an earlier run read without their parent: their cursors say so."""
         for entry in files:
             cursor = self._cursors.get(entry.path)
-            if cursor is not None and cursor.state and entry.source.orphan_of is not None:
-                parent = entry.source.orphan_of(cursor.state)
+            orphan_of = entry.source.orphan_of if isinstance(entry.source, JsonLines) else None
+            if cursor is not None and cursor.state and orphan_of is not None:
+                parent = orphan_of(cursor.state)
                 if parent:
                     self._orphans.setdefault((entry.agent, parent), set()).add(entry.path)
 
@@ -54,7 +56,7 @@ class Forks:
         key = (child.agent, thread_id)
         parent = self._by_session.get(key)
         source = child.source
-        if parent is not None and source.vectors is not None:
+        if parent is not None and isinstance(source, JsonLines) and source.vectors is not None:
             try:
                 return source.vectors(_lines(parent.path, source.vector_needle))
             except (OSError, ImportError) as error:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 
-from tokentop.agents.base import Agent
+from tokentop.agents.base import Agent, Database, JsonDocument, JsonLines
 from tokentop.model import Activity, Context, Fact
 
-from .discover import LogEntry, walk
+from .discover import LogEntry, state_of, walk
 from .scan import each_line
 from .tail import LIVE_BYTES, open_log
 
@@ -19,12 +19,21 @@ WALK_S = 15.0
 LOOK_S = 1.0
 RECENT_NS = 15 * 60 * 1_000_000_000
 MAX_FILES = 64
+DOCUMENT_BYTES = 8 << 20
 
 
 def last_signs(entry: LogEntry) -> list[Fact]:
-    """Activities and contexts in the last 64 KiB of a log; empty where it cannot be read."""
+    """Activities and contexts at the end of a log; empty where it cannot be read."""
+    source = entry.source
     if entry.sidecar or entry.path.endswith(".zst"):
         return []
+    if isinstance(source, Database):
+        from .rows import signs
+
+        return signs(entry)
+    if isinstance(source, JsonDocument):
+        return _of_document(entry, source)
+    assert isinstance(source, JsonLines)
     try:
         with open_log(entry.path) as file:
             size = os.fstat(file.fileno()).st_size
@@ -34,12 +43,21 @@ def last_signs(entry: LogEntry) -> list[Fact]:
         return []
     start = data.find(b"\n") + 1 if size > LIVE_BYTES else 0
     end = data.rfind(b"\n") + 1
-    decoder = entry.source.decoder(entry.file, b"")
+    decoder = source.decoder(entry.file, b"")
     decoder.live = True
     if start < end:
         each_line(data, start, end, decoder.needles, decoder.line)
     decoder.flush()
     return [fact for fact in decoder.facts if isinstance(fact, Activity | Context)]
+
+
+def _of_document(entry: LogEntry, source: JsonDocument) -> list[Fact]:
+    try:
+        with open_log(entry.path) as file:
+            found = source.read(entry.file, file.read(DOCUMENT_BYTES))
+    except (OSError, ValueError):
+        return []
+    return [fact for fact in found if isinstance(fact, Activity | Context)]
 
 
 class Signs:
@@ -72,13 +90,13 @@ class Signs:
 
     def _news(self, path: str, entry: LogEntry) -> list[Fact]:
         try:
-            about = os.stat(path)
+            now = state_of(path, entry.source)[2:]
         except OSError:
             return []
         size, mtime_ns, told_ms = self._seen.get(path, (-1, -1, -1))
-        if (about.st_size, about.st_mtime_ns) == (size, mtime_ns):
+        if now == (size, mtime_ns):
             return []
         found = [fact for fact in last_signs(entry) if isinstance(fact, Activity | Context)]
         newest = max((fact.at_ms for fact in found), default=told_ms)
-        self._seen[path] = (about.st_size, about.st_mtime_ns, max(newest, told_ms))
+        self._seen[path] = (*now, max(newest, told_ms))
         return [fact for fact in found if fact.at_ms > told_ms]

@@ -13,7 +13,7 @@ except ImportError:
     from hashlib import blake2b
 from typing import IO
 
-from tokentop.agents.base import Decoder
+from tokentop.agents.base import Decoder, JsonLines
 from tokentop.latelog import LateLog
 from tokentop.model import Cursor, Diagnostic, Fact
 from tokentop.text import clean
@@ -160,6 +160,7 @@ class Tail:
         else:
             self._offset, state = 0, b""
             self._head = (0, fingerprint(b""))  # the first block brings it
+        assert isinstance(self.entry.source, JsonLines)
         self._decoder = self.entry.source.decoder(self.entry.file, state)
         self._long = self._tail = None
 

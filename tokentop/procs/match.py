@@ -18,6 +18,7 @@ from tokentop.procs.table import Host, Proc, Table
 EXACT, STRONG, INFERRED = "exact", "strong", "inferred"
 EARLY_MS = 5_000  # a log may be older than its process by the resolution of the clocks
 NEAR_MS = 10_000
+SOON_MS = 30_000  # a client has begun its session this soon after its start
 LIMBO_MS = 2_000
 
 
@@ -153,6 +154,8 @@ def is_local(entry: RegistryEntry, host: Host) -> bool:
 
 def start_matches(entry: RegistryEntry, proc: Proc) -> bool:
     """Whether the entry is about this very process and not about an earlier owner of its pid."""
+    if entry.session_ms:
+        return -EARLY_MS <= entry.session_ms - proc.started_ms <= SOON_MS
     if entry.start.isdigit():
         return int(entry.start) == proc.start_ticks
     try:

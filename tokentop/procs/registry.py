@@ -14,7 +14,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from tokentop.agents.processes import Daemon, Processes, RegistryEntry
+from tokentop.agents.processes import Daemon, Processes, RegistryEntry, profile_of
 from tokentop.model import Diagnostic
 
 FILE_BYTES_MAX = 1 << 20
@@ -69,9 +69,9 @@ def find_roots(
     """
     found: dict[tuple[str, str], Root] = {}
     for spec in specs:
-        named = [environ.get(spec.root_env, "")] + [value for agent, value in seen if agent == spec.agent]
         paths = [str(home / directory) for directory in spec.root_dirs]
-        paths += [part.strip() for value in named for part in value.split(",")]
+        paths += [profile_of(spec, part) for part in environ.get(spec.root_env, "").split(",")]
+        paths += [part.strip() for agent, value in seen if agent == spec.agent for part in value.split(",")]
         for path in paths:
             if path.startswith("~/"):
                 path = str(home / path[2:])

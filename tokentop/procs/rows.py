@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct, structs
 
-from tokentop.agents.processes import RegistryEntry
+from tokentop.agents.processes import RegistryEntry, profile_of
 from tokentop.model import AgentProc, ChildProc, ProcRole, State
 from tokentop.procs.kin import Owner, Owners, Pass, ancestor_agent, begin, owner_of, spec_of, wrappers
 from tokentop.procs.match import EXACT, Evidence, Mapped, left_threads
@@ -112,7 +112,7 @@ def _agent_proc(pid: int, now: Pass, children: list[ChildProc]) -> AgentProc:
         wrapper=outer[0].ident(now.evidence.host) if outer else None,
         background_id=clean(entry.background_id, 80) if entry else "",
         log_root=mapped.root or now.evidence.roots.get(pid, ""),
-        profile=proc.env_value(spec.root_env).split(",")[0].strip().rstrip("/"),
+        profile=profile_of(spec, proc.env_value(spec.root_env)),
     )
 
 
@@ -149,7 +149,7 @@ def _daemon_proc(pid: int, now: Pass, children: list[ChildProc]) -> AgentProc:
         left_session_ids=left_threads(pid, now.roles, now.mapped, now.evidence),
         children=tuple(sorted(children, key=lambda c: (c.started_ms, c.ident.pid))),
         log_root=now.evidence.roots.get(pid, ""),
-        profile=proc.env_value(spec_of(proc).root_env).split(",")[0].strip().rstrip("/"),
+        profile=profile_of(spec_of(proc), proc.env_value(spec_of(proc).root_env)),
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from tokentop.agents.processes import Processes
+from tokentop.agents.processes import Processes, profile_of
 from tokentop.model import Action, AgentProc, Diagnostic, KillPlan, ProcRole, Row, Session
 from tokentop.procs.kin import Owners
 from tokentop.procs.match import Evidence
@@ -33,6 +33,11 @@ def default_source(specs: Sequence[Processes]) -> Source:
     return PsutilSource(specs)
 
 
+def _is_here(spec: Processes, home: Path, environ: Mapping[str, str]) -> bool:
+    """Whether programs of that name may be the agent's: not all names belong to one program."""
+    return not spec.common_name or any(os.path.isdir(r.path) for r in find_roots((spec,), home, environ))
+
+
 class ProcWatcher:
     """The processes of `agents`, with the sessions that they belong to. Not for use by several threads.
 
@@ -46,7 +51,7 @@ class ProcWatcher:
         environ: Mapping[str, str],
         source: Source | None = None,
     ) -> None:
-        self._specs = tuple(agents)
+        self._specs = tuple(spec for spec in agents if _is_here(spec, home, environ))
         self._home = home
         self._environ = dict(environ)
         self._source = source or default_source(self._specs)
@@ -113,8 +118,8 @@ class ProcWatcher:
         assert proc.identity is not None
         spec, home = proc.identity.spec, proc.env_value("HOME")
         named = proc.env_value(spec.root_env) or ("" if home else self._environ.get(spec.root_env, ""))
-        named = named.split(",")[0].strip().rstrip("/")
-        return named or f"{home.rstrip('/') or self._home}/{spec.root_dirs[0]}"
+        usual = spec.root_dirs[0] if spec.root_dirs else ""
+        return profile_of(spec, named) or f"{home.rstrip('/') or self._home}/{usual}"
 
     def _open_sessions(self, agents: Sequence[Proc], tick_s: float) -> dict[int, tuple[str, ...]]:
         """Session ids of open files, of candidate processes only; known ones are asked less often."""

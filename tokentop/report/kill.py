@@ -8,7 +8,7 @@ import sqlite3
 import sys
 from collections.abc import Sequence
 
-from tokentop.agents import all_agents
+from tokentop.agents import all_processes
 from tokentop.clock import now_ms
 from tokentop.collector import Collector
 from tokentop.config import load
@@ -78,7 +78,7 @@ def _resolve(target: str, rows: Sequence[Row]) -> Row | int:
 def _act(plan: KillPlan, collector: Collector) -> Receipt:
     from tokentop.procs.act import execute
 
-    receipt = execute(plan, now_ms=now_ms, agents=[agent.processes for agent in all_agents()])
+    receipt = execute(plan, now_ms=now_ms, agents=all_processes())
     try:
         collector.keep(receipt)
     except (sqlite3.Error, db.StoreError) as error:

@@ -6,7 +6,7 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
-from tokentop.agents.base import MAX_COUNT
+from tokentop.agents.decoding import MAX_COUNT
 
 from .db import FILE_NAME, open_writer
 from .schema import FLAG_HIDDEN, FLAG_SALVAGED, FLAG_UNPRICED, SLOT_MS

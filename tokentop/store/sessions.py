@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import astuple
 
-from tokentop.agents.base import project_of
+from tokentop.agents.decoding import project_of
 from tokentop.model import Context, Figures, Role, Session, Tokens
 from tokentop.text import clean
 

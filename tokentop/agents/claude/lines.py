@@ -12,10 +12,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from tokentop.agents.base import (
+from tokentop.agents.base import LogFile
+from tokentop.agents.decoding import (
     DECODE_ERRORS,
     MAX_COUNT,
-    LogFile,
     after_torn,
     bad_number,
     count,

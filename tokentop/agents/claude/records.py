@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from tokentop.agents.base import count
+from tokentop.agents.decoding import count
 
 
 class CacheCreation(Struct):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from tokentop.agents.base import LogFile, decode, unparsed
+from tokentop.agents.base import LogFile
+from tokentop.agents.decoding import decode, unparsed
 from tokentop.model import Fact, Role, Session
 from tokentop.text import clean, title
 

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Struct
 
-from tokentop.agents.base import (
+from tokentop.agents.base import LogFile
+from tokentop.agents.decoding import (
     DECODE_ERRORS,
-    LogFile,
     after_torn,
     bad_number,
     count,

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from tokentop.agents.base import MAX_COUNT, count
+from tokentop.agents.decoding import MAX_COUNT, count
 from tokentop.model import Tokens
 
 
