@@ -21,12 +21,14 @@ _NEVER = 1 << 62
 
 
 class Total(Struct, frozen=True):
-    """The n-th running total of a session: model as logged -> tokens."""
+    """The n-th running total of a session: model as logged -> tokens, and -> logged cost in nano-dollars."""
 
     n: int
     at_ms: int
     started_ms: int
     models: dict[str, Tokens]
+    costs: dict[str, int] = {}
+    provider: str = ""
 
 
 class Call(Struct, frozen=True):

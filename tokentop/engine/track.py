@@ -6,7 +6,7 @@ not the order of arrival.
 
 from __future__ import annotations
 
-from tokentop.model import Activity, AgentProc, Context, Figures, Priced, Role, Session, State
+from tokentop.model import Activity, AgentProc, Context, Figures, Kind, Priced, Role, Session, State
 
 _CALLS = 32  # open and ended calls that are remembered
 _LOST = 4_096
@@ -98,8 +98,10 @@ class Track:
     def on_usage(self, priced: Priced, end_ms: int) -> None:
         self.loaded = True
         self.grew(end_ms)
-        self._success_ms = max(self._success_ms, end_ms)
         usage = priced.usage
+        if usage.kind is Kind.UNKNOWN:
+            return
+        self._success_ms = max(self._success_ms, end_ms)
         if usage.model and end_ms >= self.model_ms:
             self.model, self.model_ms = usage.model, end_ms
             self.unpriced_model = usage.model if priced.cost_nusd is None else ""

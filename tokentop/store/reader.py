@@ -8,13 +8,22 @@ from collections.abc import Iterable, Iterator
 import msgspec
 from msgspec import Struct
 
-from tokentop.model import Cursor, Diagnostic, Figures, Kind, Priced, Quota, Receipt, Session, Tokens, Usage
+from tokentop.model import Cursor, Diagnostic, Figures, Priced, Quota, Receipt, Session, Tokens, Usage
 
-from .schema import FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_HIDDEN, SLOT_MS
+from .schema import (
+    FLAG_AT_ESTIMATED,
+    FLAG_COST_ESTIMATED,
+    FLAG_ESTIMATED,
+    FLAG_HIDDEN,
+    FLAG_UNKNOWN,
+    SLOT_MS,
+    kind_of,
+)
 from .sessions import COLUMNS, SessionRow
 
 _SESSION = f"SELECT {', '.join('s.' + name for name in COLUMNS)}"
 _BUCKETS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning")
+_SUMS = (*_BUCKETS, "cost_nusd", "unpriced_tokens", "unknown_calls", "logged_nusd")
 _DAY_MS = 86_400_000
 
 
@@ -33,6 +42,9 @@ class Slot(Struct, frozen=True, gc=False):
     tokens: Tokens
     cost_nusd: int
     unpriced_tokens: int
+    unknown_calls: int = 0
+    logged_nusd: int = 0
+    at_estimated: bool = False
 
 
 class Filter(Struct, frozen=True):
@@ -70,7 +82,7 @@ def usage(db: sqlite3.Connection, wanted: Filter, *, by_slot: bool) -> Iterator[
     first, last = _whole_slots(wanted)
     where, values = _where(wanted, "p.agent", "p.name", "m.name")
     group = "r.slot, " if by_slot else ""
-    sums = ", ".join(f"sum(r.{c})" for c in ("responses", *_BUCKETS, "cost_nusd", "unpriced_tokens"))
+    sums = ", ".join(f"sum(r.{c})" for c in ("responses", *_SUMS))
     rows = db.execute(
         f"SELECT {'r.slot' if by_slot else '0'}, p.agent, p.name, m.provider, m.name, r.flags, {sums}"
         " FROM rollup r JOIN project p ON p.id = r.project JOIN model m ON m.id = r.model"
@@ -108,15 +120,16 @@ def events_as_slots(
     where, values = _where(wanted, "s.agent", "p.name", "m.name")
     rows = db.execute(
         f"SELECT e.at_ms, s.agent, p.name, m.provider, m.name, s.sid, e.flags, {', '.join('e.' + b for b in _BUCKETS)},"
-        " e.cost_nusd FROM session s JOIN event e ON e.session = s.id JOIN model m ON m.id = e.model"
+        " e.cost_nusd, x.logged_nusd FROM session s JOIN event e ON e.session = s.id JOIN model m ON m.id = e.model"
+        " LEFT JOIN event_extra x ON x.id = e.id"
         f" JOIN project p ON p.id = s.project WHERE s.last_ms >= ? AND e.at_ms >= ? AND e.at_ms < ?{where}",
         (span[0], span[0], span[1], *values),
     )
-    for at_ms, agent, project, provider, model, sid, flags, *counts, cost in rows:
+    for at_ms, agent, project, provider, model, sid, flags, *counts, cost, logged in rows:
         slot = at_ms // SLOT_MS * SLOT_MS if by_slot else 0
         unpriced = sum(counts[:5]) if cost is None else 0
-        sums = [*counts, cost or 0, unpriced]
-        responses = 0 if flags & FLAG_HIDDEN else 1
+        sums = [*counts, cost or 0, unpriced, int(bool(flags & FLAG_UNKNOWN)), logged or 0]
+        responses = 0 if flags & (FLAG_HIDDEN | FLAG_UNKNOWN) else 1
         yield _slot(slot, agent, project, provider, model, sid, flags, responses, sums)
 
 
@@ -132,7 +145,9 @@ def _slot(
 ) -> Slot:  # fmt: skip
     return Slot(
         slot_ms, agent, project, provider, model, sid.partition("/")[0], bool(flags & FLAG_ESTIMATED),
-        bool(flags & FLAG_COST_ESTIMATED), responses, Tokens(*sums[:6]), sums[6], sums[7],
+        bool(flags & FLAG_COST_ESTIMATED), responses, Tokens(*sums[:6]), sums[6], sums[7], sums[8],
+        sums[9],
+        at_estimated=bool(flags & FLAG_AT_ESTIMATED),
     )  # fmt: skip
 
 
@@ -222,7 +237,7 @@ def _priced(row: tuple[object, ...]) -> Priced:
     assert isinstance(took, int)
     event = Usage(
         str(agent), str(sid), "", at_ms, str(model), Tokens(*counts), str(provider),  # type: ignore[arg-type]
-        took, str(tier), str(geo), kind=Kind.HIDDEN if flags & FLAG_HIDDEN else Kind.RESPONSE,
+        took, str(tier), str(geo), kind=kind_of(flags), at_estimated=bool(flags & FLAG_AT_ESTIMATED),
         estimated=bool(flags & FLAG_ESTIMATED), start_ms=at_ms - took if took else 0,
     )  # fmt: skip
     return Priced(identity, event, cost, bool(flags & (FLAG_ESTIMATED | FLAG_COST_ESTIMATED)))  # type: ignore[arg-type]
@@ -230,14 +245,15 @@ def _priced(row: tuple[object, ...]) -> Priced:
 
 def spent(db: sqlite3.Connection, since_ms: int, until_ms: int) -> Figures:
     """Sums of a time span, such as the local day."""
-    total, responses, cost, unpriced, estimated = Tokens(), 0, 0, 0, False
+    total, responses, cost, unpriced, unknown, estimated = Tokens(), 0, 0, 0, 0, False
     for slot in usage(db, Filter(since_ms, until_ms), by_slot=False):
         total += slot.tokens
         responses += slot.responses
         cost += slot.cost_nusd
         unpriced += slot.unpriced_tokens
         estimated = estimated or slot.estimated or slot.cost_estimated
-    return Figures(total, responses, cost, unpriced, estimated)
+        unknown += slot.unknown_calls
+    return Figures(total, responses, cost, unpriced, estimated, unknown)
 
 
 def cost_by_hour(db: sqlite3.Connection, since_ms: int, until_ms: int) -> list[tuple[int, int]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tokentop.agents.decoding import MAX_COUNT
 
 from .db import FILE_NAME, open_writer
-from .schema import FLAG_HIDDEN, FLAG_SALVAGED, FLAG_UNPRICED, SLOT_MS
+from .schema import FLAG_HIDDEN, FLAG_SALVAGED, FLAG_UNKNOWN, FLAG_UNPRICED, FLAGS_MAX, SLOT_MS
 from .writer import MAX_EVENT_NUSD
 
 # Cursors and health are left out: the logs are read again from the start, the event ids make that harmless.
@@ -109,7 +109,7 @@ def _by_rowid(
 
 def _rebuild(new: sqlite3.Connection) -> None:
     """Make rollups and session sums again from the events; what is lost or impossible goes."""
-    limits = {"at_ms": MAX_MS, "took_ms": MAX_MS, "flags": 2 * FLAG_SALVAGED - 1}
+    limits = {"at_ms": MAX_MS, "took_ms": MAX_MS, "flags": FLAGS_MAX}
     for column in (*limits, *_COUNTS.split(", ")):
         most = limits.get(column, MAX_COUNT)
         new.execute(
@@ -131,17 +131,21 @@ def _rebuild(new: sqlite3.Connection) -> None:
         f"coalesce(sum(e.cost_nusd), 0), coalesce(sum(CASE WHEN e.flags & {FLAG_UNPRICED} THEN"
         " e.input + e.cache_read + e.cache_write_5m + e.cache_write_1h + e.output END), 0)"
     )
+    answered = f"sum(NOT e.flags & {FLAG_HIDDEN | FLAG_UNKNOWN})"
+    unknown = f"sum(e.flags & {FLAG_UNKNOWN} != 0)"
     new.execute(
-        f"INSERT INTO rollup (slot, project, model, flags, responses, {_COUNTS}, cost_nusd, unpriced_tokens)"
-        f" SELECT e.at_ms / {SLOT_MS}, s.project, e.model, e.flags, sum(NOT e.flags & {FLAG_HIDDEN}), {sums}, {money}"
-        " FROM event e JOIN session s ON s.id = e.session GROUP BY 1, 2, 3, 4"
+        f"INSERT INTO rollup (slot, project, model, flags, responses, {_COUNTS}, cost_nusd, unpriced_tokens,"
+        f" unknown_calls, logged_nusd) SELECT e.at_ms / {SLOT_MS}, s.project, e.model, e.flags, {answered}, {sums},"
+        f" {money}, {unknown}, coalesce(sum(x.logged_nusd), 0)"
+        " FROM event e JOIN session s ON s.id = e.session LEFT JOIN event_extra x ON x.id = e.id GROUP BY 1, 2, 3, 4"
     )
     new.execute(
-        f"UPDATE session SET responses=0, ({_COUNTS}, cost_nusd, unpriced_tokens) = (0, 0, 0, 0, 0, 0, 0, 0)"
+        f"UPDATE session SET responses=0, unknown_calls=0,"
+        f" ({_COUNTS}, cost_nusd, unpriced_tokens) = (0, 0, 0, 0, 0, 0, 0, 0)"
     )
     new.execute(
-        f"UPDATE session SET (responses, {_COUNTS}, cost_nusd, unpriced_tokens) = (SELECT"
-        f" sum(NOT e.flags & {FLAG_HIDDEN}), {sums}, {money} FROM event e WHERE e.session = session.id)"
+        f"UPDATE session SET (responses, {_COUNTS}, cost_nusd, unpriced_tokens, unknown_calls) = (SELECT"
+        f" {answered}, {sums}, {money}, {unknown} FROM event e WHERE e.session = session.id)"
         " WHERE id IN (SELECT session FROM event)"
     )
     new.execute("DELETE FROM running_total WHERE session NOT IN (SELECT id FROM session)")

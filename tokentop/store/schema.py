@@ -5,6 +5,8 @@ Each entry of `MIGRATIONS` is one transaction and brings `user_version` to its p
 
 from __future__ import annotations
 
+from tokentop.model import Kind
+
 SLOT_MS = 15 * 60_000  # every time zone is a whole number of quarter hours from UTC
 
 _V1 = """
@@ -83,7 +85,16 @@ CREATE TABLE action (
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (_V1,)
+_V2 = """
+ALTER TABLE session ADD COLUMN unknown_calls INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE rollup ADD COLUMN unknown_calls INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE rollup ADD COLUMN logged_nusd INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE running_total ADD COLUMN provider TEXT NOT NULL DEFAULT '';
+ALTER TABLE event_extra ADD COLUMN credits_milli INTEGER;
+CREATE INDEX event_credits ON event_extra (id) WHERE credits_milli IS NOT NULL;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_V1, _V2)
 VERSION = len(MIGRATIONS)
 
 FLAG_HIDDEN = 1
@@ -91,3 +102,13 @@ FLAG_ESTIMATED = 2  # the tokens are an estimate
 FLAG_COST_ESTIMATED = 4  # the tokens are exact, the price is an estimate
 FLAG_UNPRICED = 8
 FLAG_SALVAGED = 16  # copied out of a damaged database: a record in a log replaces it
+FLAG_UNKNOWN = 32  # the log does not tell the tokens (yet)
+FLAG_AT_ESTIMATED = 64  # the log does not tell the time
+FLAGS_MAX = 127
+
+
+def kind_of(flags: int) -> Kind:
+    """The kind of a stored event."""
+    if flags & FLAG_HIDDEN:
+        return Kind.HIDDEN
+    return Kind.UNKNOWN if flags & FLAG_UNKNOWN else Kind.RESPONSE

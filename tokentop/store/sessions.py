@@ -18,7 +18,7 @@ COLUMNS = (
     "id", "agent", "sid", "parent_sid", "root_sid", "role", "project", "cwd", "branch", "title", "title_rank",
     "model", "first_ms", "version", "surface", "log_path", "forked_at_ms", "tool_use_id", "context_used",
     "context_window", "context_at_ms", "last_ms", "responses", "input", "cache_read", "cache_write_5m",
-    "cache_write_1h", "output", "reasoning", "cost_nusd", "unpriced_tokens", "estimated",
+    "cache_write_1h", "output", "reasoning", "cost_nusd", "unpriced_tokens", "estimated", "unknown_calls",
 )  # fmt: skip
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM session"
 _UPSERT = (
@@ -64,6 +64,7 @@ class SessionRow(Struct, gc=False):
     cost_nusd: int
     unpriced_tokens: int
     estimated: int
+    unknown_calls: int
     dirty: bool = False
 
     @property
@@ -89,7 +90,14 @@ class SessionRow(Struct, gc=False):
         tokens = Tokens(
             self.input, self.cache_read, self.cache_write_5m, self.cache_write_1h, self.output, self.reasoning
         )
-        return Figures(tokens, self.responses, self.cost_nusd, self.unpriced_tokens, bool(self.estimated))
+        return Figures(
+            tokens,
+            self.responses,
+            self.cost_nusd,
+            self.unpriced_tokens,
+            bool(self.estimated),
+            self.unknown_calls,
+        )
 
 
 def erase_titles(connection: sqlite3.Connection) -> None:
@@ -138,7 +146,7 @@ class SessionCache:
             root = sid.partition("/")[0]
             found = (
                 self._next_id, agent, sid, "", root, "", self._project(agent, ""), "", "", "", 0, "", 0, "", "", "", 0,
-                "", None, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+                "", None, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
             )  # fmt: skip
             row = self._add(found)
             row.dirty = True

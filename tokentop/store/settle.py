@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import sqlite3
 
+from tokentop.engine.growth import ONLY, growth_usages
 from tokentop.engine.hidden import Call, Total, hidden_usages
 from tokentop.model import Tokens
 
 from .schema import FLAG_HIDDEN
-from .writer import Committed, Writer
+from .writer import Committed, Writer, totals_of
 
 
 def settle(writer: Writer, recent_ms: int = 1 << 62) -> list[Committed]:
@@ -28,23 +29,17 @@ def _settle_one(writer: Writer, db: sqlite3.Connection, session: int, recent_ms:
     parent: list[Total] | None = None
     if role == "fork":
         found = db.execute("SELECT id FROM session WHERE agent=? AND sid=?", (agent, parent_sid)).fetchone()
-        parent = _totals(db, found[0]) if found else []
+        parent = totals_of(db, found[0]) if found else []
     calls, provider = _calls(db, agent, session, sid)
-    totals = _totals(db, session)
+    totals = totals_of(db, session)
+    if totals and totals[0].started_ms == ONLY:
+        answered = sorted(call.at_ms for call in calls)
+        return writer.put_hidden(
+            session, growth_usages(agent, sid, totals, answered, parent or ()), recent_ms
+        )
+    provider = provider or (totals[-1].provider if totals else "")
     usages = hidden_usages(agent, sid, provider, totals, calls, parent, forked_at_ms)
     return writer.put_hidden(session, usages, recent_ms)
-
-
-def _totals(db: sqlite3.Connection, session: int) -> list[Total]:
-    by_n: dict[int, Total] = {}
-    rows = db.execute(
-        "SELECT n, at_ms, started_ms, model, input, cache_read, cache_write_5m, cache_write_1h, output, reasoning"
-        " FROM running_total WHERE session=? ORDER BY n",
-        (session,),
-    )
-    for n, at_ms, started_ms, model, *counts in rows:
-        by_n.setdefault(n, Total(n, at_ms, started_ms, {})).models[model] = Tokens(*counts)
-    return list(by_n.values())
 
 
 def _calls(db: sqlite3.Connection, agent: str, session: int, sid: str) -> tuple[list[Call], str]:

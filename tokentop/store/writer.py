@@ -16,6 +16,8 @@ from typing import Protocol
 import msgspec
 from msgspec import Struct
 
+from tokentop.engine.growth import next_total
+from tokentop.engine.hidden import Total
 from tokentop.model import (  # fmt: skip
     Context,
     Cursor,
@@ -34,7 +36,17 @@ from tokentop.model import (  # fmt: skip
     Usage,
 )
 
-from .schema import FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_HIDDEN, FLAG_SALVAGED, FLAG_UNPRICED, SLOT_MS
+from .schema import (
+    FLAG_AT_ESTIMATED,
+    FLAG_COST_ESTIMATED,
+    FLAG_ESTIMATED,
+    FLAG_HIDDEN,
+    FLAG_SALVAGED,
+    FLAG_UNKNOWN,
+    FLAG_UNPRICED,
+    SLOT_MS,
+    kind_of,
+)
 from .sessions import SessionCache, SessionRow, erase_titles
 
 _EVENT = (
@@ -48,10 +60,11 @@ _PUT = (
 )
 _SUMS = (
     "responses", "input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning", "cost_nusd",
-    "unpriced_tokens",
+    "unpriced_tokens", "unknown_calls", "logged_nusd",
 )  # fmt: skip
+_OF_SESSION = _SUMS[:-1]
 _ROLL = (
-    f"INSERT INTO rollup (slot, project, model, flags, {', '.join(_SUMS)}) VALUES ({', '.join('?' * 13)}) "
+    f"INSERT INTO rollup (slot, project, model, flags, {', '.join(_SUMS)}) VALUES ({', '.join('?' * 15)}) "
     f"ON CONFLICT (slot, project, model, flags) DO UPDATE SET {', '.join(f'{c}={c}+excluded.{c}' for c in _SUMS)}"
 )
 _CURSOR = (
@@ -219,6 +232,7 @@ class Writer:
         if not usages:
             return [], 0
         stored = {row[0]: row for row in self._db.execute(_SELECT, (json.dumps(list(usages)),))}
+        logged = self._logged(stored)
         priced: list[Priced] = []
         for identity, usage in usages.items():
             if stored and identity in stored:
@@ -226,30 +240,47 @@ class Writer:
                 if merged is None:
                     continue
                 usage = merged
-                self._account(stored[identity], -1)
-            row = self._row(identity, usage)
-            self._rows.append(row)
-            self._account(row, 1)
+                self._account(stored[identity], -1, logged.get(identity, 0))
+            row = self._put(identity, usage)
             if usage.at_ms >= recent_ms:
                 estimated = row[6] & (FLAG_COST_ESTIMATED | FLAG_ESTIMATED)
                 priced.append(Priced(identity, usage, row[13], bool(estimated)))
-            if usage.web_searches or usage.logged_nusd is not None:
-                self._db.execute(
-                    "INSERT OR REPLACE INTO event_extra VALUES (?, ?, ?)",
-                    (identity, usage.logged_nusd, usage.web_searches),
-                )
         return priced, len(stored)
+
+    def _put(self, identity: int, usage: Usage) -> EventRow:
+        """Note an event to be stored and summed up."""
+        row = self._row(identity, usage)
+        self._rows.append(row)
+        self._account(row, 1, usage.logged_nusd or 0)
+        if usage.web_searches or usage.logged_nusd is not None or usage.credits_milli is not None:
+            self._db.execute(
+                "INSERT OR REPLACE INTO event_extra (id, logged_nusd, web_searches, credits_milli) VALUES (?, ?, ?, ?)",
+                (identity, usage.logged_nusd, usage.web_searches, usage.credits_milli),
+            )
+        return row
+
+    def _logged(self, identities: Iterable[int]) -> dict[int, int]:
+        """What the agents themselves logged as the cost of stored events."""
+        wanted = list(identities)
+        if not wanted:
+            return {}
+        found = self._db.execute(
+            "SELECT id, logged_nusd FROM event_extra WHERE logged_nusd IS NOT NULL"
+            " AND id IN (SELECT value FROM json_each(?))",
+            (json.dumps(wanted),),
+        )
+        return dict(found.fetchall())
 
     def _better(self, known: Usage, new: Usage) -> Usage:
         """Two records of one response: the higher output counts, the earliest time stays, the owner stays."""
-        a, b = known.tokens, new.tokens
-        base = new if (b.output, b.total, bool(new.tier)) > (a.output, a.total, bool(known.tier)) else known
+        base = new if _says_more(new) > _says_more(known) else known
         owner = known.session_id
         if known.session_id != new.session_id:
             one, two = (self._sessions.get(known.agent, s) for s in (known.session_id, new.session_id))
             owner = min(one, two, key=lambda row: row.owner_rank).sid
         return msgspec.structs.replace(
-            base, session_id=owner, at_ms=min(known.at_ms or new.at_ms, new.at_ms or known.at_ms),
+            base, session_id=owner, at_ms=_earliest(known, new),
+            at_estimated=known.at_estimated and new.at_estimated,
             start_ms=known.start_ms or new.start_ms, duration_ms=max(known.duration_ms, new.duration_ms),
             estimated=known.estimated and new.estimated,
         )  # fmt: skip
@@ -262,33 +293,35 @@ class Writer:
         tokens = Tokens(*old[7:13])
         known = msgspec.structs.replace(
             usage, session_id=row.sid, at_ms=old[2], tokens=tokens, start_ms=0, duration_ms=old[3],
-            estimated=bool(old[6] & FLAG_ESTIMATED),
+            estimated=bool(old[6] & FLAG_ESTIMATED), at_estimated=bool(old[6] & FLAG_AT_ESTIMATED),
+            kind=kind_of(old[6]),
         )  # fmt: skip
         merged = self._better(known, usage)
-        if (merged.session_id, merged.at_ms, merged.tokens, merged.duration_ms, merged.estimated) == (
-            row.sid, old[2], tokens, old[3], known.estimated
-        ):  # fmt: skip
-            return None
-        return merged
+        return None if merged == msgspec.structs.replace(known, start_ms=merged.start_ms) else merged
 
     def _row(self, identity: int, usage: Usage) -> EventRow:
         """The event as stored, priced."""
         tokens = usage.tokens
         hidden = usage.kind is Kind.HIDDEN
-        price = self._prices.price(
-            provider=usage.provider, model=usage.model, at_ms=usage.at_ms, tokens=tokens, tier=usage.tier,
-            geo=usage.geo, web_searches=usage.web_searches, cumulative=hidden,
-        )  # fmt: skip
-        cost = price.nusd
-        if cost is not None and not 0 <= cost <= MAX_EVENT_NUSD:
-            cost = None
         flags = FLAG_HIDDEN if hidden else 0
         if usage.estimated:
             flags |= FLAG_ESTIMATED
-        if cost is None:
-            flags |= FLAG_UNPRICED
-        elif price.estimated:
-            flags |= FLAG_COST_ESTIMATED
+        if usage.at_estimated:
+            flags |= FLAG_AT_ESTIMATED
+        cost: int | None
+        if usage.kind is Kind.UNKNOWN or (hidden and not tokens.total):
+            # Money without tokens: what the agent logged is all there is.
+            flags, cost = flags | FLAG_UNKNOWN, _plausible(usage.logged_nusd)
+        else:
+            price = self._prices.price(
+                provider=usage.provider, model=usage.model, at_ms=usage.at_ms, tokens=tokens, tier=usage.tier,
+                geo=usage.geo, web_searches=usage.web_searches, cumulative=hidden,
+            )  # fmt: skip
+            cost = _plausible(price.nusd)
+            if cost is None:
+                flags |= FLAG_UNPRICED
+            elif price.estimated:
+                flags |= FLAG_COST_ESTIMATED
         model = self._models.get((usage.provider, usage.model)) or self._model(usage.provider, usage.model)
         tier = self._tier(usage.tier, usage.geo) if usage.tier or usage.geo else 0
         return (
@@ -297,13 +330,13 @@ class Writer:
             tokens.output, tokens.reasoning, cost,
         )  # fmt: skip
 
-    def _account(self, row: EventRow, sign: int) -> None:
+    def _account(self, row: EventRow, sign: int, logged_nusd: int) -> None:
         """Note an event to be added to (or taken from) its session and its rollup; `_sum_up` does it."""
         _, session, at_ms, _, model, _, flags, fresh, read, short, long, output, reasoning, cost = row
         key = (at_ms // SLOT_MS, session, model, flags)
         sums = self._sums.get(key)
         if sums is None:
-            sums = self._sums[key] = [0] * 10
+            sums = self._sums[key] = [0] * 12
         sums[0] += sign
         sums[1] += sign * fresh
         sums[2] += sign * read
@@ -315,19 +348,22 @@ class Writer:
             sums[8] += sign * (fresh + read + short + long + output)
         else:
             sums[7] += sign * cost
-        if at_ms > sums[9]:
-            sums[9] = at_ms
+        if flags & FLAG_UNKNOWN:
+            sums[9] += sign
+        sums[10] += sign * logged_nusd
+        if at_ms > sums[11]:
+            sums[11] = at_ms
 
     def _sum_up(self) -> None:
         """Bring what was noted into the sessions and, as differences, into the rollups."""
         rollup: dict[tuple[int, int, int, int], list[int]] = {}
         for (slot, session_id, model, flags), sums in self._sums.items():
             newest_ms = sums.pop()
-            if flags & FLAG_HIDDEN:
+            if flags & (FLAG_HIDDEN | FLAG_UNKNOWN):
                 sums[0] = 0
             session = self._sessions.by_id(session_id)
             session.dirty = True
-            for name, value in zip(_SUMS, sums, strict=True):
+            for name, value in zip(_OF_SESSION, sums, strict=False):
                 if value:
                     setattr(session, name, getattr(session, name) + value)
             if flags & (FLAG_ESTIMATED | FLAG_COST_ESTIMATED) and max(sums) > 0:
@@ -352,10 +388,11 @@ class Writer:
         """A session whose project became known after its first events: move them in the rollup."""
         sums = ", ".join(f"sum({name})" for name in _SUMS[1:7])
         groups = self._db.execute(
-            f"SELECT at_ms / {SLOT_MS}, model, flags, sum(NOT flags & {FLAG_HIDDEN}), {sums},"
+            f"SELECT at_ms / {SLOT_MS}, model, flags, sum(NOT flags & {FLAG_HIDDEN | FLAG_UNKNOWN}), {sums},"
             " coalesce(sum(cost_nusd), 0), coalesce(sum(CASE WHEN cost_nusd IS NULL THEN"
-            " input + cache_read + cache_write_5m + cache_write_1h + output END), 0)"
-            " FROM event WHERE session=? GROUP BY 1, 2, 3",
+            " input + cache_read + cache_write_5m + cache_write_1h + output END), 0),"
+            f" sum(flags & {FLAG_UNKNOWN} != 0), coalesce(sum(logged_nusd), 0)"
+            " FROM event LEFT JOIN event_extra USING (id) WHERE session=? GROUP BY 1, 2, 3",
             (session.id,),
         ).fetchall()
         self._db.executemany(
@@ -369,10 +406,14 @@ class Writer:
         rows = self._db.execute(
             f"SELECT {', '.join(_EVENT)} FROM event WHERE session=?", (session.id,)
         ).fetchall()
-        for row in rows:
-            self._account(row, -1)
+        self._take_out(rows)
         self._db.execute("DELETE FROM event WHERE session=?", (session.id,))
         session.estimated = 0
+
+    def _take_out(self, rows: Sequence[EventRow]) -> None:
+        logged = self._logged(row[0] for row in rows)
+        for row in rows:
+            self._account(row, -1, logged.get(row[0], 0))
 
     # ------------------------------------------------------------ settling running totals
 
@@ -386,15 +427,12 @@ class Writer:
                 f"SELECT {', '.join(_EVENT)} FROM event WHERE session=? AND flags & {FLAG_HIDDEN}",
                 (session_id,),
             ).fetchall()
-            for row in old:
-                self._account(row, -1)
+            self._take_out(old)
             gone = [(row[0],) for row in old if row[0] not in wanted]
             db.executemany("DELETE FROM event WHERE id=?", gone)
             priced = []
             for identity, usage in wanted.items():
-                new = self._row(identity, usage)
-                self._rows.append(new)
-                self._account(new, 1)
+                new = self._put(identity, usage)
                 if usage.at_ms >= recent_ms:
                     priced.append(Priced(identity, usage, new[13], bool(new[6] & FLAG_COST_ESTIMATED)))
             self._unsettled.clear()
@@ -410,13 +448,18 @@ class Writer:
         row = self._sessions.get(fact.agent, fact.session_id)
         if row.dirty:
             self._sessions.write()
+        if fact.only:
+            grown = next_total(totals_of(self._db, row.id), fact)
+            if grown is None:
+                return
+            fact = grown
         self._with_totals.add(row.id)
         self._unsettled.add(row.id)
         self._db.executemany(
-            "INSERT OR REPLACE INTO running_total VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO running_total VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (row.id, fact.n, model, fact.at_ms, fact.started_ms, t.input, t.cache_read, t.cache_write_5m,
-                 t.cache_write_1h, t.output, t.reasoning, cost)
+                 t.cache_write_1h, t.output, t.reasoning, cost, fact.provider)
                 for model, t, cost in fact.models
             ],
         )  # fmt: skip
@@ -480,6 +523,36 @@ class Writer:
             found = self._db.execute(f"SELECT id FROM {table} WHERE {columns[0]}=? AND {columns[1]}=?", key)
             number = known[key] = int(found.fetchone()[0])
         return number
+
+
+def totals_of(db: sqlite3.Connection, session: int) -> list[Total]:
+    """The running totals of a session, in order."""
+    by_n: dict[int, Total] = {}
+    rows = db.execute(
+        "SELECT n, at_ms, started_ms, provider, model, cost_nusd, input, cache_read, cache_write_5m, cache_write_1h,"
+        " output, reasoning FROM running_total WHERE session=? ORDER BY n",
+        (session,),
+    )
+    for n, at_ms, started_ms, provider, model, cost, *counts in rows:
+        total = by_n.setdefault(n, Total(n, at_ms, started_ms, {}, {}, provider))
+        total.models[model], total.costs[model] = Tokens(*counts), cost
+    return list(by_n.values())
+
+
+def _says_more(usage: Usage) -> tuple[bool, int, int, bool]:
+    tokens = usage.tokens
+    return usage.kind is not Kind.UNKNOWN, tokens.output, tokens.total, bool(usage.tier)
+
+
+def _earliest(known: Usage, new: Usage) -> int:
+    """The earlier time of two records; one that the log tells before one that was only seen."""
+    if known.at_estimated != new.at_estimated:
+        return (new if known.at_estimated else known).at_ms
+    return min(known.at_ms or new.at_ms, new.at_ms or known.at_ms)
+
+
+def _plausible(nusd: int | None) -> int | None:
+    return nusd if nusd is not None and 0 <= nusd <= MAX_EVENT_NUSD else None
 
 
 def append_action(connection: sqlite3.Connection, receipt: Receipt) -> None:
