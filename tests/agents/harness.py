@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,14 @@ from typing import Any
 from msgspec import structs
 
 from tokentop.agents import all_agents
+from tokentop.agents.base import Source
 from tokentop.config import Settings
 from tokentop.engine.live import LiveState
 from tokentop.ledger import Ledger, Step, prices
 from tokentop.model import Activity, Context, Diagnostic, Fact, Quota, Session, Tokens
 from tokentop.pricing.table import PriceTable
 from tokentop.store import reader
-from tokentop.store.schema import FLAG_ESTIMATED, FLAG_HIDDEN
+from tokentop.store.schema import FLAG_AT_ESTIMATED, FLAG_ESTIMATED, FLAG_HIDDEN, FLAG_UNKNOWN
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent.parent
@@ -82,6 +83,8 @@ class Event:
     cost_nusd: int | None
     hidden: bool
     estimated: bool
+    unknown: bool  # tokens that the log does not tell
+    at_estimated: bool
 
 
 @dataclass(frozen=True)
@@ -93,11 +96,15 @@ class Picture:
 
     @property
     def responses(self) -> list[Event]:
-        return [event for event in self.events if not event.hidden]
+        return [event for event in self.events if not event.hidden and not event.unknown]
 
     @property
     def hidden(self) -> list[Event]:
         return [event for event in self.events if event.hidden]
+
+    @property
+    def unknown(self) -> list[Event]:
+        return [event for event in self.events if event.unknown]
 
     @property
     def total(self) -> Tokens:
@@ -129,18 +136,22 @@ def picture(db: Any) -> Picture:
     ):
         hidden, estimated = bool(flags & FLAG_HIDDEN), bool(flags & FLAG_ESTIMATED)
         events.append(
-            Event(number, agent, sid, at_ms, took, provider, model, tier, geo, Tokens(*counts), cost, hidden, estimated)
+            Event(
+                number, agent, sid, at_ms, took, provider, model, tier, geo, Tokens(*counts), cost, hidden, estimated,
+                bool(flags & FLAG_UNKNOWN), bool(flags & FLAG_AT_ESTIMATED),
+            )
         )  # fmt: skip
     columns = ", ".join(
-        f"coalesce(sum({c}), 0)" for c in ("responses", *BUCKETS, "cost_nusd", "unpriced_tokens")
+        f"coalesce(sum({c}), 0)"
+        for c in ("responses", *BUCKETS, "cost_nusd", "unpriced_tokens", "unknown_calls")
     )
     sums = db.execute(f"SELECT {columns} FROM rollup").fetchone()
     assert db.execute(f"SELECT {columns} FROM session").fetchone() == sums
     total = sum((event.tokens for event in events), Tokens())
     unpriced = sum(event.tokens.total for event in events if event.cost_nusd is None)
     assert sums == (
-        sum(not event.hidden for event in events), *(getattr(total, b) for b in BUCKETS),
-        sum(event.cost_nusd or 0 for event in events), unpriced,
+        sum(not event.hidden and not event.unknown for event in events), *(getattr(total, b) for b in BUCKETS),
+        sum(event.cost_nusd or 0 for event in events), unpriced, sum(event.unknown for event in events),
     )  # fmt: skip
     found = reader.sessions(db, since_ms=-ALL)
     return Picture(
@@ -148,8 +159,20 @@ def picture(db: Any) -> Picture:
     )
 
 
+def timeless(found: Picture) -> Picture:
+    """Without the times that no log tells: they are when a record was seen."""
+    seen = {event.session for event in found.events if event.at_estimated}
+    events = [replace(event, at_ms=0) if event.at_estimated else event for event in found.events]
+    sessions = {
+        sid: structs.replace(session, first_ms=0, last_ms=0) if sid in seen else session
+        for sid, session in found.sessions.items()
+    }
+    return Picture(tuple(sorted(events, key=lambda event: (event.at_ms, event.id))), sessions)
+
+
 def assert_same(found: Picture, wanted: Picture) -> None:
     """Equal pictures; a failure shows only what differs."""
+    found, wanted = timeless(found), timeless(wanted)
     gone = [event for event in wanted.events if event not in found.events]
     new = [event for event in found.events if event not in wanted.events]
     assert new == gone
@@ -265,6 +288,21 @@ def scratch() -> Iterator[Scratch]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def kinds_of(case: Case, path: Path) -> list[Source]:
+    """The sources of the case's agent that a file of its home may belong to, by its name."""
+    agent = {a.id: a for a in all_agents()}[case.agent]
+    return [
+        source
+        for source in agent.sources
+        if path.name.endswith(source.suffixes) and not (source.sidecar and path.name.endswith(source.sidecar))
+    ]
+
+
+def splittable(path: Path) -> bool:
+    """Files that grow by appending, or may be met half-written; a database or a sidecar appears at once."""
+    return path.suffix == ".jsonl" or (path.suffix == ".json" and not path.name.endswith(".meta.json"))
+
+
 def _pieces(groups: Sequence[Mapping[Path, bytes]], rng: random.Random) -> Iterator[tuple[Path, bytes]]:
     """The files in pieces, in the order of each file but with the files of a group mixed at random."""
     count = rng.randint(2, 40)
@@ -274,7 +312,7 @@ def _pieces(groups: Sequence[Mapping[Path, bytes]], rng: random.Random) -> Itera
         while rest:
             path = rng.choice(sorted(rest))
             size = rng.choice((1, 7, 100, rng.randint(1, 2 * largest), rng.randint(1, 2 * largest)))
-            if path.suffix == ".json":
+            if not splittable(path):
                 size = len(rest[path])
             yield path, rest[path][:size]
             rest[path] = rest[path][size:]

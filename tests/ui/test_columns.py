@@ -186,7 +186,7 @@ def test_the_drawer_never_claims_exact_figures_for_what_is_not() -> None:
     lossy = build.row("b", own=Figures(unpriced_tokens=1200, unknown_calls=2, estimated=True))
     assert facts.quality(lossy) == [
         "1.20k tokens without a price",
-        "2 calls ended without usage in the log",
+        "2 calls without usage in the log",
         "a part of the tokens is an estimate",
     ]
 

@@ -90,6 +90,7 @@ class Rules:
         elif state is State.LIMITED:
             what = f": {row.status.detail}" if row.status.detail else ""
             yield "limited", f"held back by a limit{what}", row.status.since_ms
-        if row.own.unknown_calls:
-            calls = "1 call" if row.own.unknown_calls == 1 else f"{row.own.unknown_calls} calls"
+        running = row.status.state in {State.WORKING, State.TOOL, State.PERMISSION}
+        if (lost := row.own.unknown_calls - running) > 0:  # the step that runs has no usage yet
+            calls = "1 call" if lost == 1 else f"{lost} calls"
             yield "lost", f"{calls} ended without usage in the log: cost unknown", 0

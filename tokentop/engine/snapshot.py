@@ -122,7 +122,7 @@ def _notes(node: Node, track: Track) -> tuple[str, ...]:
     notes = []
     if node.own.unknown_calls:
         plural = "" if node.own.unknown_calls == 1 else "s"
-        notes.append(f"{node.own.unknown_calls} call{plural} lost: ended without usage in the log")
+        notes.append(f"{node.own.unknown_calls} call{plural} without usage in the log: running, or lost")
     if node.own.unpriced_tokens:
         notes.append(f"{node.own.unpriced_tokens} tokens without a price")
     if node.own.estimated:

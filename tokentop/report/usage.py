@@ -32,6 +32,10 @@ class Line(Struct):
     cost_estimated: bool = False
     unpriced_tokens: int = 0
     priced: bool = False
+    unknown_calls: int = 0
+    logged_nusd: int = 0
+    credits_milli: int = 0
+    at_estimated: bool = False
 
     def add(self, slot: Slot) -> None:
         self.responses += slot.responses
@@ -39,7 +43,11 @@ class Line(Struct):
         self.cost_nusd += slot.cost_nusd
         self.cost_estimated = self.cost_estimated or slot.cost_estimated
         self.unpriced_tokens += slot.unpriced_tokens
-        self.priced = self.priced or slot.unpriced_tokens < slot.tokens.total or not slot.tokens.total
+        self.priced = self.priced or slot.unpriced_tokens < slot.tokens.total or slot.cost_nusd > 0
+        self.priced = self.priced or not (slot.tokens.total or slot.unknown_calls)
+        self.unknown_calls += slot.unknown_calls
+        self.logged_nusd += slot.logged_nusd
+        self.at_estimated = self.at_estimated or slot.at_estimated
 
 
 def collect(db: sqlite3.Connection, wanted: Filter, by: Sequence[str], zone: tzinfo) -> list[Line]:
@@ -50,12 +58,18 @@ def collect(db: sqlite3.Connection, wanted: Filter, by: Sequence[str], zone: tzi
     else:
         slots = reader.usage(db, wanted, by_slot="day" in by or "hour" in by)
     lines: dict[tuple[tuple[str, ...], bool], Line] = {}
-    for slot in slots:
+
+    def line_of(slot: Slot) -> Line:
         key = tuple(_value(slot, dimension, zone) for dimension in by)
         line = lines.get((key, slot.estimated))
         if line is None:
             line = lines[key, slot.estimated] = Line(key, slot.estimated)
-        line.add(slot)
+        return line
+
+    for slot in slots:
+        line_of(slot).add(slot)
+    for slot, credits_milli in reader.logged_credits(db, wanted, _span(wanted)):
+        line_of(slot).credits_milli += credits_milli
     return [lines[key] for key in sorted(lines)]
 
 
@@ -85,6 +99,9 @@ def total_of(lines: Iterable[Line]) -> Line:
         total.unpriced_tokens += line.unpriced_tokens
         total.cost_estimated = total.cost_estimated or line.cost_estimated
         total.priced = total.priced or line.priced
+        total.unknown_calls += line.unknown_calls
+        total.logged_nusd += line.logged_nusd
+        total.credits_milli += line.credits_milli
     return total
 
 
@@ -92,7 +109,10 @@ def document(
     lines: Sequence[Line], by: Sequence[str], wanted: Filter, now_ms: int, health: dict[str, Any]
 ) -> dict[str, Any]:
     """`tokentop.usage/1`."""
-    total = total_of(lines)
+    estimates = [line for line in lines if line.estimated]
+    totals = _sums(total_of(line for line in lines if not line.estimated))
+    if estimates:
+        totals["estimated"] = _sums(total_of(estimates))  # on top of the exact ones
     return {
         "schema": "tokentop.usage/1",
         "generated_at": iso(now_ms),
@@ -100,7 +120,7 @@ def document(
         "until": iso(wanted.until_ms) if wanted.until_ms is not None else None,
         "by": list(by),
         "rows": [_row(line, by) for line in lines],
-        "totals": _sums(total),
+        "totals": totals,
         "health": health,
     }
 
@@ -109,21 +129,33 @@ def _row(line: Line, by: Sequence[str]) -> dict[str, Any]:
     row: dict[str, Any] = dict(zip(by, line.key, strict=True))
     sums = _sums(line)
     row |= {"responses": sums["responses"], "tokens": sums["tokens"], "cost_usd": sums["cost_usd"]}
-    row |= {"logged_cost_usd": None, "unpriced_tokens": line.unpriced_tokens}
+    row |= {"logged_cost_usd": usd(line.logged_nusd) if line.logged_nusd else None}
+    row |= {name: value for name, value in sums.items() if name not in row}
     if line.estimated:
         row["estimated"] = True
+    if line.at_estimated:
+        row["time_estimated"] = True
     if line.cost_estimated:
         row["cost_estimated"] = True
     return row
 
 
 def _sums(line: Line) -> dict[str, Any]:
-    return {
+    sums: dict[str, Any] = {
         "responses": line.responses,
         "tokens": {name: getattr(line.tokens, name) for name in BUCKETS},
-        "cost_usd": usd(line.cost_nusd) if line.priced or not line.unpriced_tokens else None,
+        "cost_usd": None if _no_price(line) else usd(line.cost_nusd),
         "unpriced_tokens": line.unpriced_tokens,
     }
+    if line.unknown_calls:
+        sums["unknown_calls"] = line.unknown_calls
+    if line.credits_milli:
+        sums["credits"] = f"{line.credits_milli / 1000:.3f}"
+    return sums
+
+
+def _no_price(line: Line) -> bool:
+    return not line.priced and bool(line.unpriced_tokens or line.unknown_calls)
 
 
 def as_csv(lines: Sequence[Line], by: Sequence[str]) -> str:
@@ -133,12 +165,12 @@ def as_csv(lines: Sequence[Line], by: Sequence[str]) -> str:
 
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*by, "responses", *BUCKETS, "cost_usd", "unpriced_tokens", "estimated"])
+    writer.writerow([*by, "responses", *BUCKETS, "cost_usd", "unpriced_tokens", "estimated", "unknown_calls"])
     for line in lines:
         sums = _sums(line)
         writer.writerow(
             [*(disarm(part) for part in line.key), line.responses, *(sums["tokens"][b] for b in BUCKETS),
-             sums["cost_usd"] or "", line.unpriced_tokens, int(line.estimated)]
+             sums["cost_usd"] or "", line.unpriced_tokens, int(line.estimated), line.unknown_calls]
         )  # fmt: skip
     return out.getvalue()
 
@@ -160,14 +192,27 @@ def as_text(lines: Sequence[Line], by: Sequence[str]) -> str:
         "COST",
     ]
     rows = [[*(clean(part, 40) for part in line.key), *_figures(line)] for line in lines]
+    exact = [line for line in lines if not line.estimated]
     if len(lines) != 1:
-        rows.append([*(["total", *[""] * (len(by) - 1)] if by else []), *_figures(total_of(lines))])
-    return plain_table(heads, rows, left=len(by))
+        rows.append([*_named("total", by), *_figures(total_of(exact))])
+        if len(exact) < len(lines):
+            estimates = total_of(line for line in lines if line.estimated)
+            estimates.estimated = True
+            rows.append([*_named("estimates", by), *_figures(estimates)])
+    notes = []
+    if unknown := total_of(lines).unknown_calls:
+        calls = "1 call is" if unknown == 1 else f"{unknown:,} calls are"
+        notes.append(f"{calls} without usage in the logs: running, or cut off; their tokens are unknown")
+    return "\n".join([plain_table(heads, rows, left=len(by)), *notes])
+
+
+def _named(name: str, by: Sequence[str]) -> list[str]:
+    return [name, *[""] * (len(by) - 1)] if by else []
 
 
 def _figures(line: Line) -> list[str]:
     tokens = line.tokens
-    cost = money(line.cost_nusd) if line.priced or not line.unpriced_tokens else "unpriced"
+    cost = ("unpriced" if line.unpriced_tokens else "?") if _no_price(line) else money(line.cost_nusd)
     if line.priced and line.unpriced_tokens:
         cost += " +unpriced"
     mark = "~" if line.estimated else ""

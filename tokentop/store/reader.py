@@ -133,10 +133,21 @@ def events_as_slots(
         yield _slot(slot, agent, project, provider, model, sid, flags, responses, sums)
 
 
-def usage_by_session(db: sqlite3.Connection, wanted: Filter) -> Iterator[Slot]:
-    """Usage by session as the agent names it: sub-agents filed under their parent's id count with it."""
-    span = (wanted.since_ms or -(1 << 62), wanted.until_ms if wanted.until_ms is not None else 1 << 62)
-    yield from events_as_slots(db, wanted, span, by_slot=False)
+def logged_credits(
+    db: sqlite3.Connection, wanted: Filter, span: tuple[int, int]
+) -> Iterator[tuple[Slot, int]]:
+    """(where it belongs, thousandths of the agent's unit) of the events whose agent logged credits."""
+    where, values = _where(wanted, "s.agent", "p.name", "m.name")
+    rows = db.execute(
+        "SELECT e.at_ms, s.agent, p.name, m.provider, m.name, s.sid, e.flags, x.credits_milli FROM event_extra x"
+        " CROSS JOIN event e ON e.id = x.id JOIN session s ON s.id = e.session JOIN model m ON m.id = e.model"
+        " JOIN project p ON p.id = s.project"
+        f" WHERE x.credits_milli IS NOT NULL AND e.at_ms >= ? AND e.at_ms < ?{where}",
+        (*span, *values),
+    )
+    for at_ms, agent, project, provider, model, sid, flags, found in rows:
+        slot = at_ms // SLOT_MS * SLOT_MS
+        yield _slot(slot, agent, project, provider, model, sid, flags, 0, [0] * 10), found
 
 
 def _slot(

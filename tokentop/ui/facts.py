@@ -161,7 +161,7 @@ def quality(row: Row) -> list[str]:
         if own.unpriced_tokens:
             notes.append(f"{text.digits3(own.unpriced_tokens)} tokens without a price")
         if own.unknown_calls:
-            notes.append(f"{text.plural(own.unknown_calls, 'call')} ended without usage in the log")
+            notes.append(f"{text.plural(own.unknown_calls, 'call')} without usage in the log")
         if own.estimated:
             notes.append("a part of the tokens is an estimate")
         if unread(row, tree=False):
