@@ -8,7 +8,7 @@ from typing import Any
 
 from tokentop.agents import all_agents
 from tokentop.engine.days import local
-from tokentop.model import Figures, Priced, Session, Tokens
+from tokentop.model import Figures, Kind, Priced, Session, Tokens
 from tokentop.store import reader
 from tokentop.text import clean
 
@@ -36,12 +36,13 @@ def session_document(session: Session, own: Figures, project: str) -> dict[str, 
 
 
 def sums_document(own: Figures) -> dict[str, Any]:
-    unpriced = own.unpriced_tokens and not own.cost_nusd
+    unpriced = not own.cost_nusd and (own.unpriced_tokens or own.unknown_calls)
     return {
         "responses": own.responses,
         "tokens": {name: getattr(own.tokens, name) for name in BUCKETS},
         "cost_usd": None if unpriced else usd(own.cost_nusd),
         "unpriced_tokens": own.unpriced_tokens,
+        "unknown_calls": own.unknown_calls,
         "estimated": own.estimated,
     }
 
@@ -51,7 +52,7 @@ def resume(session: Session) -> str | None:
     if "/" in session.id:
         return None
     found = {agent.id: agent for agent in all_agents()}.get(session.agent)
-    return found.resume_command(session.id) if found else None
+    return (found.resume_command(session.id) or None) if found else None
 
 
 def listing(
@@ -64,10 +65,10 @@ def listing(
     for session, own, project, _, _ in found:
         last = local(session.last_ms, zone).strftime("%Y-%m-%d %H:%M") if session.last_ms else "?"
         indent = "  " if session.parent_id else ""
-        cost = "unpriced" if own.unpriced_tokens and not own.cost_nusd else money(own.cost_nusd)
+        cost = _cost(own)
         rows.append(
             [last, session.agent, clean(project, 20), session.id[:8], indent + clean(session.title or "(no title)", 60),
-             f"{own.responses:,}", f"{own.tokens.total:,}", cost]
+             f"{own.responses:,}", f"{own.tokens.total:,}{'+?' * bool(own.unknown_calls)}", cost]
         )  # fmt: skip
     heads = ["LAST", "AGENT", "PROJECT", "SESSION", "TITLE", "RESPONSES", "TOKENS", "COST"]
     return documents, plain_table(heads, rows, left=5)
@@ -97,6 +98,12 @@ def one(db: sqlite3.Connection, session: Session, own: Figures, zone: tzinfo) ->
     return document, "\n".join(head) + plain_table(heads, rows, left=3)
 
 
+def _cost(own: Figures) -> str:
+    if own.cost_nusd or not (own.unpriced_tokens or own.unknown_calls):
+        return money(own.cost_nusd)
+    return "unpriced" if own.unpriced_tokens else "?"
+
+
 def event_document(event: Priced) -> dict[str, Any]:
     usage = event.usage
     return {
@@ -110,6 +117,7 @@ def event_document(event: Priced) -> dict[str, Any]:
         "tokens": {name: getattr(usage.tokens, name) for name in BUCKETS},
         "cost_usd": None if event.cost_nusd is None else usd(event.cost_nusd),
         "estimated": event.estimated,
+        "time_estimated": usage.at_estimated,
     }
 
 
@@ -118,5 +126,7 @@ def _event_row(event: Priced, zone: tzinfo) -> list[str]:
     who = usage.session_id.partition("/")[2][:8] or ("hidden" if usage.kind == "hidden" else "main")
     cost = "unpriced" if event.cost_nusd is None else f"${event.cost_nusd / 1e9:.4f}"
     counts = (tokens.input, tokens.cache_read, tokens.cache_write_5m + tokens.cache_write_1h, tokens.output)
-    time = local(usage.at_ms, zone).strftime("%Y-%m-%d %H:%M:%S")
+    time = local(usage.at_ms, zone).strftime("%Y-%m-%d %H:%M:%S") + "~" * usage.at_estimated
+    if usage.kind is Kind.UNKNOWN:
+        return [time, usage.model or "unknown", who, *"????", "?" if event.cost_nusd is None else cost]
     return [time, usage.model or "unknown", who, *(f"{count:,}" for count in counts), cost]
