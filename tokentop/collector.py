@@ -429,10 +429,13 @@ class Collector:
                     log.warning("session %s: %s", sid, error)
 
     def _find_profiles(self, procs: tuple[AgentProc, ...]) -> None:
-        """Agents started with a data folder of their own: read that one too."""
+        """Agents started with a data folder of their own, or that log into their project: read that one too."""
         if self._ledger is None:
             return
+        in_projects = {agent.id for agent in all_agents() if agent.roots.in_projects}
         for proc in procs:
+            if proc.agent in in_projects and self._ledger.follower.add_project(proc.cwd):
+                self._due.pop("walk", None)
             if proc.profile and self._ledger.follower.add_root(proc.agent, proc.profile):
                 self._due.pop("walk", None)
 

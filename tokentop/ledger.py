@@ -139,7 +139,10 @@ class Ledger:
             connection.close()
             raise
         self.db = connection
-        self.follower = Follower(all_agents(), self._environ, cursors, self._settings.roots, live=self._live)
+        self.follower = Follower(
+            all_agents(), self._environ, cursors, self._settings.roots, live=self._live,
+            projects=reader.project_folders(connection),
+        )  # fmt: skip
 
     def _recover(self, now_ms: int) -> None:
         kept, rows = replace_damaged(self.folder, now_ms)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -34,6 +35,7 @@ REPOSITORY = HERE.parent.parent
 BUCKETS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning")
 NOW_MS = 1_795_300_000_000
 ALL = 1 << 62
+_SCRATCH = re.compile(r"^/.*/tokentop-test-[^/]+/home")
 
 
 @dataclass(frozen=True, repr=False)
@@ -154,8 +156,13 @@ def picture(db: Any) -> Picture:
         sum(event.cost_nusd or 0 for event in events), unpriced, sum(event.unknown for event in events),
     )  # fmt: skip
     found = reader.sessions(db, since_ms=-ALL)
+    sessions = {session.id: session for session, *_ in found}
     return Picture(
-        tuple(events), {session.id: structs.replace(session, log_path="") for session, *_ in found}
+        tuple(events),
+        {
+            sid: structs.replace(session, log_path="", cwd=_SCRATCH.sub("/home/dev", session.cwd))
+            for sid, session in sessions.items()
+        },
     )
 
 

@@ -64,6 +64,7 @@ class Source(Struct, frozen=True, kw_only=True):
     levels: tuple[str, ...] | None = None
     sidecar: str = ""  # suffix of small files beside the logs
     read_sidecar: Callable[[LogFile, bytes], list[Fact]] | None = None
+    fallback: bool = False  # in a project folder: only where no file of another source lies
     file_id: Callable[[str], str] | None = None  # file name -> session id
 
 

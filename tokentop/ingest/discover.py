@@ -141,11 +141,13 @@ def _in_projects(agent: Agent, folders: list[str], listing: Listing, seen: set[t
     """Look for logs with exact names in project folders; these are not watched: there are too many."""
     before = len(listing.files)
     for folder in folders:
+        found = False
         for source in agent.sources:
             for name in source.suffixes:
                 path = os.path.join(folder, source.folder, name)
-                if os.path.isfile(path):
+                if os.path.isfile(path) and not (found and source.fallback):
                     _file(agent, source, path, name, os.path.realpath(folder), listing, seen)
+                    found = True
     files = len(listing.files) - before
     listing.looked.append(Looked(agent.id, agent.label, f"{len(folders)} project folders", f"{files} files"))
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from tokentop.agents.base import Agent, Database, JsonDocument
 from tokentop.latelog import LateLog
-from tokentop.model import Cursor, Diagnostic, Fact, Looked, Progress
+from tokentop.model import Cursor, Diagnostic, Fact, Looked, Progress, Session
 from tokentop.text import clean
 
 from .archive import Archive
@@ -30,6 +30,7 @@ log = LateLog(__name__)
 INT64 = (1 << 63) - 1  # inode numbers are unsigned, the store's integers are not
 MAX_OPEN = 64
 MAX_ACTIVE = 400
+MAX_PROJECTS = 2_000
 HOT_S = 60.0
 SLOW_S = 1.0
 ACTIVE_S = 15 * 60.0  # a file is active for this long after its last change
@@ -67,13 +68,14 @@ class Follower:
 
     def __init__(
         self, agents: Sequence[Agent], environ: Mapping[str, str], cursors: Iterable[Cursor],
-        extra_roots: Mapping[str, Sequence[str]], live: bool = True,
+        extra_roots: Mapping[str, Sequence[str]], live: bool = True, projects: Iterable[str] = (),
     ) -> None:  # fmt: skip
         self._agents = {agent.id: agent for agent in agents}
         self._environ = environ
         self._extra: dict[str, list[str]] = {agent: list(paths) for agent, paths in extra_roots.items()}
         self._live = live  # False: a report, which wants no status
         self._cursors = {cursor.path: cursor for cursor in cursors}
+        self._projects = dict.fromkeys(projects)  # where agents that log into projects may have worked
         self._buffer = bytearray(BLOCK_BYTES)
         self._files: dict[str, LogEntry] = {}
         self._folders: dict[str, int] = {}
@@ -100,7 +102,7 @@ class Follower:
         """Look for files everywhere. What is new or changed is queued, newest first."""
         first = not self._walked
         self._walked = True
-        listing = walk(self._agents.values(), self._environ, self._extra)
+        listing = walk(self._agents.values(), self._environ, self._extra, self._projects)
         self.looked = tuple(listing.looked)
         for place in list(self.diagnostics):
             if place not in listing.files:  # gone, or said again by this walk
@@ -139,6 +141,13 @@ class Follower:
         if root in known or root in roots(self._agents[agent], self._environ):
             return False
         known.append(root)
+        return True
+
+    def add_project(self, folder: str) -> bool:
+        """Look for logs in another project folder as well; True if it is new, so that a walk is due."""
+        if not folder or folder in self._projects or len(self._projects) >= MAX_PROJECTS:
+            return False
+        self._projects[folder] = None
         return True
 
     def _changed(self, entry: LogEntry, now_s: float) -> bool:
@@ -267,6 +276,9 @@ class Follower:
                 self._backlog.discard(path)
             elif batch.bytes >= slice_bytes or len(batch.facts) >= SLICE_FACTS:
                 self._pause(path, batch)
+        for fact in batch.facts:
+            if isinstance(fact, Session):
+                self.add_project(fact.cwd)
         return batch
 
     def _pause(self, path: str, batch: Batch) -> None:

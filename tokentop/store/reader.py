@@ -67,6 +67,14 @@ def cursors(db: sqlite3.Connection) -> list[Cursor]:
     return [Cursor(os.fsdecode(path), *rest) for path, *rest in rows]
 
 
+def project_folders(db: sqlite3.Connection, limit: int = 1000) -> list[str]:
+    """The folders that agents worked in, newest first."""
+    rows = db.execute(
+        "SELECT cwd FROM session WHERE cwd != '' GROUP BY cwd ORDER BY max(last_ms) DESC LIMIT ?", (limit,)
+    )
+    return [cwd for (cwd,) in rows]
+
+
 def _where(wanted: Filter, agent: str, project: str, model: str) -> tuple[str, list[object]]:
     parts: list[str] = []
     values: list[object] = []
