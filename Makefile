@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 E2E_CACHE ?= .cache/agents
 
-.PHONY: run test check e2e bench prices format clean
+.PHONY: run test check e2e bench agents prices format clean
 
 run: $(STAMP)
 	$(BIN)/tokentop $(ARGS)
@@ -20,6 +20,7 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python scripts/make_agents_table.py --check
 
 format: $(STAMP)
 	$(BIN)/ruff format .
@@ -31,6 +32,9 @@ e2e: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python bench/run.py $(ARGS)
+
+agents: $(STAMP)
+	$(BIN)/python scripts/make_agents_table.py
 
 prices: $(STAMP)
 	$(BIN)/python scripts/make_prices.py

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import resource
 import sys
 from collections.abc import Callable, Iterator
@@ -12,17 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from tests.agents import build_claude, build_codex
 from tests.agents.build_claude import FOLDER, Transcript
 from tests.agents.build_codex import Rollout
-from tests.agents.harness import BUCKETS, NOW_MS, Event, Scratch, decoder_files, kinds, picture, scratch
+from tests.agents.harness import NOW_MS, Event, Scratch, kinds, picture, scratch
 from tokentop.agents import all_agents
-from tokentop.agents.base import LogFile
-from tokentop.agents.decoding import MAX_COUNT
-from tokentop.model import RunningTotal, Tokens, Usage
+from tokentop.model import Tokens
 
 A, B = (f"{digit * 8}-1111-4111-8111-111111111111" for digit in "ab")
 
@@ -406,75 +401,3 @@ def test_an_unreadable_file_is_one_finding_and_the_others_count(home: Scratch) -
     with home.ledger() as ledger:
         ledger.catch_up(0.0, 1)
         assert kinds(ledger.health()).get("not-a-file", 0) >= 1
-
-
-# ---------------------------------------------------------------- fuzz
-
-
-def mutated(line: bytes, rng: random.Random) -> bytes:
-    """A real line with members changed as no sane client would, or with damaged bytes."""
-    if rng.random() < 0.3:
-        out = bytearray(line)
-        for _ in range(rng.randint(1, 4)):
-            out[rng.randrange(len(out))] = rng.randrange(256)
-        return bytes(out).replace(b"\n", b" ")
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return line
-    return json.dumps(_changed(record, rng)).encode()
-
-
-_ODD = (
-    None, True, -1, 0, 1, 1 << 41, 1 << 63, 1 << 80, 0.5, 1e308, -1e308, "", "x", "-1", "99999999999999999999", "12",
-    [], {}, [[]], {"a": {}}, "\ud83d", "\x1b[2J", "2026-11-21T20:37:20Z", "9999-12-31T23:59:59Z", 10**18, "/../x", "a/b",
-)  # fmt: skip
-
-
-def _changed(value: Any, rng: random.Random) -> Any:
-    if rng.random() < 0.04:
-        return rng.choice(_ODD)
-    if isinstance(value, dict):
-        items = [(k, _changed(v, rng)) for k, v in value.items() if rng.random() > 0.02]
-        return dict(items)
-    if isinstance(value, list):
-        return [_changed(v, rng) for v in value]
-    return value
-
-
-def bounded(tokens: Tokens) -> bool:
-    values = [getattr(tokens, name) for name in BUCKETS]
-    return all(type(v) is int and 0 <= v <= MAX_COUNT for v in values) and tokens.reasoning <= tokens.output
-
-
-@pytest.mark.parametrize("agent", [a.id for a in all_agents()])
-@settings(
-    max_examples=80, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
-)
-@given(seed=st.integers(0, 1 << 32))
-def test_no_line_makes_a_decoder_raise_or_count_beyond_bounds(agent: str, seed: int) -> None:
-    rng = random.Random(seed)
-    case, path, source = rng.choice(decoder_files(agent))
-    lines = (case.home / path).read_bytes().splitlines()
-    decoder = source.decoder(LogFile("x", path.name.removesuffix(".jsonl"), ("projects",)), b"")
-    decoder.live = rng.random() < 0.5
-    for line in lines:
-        if decoder.ancestor:
-            decoder.set_ancestor(rng.choice((None, [(1, 2, 3)], [])))
-        decoder.line(bytearray(mutated(line, rng) if rng.random() < 0.7 else line))
-        if rng.random() < 0.1:
-            decoder.flush()
-            decoder = (
-                source.decoder(LogFile("x", path.name, ()), decoder.state()) if not decoder.facts else decoder
-            )
-    decoder.flush()
-    for fact in decoder.facts:
-        if isinstance(fact, Usage):
-            assert bounded(fact.tokens)
-            assert fact.duration_ms >= 0
-            assert 0 <= fact.at_ms < 1 << 42
-            assert 0 <= fact.web_searches <= MAX_COUNT
-            assert fact.session_id
-            assert fact.key
-        elif isinstance(fact, RunningTotal):
-            assert all(bounded(tokens) or tokens.reasoning > tokens.output for _, tokens, _ in fact.models)

@@ -24,6 +24,7 @@ from tokentop.agents import all_agents
 from tokentop.agents.base import Source
 from tokentop.config import Settings
 from tokentop.engine.live import LiveState
+from tokentop.ingest.discover import LogEntry, walk
 from tokentop.ledger import Ledger, Step, prices
 from tokentop.model import Activity, Context, Diagnostic, Fact, Quota, Session, Tokens
 from tokentop.pricing.table import PriceTable
@@ -357,14 +358,13 @@ def grow(home: Scratch, groups: Sequence[Mapping[Path, bytes]], seed: int) -> Pi
     return home.read()
 
 
-def decoder_files(agent_id: str) -> list[tuple[Case, Path, Any]]:
-    """(case, path below the home, source) of every recorded log of an agent that a decoder reads."""
-    agent = {a.id: a for a in all_agents()}[agent_id]
+def log_files(agent_id: str) -> list[LogEntry]:
+    """Every recorded file of an agent that one of its sources reads."""
+    one = [agent for agent in all_agents() if agent.id == agent_id]
+    homes = [case.home for case in cases() if case.agent == agent_id]
     return [
-        (case, path, source)
-        for case in cases() if case.agent == agent_id
-        for path in case.files
-        for source in agent.sources
-        if source.folder in path.parts and path.name.endswith(source.suffixes)
-        and not (source.sidecar and path.name.endswith(source.sidecar))
-    ]  # fmt: skip
+        entry
+        for home in homes
+        for entry in walk(one, {"HOME": str(home)}, {}).files.values()
+        if not entry.sidecar
+    ]

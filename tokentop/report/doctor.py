@@ -25,6 +25,7 @@ _ADVICE = {
     "not-utf8": "a log in UTF-16 is not read; agents write UTF-8",
     "bad-value": "a record that the database cannot hold was left out",
     "not-a-file": "something that is no regular file has the name of a log; it was left alone",
+    "half": "a document is being written, or its agent died while writing it: it is read again when it changes",
     "outside": "a link leads out of the agent's folder; it was not followed",
 }
 
@@ -38,8 +39,9 @@ def examine(
         files, size = db.execute(
             "SELECT count(*), coalesce(sum(offset), 0) FROM cursor WHERE agent=?", (agent.id,)
         ).fetchone()
-        responses, first, last = db.execute(
-            "SELECT coalesce(sum(responses), 0), min(nullif(first_ms, 0)), max(last_ms) FROM session WHERE agent=?",
+        sessions, responses, unknown, first, last = db.execute(
+            "SELECT count(*), coalesce(sum(responses), 0), coalesce(sum(unknown_calls), 0), min(nullif(first_ms, 0)),"
+            " max(last_ms) FROM session WHERE agent=?",
             (agent.id,),
         ).fetchone()
         versions = db.execute(
@@ -50,7 +52,9 @@ def examine(
         agents.append(
             {"agent": agent.id, "label": agent.label,
              "looked": [{"path": place.path, "found": place.found} for place in looked if place.agent == agent.id],
-             "files": files, "bytes": size, "responses": responses, "first_ms": first, "last_ms": last,
+             "files": files, "bytes": size, "sessions": sessions, "responses": responses, "unknown_calls": unknown,
+             "first_ms": first, "last_ms": last, "tokens": agent.tokens, "missing": agent.missing,
+             "tried": list(agent.tried),
              "versions": [{"version": version, "sessions": count} for version, count in versions],
              "start": agent.start_hint}
         )  # fmt: skip
@@ -73,19 +77,53 @@ def examine(
     }  # fmt: skip
 
 
+_NO_FOLDER = ("no such folder", "0 files")
+
+
+def _is_there(agent: dict[str, Any]) -> bool:
+    return any(place["found"] not in _NO_FOLDER for place in agent["looked"])
+
+
+def _places(agent: dict[str, Any]) -> str:
+    places = [place["path"] for place in agent["looked"]]
+    if not places:
+        return "leaves nothing on disk that can be counted; its processes are shown"
+    return str(places[0]) + (f" and {len(places) - 1} more" if len(places) > 1 else "")
+
+
+def _of_agent(agent: dict[str, Any]) -> list[str]:
+    lines = [agent["label"]]
+    places = [place for place in agent["looked"] if place["found"] not in _NO_FOLDER] or agent["looked"]
+    lines += [f"  looked in   {place['path']}: {place['found']}" for place in places]
+    if not agent["files"]:
+        return [*lines, f"  nothing yet: {agent['start']}"]
+    versions = ", ".join(f"{v['version']} ({v['sessions']} sessions)" for v in agent["versions"])
+    lines.append(
+        f"  read        {agent['files']:,} files, {agent['bytes']:,} bytes, {agent['responses']:,} responses"
+        f" in {agent['sessions']:,} sessions"
+    )
+    if agent["unknown_calls"]:
+        lines.append(
+            f"  unknown     {agent['unknown_calls']:,} calls whose usage is not in the logs: running, or cut off"
+        )
+    tried = (
+        f" (compared with a provider's own count on {', '.join(agent['tried'])})" if agent["tried"] else ""
+    )
+    lines.append(f"  written by  {versions or 'versions that do not name themselves'}{tried}")
+    lines.append(f"  tokens      {agent['tokens']}" + (f"; {agent['missing']}" if agent["missing"] else ""))
+    return lines
+
+
 def as_text(found: dict[str, Any]) -> str:
-    lines = []
-    for agent in found["agents"]:
-        lines.append(f"{agent['label']}")
-        lines += [f"  looked in   {place['path']}: {place['found']}" for place in agent["looked"]]
-        if agent["files"]:
-            versions = ", ".join(f"{v['version']} ({v['sessions']} sessions)" for v in agent["versions"])
-            lines.append(
-                f"  read        {agent['files']:,} files, {agent['bytes']:,} bytes, {agent['responses']:,} responses"
-            )
-            lines.append(f"  written by  {versions or 'unknown versions'}")
-        else:
-            lines.append(f"  nothing yet: {agent['start']}")
+    lines: list[str] = []
+    here = [agent for agent in found["agents"] if agent["files"] or agent["sessions"] or _is_there(agent)]
+    for agent in here:
+        lines += _of_agent(agent)
+    absent = [agent for agent in found["agents"] if agent not in here]
+    if absent:
+        lines.append(f"not found    {len(absent)} agents: none of their folders is there")
+        width = max(len(agent["label"]) for agent in absent)
+        lines += [f"  {agent['label']:{width}}  {_places(agent)}" for agent in absent]
     for entry in found["unpriced"]:
         lines.append(
             f"no price     {entry['provider']} {entry['model']}: {entry['tokens']:,} tokens; add it under [prices] in the settings"

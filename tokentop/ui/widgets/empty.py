@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tokentop import text
-from tokentop.model import Snapshot
+from tokentop.model import Looked, Snapshot
 from tokentop.ui.glyphs import safe
 from tokentop.ui.paint import Painted, Piece, fit
 from tokentop.ui.theme import Palette
@@ -36,6 +36,33 @@ class Empty(Painted):
         return [("   ", palette.base), *((t, palette[role]) for t, role in self._lines[y - top])]
 
 
+_FIRST = ("claude", "codex")  # shown even where they are absent: most people have one of them
+_SHOWN = 9
+
+
+def _looked(places: Sequence[Looked]) -> list[Words]:
+    """What was found, and in one line how much was not."""
+    found = [place for place in places if place.found not in ("no such folder", "0 files")]
+    common = [place for place in places if place.agent in _FIRST and place not in found]
+    shown = [*found, *common][:_SHOWN]
+    lines: list[Words] = [[("looked for", "dim")]]
+    lines += [
+        [(f"  {fit(safe(place.label, 30), 14)} ", "muted"), (fit(safe(place.path, 120), 34) + " ", ""),
+         (safe(place.found, 80), "dim")]
+        for place in shown
+    ]  # fmt: skip
+    others = len({place.agent for place in places} - {place.agent for place in shown})
+    if others:
+        lines.append(
+            [
+                (f"  and {others} more agents: ", "muted"),
+                ("tokentop doctor", "strong"),
+                (" lists them", "muted"),
+            ]
+        )
+    return lines
+
+
 def explain(snapshot: Snapshot | None, query: str) -> list[Words]:
     """The lines of the empty screen."""
     if snapshot is None:
@@ -50,16 +77,7 @@ def explain(snapshot: Snapshot | None, query: str) -> list[Words]:
         lines += [[(progress_text(snapshot.progress), "tool")], []]
     lines += [[("No agent is running.", "title")], []]
     if snapshot.looked:
-        lines.append([("looked for", "dim")])
-        for looked in snapshot.looked:
-            lines.append(
-                [
-                    (f"  {fit(safe(looked.label, 30), 14)} ", "muted"),
-                    (fit(safe(looked.path, 120), 34) + " ", ""),
-                    (safe(looked.found, 80), "dim"),
-                ]
-            )
-        lines.append([])
+        lines += [*_looked(snapshot.looked), []]
     if snapshot.history_events:
         lines.append([(f"{text.digits3(snapshot.history_events)} responses are in the history.", "muted")])
     lines += [
