@@ -3,8 +3,8 @@
 
     run.py [NAME ...] [--runs 7] [--cache .cache/bench] [--json FILE] [--readme README.md]
 
-NAME: cold, warm, size, start, live, latency; without names all of them (about five minutes; the corpora, the
-seeded history and ccusage are made once, in the cache). The bars are informational: this program fails only
+NAME: cold, warm, size, start, live, latency, kinds, database; without names all of them (about ten minutes; the
+corpora, the seeded history and ccusage are made once, in the cache). The bars are informational: this program fails only
 where a command fails or a total is wrong. Ratios of CPU hold on a busy machine, wall times only on an idle
 one.
 """
@@ -26,11 +26,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import check_totals
+import corpus_kinds
 import gen_corpus
 import pairs
 import peers
 import tui_probe
-from proctree import clean_env
+from proctree import clean_env, cpu_seconds
 from seed_history import database_bytes
 
 HERE = Path(__file__).parent
@@ -236,6 +237,60 @@ def latency(_: Setup) -> Iterator[Result]:
         yield Result("latency", "the same: titles that never came", missed, "%")
 
 
+# ---------------------------------------------------------------- each agent
+
+KIND_BYTES = 100 << 20
+DATABASE_BYTES = 1 << 30
+IDLE_S = 30
+
+
+def kinds(_: Setup) -> Iterator[Result]:
+    """The first read of 100 MB of each agent's JSON lines; totals are checked against the recorded case."""
+    for agent, case in corpus_kinds.cases().items():
+        with scratch() as (home, state):
+            copies, size = corpus_kinds.grow(case, home, KIND_BYTES)
+            env = clean_env(home, TOKENTOP_STATE_DIR=str(state))
+            run = pairs.measure([*TOKENTOP, "usage", "--by", "agent", "--json"], env)
+            if run.status:
+                raise SystemExit(f"tokentop usage exits {run.status}: {run.err[-300:]}")
+            wanted = json.loads((case / "expect.json").read_bytes())["total"]["output"] * copies
+            found = sum(row["tokens"]["output"] for row in json.loads(run.out)["rows"])
+            if found != wanted:
+                raise SystemExit(f"{agent}: {found} output tokens, not {wanted}: its time means nothing")
+            yield Result("kinds", f"{agent}: CPU for 100 MB", run.cpu_s * KIND_BYTES / size, "s")
+
+
+def database(_: Setup) -> Iterator[Result]:
+    """What a large OpenCode database costs: its first read, and `watch` beside it while nothing changes."""
+    with scratch() as (home, state), scratch() as (bare, bare_state):
+        _, messages = corpus_kinds.opencode_database(home, DATABASE_BYTES)
+        env = clean_env(home, TOKENTOP_STATE_DIR=str(state))
+        run = pairs.measure([*TOKENTOP, "sync", "--json"], env)
+        yield Result("database", f"1 GiB, {messages:,} messages: first read, CPU", run.cpu_s, "s")
+        again = pairs.measure([*TOKENTOP, "sync", "--json"], env)
+        yield Result("database", "the same, nothing new: CPU", again.cpu_s, "s")
+        idle = watch_pct(env)
+        nothing = watch_pct(clean_env(bare, TOKENTOP_STATE_DIR=str(bare_state)))
+        yield Result("database", "watch beside it, nothing changes: CPU", idle, "% core")
+        yield Result("database", "watch with an empty home: CPU", nothing, "% core")
+        yield Result("database", "what the database costs", max(0.0, idle - nothing), "% core", 1)
+
+
+def watch_pct(env: dict[str, str]) -> float:
+    """CPU of `tokentop watch`, once it has settled, in per cent of a core."""
+    process = subprocess.Popen(
+        [*TOKENTOP, "watch"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        time.sleep(10)
+        before, began = cpu_seconds(process.pid), time.monotonic()
+        time.sleep(IDLE_S)
+        return 100 * (cpu_seconds(process.pid) - before) / (time.monotonic() - began)
+    finally:
+        process.terminate()
+        process.wait()
+
+
 def write_table(path: Path, results: list[Result]) -> None:
     """Put the results as a table between the two `bench` marks of a Markdown file."""
     start, end = "<!-- bench -->\n", "<!-- /bench -->"
@@ -257,6 +312,8 @@ BENCHES: dict[str, Callable[[Setup], Iterator[Result]]] = {
     "start": start,
     "live": live,
     "latency": latency,
+    "kinds": kinds,
+    "database": database,
 }
 
 
