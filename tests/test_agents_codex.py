@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from typing import Any
@@ -21,8 +22,10 @@ from tests.agents.build_codex import (
     thread,
 )
 from tests.agents.harness import Picture, Scratch, kinds, scratch
+from tokentop.agents.base import LogFile
+from tokentop.agents.codex.lines import CodexLines
 from tokentop.engine.snapshot import take
-from tokentop.model import Quota, Role, State, Tokens
+from tokentop.model import Quota, Role, State, Tokens, Usage
 
 ONE = Tokens(100, 400, 0, 0, 50)
 
@@ -685,3 +688,19 @@ def test_the_title_is_the_first_prompt_of_a_person(home: Scratch) -> None:
     log.prompt("move the build to vite")
     log.prompt("and then the tests")
     assert read(home, log).sessions[log.id].title == "move the build to vite"
+
+
+def test_a_total_that_no_state_can_hold_does_not_hold_up_the_log() -> None:
+    decoder = CodexLines(LogFile("x", "rollout-1", ()), b"")
+    total = {"input_tokens": 1 << 70, "output_tokens": -(1 << 70)}
+    info = {"total_token_usage": total, "last_token_usage": {"output_tokens": 3}}
+    event = {
+        "type": "event_msg",
+        "timestamp": "2026-11-21T20:00:00Z",
+        "payload": {"type": "token_count", "info": info},
+    }
+    decoder.line(json.dumps(event).encode())
+    assert [fact.tokens.output for fact in decoder.facts if isinstance(fact, Usage)] == [3]
+    again = CodexLines(LogFile("x", "rollout-1", ()), decoder.state())
+    again.line(json.dumps(event).encode())
+    assert not [fact for fact in again.facts if isinstance(fact, Usage)]  # the same snapshot again

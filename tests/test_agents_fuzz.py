@@ -89,6 +89,7 @@ def test_no_line_makes_a_decoder_raise_or_count_beyond_bounds(agent: str, seed: 
             decoder.flush()
             decoder = source.decoder(entry.file, decoder.state()) if not decoder.facts else decoder
     decoder.flush()
+    assert decoder.state() is not None
     assert_plausible(decoder.facts)
 
 

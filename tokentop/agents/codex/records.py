@@ -107,6 +107,7 @@ META = msgspec.json.Decoder(MetaLine)
 LOOSE = msgspec.json.Decoder(LooseLine)
 
 Vector = tuple[int, ...]
+_HUGE = 1 << 62
 
 
 def readable(value: Any, bad: list[str]) -> Any:
@@ -159,7 +160,10 @@ def disjoint(prompt: int, read: int, written: int, output: int, reasoning: int) 
 def total_of(info: Info) -> Vector:
     """The running total of a snapshot; without one, its last usage stands for it."""
     counts = info.total_token_usage or info.last_token_usage
-    return (*values(counts), counts.total_tokens or 0) if counts is not None else ()
+    if counts is None:
+        return ()
+    # What no state can hold stands for itself no more, and is out of bounds still.
+    return tuple(max(-_HUGE, min(value, _HUGE)) for value in (*values(counts), counts.total_tokens or 0))
 
 
 def gained(total: Vector, previous: Vector) -> Counts | None:
