@@ -62,7 +62,8 @@ _GOLDEN: dict[str, Picture] = {}
 
 @pytest.mark.parametrize("agent", AGENTS)
 def test_every_agent_has_recorded_cases(agent: str) -> None:
-    assert [case for case in cases() if case.agent == agent]
+    found = [case for case in cases() if case.agent == agent]
+    assert bool(found) == bool({a.id: a for a in all_agents()}[agent].sources)
 
 
 @EACH

@@ -133,10 +133,13 @@ def spoil_cells(path: Path, rng: random.Random) -> None:
     """Change cells of a database as no sane client would."""
     with contextlib.closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA journal_mode=DELETE")
+        found = db.execute(
+            "SELECT name, sql FROM sqlite_master WHERE type='table' AND sql NOT NULL"
+        ).fetchall()
+        virtual = tuple(name for name, sql in found if "VIRTUAL" in sql.upper())
         tables = [
-            name
-            for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type='table' AND sql NOT NULL")
-        ]
+            name for name, _ in found if not (virtual and name.startswith(virtual))
+        ]  # nor their shadows
         for table in tables:
             columns = [row[1] for row in db.execute(f'PRAGMA table_info("{table}")')]
             with contextlib.suppress(sqlite3.Error):
