@@ -1,7 +1,7 @@
 """Large homes for one agent each, grown from its recorded case: copies with ids and times of their own.
 
-Real logs are mostly tool output and text; the recorded ones are trimmed. So each line with usage is followed by
-padding, until usage lines are about 15 % of the bytes, as in real logs.
+Real logs are mostly tool output and text; the recorded ones are trimmed. So lines of padding stand between theirs,
+12 KB for each response.
 """
 
 from __future__ import annotations
@@ -14,19 +14,23 @@ import shutil
 import sqlite3
 from pathlib import Path
 
+from tokentop.agents import agent
+
 CASES = Path(__file__).parent.parent / "tests" / "agents"
 _ID = re.compile(
     rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
     rb"|\b(?:msg|chatcmpl|resp|call|toolu|ses|prt|gen|req|evt)[-_][0-9A-Za-z]{4,40}"
 )
 _EPOCH_MS = re.compile(rb"\b179\d{10}\b")
-_PADDING_SHARE = 5.6  # bytes of padding for each byte of a line with usage
+_PADDING_BYTES = 12_000  # for each response
 
 
 def cases() -> dict[str, Path]:
     """Agents with a recorded case of JSON lines: agent -> the case that is copied."""
-    found = {}
+    found: dict[str, Path] = {}
     for path in sorted(CASES.glob("*/*/expect.json")):
+        if not agent(path.parts[-3]).tried:
+            continue
         lines = any((path.parent / "home").rglob("*.jsonl"))
         if lines and json.loads(path.read_bytes())["total"]["responses"]:
             found.setdefault(path.parts[-3], path.parent)
@@ -36,7 +40,10 @@ def cases() -> dict[str, Path]:
 def grow(case: Path, home: Path, size_bytes: int) -> tuple[int, int]:
     """Copy a case until its JSON lines have that size; (copies, bytes)."""
     files = [p for p in (case / "home").rglob("*") if p.is_file() and p.suffix != ".db"]
-    contents = {str(p.relative_to(case / "home")): _padded(p) for p in files}
+    responses = json.loads((case / "expect.json").read_bytes())["total"]["responses"]
+    lines = sum(p.read_bytes().count(b"\n") for p in files if p.suffix == ".jsonl")
+    share = _PADDING_BYTES * responses // max(1, lines)
+    contents = {str(p.relative_to(case / "home")): _padded(p, share) for p in files}
     copies = written = 0
     while written < size_bytes:
         names: dict[bytes, bytes] = {}
@@ -51,18 +58,15 @@ def grow(case: Path, home: Path, size_bytes: int) -> tuple[int, int]:
     return copies, written
 
 
-def _padded(path: Path) -> bytes:
+def _padded(path: Path, share: int) -> bytes:
     data = path.read_bytes()
     if path.suffix != ".jsonl":
         return data
     words = b"def test_retry_gives_up_after_three_tries(): assert calls == 3  # what a tool has printed. "
-    out = []
-    for line in data.splitlines(keepends=True):
-        out.append(line)
-        if b"oken" in line or b'"usage' in line:
-            filler = words * int(len(line) * _PADDING_SHARE / len(words) + 1)
-            out.append(json.dumps({"type": "tool-output", "content": filler.decode()}).encode() + b"\n")
-    return b"".join(out)
+    filler = json.dumps(
+        {"type": "tool-output", "content": (words * (share // len(words) + 1)).decode()}
+    ).encode()
+    return b"".join(line + filler + b"\n" for line in data.splitlines(keepends=True))
 
 
 def _renamed(data: bytes, copy: int, names: dict[bytes, bytes]) -> bytes:
