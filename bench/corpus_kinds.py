@@ -86,7 +86,7 @@ def _other(old: bytes, copy: int) -> bytes:
     if not copy:
         return old
     digits = iter(hashlib.sha256(old + str(copy).encode()).hexdigest() * 2)
-    keep = 0 if old[8:9] == b"-" else re.match(rb"[a-z]+[-_]", old).end()  # type: ignore[union-attr]
+    keep = 0 if len(old) == 36 and old[8:9] == old[23:24] == b"-" else re.match(rb"[a-z]+[-_]", old).end()  # type: ignore[union-attr]
     return old[:keep] + bytes(c if chr(c) in "-_" else ord(next(digits)) for c in old[keep:])
 
 
