@@ -1,0 +1,85 @@
+"""What the decoders of Qwen Code share: JSON lines, and the counts of one response. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from tokentop.agents.base import LogFile
+from tokentop.agents.decoding import count, label, record, text, tokens, unparsed
+from tokentop.model import Fact, Kind, Tokens, Usage
+
+AGENT_ID = "qwen"
+
+
+class Lines:
+    """What the decoders of the three kinds of JSON lines share."""
+
+    needles: tuple[bytes, ...] = (b'"sessionId"',)
+
+    def __init__(self, file: LogFile, _state: bytes = b"") -> None:
+        self.facts: list[Fact] = []
+        self.live = False
+        self.ancestor = ""
+        self._file = file
+
+    def set_ancestor(self, vectors: Sequence[tuple[int, ...]] | None) -> None:
+        """Copies in a fork have the keys of the originals."""
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def state(self) -> bytes:
+        return b""
+
+    def line(self, line: bytearray | bytes) -> None:
+        found = record(line)
+        if found is None:
+            self.facts.append(unparsed(AGENT_ID))
+        else:
+            self._record(found)
+
+    def _record(self, found: dict[str, Any]) -> None:
+        raise NotImplementedError
+
+
+class Counts(Struct):
+    """Raw values of one response, whatever its store calls them."""
+
+    prompt: object
+    output: object
+    cached: object
+    thoughts: object
+    total: object
+    duration: object
+
+
+def tokens_of(facts: list[Fact], raw: Counts) -> Tokens:
+    """The prompt holds what is cached. Thoughts are inside the output, but for the Gemini wire: the total tells."""
+    prompt, output, cached, thoughts, total = (
+        count(value) or 0 for value in (raw.prompt, raw.output, raw.cached, raw.thoughts, raw.total)
+    )
+    beside = thoughts > 0 and total == max(prompt, cached) + output + thoughts
+    return tokens(
+        AGENT_ID, facts, prompt=raw.prompt, cache_read=raw.cached, output=raw.output,
+        reasoning=None if beside else raw.thoughts, thoughts=raw.thoughts if beside else None,
+    )  # fmt: skip
+
+
+def usage_of(
+    facts: list[Fact], session: str, about: dict[str, Any], raw: Counts, at_ms: int, name: str, file: LogFile
+) -> Usage:
+    """`name` is the key where the log tells no duration."""
+    used, took_ms = tokens_of(facts, raw), count(raw.duration) or 0
+    model = label(text(about.get("model")))
+    vector = (count(value) or 0 for value in (raw.output, raw.cached, raw.thoughts))
+    prompt = count(raw.prompt) or count(raw.cached) or 0
+    key = f"{model}:{prompt}:{':'.join(map(str, vector))}:{took_ms}" if took_ms and used.total else name
+    wire = text(about.get("auth_type") or about.get("authType"), 40)
+    return Usage(
+        AGENT_ID, session, key, at_ms or file.mtime_ms, model, used, "" if wire in ("openai", "unknown") else wire,
+        duration_ms=took_ms, start_ms=max(0, at_ms - took_ms) if at_ms and took_ms else 0, at_estimated=not at_ms,
+        kind=Kind.RESPONSE if used.total else Kind.UNKNOWN,
+    )  # fmt: skip
