@@ -50,6 +50,7 @@ class LogFile(Struct, frozen=True):
     stem: str  # file name without the suffix of its source
     parents: tuple[str, ...]  # folder names from the root down
     mtime_ms: int = 0  # last change: the time of records that have none of their own
+    beside: bytes = b""  # the beginning of the file that its source names so
 
 
 class Source(Struct, frozen=True, kw_only=True):
@@ -66,6 +67,7 @@ class Source(Struct, frozen=True, kw_only=True):
     read_sidecar: Callable[[LogFile, bytes], list[Fact]] | None = None
     fallback: bool = False  # in a project folder: only where no file of another source lies
     file_id: Callable[[str], str] | None = None  # file name -> session id
+    beside: str = ""  # a small file, by its path from the folder of each log, that its reader is given
 
 
 class JsonLines(Source, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from tokentop.model import Activity, Context, Cursor, Diagnostic, Fact, Usage
 from tokentop.text import clean
 
 from .discover import LogEntry
-from .tail import HEAD_BYTES, fingerprint, open_log
+from .tail import HEAD_BYTES, fingerprint, open_log, with_beside
 
 MAX_BYTES = 256 << 20
 MAX_KNOWN = 50_000  # facts that are remembered as given; beyond, the store drops what it has
@@ -60,7 +60,7 @@ class Document:
             data = file.read()
         self._whole = False
         try:
-            found = source.read(entry.file, data)
+            found = source.read(with_beside(entry), data)
         except ValueError:
             return len(data), True
         self._whole, self._head = True, data[:HEAD_BYTES]

@@ -13,7 +13,7 @@ from tokentop.model import Activity, Context, Fact
 
 from .discover import LogEntry, state_of, walk
 from .scan import each_line
-from .tail import LIVE_BYTES, open_log
+from .tail import LIVE_BYTES, open_log, with_beside
 
 WALK_S = 15.0
 LOOK_S = 1.0
@@ -43,7 +43,7 @@ def last_signs(entry: LogEntry) -> list[Fact]:
         return []
     start = data.find(b"\n") + 1 if size > LIVE_BYTES else 0
     end = data.rfind(b"\n") + 1
-    decoder = source.decoder(entry.file, b"")
+    decoder = source.decoder(with_beside(entry), b"")
     decoder.live = True
     if start < end:
         each_line(data, start, end, decoder.needles, decoder.line)
@@ -54,7 +54,7 @@ def last_signs(entry: LogEntry) -> list[Fact]:
 def _of_document(entry: LogEntry, source: JsonDocument) -> list[Fact]:
     try:
         with open_log(entry.path) as file:
-            found = source.read(entry.file, file.read(DOCUMENT_BYTES))
+            found = source.read(with_beside(entry), file.read(DOCUMENT_BYTES))
     except (OSError, ValueError):
         return []
     return [fact for fact in found if isinstance(fact, Activity | Context)]

@@ -13,7 +13,9 @@ except ImportError:
     from hashlib import blake2b
 from typing import IO
 
-from tokentop.agents.base import Decoder, JsonLines
+import msgspec
+
+from tokentop.agents.base import Decoder, JsonLines, LogFile
 from tokentop.latelog import LateLog
 from tokentop.model import Cursor, Diagnostic, Fact
 from tokentop.text import clean
@@ -29,6 +31,7 @@ LIVE_BYTES = 64 << 10  # the end of a file, where status and tools are read as w
 HEAD_BYTES = 1024
 _FIRST_LINES_BYTES = 4096
 TAIL_BYTES = 64
+BESIDE_BYTES = 64 << 10
 
 FindVectors = Callable[[LogEntry, str], Sequence[tuple[int, ...]] | None]
 
@@ -46,6 +49,18 @@ def open_log(path: str) -> IO[bytes]:
         file.close()
         raise OSError(22, "not a regular file", path)
     return file
+
+
+def with_beside(entry: LogEntry) -> LogFile:
+    """What a reader may know of its log, with the small file near it that its source names."""
+    file, name = entry.file, entry.source.beside
+    if not name:
+        return file
+    try:
+        with open_log(os.path.normpath(os.path.join(os.path.dirname(entry.path), name))) as near:
+            return msgspec.structs.replace(file, beside=near.read(BESIDE_BYTES))
+    except OSError:
+        return file
 
 
 def guarded(decoder: Decoder, agent: str) -> Callable[[bytearray], None]:
@@ -161,7 +176,7 @@ class Tail:
             self._offset, state = 0, b""
             self._head = (0, fingerprint(b""))  # the first block brings it
         assert isinstance(self.entry.source, JsonLines)
-        self._decoder = self.entry.source.decoder(self.entry.file, state)
+        self._decoder = self.entry.source.decoder(with_beside(self.entry), state)
         self._long = self._tail = None
 
     def _same(self, cursor: Cursor, about: os.stat_result) -> bool:
