@@ -203,6 +203,14 @@ def test_the_folder_is_in_the_context_and_the_title_is_the_first_prompt(home: Sc
     assert "\x1b" not in session.title
 
 
+def test_the_folder_of_an_older_chat_is_in_a_file_beside_it(home: Scratch) -> None:
+    home.write(".gemini/tmp/shop/.project_root", "/home/dev/shop\n")
+    home.write(LEGACY, json.dumps({**meta(), "messages": [answer("m1", 1)]}))
+    assert home.read().sessions[SESSION].cwd == "/home/dev/shop"
+    home.write(CHAT.replace("4d369061", "0"), lines(meta(sessionId=CHILD), answer("m1", 1)))
+    assert home.read().sessions[CHILD].cwd == "/home/dev/shop"
+
+
 def states(home: Scratch) -> list[tuple[State, str, str]]:
     _, facts = home.follow(NOW_MS)
     found = [fact for fact in facts if isinstance(fact, Activity)]

@@ -109,6 +109,7 @@ class GeminiLines:
         sub_agent = about.get("kind") == "subagent"
         directories = about.get("directories")
         cwd = directories[0] if isinstance(directories, list) and directories else ""
+        cwd = cwd or self._file.beside.decode("utf-8", "replace").strip()
         first_ms = epoch_ms(about.get("startTime"))
         self.facts.append(
             Session(
@@ -254,6 +255,7 @@ PROCESSES = Processes(
 )
 
 _LEVELS = ("*", "chats", "*")
+_PROJECT = "../.project_root"  # the folder, of chats that do not tell it
 
 AGENT = Agent(
     id=AGENT_ID,
@@ -261,8 +263,8 @@ AGENT = Agent(
     version=1,
     roots=Roots(env="GEMINI_CLI_HOME", dirs=("~/.gemini",), below=".gemini"),
     sources=(
-        JsonLines(folder="tmp", suffixes=(".jsonl",), levels=_LEVELS, decoder=GeminiLines),
-        JsonDocument(folder="tmp", suffixes=(".json",), levels=_LEVELS, read=read_chat),
+        JsonLines(folder="tmp", suffixes=(".jsonl",), levels=_LEVELS, beside=_PROJECT, decoder=GeminiLines),
+        JsonDocument(folder="tmp", suffixes=(".json",), levels=_LEVELS, beside=_PROJECT, read=read_chat),
     ),
     processes=PROCESSES,
     resume="gemini --resume {session_id}",
