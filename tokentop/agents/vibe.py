@@ -7,7 +7,6 @@ generation covers; `generations/<n>/projection-state.json` then keeps their sum,
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,7 +27,7 @@ from tokentop.agents.decoding import (
     tokens,
     unparsed,
 )
-from tokentop.agents.processes import UUID, Processes, before_dashes, flag_value, session_uuid
+from tokentop.agents.processes import Processes, before_dashes, flag_value, session_uuid
 from tokentop.model import Activity, Context, Fact, Role, RunningTotal, Session, State, Tokens, Usage
 from tokentop.text import title
 
@@ -239,8 +238,6 @@ def read_old(file: LogFile, data: bytes) -> list[Fact]:
 
 # ---------------------------------------------------------------- processes
 
-_LOCK = re.compile(rf"/logs/session/active/({UUID.pattern})\.lock$")
-
 
 def one_shot(argv: Sequence[str]) -> bool:
     return any(word in {"-p", "--prompt"} or word.startswith("--prompt=") for word in before_dashes(argv))
@@ -248,8 +245,8 @@ def one_shot(argv: Sequence[str]) -> bool:
 
 def fd_session(path: str) -> str:
     """The session of the lock that its process holds."""
-    match = _LOCK.search(path)
-    return match.group(1).lower() if match else ""
+    folder, _, name = path.rpartition("/")
+    return session_uuid(name.removesuffix(".lock")) if folder.endswith("/logs/session/active") else ""
 
 
 PROCESSES = Processes(
