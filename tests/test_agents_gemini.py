@@ -162,6 +162,8 @@ def test_an_answer_without_its_usage_is_unknown_until_it_comes(home: Scratch) ->
     with home.ledger() as ledger:
         ledger.catch_up(0.0, NOW_MS * 1_000_000)
         assert ledger.db.execute("SELECT sum(unknown_calls), sum(responses) FROM rollup").fetchone() == (2, 0)
+    # What is no answer has no counts, either: a summary, and the tools of an answer that a prompt came behind.
+    home.append(CHAT, lines(answer("s1", 3, None, model=None), answer("t1", 4, None, content="", **tool())))
     home.append(CHAT, lines(answer("m1", 1), answer("m2", 2)))
     found = home.read()
     assert [event.tokens for event in found.events] == [ONE, ONE]

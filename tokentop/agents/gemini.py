@@ -156,26 +156,30 @@ class GeminiLines:
             self._notice(str(kind), clean(_said(message.get("content")), 100), at_ms)
 
     def _answer(self, message: dict[str, Any], key: str, at_ms: int, again: bool) -> None:
-        memory, counts = self._memory, message.get("tokens")
+        counts = message.get("tokens")
         used = self._tokens(counts) if isinstance(counts, dict) else Tokens()
-        if not used.total and again:
-            return
-        self.facts.append(
-            Usage(
-                AGENT_ID, memory.session, f"{memory.session}:{key}", at_ms or self._file.mtime_ms,
-                label(text(message.get("model"))), used, _PROVIDER, at_estimated=not at_ms,
-                kind=Kind.RESPONSE if used.total else Kind.UNKNOWN,
-            )
-        )  # fmt: skip
-        if used.prompt and at_ms:
-            self.facts.append(Context(AGENT_ID, memory.session, at_ms, used.prompt))
+        done, model = bool(objects(message.get("toolCalls"))), label(text(message.get("model")))
+        # Messages without counts that are no answers: repeated ones, summaries, tools that came after a prompt.
+        if used.total or not (again or done or not model):
+            self._count(key, at_ms, model, used)
         if again:
             return
-        if objects(message.get("toolCalls")):
+        if done:
             self._activity(at_ms, State.WORKING)
         else:
             # Written before its tools run; an answer without a word is there for its tools.
             self._activity(at_ms, State.IDLE if _said(message.get("content")) else State.TOOL)
+
+    def _count(self, key: str, at_ms: int, model: str, used: Tokens) -> None:
+        session = self._memory.session
+        self.facts.append(
+            Usage(
+                AGENT_ID, session, f"{session}:{key}", at_ms or self._file.mtime_ms, model, used, _PROVIDER,
+                at_estimated=not at_ms, kind=Kind.RESPONSE if used.total else Kind.UNKNOWN,
+            )
+        )  # fmt: skip
+        if used.prompt and at_ms:
+            self.facts.append(Context(AGENT_ID, session, at_ms, used.prompt))
 
     def _tokens(self, counts: dict[str, Any]) -> Tokens:
         """`input` holds what is cached, unless `total` is the sum of all: then it is what is new already."""
@@ -248,7 +252,7 @@ PROCESSES = Processes(
     root_below=".gemini",
     root_dirs=(".gemini",),
     one_shot=one_shot,
-    argv_session=lambda argv: session_uuid(flag_value(argv, "--resume", "-r")),
+    argv_session=lambda argv: session_uuid(flag_value(argv, "--resume", "-r", "--session-id")),
     # INT in the middle of an answer costs another call that no log shows.
     ladder=(("TERM", 5.0), ("KILL", 2.0)),
     resume="gemini --resume {session_id}",
