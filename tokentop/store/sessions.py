@@ -122,6 +122,7 @@ class SessionCache:
         # While every stored session is in memory, a session that is not there is new.
         self._complete = connection.execute("SELECT 1 FROM session LIMIT 1").fetchone() is None
         self.moved: list[tuple[SessionRow, int]] = []  # got their project after their first events
+        self.named: list[SessionRow] = []  # got their model after their first events
 
     def clear(self) -> None:
         self._rows.clear()
@@ -130,6 +131,7 @@ class SessionCache:
         self._next_id = 0
         self._complete = False
         self.moved.clear()
+        self.named.clear()
 
     def get(self, agent: str, sid: str) -> SessionRow:
         """The row of a session, made if it is new."""
@@ -183,6 +185,8 @@ class SessionCache:
                 row.project = self._project(fact.agent, name)
                 if row.responses or row.last_ms:
                     self.moved.append((row, unknown))
+        if fact.model and not row.model and row.last_ms:
+            self.named.append(row)
         for name in ("branch", "version", "surface", "log_path", "tool_use_id", "model"):
             value = getattr(fact, name)
             if value:

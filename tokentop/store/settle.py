@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import sqlite3
 
+from msgspec import structs
+
 from tokentop.engine.growth import ONLY, growth_usages
 from tokentop.engine.hidden import Call, Total, hidden_usages
 from tokentop.model import Tokens
@@ -37,6 +39,8 @@ def _settle_one(writer: Writer, db: sqlite3.Connection, session: int, recent_ms:
         return writer.put_hidden(
             session, growth_usages(agent, sid, totals, answered, parent or ()), recent_ms
         )
+    if any("" in total.models for total in totals):  # the log names no model: a session has one at a time
+        calls = [structs.replace(call, model="") for call in calls]
     provider = provider or (totals[-1].provider if totals else "")
     usages = hidden_usages(agent, sid, provider, totals, calls, parent, forked_at_ms)
     return writer.put_hidden(session, usages, recent_ms)

@@ -201,6 +201,9 @@ class Writer:
         for row, unknown in self._sessions.moved:
             self._move(row, unknown)
         self._sessions.moved.clear()
+        for row in self._sessions.named:
+            self._name(row)
+        self._sessions.named.clear()
         priced, again = self._events(usages, recent_ms)
         duplicates += again
         if duplicates:
@@ -301,7 +304,8 @@ class Writer:
 
     def _row(self, identity: int, usage: Usage) -> EventRow:
         """The event as stored, priced."""
-        tokens = usage.tokens
+        tokens, session = usage.tokens, self._sessions.get(usage.agent, usage.session_id)
+        name = usage.model or session.model
         hidden = usage.kind is Kind.HIDDEN
         flags = FLAG_HIDDEN if hidden else 0
         if usage.estimated:
@@ -314,7 +318,7 @@ class Writer:
             flags, cost = flags | FLAG_UNKNOWN, _plausible(usage.logged_nusd)
         else:
             price = self._prices.price(
-                provider=usage.provider, model=usage.model, at_ms=usage.at_ms, tokens=tokens, tier=usage.tier,
+                provider=usage.provider, model=name, at_ms=usage.at_ms, tokens=tokens, tier=usage.tier,
                 geo=usage.geo, web_searches=usage.web_searches, cumulative=hidden,
             )  # fmt: skip
             cost = _plausible(price.nusd)
@@ -322,10 +326,10 @@ class Writer:
                 flags |= FLAG_UNPRICED
             elif price.estimated:
                 flags |= FLAG_COST_ESTIMATED
-        model = self._models.get((usage.provider, usage.model)) or self._model(usage.provider, usage.model)
+        model = self._models.get((usage.provider, name)) or self._model(usage.provider, name)
         tier = self._tier(usage.tier, usage.geo) if usage.tier or usage.geo else 0
         return (
-            identity, self._sessions.get(usage.agent, usage.session_id).id, usage.at_ms, max(0, usage.duration_ms),
+            identity, session.id, usage.at_ms, max(0, usage.duration_ms),
             model, tier, flags, tokens.input, tokens.cache_read, tokens.cache_write_5m, tokens.cache_write_1h,
             tokens.output, tokens.reasoning, cost,
         )  # fmt: skip
@@ -400,6 +404,27 @@ class Writer:
             [(slot, unknown, model, flags, *(-v for v in values)) for slot, model, flags, *values in groups],
         )
         self._db.executemany(_ROLL, [(slot, session.project, *rest) for slot, *rest in groups])
+
+    def _name(self, session: SessionRow) -> None:
+        """A session whose model became known after its first events: they are priced and summed up anew."""
+        columns = ", ".join(f"e.{name}" for name in _EVENT)
+        found = self._db.execute(
+            f"SELECT {columns}, m.provider, coalesce(t.tier, ''), coalesce(t.geo, '') FROM event e"
+            " JOIN model m ON m.id = e.model LEFT JOIN tier t ON t.id = e.tier WHERE e.session=? AND m.name=''",
+            (session.id,),
+        ).fetchall()
+        logged = self._logged(row[0] for row in found)
+        for *row, provider, tier, geo in found:
+            identity, _, at_ms, took_ms, _, _, flags, *counts, _ = row
+            self._account(tuple(row), -1, logged.get(identity, 0))
+            self._put(
+                identity,
+                Usage(
+                    session.agent, session.sid, "", at_ms, session.model, Tokens(*counts), provider, took_ms, tier,
+                    geo, logged_nusd=logged.get(identity), kind=kind_of(flags),
+                    estimated=bool(flags & FLAG_ESTIMATED), at_estimated=bool(flags & FLAG_AT_ESTIMATED),
+                ),
+            )  # fmt: skip
 
     def _forget(self, session: SessionRow) -> None:
         """Take a session's events out of every sum: its log is read anew by other rules."""

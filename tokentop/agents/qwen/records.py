@@ -76,7 +76,8 @@ def usage_of(
     model = label(text(about.get("model")))
     vector = (count(value) or 0 for value in (raw.output, raw.cached, raw.thoughts))
     prompt = count(raw.prompt) or count(raw.cached) or 0
-    key = f"{model}:{prompt}:{':'.join(map(str, vector))}:{took_ms}" if took_ms and used.total else name
+    counted = f"{session.partition('/')[0]}:{model}:{prompt}:{':'.join(map(str, vector))}:{took_ms}"
+    key = counted if took_ms and used.total else name or f"{session}:{at_ms}"
     wire = text(about.get("auth_type") or about.get("authType"), 40)
     return Usage(
         AGENT_ID, session, key, at_ms or file.mtime_ms, model, used, "" if wire in ("openai", "unknown") else wire,
