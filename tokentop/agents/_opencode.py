@@ -188,9 +188,7 @@ class _Look:
             failed = row.kind == "idle" and row.data.get("outcome") == "failed"
             if not failed:  # the failed call says why
                 state = State.WORKING if row.is_prompt else State.IDLE
-                self._facts.append(
-                    Activity(self._agent, identifier(row.session_id), row.created_ms, state)
-                )
+                self._facts.append(Activity(self._agent, identifier(row.session_id), row.created_ms, state))
 
     def _call(self, row: _Row, marks: Marks) -> None:
         one = records.message(self._agent, row.session_id, row.id, row.created_ms, row.data)
@@ -243,13 +241,13 @@ class _Look:
         if known and self._twin_in("m.session_id = ?", known, row, one):
             return True
         project = self._project.get(row.session_id)
-        found = self._twin_in("m.session_id IN (SELECT id FROM session WHERE project_id = ?)", project, row, one)
+        found = self._twin_in(
+            "m.session_id IN (SELECT id FROM session WHERE project_id = ?)", project, row, one
+        )
         if found and not known:
             self._parents[row.session_id] = found
             self._facts.append(
-                Session(
-                    self._agent, identifier(row.session_id), parent_id=identifier(found), role=Role.FORK
-                )
+                Session(self._agent, identifier(row.session_id), parent_id=identifier(found), role=Role.FORK)
             )
         return bool(found)
 
@@ -285,8 +283,9 @@ class _Look:
                 " WHERE s.id IN (SELECT value FROM json_each(?))",
                 json.dumps(missing),
             ):
-                *known, project, fork_of, branch_name = values
-                about = About(*known, branch=branch_name, fork_of=identifier(fork_of) if fork_of else "")
+                *_, project, fork_of, branch_name = values
+                about = About(*values[:9])
+                about.branch, about.fork_of = branch_name, identifier(fork_of) if fork_of else ""
                 self._about[str(about.id)] = about
                 self._project[str(about.id)] = project
 
@@ -316,7 +315,8 @@ class _Look:
                     return found
         if _V2 in self._tables:
             for (data,) in self._ask(
-                f"SELECT data FROM {_V2} WHERE session_id = ? AND type = 'user' ORDER BY seq LIMIT 1", session_id
+                f"SELECT data FROM {_V2} WHERE session_id = ? AND type = 'user' ORDER BY seq LIMIT 1",
+                session_id,
             ):
                 return records.words([{**(record(data) or {}), "type": "text"}])
         return ""

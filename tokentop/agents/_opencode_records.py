@@ -56,7 +56,9 @@ class Message(Struct):
         return obj(self.data.get("error"))
 
 
-def message(agent: str, session_id: object, message_id: object, created: object, data: dict[str, Any]) -> Message:
+def message(
+    agent: str, session_id: object, message_id: object, created: object, data: dict[str, Any]
+) -> Message:
     """A message from its row or file; times in the data are told more exactly than the row's."""
     time = obj(data.get("time"))
     return Message(
@@ -88,9 +90,7 @@ def usage(one: Message, used: Tokens, model: str = "", provider: str = "") -> Us
 
 
 def context(one: Message, used: Tokens) -> Context:
-    return Context(
-        one.agent, one.session_id, one.completed_ms or one.created_ms, used.prompt + used.output
-    )
+    return Context(one.agent, one.session_id, one.completed_ms or one.created_ms, used.prompt + used.output)
 
 
 def ended(one: Message, used: Tokens) -> Activity:

@@ -12,7 +12,19 @@ from .processes import Processes, before_dashes, flag_value, is_helper
 
 _DAEMONS = {"serve", "web"}
 _HELPERS = {
-    *("auth", "login", "logout", "providers", "models", "agent", "mcp", "upgrade", "uninstall", "stats", "export"),
+    *(
+        "auth",
+        "login",
+        "logout",
+        "providers",
+        "models",
+        "agent",
+        "mcp",
+        "upgrade",
+        "uninstall",
+        "stats",
+        "export",
+    ),
     *("import", "github", "pr", "debug", "completion", "session", "db", "plugin", "plug"),
 }
 
