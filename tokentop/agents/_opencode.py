@@ -87,28 +87,24 @@ class _Memory(Struct):
     sessions: dict[str, int] = {}  # the last ones and a checksum of what was told of them
 
 
-_MEMORY = msgspec.msgpack.Decoder(_Memory)
-
-
 def _decoded(state: bytes) -> _Memory:
     try:
-        return _MEMORY.decode(state) if state else _Memory()
+        return msgspec.msgpack.decode(state, type=_Memory) if state else _Memory()
     except msgspec.MsgspecError:
         return _Memory()
 
 
-class _Row(Struct):
+class _Row:
     """One row of a message table."""
 
-    table: str
-    id: str
-    session_id: str
-    created_ms: int
-    updated_ms: int
-    seq: int
-    kind: str
-    data: dict[str, Any]
-    rowid: int = 0
+    __slots__ = ("created_ms", "data", "id", "kind", "rowid", "seq", "session_id", "table", "updated_ms")
+
+    def __init__(self, table: str, values: tuple[Any, ...], data: dict[str, Any]) -> None:
+        rowid, row_id, session_id, created, updated, seq, kind, _ = values
+        self.table, self.rowid, self.id, self.session_id, self.data = table, rowid, row_id, session_id, data
+        self.created_ms, self.updated_ms = epoch_ms(created), epoch_ms(updated)
+        self.seq = seq if type(seq) is int else 0
+        self.kind = kind if isinstance(kind, str) else ""
 
     @property
     def is_call(self) -> bool:
@@ -171,15 +167,12 @@ class _Look:
     # ------------------------------------------------------------ rows
 
     def _row(self, table: str, values: tuple[Any, ...]) -> _Row | None:
-        rowid, row_id, session_id, created, updated, seq, kind, data = values
+        row_id, session_id, data = values[1], values[2], values[-1]
         found = record(data) if isinstance(data, str | bytes) else None
         if found is None or not isinstance(row_id, str) or not isinstance(session_id, str):
             self._facts.append(unparsed(self._agent))
             return None
-        return _Row(
-            table, row_id, session_id, epoch_ms(created), epoch_ms(updated), seq if type(seq) is int else 0,
-            kind if isinstance(kind, str) else "", found, rowid,
-        )  # fmt: skip
+        return _Row(table, values, found)
 
     def _take(self, row: _Row, marks: Marks) -> None:
         if row.is_call:
@@ -191,7 +184,7 @@ class _Look:
                 self._facts.append(Activity(self._agent, identifier(row.session_id), row.created_ms, state))
 
     def _call(self, row: _Row, marks: Marks) -> None:
-        one = records.message(self._agent, row.session_id, row.id, row.created_ms, row.data)
+        one = Message(self._agent, row.session_id, row.id, row.created_ms, row.data)
         if not one.created_ms or self._is_copy(row, one):
             marks.close(row.id)
             return
@@ -260,7 +253,7 @@ class _Look:
         whole = one.completed_ms > 0
         mine = records.fingerprint(one, whole)
         for row_id, session_id, data in rows:
-            twin = records.message(self._agent, session_id, row_id, row.created_ms, record(data) or {})
+            twin = Message(self._agent, session_id, row_id, row.created_ms, record(data) or {})
             if records.fingerprint(twin, whole) == mine:
                 return str(session_id)
         return ""
@@ -285,7 +278,10 @@ class _Look:
             ):
                 *_, project, fork_of, branch_name = values
                 about = About(*values[:9])
-                about.branch, about.fork_of = branch_name, identifier(fork_of) if fork_of else ""
+                about.branch, about.fork_of = (
+                    branch_name,
+                    identifier(fork_of) if isinstance(fork_of, str) else "",
+                )
                 self._about[str(about.id)] = about
                 self._project[str(about.id)] = project
 
@@ -353,9 +349,7 @@ def _message_file(agent: str, file: LogFile, data: bytes) -> list[Fact]:
     if found.get("role") != "assistant":
         return []
     folder = file.parents[-1] if file.parents else ""
-    one = records.message(
-        agent, found.get("sessionID") or folder, found.get("id") or file.stem, file.mtime_ms, found
-    )
+    one = Message(agent, found.get("sessionID") or folder, found.get("id") or file.stem, file.mtime_ms, found)
     facts: list[Fact] = []
     if records.is_late_id(one):
         return facts
@@ -364,7 +358,7 @@ def _message_file(agent: str, file: LogFile, data: bytes) -> list[Fact]:
     if fact is not None:
         facts.append(fact)
         cwd = obj(found.get("path")).get("cwd")
-        facts.append(records.session(agent, About(id=one.session_id, directory=cwd), file.path))
+        facts.append(records.session(agent, About(one.session_id, directory=cwd), file.path))
     if used.total:
         facts.append(records.context(one, used))
     facts.append(records.ended(one, used) if one.completed_ms else records.started(one))

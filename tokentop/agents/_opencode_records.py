@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import Struct
-
 from tokentop.model import Activity, Context, Fact, Kind, Role, Session, State, Tokens, Usage
 from tokentop.text import title
 
@@ -25,15 +23,22 @@ _ID_WRAP_MS = 1 << 36  # ids hold 48 bits of time * 4096
 _MAX_USD = 10_000
 
 
-class Message(Struct):
+class Message:
     """One assistant message: a model call."""
 
-    agent: str
-    session_id: str
-    id: str
-    data: dict[str, Any]
-    created_ms: int
-    completed_ms: int
+    __slots__ = ("agent", "completed_ms", "created_ms", "data", "id", "session_id")
+
+    def __init__(
+        self, agent: str, session_id: object, message_id: object, created: object, data: dict[str, Any]
+    ) -> None:
+        """Times in the data are told more exactly than the row's, which is `created`."""
+        time = obj(data.get("time"))
+        self.agent = agent
+        self.session_id = identifier(_text(session_id))
+        self.id = identifier(_text(message_id))
+        self.data = data
+        self.created_ms = epoch_ms(time.get("created")) or epoch_ms(created)
+        self.completed_ms = epoch_ms(time.get("completed"))
 
     @property
     def tokens(self) -> dict[str, Any]:
@@ -54,17 +59,6 @@ class Message(Struct):
     @property
     def error(self) -> dict[str, Any]:
         return obj(self.data.get("error"))
-
-
-def message(
-    agent: str, session_id: object, message_id: object, created: object, data: dict[str, Any]
-) -> Message:
-    """A message from its row or file; times in the data are told more exactly than the row's."""
-    time = obj(data.get("time"))
-    return Message(
-        agent, identifier(_text(session_id)), identifier(_text(message_id)), data,
-        epoch_ms(time.get("created")) or epoch_ms(created), epoch_ms(time.get("completed")),
-    )  # fmt: skip
 
 
 def counts(one: Message, facts: list[Fact]) -> Tokens:
@@ -161,20 +155,23 @@ def is_late_id(one: Message) -> bool:
     return one.created_ms > 0 and 0 < late_ms < _ID_WRAP_MS // 2
 
 
-class About(Struct):
-    """What a session's row or file says, in the names of the row."""
+class About:
+    """What a session's row or file says, unchecked, in the order of the row."""
 
-    id: object = None
-    parent: object = None
-    directory: object = None
-    title: object = None
-    version: object = None
-    agent: object = None
-    model: object = None  # JSON text or object {id, providerID}
-    created: object = None
-    updated: object = None
-    branch: object = None
-    fork_of: str = ""
+    __slots__ = (
+        "agent", "branch", "created", "directory", "fork_of", "id", "model", "parent", "title", "updated", "version",
+    )  # fmt: skip
+
+    def __init__(
+        self, session_id: object = None, parent: object = None, directory: object = None, title: object = None,
+        version: object = None, agent: object = None, model: object = None, created: object = None,
+        updated: object = None,
+    ) -> None:  # fmt: skip
+        self.id, self.parent, self.directory, self.title = session_id, parent, directory, title
+        self.version, self.agent, self.created, self.updated = version, agent, created, updated
+        self.model = model  # JSON text or object {id, providerID}
+        self.branch: object = None
+        self.fork_of = ""
 
 
 def session(agent: str, about: About, path: str, prompt: str = "") -> Session:

@@ -36,13 +36,10 @@ class _Memory(msgspec.Struct):
     rowids: list[int] = []
 
 
-_MEMORY = msgspec.msgpack.Decoder(_Memory)
-
-
 def read(file: LogFile, ask: Ask, state: bytes) -> Reading:
     """Conversations in the order of their change."""
     try:
-        memory = _MEMORY.decode(state) if state else _Memory()
+        memory = msgspec.msgpack.decode(state, type=_Memory) if state else _Memory()
     except msgspec.MsgspecError:
         memory = _Memory()
     facts: list[Fact] = []

@@ -33,7 +33,6 @@ _OTHERS = ("claude", "codex", "gemini", "opencode")
 _LIVE_MS = 3_600_000
 _OPEN_MS = 7 * 24 * _LIVE_MS
 _LAST_ROWS = 50
-_MARKS = msgspec.msgpack.Decoder(Marks)
 
 
 def read(file: LogFile, ask: Ask, state: bytes) -> Reading:
@@ -41,7 +40,7 @@ def read(file: LogFile, ask: Ask, state: bytes) -> Reading:
     if not {"id", "session_id", "input_tokens"} <= ask.tables.get("model_usage", frozenset()):
         return Reading([], state)
     try:
-        marks = _MARKS.decode(state) if state else Marks()
+        marks = msgspec.msgpack.decode(state, type=Marks) if state else Marks()
     except msgspec.MsgspecError:
         marks = Marks()
     rows, more = marks.rows(ask, "model_usage", f"rowid, id, {_columns(ask, 'model_usage', _FIELDS)}")
