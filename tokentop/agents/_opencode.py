@@ -192,7 +192,7 @@ class _Look:
         ended = one.completed_ms > 0 or (row.kind == "compaction" and used.total > 0)
         if ended:
             marks.close(row.id)
-        elif not marks.keep_open(row.id, row.updated_ms):
+        elif not marks.keep_open(row.id, row.updated_ms) and not used.total:
             self._running.append((row.updated_ms, row, one))
             return
         about = self._about.get(row.session_id, About())
@@ -357,8 +357,6 @@ def _message_file(agent: str, file: LogFile, data: bytes) -> list[Fact]:
     fact = records.usage(one, used)
     if fact is not None:
         facts.append(fact)
-        cwd = obj(found.get("path")).get("cwd")
-        facts.append(records.session(agent, About(one.session_id, directory=cwd), file.path))
     if used.total:
         facts.append(records.context(one, used))
     facts.append(records.ended(one, used) if one.completed_ms else records.started(one))

@@ -110,17 +110,20 @@ def started(one: Message) -> Activity:
 
 
 def progress(one: Message, parts: list[dict[str, Any]], seen_ms: int) -> Activity | None:
-    """What runs inside an open step: its newest running tool, else that something was written at `seen_ms`."""
+    """What runs inside an open step: its newest running tool, else that something was written at `seen_ms`.
+
+    A tool runs when the model has asked for it: that call is over, though its counts come after the tool.
+    """
     for part in parts:
         state = obj(part.get("state"))
-        if part.get("type") != "tool" or state.get("status") not in {"pending", "running", "streaming"}:
+        if part.get("type") != "tool" or state.get("status") != "running":
             continue
         given = obj(state.get("input"))
         what = next((given[k] for k in ("command", "description", "filePath", "pattern") if given.get(k)), "")
         at_ms = epoch_ms(obj(state.get("time")).get("start")) or epoch_ms(obj(part.get("time")).get("ran"))
         return Activity(
             one.agent, one.session_id, max(at_ms or seen_ms, one.created_ms + 1), State.TOOL,
-            text(part.get("tool") or part.get("name")), text(what),
+            text(part.get("tool") or part.get("name")), text(what), ends_call=one.id,
         )  # fmt: skip
     return (
         Activity(one.agent, one.session_id, seen_ms, State.WORKING, call_id=one.id)
