@@ -185,7 +185,7 @@ class _Look:
 
     def _call(self, row: _Row, marks: Marks) -> None:
         one = Message(self._agent, row.session_id, row.id, row.created_ms, row.data)
-        if not one.created_ms or self._is_copy(row, one):
+        if not (one.created_ms and one.id and one.session_id) or self._is_copy(row, one):
             marks.close(row.id)
             return
         used = records.counts(one, self._facts)
@@ -351,7 +351,7 @@ def _message_file(agent: str, file: LogFile, data: bytes) -> list[Fact]:
     folder = file.parents[-1] if file.parents else ""
     one = Message(agent, found.get("sessionID") or folder, found.get("id") or file.stem, file.mtime_ms, found)
     facts: list[Fact] = []
-    if records.is_late_id(one):
+    if not (one.created_ms and one.id and one.session_id) or records.is_late_id(one):
         return facts
     used = records.counts(one, facts)
     fact = records.usage(one, used)

@@ -96,7 +96,7 @@ def ended(one: Message, used: Tokens) -> Activity:
         if kind not in _ABORTED:
             state = State.LIMITED if _status_code(one) == 429 else State.ERROR
             detail = text(obj(error.get("data")).get("message") or error.get("message"), 200) or kind
-    elif one.data.get("finish") in _GOES_ON:
+    elif text(one.data.get("finish")) in _GOES_ON:
         state = State.WORKING
     lost = "" if used.total else one.id
     return Activity(

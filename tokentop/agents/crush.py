@@ -107,9 +107,10 @@ def _status(role: str, parts: object) -> tuple[State, str]:
     found = objects(_json(parts))
     end = next((obj(part.get("data")) for part in found if part.get("type") == "finish"), {})
     calls = [obj(part.get("data")) for part in found if part.get("type") == "tool_call"]
-    if calls and end.get("reason") in {None, "", "tool_use"}:
+    reason = text(end.get("reason"))
+    if calls and reason in {"", "tool_use"}:
         return State.TOOL, text(calls[-1].get("name"))
-    if end.get("reason") == "error":
+    if reason == "error":
         return State.ERROR, ""
     return (State.IDLE, "") if end else (State.WORKING, "")
 
