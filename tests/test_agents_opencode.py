@@ -319,6 +319,25 @@ def test_a_fork_of_the_next_generation_counts_from_its_boundary_on(home: Scratch
         assert (found.sessions[second].role, found.sessions[second].parent_id) == (Role.FORK, first)
 
 
+def test_a_fork_that_was_taken_over_is_not_counted_by_the_new_tables(home: Scratch) -> None:
+    """The copies keep the ids that they had, and the link to the parent was never written."""
+    with closing(Database(home, v2=True)) as db:
+        first = db.session(1)
+        db.message(first, 1, START_MS + 1000)
+        second = fork(db, START_MS + MINUTE_MS)
+        db.message(second, 11, START_MS + 1000)
+        db.message(second, 12, START_MS + 2 * MINUTE_MS)
+        # The newest session is taken over first.
+        db.session(2, START_MS + MINUTE_MS, table="session_v2")
+        db.message_v2(second, 11, 1, START_MS + 1000)
+        db.message_v2(second, 12, 2, START_MS + 2 * MINUTE_MS)
+        db.session(1, table="session_v2")
+        db.message_v2(first, 1, 1, START_MS + 1000)
+        found = home.read()
+        assert len(found.responses) == 2
+        assert (len(found.of(first)), len(found.of(second))) == (1, 1)
+
+
 def test_calls_of_the_next_generation_run_fail_and_compact(home: Scratch) -> None:
     with closing(Database(home, v2=True)) as db:
         session = db.session(1, table="session_v2")

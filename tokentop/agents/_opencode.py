@@ -19,9 +19,10 @@ from tokentop.model import Activity, Context, Fact, Kind, Role, Session, State
 
 from . import _opencode_records as records
 from ._marks import Marks
+from ._opencode_files import message_file, session_file
 from ._opencode_records import About, Message
 from .base import Ask, Database, JsonDocument, LogFile, Reading, Roots, Source
-from .decoding import document, epoch_ms, identifier, obj, record, unparsed
+from .decoding import epoch_ms, identifier, record, unparsed
 
 _RECENT_SESSIONS = 12  # whose rows are read again each time: a title comes late, and leaves no other trace
 _LIVE_STEPS = 16
@@ -32,19 +33,21 @@ _LAST_ROWS = 100
 _PARTS = 8
 _V1, _V2 = "message", "session_message"
 # A v1 user message can hold whole diffs, a v2 message all output of its tools.
+_DATA = {
+    _V1: 'CASE WHEN data LIKE \'{"role":"user"%\' THEN \'{"role":"user"}\' ELSE data END',
+    _V2: "CASE WHEN json_valid(data) THEN json_remove(data, '$.content') ELSE data END",
+}
 _COLUMNS = {
-    _V1: "rowid, id, session_id, time_created, time_updated, 0, '',"
-    " CASE WHEN data LIKE '{\"role\":\"user\"%' THEN '{\"role\":\"user\"}' ELSE data END",
-    _V2: "rowid, id, session_id, time_created, time_updated, seq, type,"
-    " CASE WHEN json_valid(data) THEN json_remove(data, '$.content') ELSE data END",
-}  # fmt: skip
+    _V1: f"rowid, id, session_id, time_created, time_updated, 0, '', {_DATA[_V1]}",
+    _V2: f"rowid, id, session_id, time_created, time_updated, seq, type, {_DATA[_V2]}",
+}
 _WANTED = {
     _V1: {"id", "session_id", "time_created", "time_updated", "data"},
     _V2: {"id", "session_id", "time_created", "time_updated", "data", "seq", "type"},
 }
 _SESSION = (
     "id", "parent_id", "directory", "title", "version", "agent", "model", "time_created", "time_updated",
-    "project_id", "fork_session_id",
+    "fork_session_id",
 )  # fmt: skip
 
 
@@ -73,11 +76,11 @@ def sources(agent: str) -> tuple[Source, ...]:
         Database(suffixes=(".db", ".sqlite", ".sqlite3"), levels=(), read=read, signs=signs),
         JsonDocument(
             folder="storage/message", suffixes=(".json",), levels=("*",),
-            read=lambda file, data: _message_file(agent, file, data),
+            read=lambda file, data: message_file(agent, file, data),
         ),
         JsonDocument(
             folder="storage/session", suffixes=(".json",), levels=("*",),
-            read=lambda file, data: _session_file(agent, file, data),
+            read=lambda file, data: session_file(agent, file, data),
         ),
     )  # fmt: skip
 
@@ -127,7 +130,6 @@ class _Look:
         self._memory = memory
         self._facts: list[Fact] = []
         self._about: dict[str, About] = {}
-        self._project: dict[str, object] = {}
         self._parents: dict[str, str] = {}  # fork -> the session that it was found to repeat
         self._running: list[tuple[int, _Row, Message]] = []
         self._live_ms = file.mtime_ms - _LIVE_MS
@@ -214,10 +216,10 @@ class _Look:
         about = self._about.get(row.session_id)
         if about is None:
             return False
-        if about.fork_of:
+        if about.fork_of and row.table == _V2:
             return self._repeats_seq(row, about)
         # Own messages never begin before their session; a copy keeps its time, and an import has no twin.
-        return row.table == _V1 and row.created_ms < epoch_ms(about.created) and self._has_twin(row, one)
+        return row.created_ms < epoch_ms(about.created) and self._has_twin(row, one)
 
     def _repeats_seq(self, row: _Row, about: About) -> bool:
         """v2 copies keep seq, type and time; without the parent's row only the time tells."""
@@ -229,14 +231,18 @@ class _Look:
         return row.created_ms < epoch_ms(about.created)
 
     def _has_twin(self, row: _Row, one: Message) -> bool:
-        """Whether an older row, of the session's project, is the same message under another id."""
+        """Whether the session's project has the same message under another id."""
         known = self._parents.get(row.session_id)
-        if known and self._twin_in("m.session_id = ?", known, row, one):
+        if known and self._twin_in("= ?", known, row, one):
             return True
-        project = self._project.get(row.session_id)
+        sessions = "session_v2" if row.table == _V2 else "session"
+        if not {"project_id", "time_created"} <= self._ask.tables.get(sessions, frozenset()):
+            return False
         found = self._twin_in(
-            "m.session_id IN (SELECT id FROM session WHERE project_id = ?)", project, row, one
-        )
+            f"IN (SELECT id FROM {sessions} WHERE project_id ="
+            f" (SELECT project_id FROM {sessions} WHERE id = ?))",
+            row.session_id, row, one,
+        )  # fmt: skip
         if found and not known:
             self._parents[row.session_id] = found
             self._facts.append(
@@ -245,16 +251,20 @@ class _Look:
         return bool(found)
 
     def _twin_in(self, where: str, value: object, row: _Row, one: Message) -> str:
+        """The session of an original; of copies without one the first counts."""
         rows = self._ask(
-            f"SELECT m.id, m.session_id, m.data FROM {_V1} m WHERE {where} AND m.time_created = ?"
-            " AND m.session_id != ? AND m.rowid < ?",
-            value, row.created_ms, row.session_id, row.rowid,
+            f"SELECT m.id, m.session_id, {_DATA[row.table]}, m.rowid FROM {row.table} m"
+            f" WHERE m.session_id {where} AND m.time_created = ? AND m.session_id != ?",
+            value, row.created_ms, row.session_id,
         )  # fmt: skip
+        self._learn({str(found[1]) for found in rows})
         whole = one.completed_ms > 0
         mine = records.fingerprint(one, whole)
-        for row_id, session_id, data in rows:
+        for row_id, session_id, data, rowid in rows:
+            about = self._about.get(str(session_id), About())
             twin = Message(self._agent, session_id, row_id, row.created_ms, record(data) or {})
-            if records.fingerprint(twin, whole) == mine:
+            is_original = 0 < epoch_ms(about.created) <= row.created_ms
+            if (is_original or rowid < row.rowid) and records.fingerprint(twin, whole) == mine:
                 return str(session_id)
         return ""
 
@@ -276,14 +286,13 @@ class _Look:
                 " WHERE s.id IN (SELECT value FROM json_each(?))",
                 json.dumps(missing),
             ):
-                *_, project, fork_of, branch_name = values
+                *_, fork_of, branch_name = values
                 about = About(*values[:9])
                 about.branch, about.fork_of = (
                     branch_name,
                     identifier(fork_of) if isinstance(fork_of, str) else "",
                 )
                 self._about[str(about.id)] = about
-                self._project[str(about.id)] = project
 
     def _tell_sessions(self) -> None:
         """Sessions of new messages, and what has changed of the last ones."""
@@ -341,34 +350,3 @@ class _Look:
             fact = records.progress(one, parts, seen_ms)
             if fact is not None:
                 self._facts.append(fact)
-
-
-def _message_file(agent: str, file: LogFile, data: bytes) -> list[Fact]:
-    """`storage/message/<session>/<message>.json`: the message with its ids inside."""
-    found = obj(document(data))
-    if found.get("role") != "assistant":
-        return []
-    folder = file.parents[-1] if file.parents else ""
-    one = Message(agent, found.get("sessionID") or folder, found.get("id") or file.stem, file.mtime_ms, found)
-    facts: list[Fact] = []
-    if not (one.created_ms and one.id and one.session_id) or records.is_late_id(one):
-        return facts
-    used = records.counts(one, facts)
-    fact = records.usage(one, used)
-    if fact is not None:
-        facts.append(fact)
-    if used.total:
-        facts.append(records.context(one, used))
-    facts.append(records.ended(one, used) if one.completed_ms else records.started(one))
-    return facts
-
-
-def _session_file(agent: str, file: LogFile, data: bytes) -> list[Fact]:
-    """`storage/session/<project>/<session>.json`."""
-    found = obj(document(data))
-    time = obj(found.get("time"))
-    about = About(
-        found.get("id") or file.stem, found.get("parentID"), found.get("directory"), found.get("title"),
-        found.get("version"), found.get("agent"), found.get("model"), time.get("created"), time.get("updated"),
-    )  # fmt: skip
-    return [records.session(agent, about, file.path)]
