@@ -92,7 +92,7 @@ def _other(old: bytes, copy: int) -> bytes:
 
 def opencode_database(home: Path, size_bytes: int) -> tuple[Path, int]:
     """A database with the real schema and rows of the recorded one, copied until it is so large; (path, messages)."""
-    case = next((CASES / "opencode").glob("*/home/.local/share/opencode/opencode.db"))
+    case = CASES / "opencode/run/home/.local/share/opencode/opencode.db"
     path = home / ".local/share/opencode/opencode.db"
     path.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(case, path)

@@ -170,18 +170,21 @@ def fork(db: Database, at_ms: int, number: int = 2, **about: object) -> str:
     return db.session(number, at_ms, title=f"Count the boxes (fork #{number - 1})", **about)
 
 
-def test_a_fork_does_not_count_its_parents_messages(home: Scratch, db: Database) -> None:
-    """Conformance 95: the copies have new ids and the times of their originals."""
+@pytest.mark.parametrize("copied", [{}, {"cost": 0}], ids=["OpenCode", "Kilo"])
+def test_a_fork_does_not_count_its_parents_messages(
+    home: Scratch, db: Database, copied: dict[str, int]
+) -> None:
+    """Conformance 95: the copies have new ids and the times of their originals; Kilo's have no cost."""
     first = db.session(1)
     for number in range(1, 4):
         db.message(first, number, START_MS + number * 1000)
     second = fork(db, START_MS + MINUTE_MS)
     for number in range(1, 4):
-        db.message(second, number + 10, START_MS + number * 1000)
+        db.message(second, number + 10, START_MS + number * 1000, **copied)
     db.message(second, 20, START_MS + 2 * MINUTE_MS)
     third = fork(db, START_MS + 3 * MINUTE_MS, 3)
     for number in range(1, 4):
-        db.message(third, number + 30, START_MS + number * 1000)
+        db.message(third, number + 30, START_MS + number * 1000, **copied)
     db.message(third, 40, START_MS + 2 * MINUTE_MS)
     found = home.read()
     assert len(found.responses) == 4

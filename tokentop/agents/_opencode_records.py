@@ -133,14 +133,15 @@ def progress(one: Message, parts: list[dict[str, Any]], seen_ms: int) -> Activit
 
 
 def fingerprint(one: Message, whole: bool = True) -> tuple[object, ...]:
-    """What a copy in a fork has in common with its original: everything but ids; an unfinished one its start."""
+    """What a copy in a fork has in common with its original; an unfinished one its start. Not the ids, and not the
+    cost: Kilo's copies have none."""
     cache = obj(one.tokens.get("cache"))
     start = (one.provider, one.model, one.created_ms)
     if not whole:
         return start
     return (
         *start, one.completed_ms, *(count(one.tokens.get(name)) for name in ("input", "output", "reasoning")),
-        count(cache.get("read")), count(cache.get("write")), _cost(one.data.get("cost")),
+        count(cache.get("read")), count(cache.get("write")),
     )  # fmt: skip
 
 
