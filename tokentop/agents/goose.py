@@ -48,14 +48,15 @@ def read(file: LogFile, ask: Ask, state: bytes) -> Reading:
     """Sessions that changed, calls and messages that are new."""
     memory = msgspec.msgpack.decode(state, type=_State) if state else _State()
     facts: list[Fact] = []
-    more = _sessions(file, ask, memory, facts)
-    if "usage_ledger" in ask.tables:
+    since = _ledger_since(ask)
+    more = _sessions(file, ask, memory, since, facts)
+    if since:
         more = _ledger(ask, memory, facts) or more
-    more = _messages(ask, memory, facts) or more
+    more = _messages(ask, memory, since, facts) or more
     return Reading(facts, msgspec.msgpack.encode(memory), more)
 
 
-def _sessions(file: LogFile, ask: Ask, memory: _State, facts: list[Fact]) -> bool:
+def _sessions(file: LogFile, ask: Ask, memory: _State, since: int, facts: list[Fact]) -> bool:
     """Sessions from the last seen moment on: its second may not have been over."""
     known = ask.tables.get("sessions", frozenset())
     columns = ", ".join(name if name in known else f"NULL AS {name}" for name in _COLUMNS)
@@ -65,7 +66,7 @@ def _sessions(file: LogFile, ask: Ask, memory: _State, facts: list[Fact]) -> boo
         memory.updated, memory.updated, memory.after,
     )  # fmt: skip
     for values in rows:
-        _session(file, ask, dict(zip(_COLUMNS, values, strict=True)), facts)
+        _session(file, ask, dict(zip(_COLUMNS, values, strict=True)), since, facts)
     more = len(rows) == ROWS_MAX
     if rows:
         memory.updated = str(rows[-1][_COLUMNS.index("updated_at")])
@@ -73,7 +74,7 @@ def _sessions(file: LogFile, ask: Ask, memory: _State, facts: list[Fact]) -> boo
     return more
 
 
-def _session(file: LogFile, ask: Ask, row: dict[str, Any], facts: list[Fact]) -> None:
+def _session(file: LogFile, ask: Ask, row: dict[str, Any], since: int, facts: list[Fact]) -> None:
     session_id, parent = _id(row["id"]), _id(row["parent_session_id"])
     config = obj(record(row["model_config_json"])) if isinstance(row["model_config_json"], str) else {}
     kind, model = text(row["session_type"], 20), text(config.get("model_name"))
@@ -89,7 +90,7 @@ def _session(file: LogFile, ask: Ask, row: dict[str, Any], facts: list[Fact]) ->
             first_ms=epoch_ms(row["created_at"]), last_ms=at_ms, surface=kind, log_path=file.path,
         )
     )  # fmt: skip
-    total = _rest(ask, row, facts)
+    total = _rest(ask, row, since, facts)
     if total.total:
         provider = text(row["provider_name"])
         facts.append(
@@ -103,12 +104,14 @@ def _session(file: LogFile, ask: Ask, row: dict[str, Any], facts: list[Fact]) ->
         facts.append(Context(AGENT_ID, session_id, at_ms, used, window))
 
 
-def _rest(ask: Ask, row: dict[str, Any], facts: list[Fact]) -> Tokens:
-    """What a session used beyond the calls in the ledger, if there is one."""
+def _rest(ask: Ask, row: dict[str, Any], since: int, facts: list[Fact]) -> Tokens:
+    """What a session used beyond the calls in the ledger, if there is one: only one older than it can have that."""
     names = ("input", "output", "cache_read", "cache_write")
     used = [count(row[f"accumulated_{name}_tokens"]) or 0 for name in names]
     counted: tuple[Any, ...] = (0, 0, 0, 0)
-    if "usage_ledger" in ask.tables and any(used):
+    if any(used) and since:
+        if epoch_ms(row["created_at"]) >= since:
+            return Tokens()
         (counted,) = ask(
             f"SELECT {_SUMS} FROM usage_ledger WHERE session_id=? AND cost_source IS NOT ?",
             row["id"],
@@ -152,12 +155,11 @@ def _nusd(cost: object) -> int | None:
     return None
 
 
-def _messages(ask: Ask, memory: _State, facts: list[Fact]) -> bool:
+def _messages(ask: Ask, memory: _State, since: int, facts: list[Fact]) -> bool:
     """The answers of versions without a ledger: when there were calls, but not what they used."""
     if "message_id" not in ask.tables.get("messages", frozenset()):
         return False
-    until = _ledger_since(ask) if "usage_ledger" in ask.tables else 0
-    if until < 0 or memory.messages < 0:
+    if memory.messages < 0:
         return False
     (newest,) = ask("SELECT max(id) FROM messages")
     if (count(newest[0]) or 0) < memory.messages:
@@ -170,7 +172,7 @@ def _messages(ask: Ask, memory: _State, facts: list[Fact]) -> bool:
     for number, message, session, role, at in rows:
         memory.messages = number
         at_ms, session_id = epoch_ms(at), _id(session)
-        if until and at_ms >= until:
+        if since and at_ms >= since:
             memory.messages = -1  # from here on the ledger tells
             return False
         if role == "assistant" and session_id and at_ms:
@@ -180,13 +182,14 @@ def _messages(ask: Ask, memory: _State, facts: list[Fact]) -> bool:
 
 
 def _ledger_since(ask: Ask) -> int:
-    """When this database got its ledger; -1 = it was made with one, or does not tell."""
-    if "schema_version" not in ask.tables:
-        return -1
-    rows = ask("SELECT version, applied_at FROM schema_version ORDER BY version")
-    older = any((count(version) or 0) < _FIRST_LEDGER for version, _ in rows)
-    newer = [epoch_ms(at) for version, at in rows if (count(version) or 0) >= _FIRST_LEDGER]
-    return newer[0] if older and newer and newer[0] else -1
+    """When this database got its ledger; 0 = it has none. Sessions of still older versions may have been imported."""
+    if "usage_ledger" not in ask.tables:
+        return 0
+    rows: list[tuple[Any, ...]] = []
+    if "schema_version" in ask.tables:
+        rows = ask("SELECT version, applied_at FROM schema_version ORDER BY version")
+    newer = (epoch_ms(at) for version, at in rows if (count(version) or 0) >= _FIRST_LEDGER)
+    return next(newer, 0) or 1
 
 
 def signs(file: LogFile, ask: Ask) -> list[Fact]:

@@ -59,7 +59,8 @@ def read(file: LogFile, ask: Ask, state: bytes) -> Reading:
     more = more or len(rows) == _PAGE
     touched = list(dict.fromkeys((*memory.recent, *rows, *active)))
     memory.recent = touched[-_RECENT:]
-    _sessions(file, ask, touched, facts)
+    for start in range(0, len(touched), _PAGE):
+        _sessions(file, ask, touched[start : start + _PAGE], facts)
     return Reading(facts, msgspec.msgpack.encode(memory), more)
 
 
@@ -123,7 +124,16 @@ def _sessions(file: LogFile, ask: Ask, ids: list[str], facts: list[Fact]) -> Non
     for values in rows:
         row = dict(zip((*_SESSION, "parent_end"), values, strict=True))
         _session(file, row, facts)
-        _totals(file, row, parts.get(row["id"], []), facts)
+        own = parts.get(row["id"], [])
+        last_ms = epoch_ms(row["ended_at"]) or (0 if own else _last_message(ask, row["id"]))
+        _totals(last_ms or file.mtime_ms, row, own, facts)
+
+
+def _last_message(ask: Ask, session: object) -> int:
+    if "timestamp" not in ask.tables.get("messages", frozenset()):
+        return 0
+    (newest,) = ask("SELECT max(timestamp) FROM messages WHERE session_id=?", session)
+    return epoch_ms(newest[0])
 
 
 def _session(file: LogFile, row: dict[str, Any], facts: list[Fact]) -> None:
@@ -143,7 +153,7 @@ def _session(file: LogFile, row: dict[str, Any], facts: list[Fact]) -> None:
     )  # fmt: skip
 
 
-def _totals(file: LogFile, row: dict[str, Any], parts: list[dict[str, Any]], facts: list[Fact]) -> None:
+def _totals(last_ms: int, row: dict[str, Any], parts: list[dict[str, Any]], facts: list[Fact]) -> None:
     """The session's total as a sum that grows model by model, the one used last at its end.
 
     So that each part is filed under its model at the first reading, and what is added later under the last one.
@@ -157,10 +167,9 @@ def _totals(file: LogFile, row: dict[str, Any], parts: list[dict[str, Any]], fac
         max(0, whole.reasoning - main.reasoning),
     )  # fmt: skip
     cost = _nusd(row["actual_cost_usd"]) - sum(_nusd(p["actual_cost_usd"]) for p in parts if not p["task"])
-    ended_ms = epoch_ms(row["ended_at"]) or file.mtime_ms
-    steps = [(epoch_ms(part["last_seen"]) or ended_ms, part) for part in parts]
+    steps = [(epoch_ms(part["last_seen"]) or last_ms, part) for part in parts]
     steps.sort(key=lambda step: (step[0], str(step[1]["model"]), str(step[1]["task"])))
-    first_ms = min((at_ms for at_ms, _ in steps), default=ended_ms)
+    first_ms = min((at_ms for at_ms, _ in steps), default=last_ms)
     total, spent = rest, max(0, cost)
     _grown(session_id, first_ms, row, total, spent, facts)
     for at_ms, part in steps:
@@ -205,10 +214,9 @@ def signs(file: LogFile, ask: Ask) -> list[Fact]:
     """What the newest messages say, of each session the last one."""
     found: dict[str, Activity] = {}
     rows = ask(
-        "SELECT session_id, role, tool_calls, tool_name, timestamp FROM messages"
-        f" ORDER BY id DESC LIMIT {_SIGNS}"
+        f"SELECT session_id, role, tool_calls, timestamp FROM messages ORDER BY id DESC LIMIT {_SIGNS}"
     )
-    for session, role, calls, _, at in rows:
+    for session, role, calls, at in rows:
         session_id = _id(session)
         if session_id and session_id not in found:
             tool = _tool(calls) if role == "assistant" else ""
