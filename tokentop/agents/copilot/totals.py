@@ -13,7 +13,7 @@ from tokentop.agents.decoding import MAX_COUNT, count, label, obj
 
 Vector = list[int]
 FIELDS = ("inputTokens", "outputTokens", "cacheReadTokens", "cacheWriteTokens", "reasoningTokens")
-OUTPUT = 1
+_SIZE = len(FIELDS) + 1
 _MAX_NANO = MAX_COUNT * 1000
 _MAX_MODELS = 50
 
@@ -39,17 +39,18 @@ def add(known: dict[str, Vector], model: str, vector: Vector) -> None:
 def rest(metrics: object, known: Mapping[str, Vector]) -> dict[str, Vector]:
     """What `modelMetrics` hold beyond `known`, by model, never below 0.
 
-    Output that was counted under a name that the metrics do not have is taken from the others.
+    All models together have no more than their sum: a model may be counted under another name than the metrics'.
     """
     found: dict[str, Vector] = {}
+    left = [-sum(counts) for counts in zip(*known.values(), strict=True)] or [0] * _SIZE
     for name, metric in list(obj(metrics).items())[:_MAX_MODELS]:
-        model, about = label(str(name)), obj(metric)
+        about = obj(metric)
         total = vector_of(obj(about.get("usage")), nano_of(about.get("totalNanoAiu")))
-        before = known.get(model, [0] * len(total))
-        found[model] = [max(0, a - b) for a, b in zip(total, before, strict=True)]
-    spare = sum(vector[OUTPUT] for model, vector in known.items() if model not in found)
+        model = label(str(name))
+        found[model] = [max(0, a - b) for a, b in zip(total, known.get(model, [0] * _SIZE), strict=True)]
+        left = [a + b for a, b in zip(left, total, strict=True)]
     for vector in found.values():
-        taken = min(spare, vector[OUTPUT])
-        vector[OUTPUT] -= taken
-        spare -= taken
+        for index, value in enumerate(vector):
+            vector[index] = max(0, min(value, left[index]))
+            left[index] -= vector[index]
     return {model: vector for model, vector in found.items() if any(vector)}
