@@ -85,6 +85,7 @@ class CopilotLines:
         self._context: dict[str, Context] = {}
         self._event_id = ""
         self._at_ms = 0
+        self._timeless = False
         self._agent = ""
         self._copied = False
         self._handlers = {
@@ -140,11 +141,12 @@ class CopilotLines:
         if handler is None:
             return
         memory, data = self._memory, obj(event.get("data"))
-        self._at_ms = epoch_ms(event.get("timestamp")) or memory.first_ms or self._file.mtime_ms
+        told_ms = epoch_ms(event.get("timestamp"))
+        self._at_ms, self._timeless = told_ms or memory.first_ms or self._file.mtime_ms, not told_ms
         self._copied = self._at_ms < memory.first_ms
         # Older versions name a sub-agent only by the tool call that started it.
         self._agent = _id(event.get("agentId")) or _id(data.get("parentToolCallId"))
-        self._event_id = _id(event.get("id"))
+        self._event_id = _id(event.get("id")) or f"{memory.session_id}:{self._at_ms}:{self._agent}"
         handler(data)
 
     # ------------------------------------------------------------ who
@@ -241,7 +243,7 @@ class CopilotLines:
                 AGENT_ID, session_id, key, at_ms, model, found,
                 own_key if usage.get("isByok") and own_key else "github-copilot", took,
                 logged_nusd=None if nano is None else nano * _NUSD_PER_CREDIT // _NANO_PER_CREDIT,
-                kind=kind, start_ms=at_ms - took if took else 0,
+                kind=kind, start_ms=at_ms - took if took else 0, at_estimated=self._timeless,
                 credits_milli=None if nano is None else nano * 1000 // _NANO_PER_CREDIT,
             )
         )  # fmt: skip
