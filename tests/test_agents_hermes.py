@@ -150,6 +150,15 @@ def test_each_model_and_the_tasks_beside_the_conversation_have_their_own_share(h
     assert len(found.responses) == 3
 
 
+def test_models_that_take_turns_between_two_looks_keep_their_shares(home: Scratch) -> None:
+    db = hermes(home)
+    db.session("s1")
+    for number in range(6):
+        db.call("s1", T + number, 100 + number, 10, model=(MODEL, OTHER)[number % 2])
+        home.read()
+    assert by_model(home.read()) == {MODEL: Tokens(306, output=30), OTHER: Tokens(309, output=30)}
+
+
 def test_a_total_that_the_models_do_not_explain_belongs_to_the_session_s_own(home: Scratch) -> None:
     db = hermes(home)
     db.session("s1", input_tokens=500, output_tokens=50)
