@@ -65,7 +65,6 @@ class _Memory(Struct):
     part: dict[str, Vector] = {}  # counted since the last shutdown or resume
     said: dict[str, _Said] = {}
     calls: dict[str, tuple[str, int]] = {}  # open request by sub-agent ("" = main): its id and start
-    aborted: bool = False
     goes_on: dict[str, bool] = {}  # whether the last answer asked for a tool, by sub-agent
     tools: dict[str, tuple[str, str]] = {}  # running: sub-agent and name, by call
 
@@ -346,15 +345,12 @@ class CopilotLines:
             self._activity(State.WORKING, ends_call=call)
 
     def _turn_end(self, _data: dict[str, Any]) -> None:
+        """The end of a turn whose request is unanswered stands before the abort or the error that tells why."""
         memory = self._memory
-        if memory.aborted:
-            self._lost()
-        else:
-            self._answered()
         if not self._agent:
-            memory.aborted = False
             memory.tools.clear()
-        self._activity(State.WORKING if memory.goes_on.get(self._agent) else State.IDLE)
+        asked = memory.goes_on.get(self._agent) and self._agent not in memory.calls
+        self._activity(State.WORKING if asked else State.IDLE)
 
     def _goes_on(self, goes_on: bool) -> None:
         known = self._memory.goes_on
@@ -362,8 +358,8 @@ class CopilotLines:
             known[self._agent] = goes_on
 
     def _abort(self, _data: dict[str, Any]) -> None:
-        self._memory.aborted = True
         self._memory.goes_on.clear()
+        self._all_lost()
         self._activity(State.IDLE)
 
     def _all_lost(self) -> None:
@@ -385,6 +381,7 @@ class CopilotLines:
     def _error(self, data: dict[str, Any]) -> None:
         state = State.LIMITED if data.get("errorType") in _LIMITS else State.ERROR
         self._goes_on(False)
+        self._memory.calls.pop(self._agent, None)
         self._activity(state, detail=text(data.get("message"), 120))
 
     def _tool(self, data: dict[str, Any]) -> None:
