@@ -171,7 +171,7 @@ def epoch_ms(value: object) -> int:
             ms = int(moment.timestamp() * 1000 + 0.5)
         elif type(value) in (int, float):
             number = float(value)  # type: ignore[arg-type]
-            while number > 1e14:
+            while 1e14 < number < 1e21:  # infinity would never end
                 number /= 1000
             ms = int(number if number > 1e11 else number * 1000)
         else:

@@ -1,0 +1,434 @@
+"""Copilot CLI's `events.jsonl`: lines -> facts.
+
+`{type, data, id, timestamp, agentId?}`. Newer versions write one `session.usage_record` per call; older ones only
+totals at `session.shutdown`. A fork begins with a copy of its parent's lines, under their own times. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from tokentop.agents.base import LogFile
+from tokentop.agents.decoding import (
+    after_torn,
+    count,
+    epoch_ms,
+    identifier,
+    label,
+    obj,
+    record,
+    text,
+    tokens,
+    unparsed,
+)
+from tokentop.model import Activity, Context, Fact, Kind, Role, Session, State, Tokens, Usage
+from tokentop.text import title
+
+from .sidecar import AGENT_ID
+from .totals import Vector, add, nano_of, rest, vector_of
+
+_NEEDLES = (b'"session.', b'"assistant.turn_', b'"subagent.', b'"abort"')
+_MESSAGE, _USER = b'"assistant.message"', b'"user.message"'
+_LIVE = (b'"tool.execution_', b'"permission.')
+_NANO_PER_CREDIT = 10**9  # one AI unit is one credit
+_NUSD_PER_CREDIT = 10**7
+_MAX_OPEN = 64
+_MAX_SAID = 2_000
+_LIMITS = frozenset({"rate_limit", "quota"})
+
+
+class _Said(Struct):
+    """A message of a version without usage records, until the shutdown tells the totals."""
+
+    session_id: str
+    at_ms: int
+    model: str
+    output: int | None  # None = not told
+
+
+class _Memory(Struct):
+    """Decoder state between slices and restarts: plain data."""
+
+    session_id: str = ""
+    first_ms: int = 0
+    model: str = ""
+    cwd: str = ""
+    branch: str = ""
+    titled: bool = False
+    has_records: bool = False
+    owner: str = ""  # of copied lines: the session that made the last copied call
+    whole: dict[str, Vector] = {}  # counted in the session, by model
+    part: dict[str, Vector] = {}  # counted since the last shutdown or resume
+    said: dict[str, _Said] = {}
+    calls: dict[str, tuple[str, int]] = {}  # open request by sub-agent ("" = main): its id and start
+    goes_on: dict[str, bool] = {}  # whether the last answer asked for a tool, by sub-agent
+    tools: dict[str, tuple[str, str]] = {}  # running: sub-agent and name, by call
+
+
+class CopilotLines:
+    """Decoder of one session; see `base.Decoder`."""
+
+    def __init__(self, file: LogFile, state: bytes = b"") -> None:
+        self.facts: list[Fact] = []
+        self.ancestor = ""
+        self.live = False
+        self._file = file
+        self._memory = msgspec.msgpack.decode(state, type=_Memory) if state else _Memory()
+        if not self._memory.session_id:
+            named = file.parents[-1] if file.stem == "events" and file.parents else file.stem
+            self._memory.session_id = identifier(named)
+        self._context: dict[str, Context] = {}
+        self._event_id = ""
+        self._at_ms = 0
+        self._timeless = False
+        self._agent = ""
+        self._copied = False
+        self._handlers = {
+            "session.start": self._start,
+            "session.resume": self._start,
+            "session.model_change": self._model_change,
+            "session.usage_record": self._usage_record,
+            "session.usage_info": self._usage_info,
+            "session.compaction_complete": self._compaction,
+            "session.shutdown": self._shutdown,
+            "session.error": self._error,
+            "user.message": self._prompt,
+            "assistant.turn_start": self._turn_start,
+            "assistant.turn_end": self._turn_end,
+            "assistant.message": self._message,
+            "abort": self._abort,
+            "subagent.started": self._sub_agent,
+            "subagent.completed": self._sub_agent_end,
+            "subagent.failed": self._sub_agent_end,
+            "tool.execution_start": self._tool,
+            "tool.execution_complete": self._tool_end,
+            "permission.requested": self._permission,
+            "permission.completed": self._permission_end,
+        }
+
+    @property
+    def needles(self) -> tuple[bytes, ...]:
+        memory = self._memory
+        needles = _NEEDLES if memory.has_records else (*_NEEDLES, _MESSAGE)
+        if self.live:
+            return (*needles, *_LIVE, _USER)
+        return needles if memory.titled else (*needles, _USER)
+
+    def set_ancestor(self, vectors: Sequence[tuple[int, ...]] | None) -> None:
+        """Copied calls keep the names of their session; no ancestor is ever asked for."""
+
+    def state(self) -> bytes:
+        return msgspec.msgpack.encode(self._memory)
+
+    def flush(self) -> None:
+        self.facts.extend(self._context.values())
+        self._context.clear()
+
+    def line(self, line: bytearray | bytes) -> None:
+        event = record(line)
+        if event is None:
+            self.facts.append(unparsed(AGENT_ID))
+            if (whole := after_torn(line)) is not None:
+                self.line(whole)
+            return
+        kind = event.get("type")
+        handler = self._handlers.get(kind) if isinstance(kind, str) else None
+        if handler is None:
+            return
+        memory, data = self._memory, obj(event.get("data"))
+        told_ms = epoch_ms(event.get("timestamp"))
+        self._at_ms, self._timeless = told_ms or memory.first_ms or self._file.mtime_ms, not told_ms
+        self._copied = self._at_ms < memory.first_ms
+        # Older versions name a sub-agent only by the tool call that started it.
+        self._agent = _id(event.get("agentId")) or _id(data.get("parentToolCallId"))
+        self._event_id = _id(event.get("id")) or f"{memory.session_id}:{self._at_ms}:{self._agent}"
+        handler(data)
+
+    # ------------------------------------------------------------ who
+
+    def _session(self) -> str:
+        """The session that the line belongs to: a sub-agent's, or in the copied part the parent's."""
+        memory = self._memory
+        root = (memory.owner if self._copied else "") or memory.session_id
+        return f"{root}/{self._agent}" if self._agent else root
+
+    def _start(self, data: dict[str, Any]) -> None:
+        memory = self._memory
+        if "startTime" in data and not memory.first_ms:
+            memory.session_id = _id(data.get("sessionId")) or memory.session_id
+            memory.first_ms = self._at_ms
+        elif not self._copied and data.get("sessionWasActive") is not True:
+            self._all_lost()
+            memory.part, memory.said = {}, {}
+        memory.model = _label(data.get("selectedModel")) or memory.model
+        if self._copied:
+            return
+        place = obj(data.get("context"))
+        memory.cwd = text(place.get("cwd"), 400) or memory.cwd
+        memory.branch = text(place.get("branch")) or memory.branch
+        self.facts.append(
+            Session(
+                AGENT_ID, memory.session_id, cwd=memory.cwd, branch=memory.branch,
+                model=memory.model, first_ms=memory.first_ms, last_ms=self._at_ms,
+                version=text(data.get("copilotVersion"), 20), log_path=self._file.path,
+            )
+        )  # fmt: skip
+
+    def _model_change(self, data: dict[str, Any]) -> None:
+        if not self._agent:
+            self._memory.model = _label(data.get("newModel")) or self._memory.model
+
+    def _prompt(self, data: dict[str, Any]) -> None:
+        memory, said = self._memory, data.get("content")
+        if not memory.titled and not self._agent and isinstance(said, str) and said.strip():
+            memory.titled = True
+            self.facts.append(Session(AGENT_ID, memory.session_id, title=title(said), title_rank=1))
+        self._activity(State.WORKING)
+
+    def _sub_agent(self, data: dict[str, Any]) -> None:
+        self._agent = self._agent or _id(data.get("toolCallId"))
+        if self._agent and not self._copied:
+            memory, parent = self._memory, self._memory.session_id
+            name = data.get("agentDisplayName") or data.get("agentName")
+            self.facts.append(
+                Session(
+                    AGENT_ID, f"{parent}/{self._agent}", parent, parent, Role.SUB_AGENT, memory.cwd, memory.branch,
+                    title=title(name) if isinstance(name, str) else "", title_rank=1,
+                    model=_label(data.get("model")), first_ms=self._at_ms, log_path=self._file.path,
+                )
+            )  # fmt: skip
+
+    def _sub_agent_end(self, data: dict[str, Any]) -> None:
+        self._agent = self._agent or _id(data.get("toolCallId"))
+        if self._agent:
+            self._activity(State.IDLE)
+
+    # ------------------------------------------------------------ how much
+
+    def _usage_record(self, data: dict[str, Any]) -> None:
+        memory, usage = self._memory, obj(data.get("usage"))
+        named = obj(usage.get("accounting"))
+        source, number = _id(named.get("sourceSessionId")), count(named.get("sequence"))
+        if self._copied and source and not self._agent:
+            self._copied_from(source)
+        key = f"{source}:{number}" if source and number else _id(usage.get("apiCallId")) or self._event_id
+        memory.has_records = True
+        self._goes_on(usage.get("finishReason") == "tool_calls")
+        model = _label(usage.get("model")) or memory.model
+        nano = obj(usage.get("copilotUsage")).get("totalNanoAiu")
+        counted = vector_of(usage, nano_of(nano))
+        self._note(model, counted)
+        self._count(key, model, usage, None if nano is None else nano_of(nano))
+        self._answered()
+
+    def _count(
+        self, key: str, model: str, usage: dict[str, Any], nano: int | None, kind: Kind = Kind.RESPONSE
+    ) -> None:
+        """A response, or what a total holds beyond them: the counts are told the same way."""
+        found = tokens(
+            AGENT_ID, self.facts, prompt=usage.get("inputTokens"), cache_read=usage.get("cacheReadTokens"),
+            cache_write=usage.get("cacheWriteTokens"), output=usage.get("outputTokens"),
+            reasoning=usage.get("reasoningTokens"),
+        )  # fmt: skip
+        session_id, at_ms = self._session(), self._at_ms
+        took = min(count(usage.get("duration")) or 0, 86_400_000)
+        own_key = _label(usage.get("modelProvider")) or _label(usage.get("providerType"))
+        self.facts.append(
+            Usage(
+                AGENT_ID, session_id, key, at_ms, model, found,
+                own_key if usage.get("isByok") and own_key else "github-copilot", took,
+                logged_nusd=None if nano is None else nano * _NUSD_PER_CREDIT // _NANO_PER_CREDIT,
+                kind=kind, start_ms=at_ms - took if took else 0, at_estimated=self._timeless,
+                credits_milli=None if nano is None else nano * 1000 // _NANO_PER_CREDIT,
+            )
+        )  # fmt: skip
+        if kind is Kind.RESPONSE and not self._copied:
+            used, window = found.prompt + found.output, count(usage.get("maxPromptTokens")) or 0
+            self._context[session_id] = Context(AGENT_ID, session_id, at_ms, used, window)
+
+    def _copied_from(self, source: str) -> None:
+        memory = self._memory
+        if source != memory.owner and source != memory.session_id:
+            memory.owner = source
+            self.facts.append(
+                Session(
+                    AGENT_ID, memory.session_id, source, source, Role.FORK, forked_at_ms=memory.first_ms,
+                    first_ms=memory.first_ms,
+                )
+            )  # fmt: skip
+
+    def _note(self, model: str, vector: Vector) -> None:
+        add(self._memory.whole, model, vector)
+        add(self._memory.part, model, vector)
+
+    def _compaction(self, data: dict[str, Any]) -> None:
+        """Its call has no usage record and is not in the shutdown's totals either."""
+        used = obj(data.get("compactionTokensUsed"))
+        if self._memory.has_records and any(vector_of(used, 0)):
+            nano = obj(used.get("copilotUsage")).get("totalNanoAiu")
+            model = _label(used.get("model")) or _label(data.get("model")) or self._memory.model
+            self._count(self._event_id, model, used, None if nano is None else nano_of(nano))
+        self._gauge(data.get("postCompactionTokens"), data.get("tokenLimit"))
+
+    def _usage_info(self, data: dict[str, Any]) -> None:
+        self._gauge(data.get("currentTokens"), data.get("tokenLimit"))
+
+    def _gauge(self, used: object, window: object) -> None:
+        found = count(used)
+        if found and not self._copied:
+            session_id = self._session()
+            self._context[session_id] = Context(AGENT_ID, session_id, self._at_ms, found, count(window) or 0)
+
+    def _message(self, data: dict[str, Any]) -> None:
+        """An answer; in versions without records all that is known of a call until the shutdown."""
+        memory = self._memory
+        if self.live:
+            self._goes_on(bool(data.get("toolRequests")))
+        if memory.has_records:
+            return
+        key = _id(data.get("messageId")) or self._event_id
+        told, said = count(data.get("outputTokens")), memory.said.get(key)
+        output = told or None
+        if said is not None:
+            output = max(said.output or 0, output or 0) or None
+        now = _Said(
+            said.session_id if said else self._session(), said.at_ms if said else self._at_ms,
+            _label(data.get("model")) or (said.model if said else memory.model), output,
+        )  # fmt: skip
+        if said is not None or len(memory.said) < _MAX_SAID:
+            memory.said[key] = now
+        gained = (output or 0) - ((said.output or 0) if said else 0)
+        self._note(now.model, [0, gained, 0, 0, 0, 0])
+        self.facts.append(_spoken(key, now, final=False))
+        self._answered()
+
+    def _shutdown(self, data: dict[str, Any]) -> None:
+        """Totals: of the whole session where they name the counted calls, else since the start or resume."""
+        memory = self._memory
+        self._agent = ""
+        watermarks = data.get("usageAccountingWatermarks")
+        cumulative = isinstance(watermarks, dict) and bool(watermarks)
+        metrics = data.get("modelMetrics")
+        more = rest(metrics, memory.whole if cumulative else memory.part)
+        if not self._copied:
+            for model, vector in more.items():
+                prompt, output, read, written, reasoning, nano = vector
+                usage = {
+                    "inputTokens": prompt, "outputTokens": output, "cacheReadTokens": read,
+                    "cacheWriteTokens": written, "reasoningTokens": reasoning,
+                }  # fmt: skip
+                self._count(f"{self._event_id}:{model}", model, usage, nano or None, Kind.HIDDEN)
+            if metrics:
+                self.facts += [_spoken(key, said, final=True) for key, said in memory.said.items()]
+        for model, vector in more.items():
+            add(memory.whole, model, vector)
+        memory.part, memory.said = {}, {}
+        self._all_lost()
+        self._gauge(data.get("currentTokens"), None)
+        self._activity(State.DONE)
+
+    # ------------------------------------------------------------ status
+
+    def _turn_start(self, _data: dict[str, Any]) -> None:
+        memory = self._memory
+        if len(memory.calls) < _MAX_OPEN:
+            memory.calls[self._agent] = (self._event_id, self._at_ms)
+        self._activity(State.WORKING, call_id=self._event_id)
+
+    def _answered(self) -> None:
+        call, _ = self._memory.calls.pop(self._agent, ("", 0))
+        if call:
+            self._activity(State.WORKING, ends_call=call)
+
+    def _turn_end(self, _data: dict[str, Any]) -> None:
+        """The end of a turn whose request is unanswered stands before the abort or the error that tells why."""
+        memory = self._memory
+        if not self._agent:
+            memory.tools.clear()
+        asked = memory.goes_on.get(self._agent) and self._agent not in memory.calls
+        self._activity(State.WORKING if asked else State.IDLE)
+
+    def _goes_on(self, goes_on: bool) -> None:
+        known = self._memory.goes_on
+        if self._agent in known or len(known) < _MAX_OPEN:
+            known[self._agent] = goes_on
+
+    def _abort(self, _data: dict[str, Any]) -> None:
+        self._memory.goes_on.clear()
+        self._all_lost()
+        self._activity(State.IDLE)
+
+    def _all_lost(self) -> None:
+        for agent in tuple(self._memory.calls):
+            self._agent = agent
+            self._lost()
+        self._agent = ""
+
+    def _lost(self) -> None:
+        """A request that was cut off: it was billed, and its usage will never be written."""
+        call, at_ms = self._memory.calls.pop(self._agent, ("", 0))
+        if call and not self._copied:
+            session_id = self._session()
+            self.facts.append(
+                Usage(AGENT_ID, session_id, call, at_ms, self._memory.model, Tokens(), kind=Kind.UNKNOWN)
+            )
+            self._activity(State.IDLE, ends_call=call)
+
+    def _error(self, data: dict[str, Any]) -> None:
+        state = State.LIMITED if data.get("errorType") in _LIMITS else State.ERROR
+        self._goes_on(False)
+        self._memory.calls.pop(self._agent, None)
+        self._activity(state, detail=text(data.get("message"), 120))
+
+    def _tool(self, data: dict[str, Any]) -> None:
+        memory, name = self._memory, text(data.get("toolName"), 40)
+        if len(memory.tools) < _MAX_OPEN:
+            memory.tools[_id(data.get("toolCallId"))] = (self._agent, name)
+        self._activity(State.TOOL, name)
+
+    def _tool_end(self, data: dict[str, Any]) -> None:
+        memory = self._memory
+        memory.tools.pop(_id(data.get("toolCallId")), None)
+        self._tools_go_on()
+
+    def _permission(self, data: dict[str, Any]) -> None:
+        if data.get("resolvedByHook") is not True:
+            asked = obj(data.get("permissionRequest"))
+            what = asked.get("fullCommandText") or asked.get("intention")
+            self._activity(State.PERMISSION, text(asked.get("kind"), 40), detail=text(what, 120))
+
+    def _permission_end(self, _data: dict[str, Any]) -> None:
+        self._tools_go_on()
+
+    def _tools_go_on(self) -> None:
+        running = next((name for agent, name in self._memory.tools.values() if agent == self._agent), "")
+        self._activity(State.TOOL if running else State.WORKING, running)
+
+    def _activity(
+        self, state: State, tool: str = "", *, detail: str = "", call_id: str = "", ends_call: str = ""
+    ) -> None:
+        if self.live and not self._copied:
+            self.facts.append(
+                Activity(AGENT_ID, self._session(), self._at_ms, state, tool, detail, call_id, ends_call)
+            )
+
+
+def _spoken(key: str, said: _Said, *, final: bool) -> Usage:
+    """A call of which only the output is known; after the shutdown a total covers the rest."""
+    unknown = said.output is None and not final
+    return Usage(
+        AGENT_ID, said.session_id, key, said.at_ms, said.model, Tokens(output=said.output or 0), "github-copilot",
+        kind=Kind.UNKNOWN if unknown else Kind.RESPONSE, estimated=not final and not unknown,
+    )  # fmt: skip
+
+
+def _id(value: object) -> str:
+    return identifier(value) if isinstance(value, str) else ""
+
+
+def _label(value: object) -> str:
+    return label(value) if isinstance(value, str) else ""
