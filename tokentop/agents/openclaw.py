@@ -322,24 +322,14 @@ class ColdLines(Lines):
 
 
 def role_of(argv: Sequence[str]) -> ProcRole | None:
-    """The gateway serves all sessions; `openclaw-agent`, `openclaw-tui` and such are workers named after a command."""
-    command = stem(argv[0]).partition("-")[2] or next(
-        (word for word in argv[1:] if not word.startswith("-")), ""
-    )
+    """Workers set their title to their command (`openclaw-agent`); what is still called `openclaw` started one."""
+    command = stem(argv[0]).partition("-")[2]
     if command == "gateway":
         return ProcRole.DAEMON
-    return None if is_helper(argv) or command not in ("agent", "chat", "terminal", "tui") else ProcRole.AGENT
+    return ProcRole.AGENT if command in _WORKERS and not is_helper(argv) else None
 
 
-_NAMES = (
-    "openclaw",
-    "openclaw-agent",
-    "openclaw-chat",
-    "openclaw-terminal",
-    "openclaw-tui",
-    "openclaw-gateway",
-)
-
+_WORKERS = ("agent", "chat", "terminal", "tui")
 AGENT = Agent(
     id=AGENT_ID,
     label="OpenClaw",
@@ -362,7 +352,7 @@ AGENT = Agent(
     processes=Processes(
         agent=AGENT_ID,
         label="OpenClaw",
-        names=_NAMES,
+        names=("openclaw", *(f"openclaw-{name}" for name in (*_WORKERS, "gateway"))),
         package_dirs=("/node_modules/openclaw/",),
         root_env="OPENCLAW_STATE_DIR",
         root_dirs=(".openclaw", ".clawdbot", ".moltbot", ".moldbot"),
