@@ -193,7 +193,9 @@ class PromptLines(NoAncestor):
         for path in paths[:_MAX_PATHS]:
             if _md5(path) == folder[-32:]:
                 self._found = True
-                self.facts.append(Session(AGENT_ID, _place(self._file)[0], cwd=text(path, 400)))
+                session_id, agent_id = _place(self._file)
+                owner = f"{session_id}/{agent_id}" if agent_id else session_id
+                self.facts.append(Session(AGENT_ID, owner, cwd=text(path, 400)))
                 return
 
     def flush(self) -> None:
@@ -204,8 +206,10 @@ class PromptLines(NoAncestor):
 
 
 def read_state(file: LogFile, data: bytes) -> list[Fact]:
-    """`state.json` of a session: the title that was given, or made up by a model."""
-    name = text((record(data) or {}).get("custom_title"), 400)
+    """`state.json` of a session: the title that was given. Without `title_generated` it is the first prompt of the
+    session or, in 1.50.0, of its sub-agent."""
+    found = record(data) or {}
+    name = text(found.get("custom_title"), 400) if found.get("title_generated") is True else ""
     return [Session(AGENT_ID, _place(file)[0], title=title(name), title_rank=2)] if name else []
 
 
@@ -260,7 +264,7 @@ AGENT = Agent(
             folder="sessions", suffixes=("wire.jsonl",), levels=("*", "*", "subagents", "*"), decoder=WireLines,
             sidecar="meta.json", read_sidecar=read_meta,
         ),
-        JsonLines(folder="sessions", suffixes=("context.jsonl",), levels=("*", "*"), decoder=PromptLines),
+        JsonLines(folder="sessions", suffixes=("context.jsonl",), levels=("*", "*", "subagents", "*"), decoder=PromptLines),
         JsonDocument(suffixes=("kimi.json",), levels=(), read=read_folders),
     ),
     processes=Processes(

@@ -118,7 +118,7 @@ class WireLines(NoAncestor):
             self._pending.append(
                 Session(
                     AGENT_ID, f"{self._session_id}/{child}", self._owner, self._session_id, Role.SUB_AGENT,
-                    title=title(name), title_rank=1,
+                    title=title(name), title_rank=1, first_ms=epoch_ms(found.get("time")),
                 )
             )  # fmt: skip
 
@@ -217,7 +217,7 @@ def read_state(file: LogFile, data: bytes) -> list[Fact]:
         role = text(obj(obj(about).get("labels")).get("profileName"), 40)
         facts.append(
             Session(
-                AGENT_ID, f"{session_id}/{sub}", owner, session_id, Role.SUB_AGENT, cwd, title=role, first_ms=first_ms
+                AGENT_ID, f"{session_id}/{sub}", owner, session_id, Role.SUB_AGENT, cwd, title=role
             )
         )  # fmt: skip
     return facts
