@@ -138,6 +138,8 @@ def test_a_refused_request_is_no_call_and_a_cut_one_is_an_unknown_one(home: Scra
     log.answer(None, stopReason="error", content=[], usage=none, errorMessage="429 rate limit")
     log.answer(None, stopReason="aborted", usage=none)
     log.answer(output=1, stopReason="aborted")
+    log.answer(None, stopReason="aborted", usage=none, content=[])
+    log.lines[-1]["message"]["timestamp"] = log.ms - 2  # a tool was interrupted: nothing was sent
     log.answer(output=10)
     write(home, log)
     found = home.read()

@@ -7,7 +7,8 @@
     {"type": "session_info", "name"}
 
 Input excludes everything cached, output includes reasoning. Branches (`parentId`) were all billed. Forks copy
-entries as they are. Compactions and branch summaries are billed, and logged without their usage.
+entries as they are. Compactions and branch summaries are billed, and logged without their usage. An answer that was
+cut off has what the provider had told until then: with Anthropic the whole input and a few tokens of output.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ from .decoding import (
 USAGE = b'"usage"'
 _TOOLS = 64  # tools of one answer that are remembered
 _UNIQUE = 16  # a shorter response id may come again: Ollama numbers its answers chatcmpl-0 to chatcmpl-998
+# A turn that is interrupted in a tool ends with an aborted answer, within 2 ms and without a request.
+_NEVER_SENT_MS = 50
 _LIMITS = ("429", "rate limit", "rate_limit", "usage limit", "quota")
 
 
@@ -129,12 +132,13 @@ class Entries:
             cache_write=used.get("cacheWrite"), cache_write_1h=used.get("cacheWrite1h"), output=used.get("output"),
         )  # fmt: skip
         cut = message.get("stopReason") in ("aborted", "error")
-        if not counts.total and message.get("stopReason") == "error" and not message.get("content"):
-            return  # refused: nothing was billed
         session_id = self.memory.session_id
         sent_ms = epoch_ms(message.get("timestamp"))
         at_ms = epoch_ms(entry.get("timestamp")) or sent_ms or self.memory.first_ms
         start_ms = sent_ms if 0 < sent_ms <= at_ms else 0
+        refused = message.get("stopReason") == "error" or at_ms - sent_ms < _NEVER_SENT_MS
+        if not counts.total and not message.get("content") and cut and refused:
+            return
         model, provider = label(text(message.get("model"))), label(text(message.get("provider")))
         self.facts.append(
             Usage(
