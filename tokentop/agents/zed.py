@@ -13,7 +13,9 @@ ACP keep logs of their own.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+from zlib import crc32
 
 import msgspec
 from msgspec import Struct
@@ -28,6 +30,7 @@ AGENT_ID = "zed"
 _THREADS = 20  # of one look
 _MAX_BYTES = 64 << 20
 _LISTED = 4_000
+_NEWEST = 4  # threads whose content is compared at every look
 _AGAIN = 200  # threads around the watermark that may still change without a new time
 
 
@@ -47,29 +50,42 @@ def read(file: LogFile, ask: Ask, state: bytes) -> Reading:
         "SELECT id, updated_at, length(data) FROM threads WHERE updated_at >= ? ORDER BY updated_at, id"
         f" LIMIT {_LISTED}", mark.updated_at,
     )  # fmt: skip
-    news = [row for row in listed if mark.seen.get(str(row[0])) != f"{row[1]}:{row[2]}"]
+    news = [row for row in listed if not mark.seen.get(str(row[0]), "").startswith(_stamp(row))]
     facts: list[Fact] = []
-    for thread_id, updated_at, size in news[:_THREADS]:
-        facts += _thread(file, ask, columns, thread_id)
-        mark.seen[str(thread_id)] = f"{updated_at}:{size}"
-    more = len(news) > _THREADS or len(listed) == _LISTED
-    done = [row for row in listed if mark.seen.get(str(row[0])) == f"{row[1]}:{row[2]}"]
+    for row in (*news[:_THREADS], *(row for row in listed[-_NEWEST:] if row not in news)):
+        found = _fields(ask, columns, row[0])
+        stamp = _stamp(row) + str(crc32(_bytes(found.get("data"))))
+        if mark.seen.get(str(row[0])) != stamp:
+            mark.seen[str(row[0])] = stamp
+            facts += _thread(file, row[0], found)
+    more, before = len(news) > _THREADS, mark.updated_at
+    done = [row for row in listed if mark.seen.get(str(row[0]), "").startswith(_stamp(row))]
     if done:
         # A thread may be written again under its old time: the watermark stays behind the newest ones.
         kept = done[-_AGAIN:]
         mark = _Mark(str(kept[0][1]), {str(row[0]): mark.seen[str(row[0])] for row in kept})
+    more = more or (len(listed) == _LISTED and mark.updated_at > before)
     return Reading(facts, msgspec.msgpack.encode(mark), more)
 
 
-def _thread(file: LogFile, ask: Ask, columns: frozenset[str], thread_id: object) -> list[Fact]:
+def _stamp(row: Sequence[object]) -> str:
+    return f"{row[1]}:{row[2]}:"
+
+
+def _fields(ask: Ask, columns: frozenset[str], thread_id: object) -> dict[str, Any]:
     wanted = ("data_type", "data", "updated_at", "created_at", "parent_id", "folder_paths", "summary")
     fields = ", ".join(name if name in columns else "NULL" for name in wanted)
     found = ask(f"SELECT {fields} FROM threads WHERE id = ?", thread_id)
-    if not found:
-        return []
-    row = dict(zip(wanted, found[0], strict=True))
-    data = row["data"]
-    thread = record((decompressed(data, _MAX_BYTES) or b"") if row["data_type"] == "zstd" else data or b"")
+    return dict(zip(wanted, found[0], strict=True)) if found else {}
+
+
+def _bytes(value: object) -> bytes:
+    return value if isinstance(value, bytes) else value.encode() if isinstance(value, str) else b""
+
+
+def _thread(file: LogFile, thread_id: object, row: dict[str, Any]) -> list[Fact]:
+    data = _bytes(row.get("data"))
+    thread = record((decompressed(data, _MAX_BYTES) or b"") if row.get("data_type") == "zstd" else data)
     if thread is None:
         return [unparsed(AGENT_ID)]
     session_id, parent = identifier(text(thread_id)), identifier(text(row["parent_id"]))
