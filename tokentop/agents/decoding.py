@@ -48,13 +48,13 @@ def decode(data: bytes | bytearray, kind: msgspec.json.Decoder[T]) -> T | None:
         return None
 
 
-def record(data: bytes | bytearray | str) -> dict[str, Any] | None:
-    """The JSON object of a line or a cell, its values unchecked; None if it is none.
+def record(data: object) -> dict[str, Any] | None:
+    """The JSON object of a line or a cell, its values unchecked; None if it is none, as a cell of any type may be.
 
     For agents whose lines are few: a field of an unexpected type then spoils nothing but itself.
     """
     raw = data.encode("utf-8", "replace") if isinstance(data, str) else data
-    value = decode(raw, _ANY)
+    value = decode(raw, _ANY) if isinstance(raw, bytes | bytearray) else None
     return value if isinstance(value, dict) else None
 
 
