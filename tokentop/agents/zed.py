@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from zlib import crc32
 
 import msgspec
 from msgspec import Struct
@@ -54,7 +53,7 @@ def read(file: LogFile, ask: Ask, state: bytes) -> Reading:
     facts: list[Fact] = []
     for row in (*news[:_THREADS], *(row for row in listed[-_NEWEST:] if row not in news)):
         found = _fields(ask, columns, row[0])
-        stamp = _stamp(row) + str(crc32(_bytes(found.get("data"))))
+        stamp = _stamp(row) + _checksum(_bytes(found.get("data")))
         if mark.seen.get(str(row[0])) != stamp:
             mark.seen[str(row[0])] = stamp
             facts += _thread(file, row[0], found)
@@ -70,6 +69,12 @@ def read(file: LogFile, ask: Ask, state: bytes) -> Reading:
 
 def _stamp(row: Sequence[object]) -> str:
     return f"{row[1]}:{row[2]}:"
+
+
+def _checksum(data: bytes) -> str:
+    from zlib import crc32  # a library of its own, which no start should wait for
+
+    return str(crc32(data))
 
 
 def _fields(ask: Ask, columns: frozenset[str], thread_id: object) -> dict[str, Any]:

@@ -1,17 +1,7 @@
-"""OpenClaw: pi entries in an SQLite database for each of its agents; archives; older versions in JSON lines. Pure.
+"""OpenClaw's database of one of its agents: rows -> facts. Pure.
 
-    <state>/agents/<agent>/agent/openclaw-agent.sqlite
-        transcript_events(session_id, seq, event_json | event_zstd)          one of the two is set
-        session_windows(session_id, session_key, reason, created_at, updated_at, spawned_by ...)
-        session_nodes(session_key, current_session_id, fork_source_session_id, label ...)
-        session_transcript_archives(encoding: identity|zstd, archive_blob)    deleted and reset sessions
-        session_transcript_cold_archives(storage: file|sqlite, archive_blob)  sessions that were quiet for long
-    <state>/agents/<agent>/sessions/{<id>.jsonl, <id>.jsonl.deleted.<time>, <id>.jsonl.reset.<time>[.<n>].zst}
-    <state>/agents/<agent>/sessions/cold/*.jsonl.zst: lines `{"kind": "event", "row": {"event_json"}}`
-
-Response ids keep what stands in several of them from being counted twice. Sessions can be rewritten, and the ids of
-deleted rows come again: a reading goes on from the newest place that is still as it was. Answers of agents that
-OpenClaw drives (`api` "cli") are in those agents' own logs.
+Sessions can be rewritten, and the ids of deleted rows come again: a reading goes on from the newest place that is
+still as it was.
 """
 
 from __future__ import annotations
@@ -22,33 +12,22 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from tokentop.model import Activity, Context, Diagnostic, Fact, ProcRole, Role, Session
+from tokentop.agents._pi import USAGE, Entries, Memory
+from tokentop.agents.base import Ask, LogFile, Reading
+from tokentop.agents.decoding import count, decompressed, epoch_ms, identifier, record, text, unparsed
+from tokentop.model import Activity, Context, Diagnostic, Fact, Role, Session
 from tokentop.text import title
 
-from ._pi import USAGE, Entries, Memory, PiLines, session_of
-from .base import Agent, Ask, Database, JsonLines, LogFile, Reading, Roots
-from .decoding import decompressed, epoch_ms, identifier, obj, record, text, unparsed
-from .processes import Processes, is_helper, stem
+from .entries import AGENT_ID, COLD, cold_entry, is_foreign
 
-AGENT_ID = "openclaw"
 _PORTION = 100  # rows of one question: a row has up to 4 MB
 _PORTIONS = 20  # questions of one look
 _CELL_BYTES = 4 << 20
 _ARCHIVE_BYTES = 64 << 20
 _FIRST_ROWS = 8  # header and prompt are among them
 _PLACES = 8
-_DRIVEN = frozenset({"claude-cli", "codex-cli"})  # providers that older versions named for other agents
 _RECENT = 4  # sessions whose status is looked at, and entries of each
 _LAST_ROWS = 12
-
-
-def is_foreign(message: dict[str, Any]) -> bool:
-    """Whether an answer was not this agent's own call: another agent's, or a text that OpenClaw put there itself."""
-    return (
-        message.get("api") == "cli"
-        or message.get("provider") in _DRIVEN
-        or message.get("provider") == AGENT_ID
-    )
 
 
 class _Place(Struct, array_like=True):
@@ -110,7 +89,7 @@ class _Reader:
             last = rows[-1] if full else newest[0] if newest else None
             if last is not None and last[0] > row:
                 row = last[0]
-                mark.places.append(_Place(row, str(last[1]), int(last[2])))
+                mark.places.append(_Place(row, str(last[1]), count(last[2]) or 0))
             if not full:
                 break
         mark.places = [*mark.places[:-_PLACES:2], *mark.places[-_PLACES:]][-2 * _PLACES :]
@@ -143,16 +122,16 @@ class _Reader:
                 self._rows(rows)
                 full = len(rows) == _PORTION
                 seq = rows[-1][2] if rows else seq
-            mark.rewritten_ms = max(mark.rewritten_ms, updated_ms)
+            mark.rewritten_ms = max(mark.rewritten_ms, count(updated_ms) or 0)
 
     def _rows(self, rows: Iterable[tuple[Any, ...]]) -> None:
         by_session: dict[str, Entries] = {}
         for _, named, seq, plain, packed in rows:
-            session_id = identifier(named)
+            session_id = identifier(text(named))
             entries = by_session.get(session_id)
             if entries is None:
                 entries = by_session[session_id] = _entries(session_id, self._file)
-                entries.memory.titled = seq >= _FIRST_ROWS
+                entries.memory.titled = (count(seq) or 0) >= _FIRST_ROWS
             self._give(entries, plain if plain is not None else decompressed(packed, _CELL_BYTES))
         for session_id, entries in by_session.items():
             self.facts += entries.facts
@@ -205,12 +184,12 @@ class _Reader:
         if not isinstance(data, bytes):
             self.facts.append(Diagnostic(AGENT_ID, "unparsed", "an archived session that cannot be read"))
             return int(row)
-        entries = _entries(identifier(named), self._file)
+        entries = _entries(identifier(text(named)), self._file)
         for line in data.split(b"\n"):
             if USAGE in line or b'"session' in line or b'"user"' in line:
                 self._give(entries, line)
-            elif kind == "cold" and _COLD in line:
-                self._give(entries, _cold(line))
+            elif kind == "cold" and COLD in line:
+                self._give(entries, cold_entry(line))
         self.facts += entries.facts
         self._sessions[entries.memory.session_id] = None
         return int(row)
@@ -264,7 +243,7 @@ def signs(file: LogFile, ask: Ask) -> list[Fact]:
             f"SELECT event_json, {zstd} FROM transcript_events WHERE session_id = ? ORDER BY seq DESC"
             f" LIMIT {_LAST_ROWS}", named,
         )  # fmt: skip
-        entries = _entries(identifier(named), file)
+        entries = _entries(identifier(text(named)), file)
         entries.live = True
         for plain, packed in reversed(rows):
             entry = record(plain if plain is not None else decompressed(packed, _CELL_BYTES) or b"")
@@ -290,76 +269,3 @@ def _one(
     columns = ", ".join(name if name in known else "NULL" for name in wanted)
     found = ask(f"SELECT {columns} FROM {table} WHERE {key} = ?", value)
     return dict(zip(wanted, found[0], strict=True)) if found else {}
-
-
-# ---------------------------------------------------------------- files
-
-_COLD = b'"event_json"'
-
-
-def _cold(line: bytes | bytearray) -> str | None:
-    found = obj((record(line) or {}).get("row")).get("event_json")
-    return found if isinstance(found, str) else None
-
-
-class Lines(PiLines):
-    """Decoder of a transcript file, current or set aside."""
-
-    def __init__(self, file: LogFile, state: bytes = b"") -> None:
-        super().__init__(AGENT_ID, file, state, is_foreign)
-
-
-class ColdLines(Lines):
-    """Decoder of a cold archive: each entry is a text inside a record."""
-
-    @property
-    def needles(self) -> tuple[bytes, ...]:
-        return (_COLD,)
-
-    def line(self, line: bytearray | bytes) -> None:
-        entry = _cold(line)
-        super().line(entry.encode("utf-8", "replace") if entry is not None else line)
-
-
-def role_of(argv: Sequence[str]) -> ProcRole | None:
-    """Workers set their title to their command (`openclaw-agent`); what is still called `openclaw` started one."""
-    command = stem(argv[0]).partition("-")[2]
-    if command == "gateway":
-        return ProcRole.DAEMON
-    return ProcRole.AGENT if command in _WORKERS and not is_helper(argv) else None
-
-
-_WORKERS = ("agent", "chat", "terminal", "tui")
-AGENT = Agent(
-    id=AGENT_ID,
-    label="OpenClaw",
-    version=1,
-    roots=Roots(env="OPENCLAW_STATE_DIR", dirs=("~/.openclaw", "~/.clawdbot", "~/.moltbot", "~/.moldbot")),
-    sources=(
-        Database(
-            folder="agents", suffixes=("openclaw-agent.sqlite",), levels=("*", "agent"), read=read, signs=signs
-        ),
-        # Names of transcripts that were set aside end with a time (UTC: "Z").
-        JsonLines(
-            folder="agents", suffixes=(".jsonl", "Z", ".zst"), levels=("*", "sessions"), decoder=Lines,
-            file_id=session_of,
-        ),
-        JsonLines(
-            folder="agents", suffixes=(".jsonl.zst",), levels=("*", "sessions", "cold"), decoder=ColdLines,
-            file_id=session_of,
-        ),
-    ),
-    processes=Processes(
-        agent=AGENT_ID,
-        label="OpenClaw",
-        names=("openclaw", *(f"openclaw-{name}" for name in (*_WORKERS, "gateway"))),
-        package_dirs=("/node_modules/openclaw/",),
-        root_env="OPENCLAW_STATE_DIR",
-        root_dirs=(".openclaw", ".clawdbot", ".moltbot", ".moldbot"),
-        role_of=role_of,
-    ),
-    resume="openclaw agent --session-id {session_id}",
-    start_hint="run `openclaw agent -m <text>`, or its gateway",
-    missing="compactions; streams that were cut",
-    tried=("2026.9.6",),
-)  # fmt: skip
