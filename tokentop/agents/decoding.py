@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import UTC, datetime
 from functools import lru_cache
+from io import BytesIO
 from typing import Any, TypeVar
 
 import msgspec
@@ -46,13 +48,13 @@ def decode(data: bytes | bytearray, kind: msgspec.json.Decoder[T]) -> T | None:
         return None
 
 
-def record(data: bytes | bytearray | str) -> dict[str, Any] | None:
-    """The JSON object of a line or a cell, its values unchecked; None if it is none.
+def record(data: object) -> dict[str, Any] | None:
+    """The JSON object of a line or a cell, its values unchecked; None if it is none, as a cell of any type may be.
 
     For agents whose lines are few: a field of an unexpected type then spoils nothing but itself.
     """
     raw = data.encode("utf-8", "replace") if isinstance(data, str) else data
-    value = decode(raw, _ANY)
+    value = decode(raw, _ANY) if isinstance(raw, bytes | bytearray) else None
     return value if isinstance(value, dict) else None
 
 
@@ -62,6 +64,25 @@ def document(data: bytes) -> Any:
     if value is None:
         raise ValueError("not a whole JSON document")
     return value
+
+
+def decompressed(data: object, most: int) -> bytes | None:
+    """The content of a zstd cell of at most `most` bytes; None for damage, or for more than that."""
+    if not isinstance(data, bytes):
+        return None
+    if sys.version_info >= (3, 14):
+        from compression.zstd import ZstdFile
+
+        stream: Any = ZstdFile(BytesIO(data))
+    else:
+        import zstandard  # when a cell needs it: every start imports this module
+
+        stream = zstandard.ZstdDecompressor().stream_reader(BytesIO(data), read_across_frames=True)
+    try:
+        found: bytes = stream.read(most + 1)
+    except Exception:  # both modules have error types of their own
+        return None
+    return found if len(found) <= most else None
 
 
 def objects(value: object) -> list[dict[str, Any]]:
