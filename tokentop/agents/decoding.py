@@ -167,11 +167,11 @@ def nusd(dollars: object) -> int | None:
     return round(dollars * 1e9)  # type: ignore[operator]
 
 
-def milli(credits: object) -> int | None:
+def milli(value: object) -> int | None:
     """Thousandths of an agent's own unit from a log; None for what is none."""
-    if type(credits) not in (int, float) or not 0 <= credits < MAX_COUNT:  # type: ignore[operator]
+    if type(value) not in (int, float) or not 0 <= value < MAX_COUNT:  # type: ignore[operator]
         return None
-    return round(credits * 1_000)  # type: ignore[operator]
+    return round(value * 1_000)  # type: ignore[operator]
 
 
 def epoch_ms(value: object) -> int:
