@@ -112,6 +112,8 @@ class _Task:
         self._calls: dict[str, Tokens] = {}  # by model
         self._beside: dict[str, Tokens] = {}  # spend that only a sum tells
         self._context = Tokens()
+        # When the task began, not the name of its folder: a task that was moved or copied has the same requests.
+        self._origin = messages[0].get("ts") if messages else 0
         self._read(messages)
 
     def _read(self, messages: list[dict[str, Any]]) -> None:
@@ -168,7 +170,7 @@ class _Task:
         elif say == "condense_context" and message.get("partial") is not True:
             cost = decoding.nusd(decoding.obj(message.get("contextCondense")).get("cost"))
             if cost:
-                self._put(f"{self.task}:condense:{at_ms}", at_ms, Tokens(), cost)
+                self._put(f"{self._origin}:condense:{at_ms}", at_ms, Tokens(), cost)
 
     def _request(self, message: dict[str, Any], at_ms: int) -> None:
         request = decoding.record(_str(message.get("text"))) or {}
@@ -176,7 +178,7 @@ class _Task:
         if tokens.total:
             self._calls[self._model] = self._calls.get(self._model, Tokens()) + tokens
             self._context = tokens
-        self._put(f"{self.task}:{message.get('ts')}", at_ms, tokens, decoding.nusd(request.get("cost")))
+        self._put(f"{self._origin}:{message.get('ts')}", at_ms, tokens, decoding.nusd(request.get("cost")))
 
     def _put(self, key: str, at_ms: int, tokens: Tokens, cost: int | None) -> None:
         self.facts.append(

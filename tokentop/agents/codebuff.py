@@ -29,10 +29,12 @@ def read(file: LogFile, data: bytes) -> list[Fact]:
     session_id = decoding.identifier(file.parents[-1])
     start_ms = _start_ms(session_id)
     facts: list[Fact] = []
+    # The first message names the chat, not the folder: a chat that was moved has the same answers.
+    origin = decoding.identifier(_str(messages[0].get("id"))) or session_id
     answers = [
-        _usage(file, session_id, index, message, start_ms, facts)
+        _usage(file, session_id, f"{origin}:{index}", message, start_ms, facts)
         for index, message in enumerate(messages)
-        if message.get("variant") in _ANSWERS and _billed(message)
+        if _str(message.get("variant")) in _ANSWERS and _billed(message)
     ]
     prompt = next(
         (m["content"] for m in messages if m.get("variant") == "user" and _str(m.get("content"))), ""
@@ -62,7 +64,7 @@ def _counts(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def _usage(
-    file: LogFile, session_id: str, index: int, message: dict[str, Any], start_ms: int, facts: list[Fact]
+    file: LogFile, session_id: str, key: str, message: dict[str, Any], start_ms: int, facts: list[Fact]
 ) -> Usage:
     counts = _counts(message)
     details = decoding.obj(counts.get("prompt_tokens_details"))
@@ -74,9 +76,8 @@ def _usage(
     metadata = decoding.obj(message.get("metadata"))
     model = decoding.obj(metadata.get("codebuff")).get("model") or metadata.get("model")
     at_ms = decoding.epoch_ms(message.get("timestamp"))
-    name = decoding.identifier(_str(message.get("id"))) or str(index)
     return Usage(
-        AGENT_ID, session_id, f"{session_id}:{name}", at_ms or start_ms or file.mtime_ms, decoding.text(model), tokens,
+        AGENT_ID, session_id, key, at_ms or start_ms or file.mtime_ms, decoding.text(model), tokens,
         kind=Kind.RESPONSE if tokens.total else Kind.UNKNOWN, at_estimated=not at_ms,
         credits_milli=decoding.milli(message.get("credits")),
     )  # fmt: skip

@@ -144,7 +144,7 @@ class _Document:
             state = State.WORKING
         for call in decoding.objects(last.get("toolCallStates")):
             name = decoding.text(decoding.obj(decoding.obj(call.get("toolCall")).get("function")).get("name"))
-            if call.get("status") in _RUNS:
+            if _str(call.get("status")) in _RUNS:
                 state, tool = State.TOOL, name
             elif state is State.IDLE:
                 state = State.WORKING  # its result is answered next
