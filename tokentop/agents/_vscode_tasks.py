@@ -140,7 +140,8 @@ class _Task:
             for model, tokens in self._beside.items():
                 total[model] = total.get(model, Tokens()) + tokens
             models = tuple((model, tokens, 0) for model, tokens in total.items())
-            self.facts.append(RunningTotal(self.agent, self.task, 0, at_ms, first_ms, models))
+            if all(tokens.total <= decoding.MAX_COUNT for tokens in total.values()):
+                self.facts.append(RunningTotal(self.agent, self.task, 0, at_ms, first_ms, models))
         if self._context.total:
             used = self._context.prompt + self._context.output
             self.facts.append(Context(self.agent, self.task, at_ms, used))
