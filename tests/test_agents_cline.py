@@ -32,7 +32,12 @@ def case(home: Scratch, name: str) -> Picture:
 
 
 def user(number: int, text: str = "fix it") -> dict[str, Any]:
-    return {"id": f"u{number}", "role": "user", "ts": T + number * 1000, "content": [{"type": "text", "text": text}]}
+    return {
+        "id": f"u{number}",
+        "role": "user",
+        "ts": T + number * 1000,
+        "content": [{"type": "text", "text": text}],
+    }
 
 
 def answer(number: int, *content: dict[str, Any], name: str = "", **metrics: int) -> dict[str, Any]:
@@ -48,7 +53,9 @@ def write(home: Scratch, *messages: dict[str, Any], sid: str = ID, **more: Any) 
 
 
 def manifest(home: Scratch, sid: str = ID, **more: Any) -> None:
-    home.write(f".cline/data/sessions/{sid}/{sid}.json", json.dumps({"version": 1, "session_id": sid, **more}))
+    home.write(
+        f".cline/data/sessions/{sid}/{sid}.json", json.dumps({"version": 1, "session_id": sid, **more})
+    )
 
 
 COUNTS = {"inputTokens": 5482, "outputTokens": 1001, "cacheReadTokens": 2721, "cacheWriteTokens": 0}

@@ -33,13 +33,23 @@ def answer(
     prompt: int, output: int, read: int = 0, written: int = 0, model: str = "claude-sonnet-4-5", **more: Any
 ) -> dict[str, Any]:
     details = {"cached_tokens": read, "cache_read_tokens": read, "cache_write_tokens": written}
-    usage = {"prompt_tokens": prompt, "completion_tokens": output, "prompt_tokens_details": details, "model": model}
+    usage = {
+        "prompt_tokens": prompt,
+        "completion_tokens": output,
+        "prompt_tokens_details": details,
+        "model": model,
+    }
     return {"message": {"role": "assistant", "content": "ok", "usage": usage}, "contextItems": [], **more}
 
 
 def totals(prompt: int, output: int, read: int = 0, written: int = 0) -> dict[str, Any]:
     details = {"cachedTokens": read, "cacheWriteTokens": written}
-    return {"totalCost": 1.0, "promptTokens": prompt, "completionTokens": output, "promptTokensDetails": details}
+    return {
+        "totalCost": 1.0,
+        "promptTokens": prompt,
+        "completionTokens": output,
+        "promptTokensDetails": details,
+    }
 
 
 def write(home: Scratch, *history: dict[str, Any], sid: str = ID, at_s: int = NOW_S, **more: Any) -> None:
@@ -82,7 +92,11 @@ def test_a_summary_in_place_of_the_history_loses_no_call_and_shows_its_own(home:
     """A compaction: the messages are gone, the session's totals go on and hold the call that wrote the summary."""
     write(home, user(), answer(41, 500), user(), answer(42, 600), usage=totals(83, 1100))
     home.read()
-    summary = {"message": {"role": "assistant", "content": "s"}, "contextItems": [], "conversationSummary": "s"}
+    summary = {
+        "message": {"role": "assistant", "content": "s"},
+        "contextItems": [],
+        "conversationSummary": "s",
+    }
     write(home, summary, user(), answer(43, 90), usage=totals(83 + 2000 + 43, 1100 + 70 + 90), at_s=NOW_S + 9)
     found = home.read()
     assert sorted(e.tokens.output for e in found.responses) == [90, 500, 600]
@@ -91,7 +105,11 @@ def test_a_summary_in_place_of_the_history_loses_no_call_and_shows_its_own(home:
 
 
 def test_a_history_that_was_never_seen_is_in_the_totals(home: Scratch) -> None:
-    summary = {"message": {"role": "assistant", "content": "s"}, "contextItems": [], "conversationSummary": "s"}
+    summary = {
+        "message": {"role": "assistant", "content": "s"},
+        "contextItems": [],
+        "conversationSummary": "s",
+    }
     write(home, summary, user(), answer(43, 90), usage=totals(2126, 1260))
     assert home.read().total == Tokens(2126, 0, 0, 0, 1260)
 
@@ -126,7 +144,12 @@ def test_an_answer_without_usage_is_unknown_until_it_has_one(home: Scratch) -> N
 def test_the_list_of_sessions_tells_title_start_and_folder(home: Scratch) -> None:
     write(home, user("please tidy up"), answer(41, 9))
     assert home.read().sessions[ID].title == "please tidy up"
-    item = {"sessionId": ID, "title": "Tidy", "dateCreated": "1795294193984", "workspaceDirectory": "/home/dev/app"}
+    item = {
+        "sessionId": ID,
+        "title": "Tidy",
+        "dateCreated": "1795294193984",
+        "workspaceDirectory": "/home/dev/app",
+    }
     home.write(".continue/sessions/sessions.json", json.dumps([item]))
     session = home.read().sessions[ID]
     assert (session.title, session.cwd) == ("Tidy", "/home/dev/app")

@@ -91,7 +91,13 @@ def test_condensing_costs_money_without_tokens(home: Scratch, place: str) -> Non
 def test_a_sub_task_stands_below_its_parent(home: Scratch, place: str) -> None:
     write(home, place, NEW, COUNTS, task="parent")
     write(home, place, NEW + 500, COUNTS, task="child")
-    item = {"id": "child", "task": "part one", "workspace": "/home/dev/app", "parentTaskId": "parent", "ts": NEW}
+    item = {
+        "id": "child",
+        "task": "part one",
+        "workspace": "/home/dev/app",
+        "parentTaskId": "parent",
+        "ts": NEW,
+    }
     home.write(f"{place}/child/history_item.json", json.dumps(item))
     child = home.read().sessions["child"]
     assert (child.parent_id, child.role, child.cwd) == ("parent", Role.SUB_AGENT, "/home/dev/app")

@@ -30,6 +30,7 @@ _TABLE = "cursorDiskKV"
 _LOOKED = 2_000  # rows that one slice looks at, by key alone
 _READ = 200  # rows whose values one slice takes
 _LONGEST = 8_000_000
+_REUSED = 1_000
 _STATE = msgspec.msgpack.Decoder(tuple[int, int])
 
 # Texts only: other values are no conversation, and json_extract() fails on what is no JSON.
@@ -54,7 +55,8 @@ def read(file: LogFile, ask: Ask, state: bytes) -> Reading:
     done, highest = _known(state)
     top = ask(f"SELECT max(rowid) FROM {_TABLE}")[0][0] or 0
     if top < highest:
-        done = 0  # the table was made anew
+        # Deleted rows give their numbers to new ones; a table that is far smaller was made anew.
+        done = max(0, min(done, top) - _REUSED) if highest - top < _REUSED else 0
     rows = ask(f"SELECT rowid, key FROM {_TABLE} WHERE rowid > ? ORDER BY rowid LIMIT {_LOOKED}", done)
     wanted = [row for row in rows if str(row[1]).startswith(("bubbleId:", "composerData:"))]
     facts: list[Fact] = []
