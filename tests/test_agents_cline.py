@@ -232,6 +232,21 @@ def test_what_sub_agents_used_is_a_sum_without_calls(home: Scratch) -> None:
     assert found.total == Tokens(82, 1000, 20, 0, 200)
 
 
+def test_models_that_no_message_names_are_found_beside_the_messages(home: Scratch) -> None:
+    used = [
+        {"ts": T + 5, "model_id": "claude-sonnet-4-5", "model_provider_id": "anthropic"},
+        {"ts": T + 50_000, "model_id": "gpt-5", "model_provider_id": "openai-native"},
+    ]
+    home.write(f"{TASK}/task_metadata.json", json.dumps({"model_usage": used}))
+    requests = [{k: v for k, v in request(n, **FULL).items() if k != "modelInfo"} for n in (1, 60_000)]
+    home.write(f"{TASK}/ui_messages.json", json.dumps([say(0, "text"), *requests]))
+    found = home.read()
+    assert [(e.model, e.provider) for e in found.events] == [
+        ("claude-sonnet-4-5", "anthropic"),
+        ("gpt-5", "openai-native"),
+    ]
+
+
 def test_a_provider_that_counts_the_whole_prompt_is_taken_apart(home: Scratch) -> None:
     one = request(1, tokensIn=900, tokensOut=60, cacheReads=300, cacheWrites=0)
     one["modelInfo"] = {"providerId": "litellm", "modelId": "gpt-5"}

@@ -72,6 +72,15 @@ def test_the_model_stands_in_the_environment_of_the_request(home: Scratch, place
 
 
 @BOTH
+def test_a_model_that_no_message_names_is_found_in_what_was_sent(home: Scratch, place: str) -> None:
+    sent = [{"role": "user", "content": f"{'x' * 300_000}<model>gpt-5</model> {'y' * 1000}"}]
+    home.write(f"{place}/task-1/api_conversation_history.json", json.dumps(sent))
+    write(home, place, NEW, COUNTS)
+    assert home.read().one.model == "gpt-5"
+    assert home.read().one.cost_nusd
+
+
+@BOTH
 def test_a_request_without_a_model_is_unpriced_and_keeps_its_cost(home: Scratch, place: str) -> None:
     write(home, place, NEW, {**COUNTS, "cost": 0.25})
     assert home.read().one.cost_nusd is None

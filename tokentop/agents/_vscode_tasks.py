@@ -6,6 +6,7 @@
                       without counts while it runs
 `history_item.json`   {"id", "ts", "task", "workspace", "parentTaskId"?, "rootTaskId"?}
 `task_metadata.json`  {"model_usage": [{"ts", "model_id", "model_provider_id"}]}
+`api_conversation_history.json` what is sent; its environment names the model: <model>claude-sonnet-4-5</model>
 and `state/taskHistory.json`: a list of history items. Their totals repeat the requests.
 """
 
@@ -31,6 +32,7 @@ from tokentop.model import (
 from tokentop.text import title
 
 NAMES = ("ui_messages.json", "history_item.json", "task_metadata.json")
+BESIDE = ("task_metadata.json", "api_conversation_history.json")
 _EDITORS = ("Code", "Code - Insiders", "VSCodium", "Cursor", "Windsurf", "Trae", "Kiro", "Antigravity")
 _HOMES = ("~/.config", "~/Library/Application Support", "$APPDATA")
 _SERVERS = ("~/.vscode-server", "~/.vscode-server-insiders", "~/.cursor-server")
@@ -42,6 +44,7 @@ _WHOLE_SINCE_MS = {"roo": 1_761_955_200_000, "kilo-vscode": 1_762_905_600_000}
 _WHOLE_PROVIDERS = frozenset(
     {"openai", "litellm", "doubao", "fireworks", "hicap", "lmstudio", "qwen", "xai", "zai"}
 )
+_LATE_MS = 2_000  # a model is noted this long after the request at most
 _SUMS = frozenset({"deleted_api_reqs", "subagent_usage"})
 _COUNTS = ("tokensIn", "tokensOut", "cacheReads", "cacheWrites")
 _PERMISSION = frozenset({"tool", "command", "browser_action_launch", "use_mcp_server", "use_subagents"})
@@ -60,7 +63,7 @@ def places(extension: str) -> tuple[str, ...]:
 
 def sources(reader: Callable[[LogFile, bytes], list[Fact]]) -> tuple[Source, ...]:
     return (
-        JsonDocument(folder="tasks", suffixes=NAMES, levels=("*",), read=reader),
+        JsonDocument(folder="tasks", suffixes=NAMES, levels=("*",), read=reader, beside=BESIDE),
         JsonDocument(folder="state", suffixes=("taskHistory.json",), levels=(), read=reader),
     )
 
@@ -102,6 +105,25 @@ def _metadata(agent: str, task: str, about: dict[str, Any]) -> list[Fact]:
     return [Session(agent, task, model=model)] if model else []
 
 
+def _used(file: LogFile) -> list[tuple[int, str, str]]:
+    """(since when, model, provider) from the metadata beside a task's messages, oldest first."""
+    data = dict(file.beside).get("task_metadata.json", b"")
+    found = decoding.objects((decoding.record(data) or {}).get("model_usage"))
+    return [
+        (decoding.epoch_ms(one.get("ts")), decoding.text(one.get("model_id")), decoding.text(one.get("model_provider_id")))
+        for one in found
+        if one.get("model_id")
+    ]  # fmt: skip
+
+
+def _sent(file: LogFile) -> str:
+    """The model in the newest environment that was sent."""
+    data = dict(file.beside).get("api_conversation_history.json", b"")
+    end = data.rfind(b"</model>")
+    start = data.rfind(b"<model>", max(0, end - 200), end) if end > 0 else -1
+    return decoding.text(data[start + 7 : end].decode("utf-8", "replace")) if start >= 0 else ""
+
+
 class _Task:
     """The messages of one task."""
 
@@ -118,12 +140,17 @@ class _Task:
 
     def _read(self, messages: list[dict[str, Any]]) -> None:
         known = [self._named(message) for message in messages]
-        self._model, self._provider = next((found for found in known if found[0]), ("", ""))
+        noted, sent = _used(self.file), _sent(self.file)
+        first = [*(found for found in known if found[0]), *(found[1:] for found in noted[:1]), (sent, "")]
+        self._model, self._provider = first[0]
         first_ms = at_ms = 0
         prompt = ""
         for message, (model, provider) in zip(messages, known, strict=True):
             at_ms = max(at_ms, decoding.epoch_ms(message.get("ts")))
             first_ms = first_ms or at_ms
+            if not model:
+                since = [found[1:] for found in noted if found[0] <= at_ms + _LATE_MS]
+                model, provider = since[-1] if since else ("", "")
             if model:
                 self._model, self._provider = model, provider
             prompt = prompt or _str(message.get("text"))  # the first message is the task itself

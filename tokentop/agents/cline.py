@@ -207,7 +207,9 @@ AGENT = Agent(
     sources=(
         JsonDocument(folder="data/sessions", suffixes=(".messages.json", ".json"), levels=("*",), read=read),
         *tasks.sources(read_any),
-        JsonDocument(folder="data/tasks", suffixes=tasks.NAMES, levels=("*",), read=read_any),
+        JsonDocument(
+            folder="data/tasks", suffixes=tasks.NAMES, levels=("*",), read=read_any, beside=tasks.BESIDE
+        ),
     ),
     processes=PROCESSES,
     resume="cline --id {session_id}",

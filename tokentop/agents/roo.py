@@ -22,5 +22,5 @@ AGENT = Agent(
     processes=None,
     resume="",
     start_hint="open Roo Code in an editor",
-    missing="models of requests that do not name them (their cost as logged); tokens of condensing, its cost is there",
+    missing="a change of model within a task, in part; tokens of condensing, its cost is there; deleted requests",
 )
