@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest
 from tests.agents.harness import Picture, Scratch, cases, scratch
 from tests.test_agents import copy
 from tokentop.agents import agent
+from tokentop.agents.base import Database, LogFile
 from tokentop.agents.processes import identify
-from tokentop.model import ProcRole, Role, State, Tokens
+from tokentop.ingest.rows import questions
+from tokentop.model import ProcRole, Role, Session, State, Tokens
 
 T = 1_795_294_660_000
 ID = "1795294659279_kaco8"
@@ -86,6 +89,46 @@ def test_a_sub_agent_is_a_session_below_its_parent(home: Scratch) -> None:
     assert (child.parent_id, child.role) == (parent.id, Role.SUB_AGENT)
     assert child.title == "@@tool@@ run echo and report"
     assert parent.cwd == "/home/dev/work/cline-subagent"
+
+
+def test_a_sub_agent_that_has_not_ended_is_known_from_the_database(home: Scratch) -> None:
+    found = case(home, "killed-sub-agent")
+    (child,) = (s for s in found.sessions.values() if s.parent_id)
+    assert (child.role, child.title, child.cwd) == (
+        Role.SUB_AGENT,
+        "@@slowtool@@ slow child",
+        "/home/dev/work/cline-kill_subagent",
+    )
+    assert found.of(child.id) == []
+    live, _ = home.follow(child.first_ms + 1000)
+    last = live.tracks[f"cline:{child.id}"].last
+    assert last is not None
+    assert last.state is State.WORKING
+
+
+def test_sub_agents_are_read_once_and_the_newest_rows_again(home: Scratch) -> None:
+    path = home.home / ".cline/data/db/sessions.db"
+    path.parent.mkdir(parents=True)
+    database = sqlite3.connect(path)
+    columns = "session_id TEXT PRIMARY KEY, parent_session_id, status, prompt, model, cwd, started_at, ended_at, is_subagent"
+    database.execute(f"CREATE TABLE sessions ({columns})")
+    rows = [
+        (f"s{n}", "s0" if n else None, "running", "p", "m", "/w", "2026-11-21T20:57:40Z", None, n > 0)
+        for n in range(1200)
+    ]
+    database.executemany("INSERT INTO sessions VALUES (?,?,?,?,?,?,?,?,?)", rows)
+    database.commit()
+    database.close()
+    source = next(s for s in agent("cline").sources if isinstance(s, Database))
+    file, state, sizes = LogFile(str(path), "", ()), b"", []
+    with questions(str(path)) as ask:
+        for _ in range(5):
+            reading = source.read(file, ask, state)
+            state = reading.state
+            sizes.append((sum(isinstance(fact, Session) for fact in reading.facts), reading.more))
+        assert source.signs is not None
+        assert len(source.signs(file, ask)) == 64
+    assert sizes == [(499, True), (500, True), (328, False), (64, False), (64, False)]
 
 
 def test_a_session_that_was_killed_in_its_tool_shows_the_call_and_the_tool(home: Scratch) -> None:

@@ -5,7 +5,8 @@ Below `~/.cline/data/sessions/<session>/`:
 `<stem>.messages.json`     {"sessionId", "origin": {"parentThreadId"?}, "messages": [{"id", "role", "ts", "content",
                            "modelInfo"?, "metrics"?}]}, one for the session and one for each of its sub-agents
 `<session>.compaction.json` what is sent in place of old messages; the messages themselves stay.
-The totals in `<session>.json` repeat the metrics of its own messages.
+The totals in `<session>.json` repeat the metrics of its own messages. A sub-agent's messages are written when it has
+ended; until then only `~/.cline/data/db/sessions.db` knows of it.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from tokentop.agents import _vscode_tasks as tasks
 from tokentop.agents import decoding
-from tokentop.agents.base import Agent, JsonDocument, LogFile, Roots
+from tokentop.agents.base import Agent, Ask, Database, JsonDocument, LogFile, Reading, Roots
 from tokentop.agents.processes import Processes, RegistryEntry, flag_value, is_helper
 from tokentop.model import Activity, Context, Fact, Kind, ProcRole, Role, Session, State, Tokens, Usage
 from tokentop.text import clean, title
@@ -162,6 +165,69 @@ def read_any(file: LogFile, data: bytes) -> list[Fact]:
     return tasks.read(AGENT_ID, file, data)
 
 
+# ---------------------------------------------------------------- sessions.db
+
+_STATE = msgspec.msgpack.Decoder(tuple[int, int])
+_AGAIN = 64  # rows before the newest one that are looked at again: their status changes in place
+_COLUMNS = ("session_id", "parent_session_id", "status", "prompt", "model", "cwd", "started_at", "ended_at")
+_ROWS = 500
+
+
+def read_sub_agents(file: LogFile, ask: Ask, state: bytes) -> Reading:
+    """Sub-agents since the rowid in `state`."""
+    if not {*_COLUMNS, "is_subagent"} <= ask.tables.get("sessions", frozenset()):
+        return Reading([], state)
+    top = ask("SELECT max(rowid) FROM sessions")[0][0] or 0
+    done, highest = _known(state)
+    start = max(0, done - _AGAIN) if top >= highest else 0
+    rows = _rows(ask, "rowid > ? ORDER BY rowid", start)
+    last = rows[-1][0] if rows else start
+    facts = [fact for row in rows for fact in _sub_agent(file, row[1:])]
+    return Reading(facts, msgspec.msgpack.encode((max(last, done if start else 0), top)), len(rows) == _ROWS)
+
+
+def signs(file: LogFile, ask: Ask) -> list[Fact]:
+    """What the newest rows say of status."""
+    if not {*_COLUMNS, "is_subagent"} <= ask.tables.get("sessions", frozenset()):
+        return []
+    top = ask("SELECT max(rowid) FROM sessions")[0][0] or 0
+    rows = _rows(ask, "rowid > ? ORDER BY rowid", max(0, top - _AGAIN))
+    return [f for row in rows for f in _sub_agent(file, row[1:]) if isinstance(f, Activity)]
+
+
+def _rows(ask: Ask, which: str, start: int) -> list[tuple[Any, ...]]:
+    # `prompt` can be long, `metadata_json` always is.
+    columns = ", ".join("substr(prompt, 1, 400)" if name == "prompt" else name for name in _COLUMNS)
+    return ask(f"SELECT rowid, {columns}, is_subagent FROM sessions WHERE {which} LIMIT {_ROWS}", start)
+
+
+def _known(state: bytes) -> tuple[int, int]:
+    """(the last rowid that was read, the highest one then)."""
+    try:
+        return _STATE.decode(state)
+    except decoding.DECODE_ERRORS:
+        return 0, 0
+
+
+def _sub_agent(file: LogFile, row: Sequence[Any]) -> list[Fact]:
+    name, parent, status, prompt, model, cwd, started, ended, is_sub_agent = row
+    session_id, parent_id = decoding.identifier(_str(name)), decoding.identifier(_str(parent))
+    began_ms, ended_ms = decoding.epoch_ms(started), decoding.epoch_ms(ended)
+    if not is_sub_agent or not session_id or not parent_id:
+        return []
+    facts: list[Fact] = [
+        Session(
+            AGENT_ID, session_id, parent_id=parent_id, role=Role.SUB_AGENT, cwd=decoding.text(cwd, 400),
+            title=_title(prompt), model=decoding.text(model), first_ms=began_ms, last_ms=ended_ms, log_path=file.path,
+        )
+    ]  # fmt: skip
+    if ended_ms:
+        facts.append(Activity(AGENT_ID, session_id, ended_ms, State.DONE))
+    elif began_ms and status == "running":
+        facts.append(Activity(AGENT_ID, session_id, began_ms, State.WORKING))
+    return facts
+
+
 # ---------------------------------------------------------------- processes
 
 
@@ -206,6 +272,7 @@ AGENT = Agent(
     roots=Roots(dirs=("$CLINE_DIR/", "~/.cline", *tasks.places("saoudrizwan.claude-dev"))),
     sources=(
         JsonDocument(folder="data/sessions", suffixes=(".messages.json", ".json"), levels=("*",), read=read),
+        Database(folder="data/db", suffixes=("sessions.db",), levels=(), read=read_sub_agents, signs=signs),
         *tasks.sources(read_any),
         JsonDocument(
             folder="data/tasks", suffixes=tasks.NAMES, levels=("*",), read=read_any, beside=tasks.BESIDE
@@ -214,6 +281,6 @@ AGENT = Agent(
     processes=PROCESSES,
     resume="cline --id {session_id}",
     start_hint="run `cline` in a project folder, or open Cline in an editor",
-    missing="reasoning apart from output; a compaction's own call; in the extension, deleted requests only as a sum",
+    missing="reasoning apart from output; a compaction's own call; sub-agents that were killed",
     tried=("3.0.65",),
 )
