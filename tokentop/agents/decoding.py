@@ -21,6 +21,7 @@ T = TypeVar("T")
 DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError)
 
 MAX_COUNT = 2**40  # no token count of one response or session is larger
+_MAX_DOLLARS = 1_000_000
 _MIN_MS = 1_262_304_000_000  # 2010
 _MAX_MS = 4_102_444_800_000  # 2100
 _ANY = msgspec.json.Decoder()
@@ -178,6 +179,20 @@ def count(value: object) -> int | None:
     if type(value) is int and 0 <= value <= MAX_COUNT:
         return value
     return None
+
+
+def nusd(dollars: object) -> int | None:
+    """Nano-dollars of a cost in dollars from a log; None for none, for 0 and for what is no cost."""
+    if type(dollars) not in (int, float) or not 0 < dollars < _MAX_DOLLARS:  # type: ignore[operator]
+        return None
+    return round(dollars * 1e9)  # type: ignore[operator]
+
+
+def milli(value: object) -> int | None:
+    """Thousandths of an agent's own unit from a log; None for what is none."""
+    if type(value) not in (int, float) or not 0 <= value < MAX_COUNT:  # type: ignore[operator]
+        return None
+    return round(value * 1_000)  # type: ignore[operator]
 
 
 def epoch_ms(value: object) -> int:
