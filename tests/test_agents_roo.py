@@ -68,12 +68,14 @@ def test_a_prompt_smaller_than_what_was_cached_cannot_include_it(home: Scratch, 
 def test_the_model_stands_in_the_environment_of_the_request(home: Scratch, place: str) -> None:
     sent = "a <model>claude-sonnet-4-5</model> b"
     write(home, place, NEW, {**COUNTS, "request": sent}, {**COUNTS, "request": "no environment"})
+    first = [{"role": "user", "content": "<model>gpt-5</model>"}]
+    home.write(f"{place}/task-1/api_conversation_history.json", json.dumps(first))
     assert [event.model for event in home.read().events] == ["claude-sonnet-4-5"] * 2
 
 
 @BOTH
 def test_a_model_that_no_message_names_is_found_in_what_was_sent(home: Scratch, place: str) -> None:
-    sent = [{"role": "user", "content": f"{'x' * 300_000}<model>gpt-5</model> {'y' * 1000}"}]
+    sent = [{"role": "user", "content": f"{'x' * 30_000}<model>gpt-5</model> {'y' * 90_000}"}]
     home.write(f"{place}/task-1/api_conversation_history.json", json.dumps(sent))
     write(home, place, NEW, COUNTS)
     assert home.read().one.model == "gpt-5"

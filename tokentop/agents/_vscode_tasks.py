@@ -32,7 +32,7 @@ from tokentop.model import (
 from tokentop.text import title
 
 NAMES = ("ui_messages.json", "history_item.json", "task_metadata.json")
-BESIDE = ("task_metadata.json", "api_conversation_history.json")
+SENT, USED = "api_conversation_history.json", "task_metadata.json"  # files beside that name models
 _EDITORS = ("Code", "Code - Insiders", "VSCodium", "Cursor", "Windsurf", "Trae", "Kiro", "Antigravity")
 _HOMES = ("~/.config", "~/Library/Application Support", "$APPDATA")
 _SERVERS = ("~/.vscode-server", "~/.vscode-server-insiders", "~/.cursor-server")
@@ -61,9 +61,9 @@ def places(extension: str) -> tuple[str, ...]:
     return tuple(f"{user}/globalStorage/{extension}" for user in users)
 
 
-def sources(reader: Callable[[LogFile, bytes], list[Fact]]) -> tuple[Source, ...]:
+def sources(reader: Callable[[LogFile, bytes], list[Fact]], beside: str) -> tuple[Source, ...]:
     return (
-        JsonDocument(folder="tasks", suffixes=NAMES, levels=("*",), read=reader, beside=BESIDE),
+        JsonDocument(folder="tasks", suffixes=NAMES, levels=("*",), read=reader, beside=beside),
         JsonDocument(folder="state", suffixes=("taskHistory.json",), levels=(), read=reader),
     )
 
@@ -105,23 +105,23 @@ def _metadata(agent: str, task: str, about: dict[str, Any]) -> list[Fact]:
     return [Session(agent, task, model=model)] if model else []
 
 
-def _used(file: LogFile) -> list[tuple[int, str, str]]:
-    """(since when, model, provider) from the metadata beside a task's messages, oldest first."""
-    data = dict(file.beside).get("task_metadata.json", b"")
-    found = decoding.objects((decoding.record(data) or {}).get("model_usage"))
-    return [
-        (decoding.epoch_ms(one.get("ts")), decoding.text(one.get("model_id")), decoding.text(one.get("model_provider_id")))
-        for one in found
-        if one.get("model_id")
-    ]  # fmt: skip
+def _noted(file: LogFile) -> list[tuple[int, str, str]]:
+    """(since when, model, provider) from the file beside a task's messages, oldest first.
 
-
-def _sent(file: LogFile) -> str:
-    """The model in the newest environment that was sent."""
-    data = dict(file.beside).get("api_conversation_history.json", b"")
-    end = data.rfind(b"</model>")
+    Cline keeps a list; elsewhere the model stands in the environment at the end of the first prompt.
+    """
+    found = decoding.objects((decoding.record(file.beside) or {}).get("model_usage"))
+    if found:
+        return [
+            (decoding.epoch_ms(one.get("ts")), decoding.text(one.get("model_id")), decoding.text(one.get("model_provider_id")))
+            for one in found
+            if one.get("model_id")
+        ]  # fmt: skip
+    data = file.beside
+    end = data.find(b"</model>")
     start = data.rfind(b"<model>", max(0, end - 200), end) if end > 0 else -1
-    return decoding.text(data[start + 7 : end].decode("utf-8", "replace")) if start >= 0 else ""
+    model = decoding.text(data[start + 7 : end].decode("utf-8", "replace")) if start >= 0 else ""
+    return [(0, model, "")] if model else []
 
 
 class _Task:
@@ -140,19 +140,19 @@ class _Task:
 
     def _read(self, messages: list[dict[str, Any]]) -> None:
         known = [self._named(message) for message in messages]
-        noted, sent = _used(self.file), _sent(self.file)
-        first = [*(found for found in known if found[0]), *(found[1:] for found in noted[:1]), (sent, "")]
+        noted = _noted(self.file)
+        first = [*(found for found in known if found[0]), *(found[1:] for found in noted[:1]), ("", "")]
         self._model, self._provider = first[0]
-        first_ms = at_ms = 0
+        first_ms = at_ms = named_ms = 0
         prompt = ""
         for message, (model, provider) in zip(messages, known, strict=True):
             at_ms = max(at_ms, decoding.epoch_ms(message.get("ts")))
             first_ms = first_ms or at_ms
-            if not model:
-                since = [found[1:] for found in noted if found[0] <= at_ms + _LATE_MS]
-                model, provider = since[-1] if since else ("", "")
+            since = [found[1:] for found in noted if named_ms < found[0] <= at_ms + _LATE_MS]
             if model:
-                self._model, self._provider = model, provider
+                self._model, self._provider, named_ms = model, provider, at_ms
+            elif since:
+                self._model, self._provider = since[-1]
             prompt = prompt or _str(message.get("text"))  # the first message is the task itself
             if message.get("type") == "say":
                 self._say(_str(message.get("say")), message)

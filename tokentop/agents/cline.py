@@ -273,9 +273,9 @@ AGENT = Agent(
     sources=(
         JsonDocument(folder="data/sessions", suffixes=(".messages.json", ".json"), levels=("*",), read=read),
         Database(folder="data/db", suffixes=("sessions.db",), levels=(), read=read_sub_agents, signs=signs),
-        *tasks.sources(read_any),
+        *tasks.sources(read_any, tasks.USED),
         JsonDocument(
-            folder="data/tasks", suffixes=tasks.NAMES, levels=("*",), read=read_any, beside=tasks.BESIDE
+            folder="data/tasks", suffixes=tasks.NAMES, levels=("*",), read=read_any, beside=tasks.USED
         ),
     ),
     processes=PROCESSES,

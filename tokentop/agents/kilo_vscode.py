@@ -18,7 +18,7 @@ AGENT = Agent(
     label="Kilo Code (old)",
     version=1,
     roots=Roots(dirs=tasks.places("kilocode.kilo-code")),
-    sources=tasks.sources(read),
+    sources=tasks.sources(read, tasks.SENT),
     processes=None,
     resume="",
     start_hint="open Kilo Code in an editor",

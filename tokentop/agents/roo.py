@@ -18,7 +18,7 @@ AGENT = Agent(
     label="Roo Code",
     version=1,
     roots=Roots(dirs=tasks.places("rooveterinaryinc.roo-cline")),
-    sources=tasks.sources(read),
+    sources=tasks.sources(read, tasks.SENT),
     processes=None,
     resume="",
     start_hint="open Roo Code in an editor",
