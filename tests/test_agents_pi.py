@@ -204,6 +204,30 @@ def test_hostile_lines_cost_nothing_but_themselves(home: Scratch) -> None:
     assert found["bad-number"] == 1
 
 
+@pytest.mark.parametrize("has_session", [True, False])
+def test_what_a_sub_agent_of_an_extension_printed_is_counted_once(home: Scratch, has_session: bool) -> None:
+    """Extensions run `pi --mode json`, often without a session, and keep what it prints beside their own."""
+    log = Log(B)
+    log.user()
+    log.answer(output=10)
+    stream = [log.lines[0], {"type": "agent_start"}]
+    for entry in log.lines[1:]:
+        begun = entry["message"] | {"usage": {"input": 3, "output": 1}, "stopReason": "stop"}
+        stream.append(
+            {"type": "message_update", "message": begun, "assistantMessageEvent": {"partial": begun}}
+        )
+        stream.append({"type": "message_end", "message": entry["message"]})
+    stream.append({"type": "turn_end", "message": log.lines[-1]["message"]})
+    stream.append({"type": "agent_end", "messages": [entry["message"] for entry in log.lines[1:]]})
+    if has_session:
+        write(home, log)
+    home.write(
+        f"{FOLDER}/subagent-artifacts/5f316403_worker.jsonl", "".join(json.dumps(r) + "\n" for r in stream)
+    )
+    one = home.read().one
+    assert (one.session, one.tokens.output) == (B, 10)
+
+
 def test_sessions_that_lie_elsewhere(home: Scratch) -> None:
     log = Log()
     log.user()

@@ -5,6 +5,7 @@
      "responseId", "stopReason": stop|length|toolUse|error|aborted, "timestamp": ms of the request, "usage": {"input",
      "output", "cacheRead", "cacheWrite", "cacheWrite1h"?, "cost"}}}   other roles: user, toolResult ...
     {"type": "session_info", "name"}
+    {"type": "message_end", "message"}   what `--mode json` prints: extensions keep it of sub-agents without a session
 
 Input excludes everything cached, output includes reasoning. Branches (`parentId`) were all billed. Forks copy
 entries as they are. Compactions and branch summaries are billed, and logged without their usage. An answer that was
@@ -82,6 +83,10 @@ class Entries:
         kind = entry.get("type")
         if kind == "message":
             self._message(entry, obj(entry.get("message")))
+        elif kind == "message_end":
+            message = obj(entry.get("message"))
+            if message.get("role") == "assistant" and not self._foreign(message):
+                self._usage(entry, message)
         elif kind == "session":
             self._header(entry)
         elif kind == "session_info" and (name := text(entry.get("name"), 400)):

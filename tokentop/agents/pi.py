@@ -42,7 +42,10 @@ AGENT = Agent(
         agent=AGENT_ID,
         label="pi",
         names=("pi", "omp"),
-        package_dirs=("/node_modules/@mariozechner/pi-coding-agent",),
+        package_dirs=(
+            "/node_modules/@mariozechner/pi-coding-agent",
+            "/node_modules/@oh-my-pi/pi-coding-agent",
+        ),
         entry_names=("cli",),
         common_name=True,
         root_env="PI_CODING_AGENT_DIR",
