@@ -28,10 +28,11 @@ def recorded(agent: Agent) -> str:
         json.loads(path.read_bytes())
         for path in sorted((ROOT / "tests/agents" / agent.id).glob("*/expect.json"))
     ]
-    responses = sum(case["total"]["responses"] for case in cases)
     if not agent.tried:
         return "its documented format" if cases else "–"
-    logs = f"{len(cases)} recorded log{'s' * (len(cases) != 1)}"
+    real = [case for case in cases if case["version"]]  # the others were built from the format
+    responses = sum(case["total"]["responses"] for case in real)
+    logs = f"{len(real)} recorded log{'s' * (len(real) != 1)}"
     return f"{', '.join(agent.tried)}: {logs}, {responses} responses"
 
 

@@ -229,7 +229,7 @@ def test_a_call_open_when_its_process_died_is_lost_and_said_so() -> None:
     live.set_procs((), NOW)
     row = rows_of(live)["claude:s"]
     assert row.own.unknown_calls == 1
-    assert any("1 call lost" in note for note in row.notes)
+    assert any("1 call without usage" in note for note in row.notes)
 
 
 def test_a_call_that_was_cut_off_stays_lost_while_its_process_lives_and_goes_on() -> None:

@@ -7,9 +7,10 @@ and is read again at the next tick. Only files that match the agent's own patter
 from __future__ import annotations
 
 import fnmatch
+import heapq
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 
 from msgspec import Struct
@@ -18,6 +19,7 @@ from tokentop.agents.processes import Daemon, Processes, RegistryEntry, profile_
 from tokentop.model import Diagnostic
 
 FILE_BYTES_MAX = 1 << 20
+NEWEST_MAX = 200  # of the entries of a folder: an agent that keeps its session files has thousands
 THREADS_MAX = 512
 _DB_TIMEOUT_S = 0.2
 
@@ -88,10 +90,13 @@ class Registry:
         self._files: dict[str, _File] = {}
         self.reads = 0  # files opened so far; an unchanged file is not opened again
 
-    def refresh(self, roots: Sequence[Root]) -> tuple[Filed, ...]:
+    def refresh(self, roots: Sequence[Root], running: Set[str]) -> tuple[Filed, ...]:
+        """What the files of the `running` agents say; without a process none of them is about a live one."""
         found: list[Filed] = []
         present: set[str] = set()
         for root in roots:
+            if root.spec.agent not in running:
+                continue
             for pattern in root.spec.registry:
                 for path, status in _matching(root.path, pattern.split("/")):
                     present.add(path)
@@ -142,6 +147,8 @@ def _matching(base: str, parts: Sequence[str]) -> Iterator[tuple[str, os.stat_re
             names = [entry for entry in entries if fnmatch.fnmatchcase(entry.name, parts[0])]
     except OSError:
         return
+    if len(names) > NEWEST_MAX:
+        names = heapq.nlargest(NEWEST_MAX, names, key=_changed_ns)
     for entry in names:
         if len(parts) > 1:
             yield from _matching(entry.path, parts[1:])
@@ -152,6 +159,13 @@ def _matching(base: str, parts: Sequence[str]) -> Iterator[tuple[str, os.stat_re
             continue
         if stat.S_ISREG(status.st_mode):
             yield entry.path, status
+
+
+def _changed_ns(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _read(path: str) -> bytes:

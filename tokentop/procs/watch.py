@@ -76,7 +76,9 @@ class ProcWatcher:
         agents = [proc for proc in self._table.values() if proc.identity and proc.state != "Z"]
         roots = {proc.pid: self._root(proc) for proc in agents}
         seen = [(proc.identity.spec.agent, roots[proc.pid]) for proc in agents if proc.identity]
-        self._filed = self._registry.refresh(find_roots(self._specs, self._home, self._environ, seen))
+        self._filed = self._registry.refresh(
+            find_roots(self._specs, self._home, self._environ, seen), {agent for agent, _ in seen}
+        )
         fds = self._open_sessions(agents, tick_s)
         self._look_up_threads(agents, roots, fds, tick_s)
         self._look_for_sockets(tick_s)
