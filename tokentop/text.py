@@ -258,4 +258,4 @@ def window_name(minutes: int) -> str:
 
 def plural(count: int, noun: str) -> str:
     """`1 change`, `3 changes`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -11,6 +11,7 @@ from tokentop.agents import all_agents
 from tokentop.model import Diagnostic, Looked
 from tokentop.store import reader
 from tokentop.store.db import FILE_NAME
+from tokentop.text import plural
 
 _ADVICE = {
     "unparsed": "lines that are not JSON were left out; a crash of the agent leaves such lines",
@@ -97,20 +98,22 @@ def _of_agent(agent: dict[str, Any]) -> list[str]:
     lines += [f"  looked in   {place['path']}: {place['found']}" for place in places]
     if not agent["files"]:
         return [*lines, f"  nothing yet: {agent['start']}"]
-    versions = ", ".join(f"{v['version']} ({v['sessions']} sessions)" for v in agent["versions"])
+    versions = ", ".join(f"{v['version']} ({plural(v['sessions'], 'session')})" for v in agent["versions"])
     lines.append(
-        f"  read        {agent['files']:,} files, {agent['bytes']:,} bytes, {agent['responses']:,} responses"
-        f" in {agent['sessions']:,} sessions"
+        f"  read        {plural(agent['files'], 'file')}, {agent['bytes']:,} bytes,"
+        f" {plural(agent['responses'], 'response')} in {plural(agent['sessions'], 'session')}"
     )
     if agent["unknown_calls"]:
         lines.append(
-            f"  unknown     {agent['unknown_calls']:,} calls whose usage is not in the logs: running, or cut off"
+            f"  unknown     {plural(agent['unknown_calls'], 'call')} whose usage is not in the logs: running, or cut off"
         )
     tried = (
         f" (compared with a provider's own count on {', '.join(agent['tried'])})" if agent["tried"] else ""
     )
     lines.append(f"  written by  {versions or 'versions that do not name themselves'}{tried}")
-    lines.append(f"  tokens      {agent['tokens']}" + (f"; {agent['missing']}" if agent["missing"] else ""))
+    lines.append(f"  tokens      {agent['tokens']}")
+    if agent["missing"]:
+        lines.append(f"  not in them {agent['missing']}")
     return lines
 
 

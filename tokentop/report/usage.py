@@ -44,7 +44,6 @@ class Line(Struct):
         self.cost_estimated = self.cost_estimated or slot.cost_estimated
         self.unpriced_tokens += slot.unpriced_tokens
         self.priced = self.priced or slot.unpriced_tokens < slot.tokens.total or slot.cost_nusd > 0
-        self.priced = self.priced or not (slot.tokens.total or slot.unknown_calls)
         self.unknown_calls += slot.unknown_calls
         self.logged_nusd += slot.logged_nusd
         self.at_estimated = self.at_estimated or slot.at_estimated
