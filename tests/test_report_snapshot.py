@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from pathlib import Path
+
 import pytest
 
+from tests.agents.harness import Scratch, cases
 from tests.engine_build import NOW, act, agent_proc, child, rows_of, session, usage
 from tokentop.engine.live import LiveState
 from tokentop.engine.snapshot import take
@@ -59,3 +64,14 @@ def test_a_session_with_a_cost_and_a_lost_call_shows_the_known_part_as_a_lower_b
     row = documents(live)["claude:s"]
     assert (row["cost_usd"], row["unknown_calls"]) == ("2.000000000", 1)
     assert "≥$2.00" in as_text(take(live, NOW))
+
+
+def test_a_session_of_days_ago_whose_log_is_touched_keeps_its_sums(tmp_path: Path) -> None:
+    home = Scratch(tmp_path)
+    case = next(case for case in cases() if case.agent == "codebuff")  # its status has the file's time
+    shutil.copytree(case.home, home.home, dirs_exist_ok=True)
+    old = home.run("usage")["totals"]
+    for path in case.files:
+        os.utime(home.home / path)
+    (row,) = [row for row in home.run()["rows"] if row["agent"] == "codebuff"]
+    assert (row["own"]["tokens"], row["own"]["cost_usd"]) == (old["tokens"], old["cost_usd"])

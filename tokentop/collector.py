@@ -313,8 +313,10 @@ class Collector:
             self._live.apply_usage(event)
         for fact in facts:
             if isinstance(fact, Activity):
+                self._load_known(fact.agent, fact.session_id)
                 self._live.apply_activity(fact)
             elif isinstance(fact, Context):
+                self._load_known(fact.agent, fact.session_id)
                 self._live.apply_context(fact)
             elif isinstance(fact, Quota):
                 self._live.apply_quota(fact)
@@ -414,19 +416,21 @@ class Collector:
 
     def _load_sessions_of(self, procs: tuple[AgentProc, ...]) -> None:
         """A session that has been quiet for days can have a live process: get it from the store."""
-        connection = self._connection
-        if connection is None:
-            return
         for proc in procs:
             for sid in (proc.session_id, proc.parent_session_id, *proc.shared_session_ids):
-                if not sid or (proc.agent, sid) in self._known:
-                    continue
-                try:
-                    for session, own in reader.find_session(connection, sid):
-                        if session.agent == proc.agent and session.id.partition("/")[0] == sid:
-                            self._load(session, own)
-                except sqlite3.Error as error:
-                    log.warning("session %s: %s", sid, error)
+                self._load_known(proc.agent, sid)
+
+    def _load_known(self, agent: str, sid: str) -> None:
+        """Get a session from the store that is not in memory: without it its sums would seem to be 0."""
+        connection = self._connection
+        if not sid or connection is None or (agent, sid) in self._known:
+            return
+        try:
+            for session, own in reader.find_session(connection, sid):
+                if session.agent == agent and session.id.partition("/")[0] == sid.partition("/")[0]:
+                    self._load(session, own)
+        except sqlite3.Error as error:
+            log.warning("session %s: %s", sid, error)
 
     def _find_profiles(self, procs: tuple[AgentProc, ...]) -> None:
         """Agents started with a data folder of their own, or that log into their project: read that one too."""
