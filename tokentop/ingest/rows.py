@@ -23,7 +23,7 @@ from .tail import open_log
 
 BUSY_MS = 250
 _STEPS = 1_000_000  # virtual machine steps between two looks at how long a question takes
-_MAX_LOOKS = 300  # some seconds: a hostile database must not hold up the others
+_MAX_LOOKS = 100  # a second or two: a hostile database must not hold up the others
 _TRIES = 3
 _INT64 = (1 << 63) - 1
 
