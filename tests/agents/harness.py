@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -237,7 +236,9 @@ class Scratch:
         """Catch up as the live screen does; its state at `at_ms`, and all facts in the order of reading."""
         live, facts = LiveState(window_of=lambda _agent, model: price_table().window("", model)), []
         with self.ledger(live=True) as ledger:
-            ledger.follower.walk(0.0, time.time_ns())
+            # As if it were now that the newest log was written: recorded ones are older than "recent".
+            newest_ns = max((p.stat().st_mtime_ns for p in self.home.rglob("*") if p.is_file()), default=0)
+            ledger.follower.walk(0.0, newest_ns)
             while (step := ledger.step(0.0, 0)) is not None:
                 facts += step.batch.facts
                 fold(live, step)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from msgspec import Struct
 
 from tokentop.model import Activity, State
@@ -56,12 +54,3 @@ def prompt_text(value: object) -> str:
         return value.strip()
     parts = (part.get("text") for part in objects(value))
     return next((part.strip() for part in parts if isinstance(part, str) and part.strip()), "")
-
-
-class NoAncestor:
-    """The parts of a decoder that wires have no use for."""
-
-    ancestor = ""
-
-    def set_ancestor(self, vectors: Sequence[tuple[int, ...]] | None) -> None:
-        """Copied records are told by their keys; no ancestor is ever asked for."""

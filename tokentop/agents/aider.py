@@ -7,14 +7,14 @@ for 1,001 billed in a recorded run): they are marked as an estimate. The analyti
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
-import msgspec
 from msgspec import Struct
 
-from tokentop.model import Activity, Fact, Role, Session, State, Tokens, Usage
+from tokentop.model import Activity, Role, Session, State, Tokens, Usage
 from tokentop.text import title
 
+from ._lines import LineReader, NoMemory
 from .base import Agent, JsonLines, LogFile, Quality, Roots
 from .decoding import (
     MAX_COUNT,
@@ -22,10 +22,8 @@ from .decoding import (
     epoch_ms,
     identifier,
     obj,
-    record,
     text,
     tokens,
-    unparsed,
 )
 from .processes import Processes
 
@@ -44,17 +42,12 @@ class _Memory(Struct):
     titled: bool = False
 
 
-class ChatHistory:
+class ChatHistory(LineReader[_Memory]):
     """Decodes the Markdown history; a chat is a session, named after its start: it has no id, and folders move."""
 
-    ancestor = ""
-
     def __init__(self, file: LogFile, state: bytes) -> None:
-        self.facts: list[Fact] = []
-        self.live = False
-        self._file = file
+        super().__init__(AGENT_ID, file, state, _Memory)
         self._cwd = file.path.rpartition("/")[0]
-        self._memory = msgspec.msgpack.decode(state, type=_Memory) if state else _Memory()
 
     @property
     def needles(self) -> tuple[bytes, ...]:
@@ -76,15 +69,6 @@ class ChatHistory:
         elif line.startswith(_PROMPT) and not self._memory.titled:
             self._memory.titled = True
             self._session(title=title(words[len(_PROMPT) :]), title_rank=1)
-
-    def set_ancestor(self, vectors: Sequence[tuple[int, ...]] | None) -> None:
-        """Aider has no forks."""
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    def state(self) -> bytes:
-        return msgspec.msgpack.encode(self._memory)
 
     def _begin(self, started: str) -> None:
         # Local time without a zone: near enough for a day, and marked as an estimate.
@@ -123,22 +107,15 @@ class ChatHistory:
         return changed if not started or abs(changed - started) < 2 * _DAY_MS else started
 
 
-class AnalyticsLog:
+class AnalyticsLog(LineReader[NoMemory]):
     """Decodes `message_send` events: one for each message to the model, with the provider's counts."""
 
-    ancestor = ""
     needles = (b'"message_send"',)
 
-    def __init__(self, file: LogFile, _state: bytes) -> None:
-        self.facts: list[Fact] = []
-        self.live = False
-        self._file = file
+    def __init__(self, file: LogFile, state: bytes) -> None:
+        super().__init__(AGENT_ID, file, state, NoMemory)
 
-    def line(self, line: bytearray | bytes) -> None:
-        event = record(line)
-        if event is None:
-            self.facts.append(unparsed(AGENT_ID))
-            return
+    def _record(self, event: dict[str, Any]) -> None:
         sent, at_ms = obj(event.get("properties")), epoch_ms(event.get("time"))
         if event.get("event") != "message_send" or not at_ms:
             return
@@ -156,15 +133,6 @@ class AnalyticsLog:
                 logged_nusd=_nusd(cost) if isinstance(cost, int | float) else None,
             ),
         )  # fmt: skip
-
-    def set_ancestor(self, vectors: Sequence[tuple[int, ...]] | None) -> None:
-        """Aider has no forks."""
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    def state(self) -> bytes:
-        return b""
 
 
 def _pairs(words: str) -> list[tuple[str, str]]:

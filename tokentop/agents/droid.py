@@ -11,22 +11,19 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
+from tokentop.agents._lines import LineReader
 from tokentop.agents.base import Agent, JsonDocument, JsonLines, LogFile, Quality, Roots
 from tokentop.agents.decoding import (
-    after_torn,
     count,
     document,
     epoch_ms,
     identifier,
     obj,
     objects,
-    record,
     text,
     tokens,
-    unparsed,
 )
 from tokentop.agents.processes import Processes, flag_value, plain_role
 from tokentop.model import (
@@ -60,15 +57,11 @@ class _Memory(Struct):
     call: str = ""  # the message that a request was sent with
 
 
-class DroidLines:
+class DroidLines(LineReader[_Memory]):
     """Decoder of one session's messages; see `base.Decoder`."""
 
     def __init__(self, file: LogFile, state: bytes = b"") -> None:
-        self.facts: list[Fact] = []
-        self.ancestor = ""
-        self.live = False
-        self._file = file
-        self._memory = msgspec.msgpack.decode(state, type=_Memory) if state else _Memory()
+        super().__init__(AGENT_ID, file, state, _Memory)
         self._memory.session_id = self._memory.session_id or identifier(file.stem)
 
     @property
@@ -82,22 +75,8 @@ class DroidLines:
         """Before the first message of its own: what a fork has copied must be passed first."""
         return not self._memory.first_ms or bool(self._memory.fork_at)
 
-    def set_ancestor(self, vectors: Sequence[tuple[int, ...]] | None) -> None:
-        """Copied messages keep their ids; no ancestor is ever asked for."""
-
-    def state(self) -> bytes:
-        return msgspec.msgpack.encode(self._memory)
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    def line(self, line: bytearray | bytes) -> None:
-        event = record(line)
-        if event is None:
-            self.facts.append(unparsed(AGENT_ID))
-            if (whole := after_torn(line)) is not None:
-                self.line(whole)
-            return
+    def _record(self, found: dict[str, Any]) -> None:
+        event = found
         kind = event.get("type")
         if kind == "message":
             self._message(event, obj(event.get("message")))

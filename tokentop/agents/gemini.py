@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
+from tokentop.agents._lines import LineReader
 from tokentop.agents.base import Agent, JsonDocument, JsonLines, LogFile, Roots
 from tokentop.agents.decoding import (
     count,
@@ -21,10 +21,8 @@ from tokentop.agents.decoding import (
     identifier,
     label,
     objects,
-    record,
     text,
     tokens,
-    unparsed,
 )
 from tokentop.agents.processes import Processes, before_dashes, flag_value, session_uuid
 from tokentop.model import Activity, Context, Fact, Kind, Role, Session, State, Tokens, Usage
@@ -50,15 +48,11 @@ class _Memory(Struct):
     call: str = ""  # the open request: the message that it answers
 
 
-class GeminiLines:
+class GeminiLines(LineReader[_Memory]):
     """Decoder of one chat; see `base.Decoder`."""
 
     def __init__(self, file: LogFile, state: bytes = b"") -> None:
-        self.facts: list[Fact] = []
-        self.live = False
-        self.ancestor = ""
-        self._file = file
-        self._memory = msgspec.msgpack.decode(state, type=_Memory) if state else _Memory()
+        super().__init__(AGENT_ID, file, state, _Memory)
 
     @property
     def needles(self) -> tuple[bytes, ...]:
@@ -67,20 +61,7 @@ class GeminiLines:
             return (*needles, *_LIVE)
         return needles if self._memory.titled else (*needles, _USER)
 
-    def set_ancestor(self, vectors: Sequence[tuple[int, ...]] | None) -> None:
-        """No chat repeats another one."""
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    def state(self) -> bytes:
-        return msgspec.msgpack.encode(self._memory)
-
-    def line(self, line: bytearray | bytes) -> None:
-        found = record(line)
-        if found is None:
-            self.facts.append(unparsed(AGENT_ID))
-            return
+    def _record(self, found: dict[str, Any]) -> None:
         changes = found.get("$set")
         if isinstance(changes, dict):
             # On resume the messages so far are written again, those of the model without tokens.

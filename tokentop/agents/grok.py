@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
+from tokentop.agents._lines import LineReader
 from tokentop.agents.base import Agent, JsonDocument, JsonLines, LogFile, Roots
 from tokentop.agents.decoding import (
     count,
@@ -25,7 +25,6 @@ from tokentop.agents.decoding import (
     record,
     text,
     tokens,
-    unparsed,
 )
 from tokentop.agents.processes import Processes, before_dashes, flag_value, session_uuid
 from tokentop.model import Activity, Context, Fact, Kind, Role, Session, State, Tokens, Usage
@@ -45,15 +44,11 @@ class _Memory(Struct):
     call: str = ""
 
 
-class GrokUpdates:
+class GrokUpdates(LineReader[_Memory]):
     """Decoder of one session's updates; see `base.Decoder`."""
 
     def __init__(self, file: LogFile, state: bytes = b"") -> None:
-        self.facts: list[Fact] = []
-        self.live = False
-        self.ancestor = ""
-        self._file = file
-        self._memory = msgspec.msgpack.decode(state, type=_Memory) if state else _Memory()
+        super().__init__(AGENT_ID, file, state, _Memory)
         summary = obj(record(file.beside)) if file.beside else {}
         self._is_sub_agent = _is_sub_agent(summary)
 
@@ -61,20 +56,7 @@ class GrokUpdates:
     def needles(self) -> tuple[bytes, ...]:
         return (*_NEEDLES, *_LIVE) if self.live else _NEEDLES
 
-    def set_ancestor(self, vectors: Sequence[tuple[int, ...]] | None) -> None:
-        """Copies in a fork have the keys of the originals."""
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    def state(self) -> bytes:
-        return msgspec.msgpack.encode(self._memory)
-
-    def line(self, line: bytearray | bytes) -> None:
-        found = record(line)
-        if found is None:
-            self.facts.append(unparsed(AGENT_ID))
-            return
+    def _record(self, found: dict[str, Any]) -> None:
         params = obj(found.get("params"))
         update = obj(params.get("update"))
         about = obj(params.get("_meta")) or obj(update.get("_meta")) or obj(found.get("_meta"))

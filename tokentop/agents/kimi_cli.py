@@ -22,10 +22,10 @@ from msgspec import Struct
 from tokentop.model import Activity, Context, Fact, Kind, Role, Session, State, Usage
 from tokentop.text import title
 
-from ._kimi import NoAncestor, Turn, prompt_text
+from ._kimi import Turn, prompt_text
+from ._lines import LineReader
 from .base import Agent, JsonDocument, JsonLines, LogFile, Roots
 from .decoding import (
-    after_torn,
     count,
     document,
     epoch_ms,
@@ -35,7 +35,6 @@ from .decoding import (
     record,
     text,
     tokens,
-    unparsed,
 )
 from .processes import Processes
 
@@ -51,15 +50,16 @@ class _Memory(Struct):
     turn: Turn = msgspec.field(default_factory=Turn)
 
 
-class WireLines(NoAncestor):
+class _Prompt(Struct):
+    found: bool = False
+
+
+class WireLines(LineReader[_Memory]):
     """Decoder of one wire; see `base.Decoder`."""
 
     def __init__(self, file: LogFile, state: bytes = b"") -> None:
-        self.facts: list[Fact] = []
-        self.live = False
-        self._file = file
+        super().__init__(AGENT_ID, file, state, _Memory)
         self._session_id, self._agent_id = _place(file)
-        self._memory = msgspec.msgpack.decode(state, type=_Memory) if state else _Memory()
 
     @property
     def needles(self) -> tuple[bytes, ...]:
@@ -72,19 +72,7 @@ class WireLines(NoAncestor):
             )  # fmt: skip
         return needles
 
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    def state(self) -> bytes:
-        return msgspec.msgpack.encode(self._memory)
-
-    def line(self, line: bytearray | bytes) -> None:
-        found = record(line)
-        if found is None:
-            self.facts.append(unparsed(AGENT_ID))
-            if (whole := after_torn(line)) is not None:
-                self.line(whole)
-            return
+    def _record(self, found: dict[str, Any]) -> None:
         message, at_ms = obj(found.get("message")), epoch_ms(found.get("timestamp"))
         owner = f"{self._session_id}/{self._agent_id}" if self._agent_id else self._session_id
         if at_ms and not self._memory.first_ms:
@@ -168,22 +156,18 @@ class WireLines(NoAncestor):
             self.facts.append(found)
 
 
-class PromptLines(NoAncestor):
+class PromptLines(LineReader[_Prompt]):
     """Decoder of `context.jsonl`: the project folder, from the system prompt, verified by the folder's name."""
 
     def __init__(self, file: LogFile, state: bytes = b"") -> None:
-        self.facts: list[Fact] = []
-        self.live = False
-        self._file = file
-        self._found = bool(state)
+        super().__init__(AGENT_ID, file, state, _Prompt)
 
     @property
     def needles(self) -> tuple[bytes, ...]:
-        return (b'"no more lines"',) if self._found else (b'"_system_prompt"',)
+        return (b'"no more lines"',) if self._memory.found else (b'"_system_prompt"',)
 
-    def line(self, line: bytearray | bytes) -> None:
-        found = record(line)
-        if self._found or found is None or found.get("role") != "_system_prompt":
+    def _record(self, found: dict[str, Any]) -> None:
+        if self._memory.found or found.get("role") != "_system_prompt":
             return
         content = found.get("content")
         paths = (
@@ -192,17 +176,11 @@ class PromptLines(NoAncestor):
         folder = self._file.parents[0] if self._file.parents else ""
         for path in paths[:_MAX_PATHS]:
             if _md5(path) == folder[-32:]:
-                self._found = True
+                self._memory.found = True
                 session_id, agent_id = _place(self._file)
                 owner = f"{session_id}/{agent_id}" if agent_id else session_id
                 self.facts.append(Session(AGENT_ID, owner, cwd=text(path, 400)))
                 return
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    def state(self) -> bytes:
-        return b"\1" if self._found else b""
 
 
 def read_state(file: LogFile, data: bytes) -> list[Fact]:

@@ -18,9 +18,10 @@ from msgspec import Struct
 from tokentop.model import Activity, Context, Fact, Kind, Role, Session, State, Tokens, Usage
 from tokentop.text import clean, mask_secrets, title
 
-from ._kimi import NoAncestor, Turn, prompt_text
+from ._kimi import Turn, prompt_text
+from ._lines import LineReader
 from .base import Agent, JsonLines, LogFile, Roots
-from .decoding import after_torn, epoch_ms, identifier, label, obj, record, text, tokens, unparsed
+from .decoding import epoch_ms, identifier, label, obj, record, text, tokens
 from .processes import Processes, before_dashes, flag_value
 
 AGENT_ID = "kimi-code"
@@ -37,17 +38,14 @@ class _Memory(Struct):
     turn: Turn = msgspec.field(default_factory=Turn)
 
 
-class WireLines(NoAncestor):
+class WireLines(LineReader[_Memory]):
     """Decoder of one wire; see `base.Decoder`."""
 
     def __init__(self, file: LogFile, state: bytes = b"") -> None:
-        self.facts: list[Fact] = []
-        self.live = False
-        self._file = file
+        super().__init__(AGENT_ID, file, state, _Memory)
         self._session_id, agent_id = _place(file)
         self._owner = f"{self._session_id}/{agent_id}" if agent_id != _MAIN else self._session_id
         self._agent_id = agent_id
-        self._memory = msgspec.msgpack.decode(state, type=_Memory) if state else _Memory()
         self._pending: list[Fact] = []  # dropped where `forked` follows
 
     @property
@@ -63,16 +61,7 @@ class WireLines(NoAncestor):
         self.facts += self._pending
         self._pending.clear()
 
-    def state(self) -> bytes:
-        return msgspec.msgpack.encode(self._memory)
-
-    def line(self, line: bytearray | bytes) -> None:
-        found = record(line)
-        if found is None:
-            self.facts.append(unparsed(AGENT_ID))
-            if (whole := after_torn(line)) is not None:
-                self.line(whole)
-            return
+    def _record(self, found: dict[str, Any]) -> None:
         memory, kind, at_ms = self._memory, found.get("type"), epoch_ms(found.get("time"))
         event = obj(found.get("event"))
         if kind == "llm.request":

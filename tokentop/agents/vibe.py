@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from tokentop.agents._lines import LineReader
 from tokentop.agents.base import Agent, JsonDocument, JsonLines, LogFile, Quality, Roots
 from tokentop.agents.decoding import (
     count,
@@ -22,10 +23,8 @@ from tokentop.agents.decoding import (
     label,
     obj,
     objects,
-    record,
     text,
     tokens,
-    unparsed,
 )
 from tokentop.agents.processes import Processes, before_dashes, flag_value, session_uuid
 from tokentop.model import Activity, Context, Fact, Role, RunningTotal, Session, State, Tokens, Usage
@@ -47,16 +46,12 @@ class _Memory(Struct):
     call: str = ""
 
 
-class VibeJournal:
+class VibeJournal(LineReader[_Memory]):
     """Decoder of one segment of a journal; see `base.Decoder`."""
 
     def __init__(self, file: LogFile, state: bytes = b"") -> None:
-        self.facts: list[Fact] = []
-        self.live = False
-        self.ancestor = ""
-        self._file = file
+        super().__init__(AGENT_ID, file, state, _Memory)
         self._session = identifier(file.parents[0]) if file.parents else ""
-        self._memory = msgspec.msgpack.decode(state, type=_Memory) if state else _Memory()
 
     @property
     def needles(self) -> tuple[bytes, ...]:
@@ -64,20 +59,7 @@ class VibeJournal:
             return (*_NEEDLES, *_LIVE)
         return _NEEDLES if self._memory.titled else (*_NEEDLES, _USER)
 
-    def set_ancestor(self, vectors: Sequence[tuple[int, ...]] | None) -> None:
-        """No journal repeats another one."""
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    def state(self) -> bytes:
-        return msgspec.msgpack.encode(self._memory)
-
-    def line(self, line: bytearray | bytes) -> None:
-        found = record(line)
-        if found is None:
-            self.facts.append(unparsed(AGENT_ID))
-            return
+    def _record(self, found: dict[str, Any]) -> None:
         kind, payload = found.get("type"), obj(found.get("payload"))
         if not self._session:
             return

@@ -6,26 +6,22 @@ totals at `session.shutdown`. A fork begins with a copy of its parent's lines, u
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
+from tokentop.agents._lines import LineReader
 from tokentop.agents.base import LogFile
 from tokentop.agents.decoding import (
-    after_torn,
     count,
     epoch_ms,
     identifier,
     label,
     obj,
-    record,
     text,
     tokens,
-    unparsed,
 )
-from tokentop.model import Activity, Context, Fact, Kind, Role, Session, State, Tokens, Usage
+from tokentop.model import Activity, Context, Kind, Role, Session, State, Tokens, Usage
 from tokentop.text import title
 
 from .sidecar import AGENT_ID
@@ -69,15 +65,11 @@ class _Memory(Struct):
     tools: dict[str, tuple[str, str]] = {}  # running: sub-agent and name, by call
 
 
-class CopilotLines:
+class CopilotLines(LineReader[_Memory]):
     """Decoder of one session; see `base.Decoder`."""
 
     def __init__(self, file: LogFile, state: bytes = b"") -> None:
-        self.facts: list[Fact] = []
-        self.ancestor = ""
-        self.live = False
-        self._file = file
-        self._memory = msgspec.msgpack.decode(state, type=_Memory) if state else _Memory()
+        super().__init__(AGENT_ID, file, state, _Memory)
         if not self._memory.session_id:
             named = file.parents[-1] if file.stem == "events" and file.parents else file.stem
             self._memory.session_id = identifier(named)
@@ -118,23 +110,12 @@ class CopilotLines:
             return (*needles, *_LIVE, _USER)
         return needles if memory.titled else (*needles, _USER)
 
-    def set_ancestor(self, vectors: Sequence[tuple[int, ...]] | None) -> None:
-        """Copied calls keep the names of their session; no ancestor is ever asked for."""
-
-    def state(self) -> bytes:
-        return msgspec.msgpack.encode(self._memory)
-
     def flush(self) -> None:
         self.facts.extend(self._context.values())
         self._context.clear()
 
-    def line(self, line: bytearray | bytes) -> None:
-        event = record(line)
-        if event is None:
-            self.facts.append(unparsed(AGENT_ID))
-            if (whole := after_torn(line)) is not None:
-                self.line(whole)
-            return
+    def _record(self, found: dict[str, Any]) -> None:
+        event = found
         kind = event.get("type")
         handler = self._handlers.get(kind) if isinstance(kind, str) else None
         if handler is None:

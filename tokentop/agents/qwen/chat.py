@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
+from tokentop.agents._lines import LineReader
 from tokentop.agents.base import LogFile
 from tokentop.agents.decoding import count, epoch_ms, identifier, label, obj, objects, text
 from tokentop.model import Activity, Context, Kind, Role, Session, State, Tokens, Usage
 from tokentop.text import title
 
-from .records import AGENT_ID, Counts, Lines, usage_of
+from .records import AGENT_ID, Counts, usage_of
 
 _NEEDLES = (b'"qwen-code.api_', b'"assistant"', b'"custom_title"')
 _USER, _NAME, _RESULT = b'"user"', b'"sessionId"', b'"tool_result"'
@@ -31,23 +31,19 @@ class _Memory(Struct):
     tools: dict[str, str] = {}
 
 
-class QwenChat(Lines):
+class QwenChat(LineReader[_Memory]):
     """Decoder of one chat; see `base.Decoder`."""
 
     def __init__(self, file: LogFile, state: bytes = b"") -> None:
-        super().__init__(file, state)
-        self._memory = msgspec.msgpack.decode(state, type=_Memory) if state else _Memory()
+        super().__init__(AGENT_ID, file, state, _Memory)
 
     @property
-    def needles(self) -> tuple[bytes, ...]:  # type: ignore[override]
+    def needles(self) -> tuple[bytes, ...]:
         if not self._memory.session or self._memory.forked:
             return (*_NEEDLES, _USER, _NAME)
         if self.live:
             return (*_NEEDLES, _USER, _RESULT)
         return _NEEDLES if self._memory.titled else (*_NEEDLES, _USER)
-
-    def state(self) -> bytes:
-        return msgspec.msgpack.encode(self._memory)
 
     def _record(self, found: dict[str, Any]) -> None:
         memory, kind = self._memory, found.get("type")

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from tokentop.agents._lines import LineReader, NoMemory
 from tokentop.agents.base import LogFile
 from tokentop.agents.decoding import count, document, epoch_ms, identifier, label, obj, objects, text
 from tokentop.model import Activity, Fact, Role, RunningTotal, Session, State
 from tokentop.text import title
 
-from .records import AGENT_ID, Counts, Lines, tokens_of, usage_of
+from .records import AGENT_ID, Counts, tokens_of, usage_of
 
 
-class QwenCalls(Lines):
+class QwenCalls(LineReader[NoMemory]):
     """`usage/token-usage-<month>.jsonl`. It names no sub-agent, so their calls are left to the chat and the sums."""
+
+    needles = (b'"sessionId"',)
+
+    def __init__(self, file: LogFile, state: bytes = b"") -> None:
+        super().__init__(AGENT_ID, file, state, NoMemory)
 
     def _record(self, found: dict[str, Any]) -> None:
         session, at_ms = identifier(text(found.get("sessionId"))), epoch_ms(found.get("timestamp"))
@@ -29,8 +35,13 @@ class QwenCalls(Lines):
             )
 
 
-class QwenTotals(Lines):
+class QwenTotals(LineReader[NoMemory]):
     """`usage_record.jsonl`: a line for each session that has ended; of a resumed one with all that is in its chat."""
+
+    needles = (b'"sessionId"',)
+
+    def __init__(self, file: LogFile, state: bytes = b"") -> None:
+        super().__init__(AGENT_ID, file, state, NoMemory)
 
     def _record(self, found: dict[str, Any]) -> None:
         session, at_ms = identifier(text(found.get("sessionId"))), epoch_ms(found.get("timestamp"))

@@ -1,48 +1,16 @@
-"""What the decoders of Qwen Code share: JSON lines, and the counts of one response. Pure."""
+"""What the decoders of Qwen Code share: the counts of one response. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
 
 from tokentop.agents.base import LogFile
-from tokentop.agents.decoding import count, label, record, text, tokens, unparsed
+from tokentop.agents.decoding import count, label, text, tokens
 from tokentop.model import Fact, Kind, Tokens, Usage
 
 AGENT_ID = "qwen"
-
-
-class Lines:
-    """What the decoders of the three kinds of JSON lines share."""
-
-    needles: tuple[bytes, ...] = (b'"sessionId"',)
-
-    def __init__(self, file: LogFile, _state: bytes = b"") -> None:
-        self.facts: list[Fact] = []
-        self.live = False
-        self.ancestor = ""
-        self._file = file
-
-    def set_ancestor(self, vectors: Sequence[tuple[int, ...]] | None) -> None:
-        """Copies in a fork have the keys of the originals."""
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    def state(self) -> bytes:
-        return b""
-
-    def line(self, line: bytearray | bytes) -> None:
-        found = record(line)
-        if found is None:
-            self.facts.append(unparsed(AGENT_ID))
-        else:
-            self._record(found)
-
-    def _record(self, found: dict[str, Any]) -> None:
-        raise NotImplementedError
 
 
 class Counts(Struct):
