@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from tokentop.agents.base import Agent, Quality, Roots
-from tokentop.agents.processes import Processes, is_helper
-from tokentop.model import ProcRole
+from tokentop.agents.processes import Processes
 
 AGENT_ID = "augment"
-
-
-def role_of(argv: Sequence[str]) -> ProcRole | None:
-    return None if is_helper(argv) else ProcRole.AGENT
 
 
 AGENT = Agent(
@@ -27,7 +20,6 @@ AGENT = Agent(
         names=("auggie",),
         common_name=True,
         root_dirs=(".augment",),
-        role_of=role_of,
     ),
     resume="",
     start_hint="run `auggie` in a project folder",
