@@ -35,6 +35,14 @@ def test_a_process_without_a_log_claims_no_figures(proc) -> None:
     assert "$0" not in as_text(take(live, NOW)).splitlines()[-1]
 
 
+def test_an_agent_that_leaves_no_log_says_so() -> None:
+    live = LiveState(unlogged=("claude",))
+    live.set_procs((agent_proc(10, ""),), NOW)
+    (row,) = rows_of(live).values()
+    assert row.title == "leaves no usage on disk"
+    assert row_document(row)["tokens"] is None
+
+
 def test_a_tool_line_claims_no_figures_and_its_session_does() -> None:
     live = LiveState()
     live.load_session(session(), Figures())

@@ -95,6 +95,7 @@ class Collector:
                 settings.day_budget_nusd,
             ),
             titles=settings.titles,
+            unlogged=(agent.id for agent in all_agents() if not agent.sources),
         )
         self._lock: Lock | None = None
         self._ledger: Ledger | None = None

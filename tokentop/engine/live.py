@@ -43,7 +43,7 @@ class LiveState:
 
     `resume` holds a command template for each agent, such as `claude --resume {session_id}`;
     `window_of(agent, model)` gives a context window in tokens where the log does not, 0 = unknown; it is asked
-    once for each model.
+    once for each model. `unlogged` are the agents that leave no log which could be read.
     """
 
     def __init__(
@@ -53,8 +53,10 @@ class LiveState:
         window_of: Callable[[str, str], int] | None = None,
         thresholds: Thresholds | None = None,
         titles: bool = True,
+        unlogged: Iterable[str] = (),
     ) -> None:
         self.revision = 0
+        self.unlogged = frozenset(unlogged)
         self.resume = dict(resume or {})
         self._window_of = window_of
         self._windows: dict[tuple[str, str], int] = {}

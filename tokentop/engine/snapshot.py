@@ -176,7 +176,8 @@ def _proc_row(live: LiveState, node: Node) -> Row:
     proc = node.host
     assert proc is not None
     known = live.tracks.get(f"{proc.agent}:{proc.session_id}") if proc.session_id else None
-    title = f"also runs: {_title(live, known)}" if known is not None else "no log yet"
+    absent = "leaves no usage on disk" if proc.agent in live.unlogged else "no log yet"
+    title = f"also runs: {_title(live, known)}" if known is not None else absent
     return _bare_row(
         proc, node.key, title, "agent", node.status, node.depth, node.parent.key if node.parent else ""
     )
