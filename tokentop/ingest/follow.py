@@ -37,6 +37,8 @@ ACTIVE_S = 15 * 60.0  # a file is active for this long after its last change
 SLICE_BYTES = 8 << 20
 SLICE_FACTS = 5_000
 RETRY_S = (5.0, 60.0)
+REST_S = 0.4  # between two looks at a document or a database that changes all the time
+REREAD_BYTES_PER_S = 5 << 20  # a document of 50 MB is read anew every 10 s at most
 
 
 class Reader(Protocol):
@@ -86,6 +88,7 @@ class Follower:
         self._urgent: dict[str, None] = {}
         self._todo: dict[str, None] = {}
         self._failed: dict[str, tuple[float, int]] = {}
+        self._rests: dict[str, float] = {}  # documents and databases that are left alone until then
         self._forks = Forks(self._cursors)
         self._anew: set[str] = set()  # to be read from the start, after its session was forgotten
         self._held: list[Fact] = []  # read outside of a step, committed with the next one
@@ -113,6 +116,7 @@ class Follower:
         self._absent = listing.absent
         changed = [entry for entry in listing.files.values() if self._changed(entry, now_s)]
         self._files = listing.files
+        self._rests = {path: due_s for path, due_s in self._rests.items() if path in listing.files}
         for path in self._forks.index(changed, listing.files):
             self._anew.add(path)
             self._drop(path)
@@ -305,6 +309,9 @@ class Follower:
         entry = self._files.get(path)
         if entry is None:
             return True
+        if self._live and now_s < self._rests.get(path, 0.0):
+            self._files[path] = replace(entry, mtime_ns=-1)  # looks changed to a later poll
+            return True
         failed = self._failed.get(path)
         if failed is not None and now_s < failed[0]:
             self._files.pop(path, None)  # the next walk queues it again
@@ -327,6 +334,8 @@ class Follower:
             if at_end:
                 self._files[path] = tail.entry if not isinstance(tail, Archive) else entry
                 self._keep(path)
+            if at_end and not isinstance(tail, Tail | Archive):
+                self._rests[path] = now_s + max(REST_S, read / REREAD_BYTES_PER_S)
             self._failed.pop(path, None)
             self.diagnostics.pop(path, None)
             if isinstance(tail, Document) and not tail.is_whole:
