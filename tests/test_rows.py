@@ -10,11 +10,18 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.agents.build_opencode import START_MS, Database
 from tests.agents.harness import NOW_MS, Scratch, kinds, picture
-from tokentop.ingest.rows import questions, reason
+from tokentop.agents import agent
+from tokentop.agents.base import Database as BaseDatabase
+from tokentop.agents.base import Reading
+from tokentop.agents.decoding import at_least
+from tokentop.ingest.discover import walk
+from tokentop.ingest.rows import Table, questions, reason
 from tokentop.ledger import Ledger
+from tokentop.model import Fact
 
 PLACE = Path(".local/share/opencode/opencode.db")
 
@@ -177,3 +184,20 @@ def test_a_damaged_text_is_no_reason_to_leave_out_the_rest(home: Scratch, db: Da
         agent.commit()
     assert len(home.read().responses) == 1
     assert home.health()["unparsed"] == 1
+
+
+def test_a_reader_that_does_not_get_on_is_not_asked_for_ever(home: Scratch, db: Database) -> None:
+    db.session(1)
+    stuck = BaseDatabase(suffixes=(".db",), read=lambda _file, _ask, _state: Reading([], b"here", more=True))
+    (entry,) = walk([agent("opencode")], home.environ, {}).files.values()
+    table = Table(replace(entry, source=stuck), None, 1)
+    facts: list[Fact] = []
+    assert table.read(facts)[1] is False
+    assert table.read(facts)[1] is True
+
+
+@pytest.mark.parametrize("value", ["text", 1.5, None, 1 << 63, True, -5])
+def test_a_watermark_only_goes_on_to_numbers_of_rows(value: object) -> None:
+    """Hostile tables have ids of any type; the mark must stay what a cursor can hold."""
+    assert at_least(7, value) == 7
+    assert at_least(7, 9) == 9

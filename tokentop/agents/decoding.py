@@ -195,6 +195,11 @@ def milli(value: object) -> int | None:
     return round(value * 1_000)  # type: ignore[operator]
 
 
+def at_least(mark: int, value: object) -> int:
+    """A watermark that goes on to `value`, where that is a number of a row; hostile tables have other ids."""
+    return max(mark, value) if type(value) is int and value < 1 << 63 else mark
+
+
 def epoch_ms(value: object) -> int:
     """UTC milliseconds of an ISO text, or of a number in s, ms, us or ns; 0 = no usable time."""
     try:

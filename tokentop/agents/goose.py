@@ -17,7 +17,7 @@ from tokentop.model import Activity, Context, Fact, Role, RunningTotal, Session,
 from tokentop.text import title
 
 from .base import ROWS_MAX, Agent, Ask, Database, LogFile, Quality, Reading, Roots
-from .decoding import count, epoch_ms, identifier, label, obj, objects, record, text, tokens
+from .decoding import at_least, count, epoch_ms, identifier, label, obj, objects, record, text, tokens
 from .processes import Processes, flag_value, plain_role
 
 AGENT_ID = "goose"
@@ -135,7 +135,7 @@ def _ledger(ask: Ask, memory: _State, facts: list[Fact]) -> bool:
         memory.ledger,
     )
     for number, session, at, model, prompt, output, cached, written, cost, source, provider in rows:
-        memory.ledger = number
+        memory.ledger = at_least(memory.ledger, number)
         session_id, at_ms = _id(session), epoch_ms(at)
         if source == _CARRIED or not session_id or not at_ms:
             continue
@@ -170,7 +170,7 @@ def _messages(ask: Ask, memory: _State, since: int, facts: list[Fact]) -> bool:
         memory.messages,
     )
     for number, message, session, role, at in rows:
-        memory.messages = number
+        memory.messages = at_least(memory.messages, number)
         at_ms, session_id = epoch_ms(at), _id(session)
         if since and at_ms >= since:
             memory.messages = -1  # from here on the ledger tells

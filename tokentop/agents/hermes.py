@@ -19,7 +19,7 @@ from tokentop.model import Activity, Fact, Role, RunningTotal, Session, State, T
 from tokentop.text import title
 
 from .base import ROWS_MAX, Agent, Ask, Database, LogFile, Quality, Reading, Roots
-from .decoding import count, epoch_ms, identifier, obj, record, text, tokens
+from .decoding import at_least, count, epoch_ms, identifier, obj, record, text, tokens
 from .processes import Processes, flag_value, plain_role
 
 AGENT_ID = "hermes"
@@ -72,7 +72,7 @@ def _new_rows(ask: Ask, memory: _State) -> list[str]:
         f"SELECT rowid, id FROM sessions WHERE rowid > ? ORDER BY rowid LIMIT {_PAGE}", memory.sessions
     )
     if rows:
-        memory.sessions = rows[-1][0]
+        memory.sessions = at_least(memory.sessions, rows[-1][0])
     return [session for _, session in rows if isinstance(session, str)]
 
 
@@ -90,7 +90,7 @@ def _messages(ask: Ask, memory: _State, facts: list[Fact]) -> tuple[bool, list[s
     )
     active: dict[str, None] = {}
     for number, session, role, at, started, model in rows:
-        memory.messages = number
+        memory.messages = at_least(memory.messages, number)
         session_id, at_ms = _id(session), epoch_ms(at)
         if not session_id:
             continue

@@ -116,12 +116,13 @@ class Table:
                 continue
             if before == state_of(self.entry.path, source) or os.path.exists(f"{self.entry.path}-wal"):
                 facts += reading.facts
+                more = reading.more and reading.state != self._state  # else it would never end
                 self._state = reading.state
                 dev, ino, length, mtime_ns = before
                 self.entry = msgspec.structs.replace(
                     self.entry, dev=dev, ino=ino, size=length, mtime_ns=mtime_ns
                 )
-                return size, not reading.more
+                return size, not more
         raise OSError(11, "it changes too often to be read")
 
     def cursor(self) -> Cursor:
