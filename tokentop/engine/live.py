@@ -127,6 +127,12 @@ class LiveState:
             self.quotas[key] = quota
             self.revision += 1
 
+    def grown(self, session: Session) -> Session:
+        """The session as of its newest record of any kind; the store knows those with usage."""
+        track = self.tracks.get(session_key(session.agent, session.id))
+        newest_ms = track.record_ms if track is not None else 0
+        return structs.replace(session, last_ms=newest_ms) if newest_ms > session.last_ms else session
+
     # ------------------------------------------------------------ processes
 
     def set_procs(self, procs: tuple[AgentProc, ...], at_ms: int) -> None:
@@ -146,7 +152,8 @@ class LiveState:
             self.awake[key] = track
             bound.add(key)
         self._bound = {key for key in bound if self.tracks[key].proc or self.tracks[key].ended_ms}
-        live_idents = {(p.ident.pid, p.ident.start_ticks) for p in alive}
+        idents = [ident for p in alive for ident in (p.ident, p.wrapper) if ident is not None]
+        live_idents = {(ident.pid, ident.start_ticks) for ident in idents}  # a launcher was the row before
         for key, proc in self.loose.items():
             if (proc.ident.pid, proc.ident.start_ticks) not in live_idents:
                 self.gone[key] = (proc, at_ms)

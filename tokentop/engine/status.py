@@ -14,6 +14,7 @@ from tokentop.model import Activity, AgentProc, ChildProc, State, Status
 PROMPT_AFTER_MS = 3_000  # an unanswered tool call without a child or growth is a permission prompt
 QUIET_MS = 120_000  # a log without a process that grew this recently is probably still being written
 LOG_ONLY_MS = 900_000  # a log without a process counts as a running agent for this long
+TOOL_SLACK_MS = 1_000  # some agents log an answer without a word of the tools that it asks for
 START_SLACK_MS = 5_000  # a log may open its turn a little before the process table shows the start
 _OPEN = frozenset({State.WORKING, State.TOOL})
 _DELEGATES = frozenset({"task", "agent"})
@@ -133,6 +134,9 @@ def _rests(e: Evidence, proc: AgentProc, status: Status) -> Status:
         return Status(State.WORKING, _below(e), "log", status.since_ms)
     if e.sub_agent:
         return Status(State.DONE, status.detail, status.source, status.since_ms, status.inferred)
+    tool = e.tool_child
+    if tool is not None and tool.started_ms >= status.since_ms - TOOL_SLACK_MS:
+        return Status(State.TOOL, command_name(tool.command), "process", tool.started_ms)
     if proc.one_shot:
         return Status(State.WORKING, "", "process", status.since_ms)
     if status.state is State.DONE:  # its log says ended, its process lives
