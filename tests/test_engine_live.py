@@ -424,3 +424,38 @@ def test_a_session_that_grew_by_records_without_usage_is_as_young_as_these() -> 
     live.apply_activity(act(State.WORKING, 5_000))
     assert live.grown(session(last_ms=NOW - 60_000)).last_ms == NOW - 5_000
     assert live.grown(session("unknown", last_ms=7)).last_ms == 7
+
+
+def test_a_launcher_that_outlives_its_worker_for_a_moment_is_no_row() -> None:
+    live = LiveState()
+    launcher = agent_proc(10, "")
+    live.load_session(session(), Figures())
+    live.set_procs((agent_proc(11, wrapper=launcher.ident),), NOW)
+    live.set_procs((launcher,), NOW + 1_000)
+    assert {key: row.status.state for key, row in rows_of(live, NOW + 1_000).items()} == {
+        "claude:s": State.DONE
+    }
+    live.set_procs((), NOW + 2_000)
+    assert set(rows_of(live, NOW + 2_000)) == {"claude:s"}
+    live.set_procs((launcher,), NOW + 2_000 + LINGER_MS)
+    assert set(rows_of(live, NOW + 2_000 + LINGER_MS)) == {"proc:10:1000"}, (
+        "it stays: it is at something else"
+    )
+
+
+def test_a_log_that_is_written_at_the_end_of_its_process_ends_with_it() -> None:
+    live = LiveState()
+    live.set_procs((agent_proc(10, "", started_ms=NOW - 20_000),), NOW)
+    live.set_procs((), NOW + 1_000)
+    live.load_session(session(first_ms=NOW, last_ms=NOW + 1_500), Figures())
+    live.load_session(session("else", cwd="/w/else", first_ms=NOW, last_ms=NOW), Figures())
+    live.load_session(session("old"), Figures())
+    live.set_procs((), NOW + 2_000)
+    rows = rows_of(live, NOW + 2_000)
+    assert (rows["claude:s"].status.state, rows["claude:s"].status.inferred) == (State.DONE, False)
+    assert "proc:10:1000" not in rows, "one row of it is enough"
+    assert {key for key, row in rows.items() if row.status.state is not State.DONE} == {
+        "claude:else", "claude:old"
+    }  # fmt: skip
+    live.set_procs((), NOW + 2_000 + LINGER_MS)
+    assert "claude:s" not in rows_of(live, NOW + 2_000 + LINGER_MS)
