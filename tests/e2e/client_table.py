@@ -32,9 +32,9 @@ class Client:
     unlogged: Callable[[dict[str, Any]], bool] = lambda _row: False  # calls without any record
     no_reasoning: bool = False
     estimated: bool = False  # figures that are rounded or guessed: only the number of calls is compared
-    lost_in_tool: str = (
-        ""  # a call whose tool runs when the client is killed: "unknown", "nothing"; "" = counted
-    )
+    in_project: bool = False  # its log lies in the project, which an open tokentop learns of from the process
+    # A call whose tool runs when the client is killed: "unknown", "nothing" (not even that); "" = counted.
+    lost_in_tool: str = ""
 
     @property
     def key(self) -> str:
