@@ -238,6 +238,27 @@ def test_status_follows_requests_tools_and_the_end_of_the_turn(home: Scratch) ->
     ]  # fmt: skip
 
 
+def test_an_approval_in_the_client_s_own_screen_is_a_permission_and_a_question_is_none(home: Scratch) -> None:
+    """As 2.1.0 writes it, before the record of the tool call."""
+    wire = Wire()
+    wire.request()
+    wire.put("usage.record", model="fast", usage=usage(), usageScope="turn")
+    wire.put(
+        "interaction.request", kind="approval", request={"toolName": "Bash", "action": "Running: sleep 12"}
+    )
+    wire.put("interaction.resolved", response={"decision": "approved"})
+    wire.event("tool.call", toolCallId="c1", name="Bash", args={})
+    wire.put("interaction.request", kind="question", request={})
+    write(home, A, wire)
+    states = activities(home)[2:]
+    assert states == [
+        (State.PERMISSION, "Bash"),
+        (State.WORKING, ""),
+        (State.TOOL, "Bash"),
+        (State.INPUT, "Bash"),
+    ]
+
+
 def test_a_refusal_for_a_limit_is_shown_and_is_no_call(home: Scratch) -> None:
     wire = Wire()
     wire.request()

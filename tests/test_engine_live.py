@@ -392,3 +392,70 @@ def test_a_reused_pid_is_another_process(start_ticks: int) -> None:
     live.set_procs((agent_proc(10, "", ident=Ident(10, start_ticks, 1000)),), NOW)
     states = {k: r.status.state for k, r in rows_of(live).items()}
     assert (states["proc:10:1"] is State.DONE) is (start_ticks == 2)
+
+
+def test_a_launcher_is_not_left_as_ended_when_its_worker_is_the_row() -> None:
+    live = LiveState()
+    launcher = agent_proc(10, "")
+    live.set_procs((launcher,), NOW)
+    live.set_procs((agent_proc(11, "", wrapper=launcher.ident),), NOW + 1_000)
+    assert set(rows_of(live, NOW + 1_000)) == {"proc:11:1100"}
+    live.set_procs((), NOW + 2_000)
+    assert [row.status.state for row in rows_of(live, NOW + 2_000).values()] == [State.DONE]
+
+
+def test_a_piped_child_that_began_with_the_logs_tool_is_that_tool_and_an_older_one_is_not() -> None:
+    live = LiveState()
+    live.load_session(session(), Figures())
+    live.apply_activity(act(State.TOOL, 10_000, tool="Bash"))
+    server = child(20, ProcRole.MCP, age_ms=60_000)
+    live.set_procs((agent_proc(children=(server,)),), NOW)
+    assert rows_of(live)["claude:s"].status.state is State.PERMISSION
+    tool = child(21, ProcRole.MCP, age_ms=9_900, command="make all")
+    live.set_procs((agent_proc(children=(server, tool)),), NOW)
+    rows = rows_of(live)
+    assert (rows["claude:s"].status.state, rows["claude:s"].status.inferred) == (State.TOOL, False)
+    assert [row.title for row in rows.values() if row.kind == "tool"] == ["make all"]
+
+
+def test_a_session_that_grew_by_records_without_usage_is_as_young_as_these() -> None:
+    live = LiveState()
+    live.load_session(session(last_ms=NOW - 60_000), Figures())
+    live.apply_activity(act(State.WORKING, 5_000))
+    assert live.grown(session(last_ms=NOW - 60_000)).last_ms == NOW - 5_000
+    assert live.grown(session("unknown", last_ms=7)).last_ms == 7
+
+
+def test_a_launcher_that_outlives_its_worker_for_a_moment_is_no_row() -> None:
+    live = LiveState()
+    launcher = agent_proc(10, "")
+    live.load_session(session(), Figures())
+    live.set_procs((agent_proc(11, wrapper=launcher.ident),), NOW)
+    live.set_procs((launcher,), NOW + 1_000)
+    assert {key: row.status.state for key, row in rows_of(live, NOW + 1_000).items()} == {
+        "claude:s": State.DONE
+    }
+    live.set_procs((), NOW + 2_000)
+    assert set(rows_of(live, NOW + 2_000)) == {"claude:s"}
+    live.set_procs((launcher,), NOW + 2_000 + LINGER_MS)
+    assert set(rows_of(live, NOW + 2_000 + LINGER_MS)) == {"proc:10:1000"}, (
+        "it stays: it is at something else"
+    )
+
+
+def test_a_log_that_is_written_at_the_end_of_its_process_ends_with_it() -> None:
+    live = LiveState()
+    live.set_procs((agent_proc(10, "", started_ms=NOW - 20_000),), NOW)
+    live.set_procs((), NOW + 1_000)
+    live.load_session(session(first_ms=NOW, last_ms=NOW + 1_500), Figures())
+    live.load_session(session("else", cwd="/w/else", first_ms=NOW, last_ms=NOW), Figures())
+    live.load_session(session("old"), Figures())
+    live.set_procs((), NOW + 2_000)
+    rows = rows_of(live, NOW + 2_000)
+    assert (rows["claude:s"].status.state, rows["claude:s"].status.inferred) == (State.DONE, False)
+    assert "proc:10:1000" not in rows, "one row of it is enough"
+    assert {key for key, row in rows.items() if row.status.state is not State.DONE} == {
+        "claude:else", "claude:old"
+    }  # fmt: skip
+    live.set_procs((), NOW + 2_000 + LINGER_MS)
+    assert "claude:s" not in rows_of(live, NOW + 2_000 + LINGER_MS)

@@ -73,6 +73,22 @@ CASES = {
         Evidence(ended_ms=NOW - 500, last=act(WORKING, 2_000), record_ms=NOW - 2_000),
         Status(State.DONE, "ended in the middle of a turn", "process", NOW - 500),
     ),
+    "a tool that began after the log's last answer runs, whatever the answer said": (
+        Evidence(agent_proc(), last=act(IDLE, 6_000), record_ms=NOW - 6_000, tool_child=child()),
+        Status(TOOL, "sleep", "process", NOW - 5_000),
+    ),
+    "a child of an agent without a log is a tool once it goes on": (
+        Evidence(agent_proc(), tool_child=child(age_ms=2_000)),
+        Status(TOOL, "sleep", "process", NOW - 2_000),
+    ),
+    "a short helper of an agent without a log is none": (
+        Evidence(agent_proc(), tool_child=child(age_ms=1_000, command="git status")),
+        Status(State.UNKNOWN, "no log yet", "none", START),
+    ),
+    "a child that a finished turn has left is no tool of a new one": (
+        Evidence(agent_proc(), last=act(IDLE, 3_000), record_ms=NOW - 3_000, tool_child=child()),
+        Status(IDLE, "", "log", NOW - 3_000),
+    ),
     "65 an open call of a live process is work": (
         Evidence(agent_proc(), last=act(IDLE, 60_000), open_call=act(WORKING, 5_000), record_ms=NOW - 5_000),
         Status(WORKING, "", "log", NOW - 5_000),

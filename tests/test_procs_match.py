@@ -8,10 +8,13 @@ import sys
 import uuid
 
 import pytest
+from msgspec import structs
 
 from tests.fake_agents.world import (
+    COMMON,
     SLEEP,
     SPECS,
+    TITLED,
     World,
     agents,
     codex_home,
@@ -527,3 +530,70 @@ def test_psutil_gives_the_same_picture(world):
     assert proc.session_id == "00000000-0000-4000-8000-000000000001"  # ticks do not fit there: argv decides
     assert fake.children[0] in [child.ident.pid for child in proc.children]
     assert (proc.cwd, proc.run_state) == (str(world.work), "S")
+
+
+def test_an_agent_with_a_common_name_is_found_once_its_data_folder_exists(world):
+    """It is used for the first time while the screen is open."""
+    world.watch_for(COMMON)
+    fake = world.start(["common"])
+    assert world.tick() == ()
+    world.home.joinpath(".common").mkdir()
+    world.watcher._specs_due_s = 0  # it is looked for every 5 s only
+    (proc,) = world.tick()
+    assert (proc.ident.pid, proc.agent) == (fake.pid, "common")
+
+
+def test_a_worker_without_arguments_has_those_of_its_launcher(world):
+    world.watch_for(TITLED)
+    worker = {"argv": [world.program("titled-worker")]}
+    launcher = world.start(["titled", "-p", "--resume", "the-session"], {"children": [worker]})
+    (proc,) = wait_for(lambda: [proc for proc in world.tick() if proc.wrapper])
+    assert (proc.ident.pid, proc.wrapper.pid) == (launcher.children[0], launcher.pid)
+    assert (proc.one_shot, proc.session_id, proc.confidence) == (True, "the-session", "exact")
+
+
+def resumed(world, name, last_ms, cwd=None):
+    began = now_ms() - 3_600_000
+    return Session("titled", name, cwd=str(cwd or world.work), first_ms=began, last_ms=last_ms)
+
+
+def test_a_process_that_goes_on_with_an_old_session_is_known_by_what_it_writes(world):
+    world.watch_for(TITLED)
+    fake = world.start(["titled"])
+    before, elsewhere = now_ms() - 60_000, world.home
+    quiet = [resumed(world, "old", before), resumed(world, "else", now_ms() + 1_000, elsewhere)]
+    assert [proc.session_id for proc in world.tick(quiet)] == [""]
+    grown = [resumed(world, "old", now_ms() + 1_000), quiet[1]]
+    (proc,) = world.tick(grown)
+    assert (proc.ident.pid, proc.session_id, proc.confidence) == (fake.pid, "old", "inferred")
+    other = world.start(["titled"])
+    procs = {proc.ident.pid: proc.session_id for proc in world.tick(grown)}
+    assert procs == {fake.pid: "old", other.pid: ""}, "what it was seen to write stays its own"
+
+
+def test_an_old_session_that_two_processes_may_have_written_is_nobodys(world):
+    world.watch_for(TITLED)
+    for _ in range(2):
+        world.start(["titled"])
+    assert [proc.session_id for proc in world.tick([resumed(world, "old", now_ms() + 1_000)])] == ["", ""]
+
+
+def test_what_an_ended_process_wrote_last_is_not_the_next_ones(world):
+    world.watch_for(TITLED)
+    waits = world.start(["titled"])
+    wrote = world.start(["titled", "--resume", "old"])
+    last_ms = now_ms() + 1_000
+    world.tick([resumed(world, "old", last_ms)])
+    wrote.process.kill()
+    wrote.process.wait(5)
+    (proc,) = world.tick([resumed(world, "old", last_ms)])
+    assert (proc.ident.pid, proc.session_id) == (waits.pid, "")
+    (proc,) = world.tick([resumed(world, "old", last_ms + 60_000)])
+    assert proc.session_id == "old"
+
+
+def test_an_agent_whose_sessions_have_a_folder_of_their_own_is_not_tied_to_its_directory(world):
+    world.watch_for(structs.replace(TITLED, any_directory=True))
+    world.start(["titled"])
+    (proc,) = world.tick([Session("titled", "new", cwd="/workspace", first_ms=now_ms() + 1_000)])
+    assert (proc.session_id, proc.confidence) == ("new", "inferred")

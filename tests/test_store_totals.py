@@ -207,3 +207,11 @@ def test_a_time_that_was_only_seen_gives_way_to_one_that_the_log_tells() -> None
         assert commit(home, [seen]).one.at_ms == T + 60_000
         (row,) = home.run("usage")["rows"]
         assert "time_estimated" not in row
+
+
+def test_a_session_that_has_begun_and_has_no_call_yet_is_news() -> None:
+    with scratch() as home, home.ledger() as ledger:
+        committed = ledger.writer.commit(
+            [Session("claude", "s", cwd="/w", title="new", first_ms=T)], recent_ms=T - 1
+        )
+        assert [(s.id, s.cwd, s.last_ms) for s, _ in committed.sessions] == [("s", "/w", T)]

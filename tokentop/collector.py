@@ -395,7 +395,8 @@ class Collector:
             self._watcher = ProcWatcher(all_processes(), home, self._environ)
             self._own = OwnUsage().sample
         oldest = wall_ms - CANDIDATE_MS
-        candidates = [s for s in self._known.values() if s.last_ms >= oldest]
+        grown = map(self._live.grown, self._known.values())
+        candidates = [s for s in grown if s.last_ms >= oldest]
         procs = self._watcher.tick(wall_ms, candidates)
         self._load_sessions_of(procs)
         self._find_profiles(procs)

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Start a real client against the fake provider, with a scratch HOME and nothing of the caller's environment.
 
-    AGENTS_DIR=CACHE clients.py claude|codex PORT HOME [--] ARGS...
+    AGENTS_DIR=CACHE clients.py AGENT PORT HOME [--] ARGS...
 
-AGENTS_DIR is the folder that install_clients.sh filled. The current folder is the project; it is marked as
-trusted in the client's settings. The client replaces this program, so it keeps its process id. E2E_RUN is
-passed on, as a mark on all that the client starts; every proxy points at a closed port, so that nothing but
-the provider can be reached.
+AGENT is claude, codex, or one of client_table.py. AGENTS_DIR is the folder that install_clients.sh filled. The
+current folder is the project; it is marked as trusted in the client's settings. The client replaces this program,
+so it keeps its process id. E2E_RUN is passed on, as a mark on all that the client starts; every proxy points at a
+closed port, so that nothing but the provider can be reached.
 
     clients.py claude 8911 home -- -p '@@tool@@ hi' </dev/null
     clients.py codex 8911 home -- exec --skip-git-repo-check '@@tool@@ hi' </dev/null
@@ -16,8 +16,11 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
+
+from client_table import TABLE, fill, prepare
 
 CLAUDE_MODEL = "claude-sonnet-4-5"
 CODEX_MODEL = "gpt-5.1-codex"
@@ -87,6 +90,8 @@ def environment(cache: Path, home: Path, port: int, agent: str) -> dict[str, str
         "NO_PROXY": "127.0.0.1,localhost",
         "no_proxy": "127.0.0.1,localhost",
     }
+    if agent in TABLE:
+        return env
     if agent == "codex":
         return env | {"FAKE_API_KEY": "fake"}
     return env | {
@@ -100,21 +105,47 @@ def environment(cache: Path, home: Path, port: int, agent: str) -> dict[str, str
     }
 
 
+def program(cache: Path, agent: str) -> Path:
+    """Where a client's program is, if it is installed."""
+    return cache / (TABLE[agent].program if agent in TABLE else f"{agent}/node_modules/.bin/{agent}")
+
+
+def run_other(agent: str, cache: Path, home: Path, port: int, args: list[str]) -> None:
+    """Become a client of the table."""
+    client = TABLE[agent]
+    values = {"port": str(port), "home": str(home), "project": str(Path.cwd()), "key": client.key}
+    env = environment(cache, home, port, agent)
+    env |= {name: fill(value, values) for name, value in client.env.items()}
+    start = [str(program(cache, agent))]
+    if client.on_node:
+        start = [str(cache / "node" / "node_modules" / ".bin" / "node"), *start]
+    done = home / f".{agent}-is-set-up"
+    if client.first and not done.exists():
+        first = [fill(word, values) for word in client.first]
+        subprocess.run([*start, *first], env=env, stdin=subprocess.DEVNULL, timeout=60, check=True)
+        done.touch()
+    prepare(client, home, values)
+    os.execve(start[0], [*start, *(fill(word, values) for word in client.arguments), *args], env)
+
+
 def main() -> None:
-    if len(sys.argv) < 4 or sys.argv[1] not in ("claude", "codex") or not os.environ.get("AGENTS_DIR"):
+    known = ("claude", "codex", *TABLE)
+    if len(sys.argv) < 4 or sys.argv[1] not in known or not os.environ.get("AGENTS_DIR"):
         sys.exit(__doc__)
     agent, port, home = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]).absolute()
     args = sys.argv[5:] if sys.argv[4:5] == ["--"] else sys.argv[4:]
     cache = Path(os.environ["AGENTS_DIR"]).absolute()
     home.mkdir(parents=True, exist_ok=True)
     project = Path.cwd()
+    if agent in TABLE:
+        run_other(agent, cache, home, port, args)
     if agent == "claude":
         prepare_claude(home, project)
         args = ["--model", CLAUDE_MODEL, *args]
     else:
         prepare_codex(home, project, port)
-    program = cache / agent / "node_modules" / ".bin" / agent
-    os.execve(program, [str(program), *args], environment(cache, home, port, agent))
+    path = program(cache, agent)
+    os.execve(path, [str(path), *args], environment(cache, home, port, agent))
 
 
 if __name__ == "__main__":

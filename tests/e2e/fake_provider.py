@@ -3,16 +3,16 @@
 
     fake_provider.py --ledger ledger.jsonl [--port 0] [--bodies DIR]
 
-It speaks Anthropic Messages (clients point at http://127.0.0.1:PORT) and OpenAI Responses (at .../v1),
-streaming and not. The first line on stdout is `listening on 127.0.0.1:PORT`. What is answered is scripted by
-the prompt (see provider_script.py); every response has its own numbers.
+It speaks Anthropic Messages and Gemini (clients point at http://127.0.0.1:PORT), OpenAI Responses and Chat
+Completions (at .../v1), streaming and not. The first line on stdout is `listening on 127.0.0.1:PORT`. What is
+answered is scripted by the prompt (see provider_script.py); every response has its own numbers.
 
 Each model call becomes one ledger line when it ends: seq, ts_start, ts_end (UNIX seconds), api, model, id
-(message or response id), request_id, session (what the client's headers call it), agent (a sub-agent's id, or
-""), scenario, step, status, billed (disjoint buckets), usage (as sent), complete. `complete: false` = the
-client hung up, or the provider was stopped, before the answer ended: `billed` is then what the whole answer
-would have cost. Failed tries (429, 529) bill nothing. Every other request goes to LEDGER.access; the number of
-calls under way stands in a file beside the ledger with the suffix `.open`.
+(message or response id), request_id, key (the client's), session (what the client's headers call it), agent (a
+sub-agent's id, or ""), tools (how many were offered), scenario, step, status, billed (disjoint buckets), usage
+(as sent), complete. `complete: false` = the client hung up, or the provider was stopped, before the answer ended:
+`billed` is then what the whole answer would have cost. Failed tries (429, 529) bill nothing. Every other request
+goes to LEDGER.access; the number of calls under way stands in a file beside the ledger with the suffix `.open`.
 """
 
 from __future__ import annotations
@@ -32,10 +32,13 @@ from urllib.parse import urlsplit
 
 from provider_script import Answer, buckets, plan, to_json
 from provider_wire import Reply, anthropic_reply, parse_anthropic, parse_responses, responses_reply
+from provider_wire_more import chat_reply, gemini_reply, parse_chat, parse_gemini
 
 APIS = {
     "anthropic": (parse_anthropic, anthropic_reply, "msg_"),
     "responses": (parse_responses, responses_reply, "resp_"),
+    "chat": (parse_chat, chat_reply, "chatcmpl-"),
+    "gemini": (parse_gemini, gemini_reply, "gem_"),
 }
 GONE = (BrokenPipeError, ConnectionResetError, TimeoutError)
 DELTA_SECONDS = 0.01
@@ -117,6 +120,14 @@ class Handler(BaseHTTPRequestHandler):
                 self._call("anthropic", body, raw)
             elif path.endswith("/responses"):
                 self._call("responses", body, raw)
+            elif path.endswith("/chat/completions"):
+                self._call("chat", body, raw)
+            elif ":generateContent" in path or ":streamGenerateContent" in path:
+                name = path.rpartition("/")[2]
+                streams = "stream" in name
+                self._call("gemini", {**body, "model": name.partition(":")[0], "stream": streams}, raw)
+            elif path.endswith(":countTokens"):
+                self._json({"totalTokens": max(1, len(raw) // 4)})
             elif path.endswith("/count_tokens"):
                 self._json({"input_tokens": max(1, len(raw) // 4)})
             else:
@@ -133,6 +144,8 @@ class Handler(BaseHTTPRequestHandler):
             "ts_start": time.time(),
             "api": api,
             "model": model,
+            "key": self._key(),
+            "tools": len(request.tools),
             "session": self.headers.get("x-claude-code-session-id") or self.headers.get("thread-id", ""),
             "agent": self.headers.get("x-claude-code-agent-id", ""),
             "user_agent": self.headers.get("user-agent", ""),
@@ -166,6 +179,11 @@ class Handler(BaseHTTPRequestHandler):
             self.ledger.close(row, complete=False)
             self.close_connection = True
 
+    def _key(self) -> str:
+        """The key that the client calls with."""
+        bearer = self.headers.get("authorization", "").removeprefix("Bearer ")
+        return self.headers.get("x-api-key") or self.headers.get("x-goog-api-key") or bearer
+
     def _fail(self, answer: Answer, row: dict[str, Any]) -> None:
         row |= {"status": answer.fail, "billed": dict.fromkeys(row["billed"], 0)}
         self.ledger.close(row, complete=True)
@@ -183,7 +201,9 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         paced = sum(1 for _, _, wait in reply.events if wait)
         for name, payload, wait in reply.events:
-            self._chunk(f"event: {name}\ndata: {to_json(payload)}\n\n".encode())
+            head = f"event: {name}\n" if name else ""
+            data = payload if isinstance(payload, str) else to_json(payload)
+            self._chunk(f"{head}data: {data}\n\n".encode())
             if wait:
                 time.sleep(answer.seconds / paced if answer.seconds else DELTA_SECONDS)
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import clients
+from client_table import TABLE
 from processes import Timeout, alive, end_marked, marked, until
 
 HERE = Path(__file__).parent
@@ -111,9 +112,10 @@ class World:
         return self.marks[-1]
 
     def headless(self, agent: str, project: str, prompt: str, *args: str) -> Client:
-        """Start `claude -p` or `codex exec`; `args` are resume, fork and the like."""
+        """Start a client without its screen; `args` are resume, fork and the like."""
         folder, mark = self.project(project), self.new_mark()
         start = {"claude": ["-p", prompt, *args], "codex": ["exec", "--skip-git-repo-check", *args, prompt]}
+        start |= {name: [*client.run(prompt), *args] for name, client in TABLE.items()}
         out = self.dir / f"{mark}.out"
         with out.open("wb") as file:
             process = self._spawn(
@@ -186,12 +188,15 @@ class World:
 
     # -- what was billed, what the agents say
 
-    def ledger(self, session: str | None = None, api: str | None = None) -> list[dict[str, Any]]:
-        """The billed calls so far, of one session (sub-agents of Claude Code included) or API, or all."""
+    def ledger(
+        self, session: str | None = None, api: str | None = None, key: str | None = None
+    ) -> list[dict[str, Any]]:
+        """The billed calls so far, of one session (sub-agents of Claude Code included), API or key, or all."""
         if not self.ledger_path.exists():
             return []
         rows = [json.loads(line) for line in self.ledger_path.read_text().splitlines()]
         rows = [r for r in rows if session is None or r["session"] == session]
+        rows = [r for r in rows if key is None or r["key"] == key]
         return [r for r in rows if api is None or r["api"] == api]
 
     def logged_ledger(self) -> list[dict[str, Any]]:
@@ -294,6 +299,26 @@ class World:
             for name, value in figures.items():
                 group[name] += value
         return {name: group for name, group in groups.items() if any(group.values())}
+
+    def sums(self, agent: str) -> dict[str, Any]:
+        """What `tokentop usage` reports of an agent's sessions in this world's projects."""
+        projects = {path.name for path in (self.dir / "src").iterdir()}
+        report = self.json("usage", "--by", "agent", "--by", "project")
+        assert not report["health"]["errors"], report["health"]
+        rows = [r for r in report["rows"] if r["agent"] == agent and r["project"] in projects]
+        sums: dict[str, Any] = {"responses": 0, "unknown_calls": 0, "estimated": False}
+        for row in rows:
+            sums["estimated"] |= bool(row.get("estimated"))
+            for name in ("responses", "unknown_calls"):
+                sums[name] += row.get(name) or 0
+            for name, value in row["tokens"].items():
+                sums[name] = sums.get(name, 0) + value
+        return sums
+
+    def row_of(self, client: Client) -> dict[str, Any]:
+        """The row of a client with a process, by its agent and folder, in a new snapshot; {} if there is none."""
+        rows = [r for r in self.rows() if r["kind"] == "agent" and r["agent"] == client.agent and r["pid"]]
+        return next((dict(r) for r in rows if r["cwd"] == str(client.folder)), {})
 
     def open_tokentop(self, name: str = "tokentop") -> int:
         """The live screen in a tmux session, filtered to this world's folders; returns its process id."""

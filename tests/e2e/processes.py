@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -47,14 +47,40 @@ def start_ticks(pid: int) -> str:
 
 
 def marked(mark: str) -> dict[int, str]:
-    """{pid: command} of the live processes whose environment carries E2E_RUN=`mark`."""
+    """{pid: command} of the live processes whose environment carries E2E_RUN=`mark`, and of those below them.
+
+    A program that sets its title may overwrite its environment.
+    """
     wanted = f"E2E_RUN={mark}".encode()
+    pids = [int(e.name) for e in Path("/proc").iterdir() if e.name.isdigit() and int(e.name) != os.getpid()]
     found: dict[int, str] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            with contextlib.suppress(OSError):
-                if wanted in (entry / "environ").read_bytes().split(b"\0") and alive(int(entry.name)):
-                    found[int(entry.name)] = (entry / "cmdline").read_bytes().decode().replace("\0", " ")
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            if wanted in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") and alive(pid):
+                found[pid] = command(pid)
+    for pid in tree(found):
+        found.setdefault(pid, command(pid))
+    return found
+
+
+def command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
+    except OSError:
+        return ""
+
+
+def parent(pid: int) -> int:
+    fields = stat_fields(pid)
+    return int(fields[1]) if fields else 0
+
+
+def tree(roots: Iterable[int]) -> set[int]:
+    """The live ones of `roots`, and all that is below them."""
+    found = {pid for pid in roots if alive(pid)}
+    parents = {int(e.name): parent(int(e.name)) for e in Path("/proc").iterdir() if e.name.isdigit()}
+    while more := {p for p, above in parents.items() if above in found and p not in found and alive(p)}:
+        found |= more
     return found
 
 

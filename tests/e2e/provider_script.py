@@ -109,8 +109,22 @@ def scenario(name: str, seconds: float) -> list[Step] | None:
     return table.get(name)
 
 
+SHELLS = (
+    *(
+        "Bash",
+        "exec_command",
+        "shell_command",
+        "shell",
+        "bash",
+        "Shell",
+        "run_shell_command",
+        "Execute",
+        "exec",
+    ),
+    *("run_commands", "run_terminal_command"),
+)
 NAMES = {
-    "shell": ("Bash", "exec_command", "shell_command", "shell"),
+    "shell": SHELLS,
     "writing": ("Write", "exec_command", "shell_command", "shell"),
     "agent": ("Agent", "Task", "spawn_agent"),
     "agent_bg": ("Agent", "Task", "spawn_agent"),
@@ -149,6 +163,9 @@ def arguments(kind: str, value: str, tool: Tool, request: Request, seq: int) -> 
         wanted: dict[str, Any] = {"file_path": "made_by_agent.txt", "content": "data\n"}
     elif kind in ("shell", "writing"):
         wanted = {"command": value, "cmd": value, "description": "Scripted command", "yield_time_ms": 30_000}
+        wanted |= {"commands": [value]}
+        if "timeout" in filled:
+            wanted["timeout"] = 60  # some say seconds, some milliseconds and then at least 1000
     elif kind == "wait":
         wanted = {"targets": request.spawned, "timeout_ms": 60_000}
     else:
@@ -169,6 +186,8 @@ def fill(schema: dict[str, Any]) -> Any:
         return schema.get("const", schema.get("default"))
     if schema.get("enum"):
         return schema["enum"][0]
+    if some := schema.get("anyOf") or schema.get("oneOf"):
+        return fill(some[0])
     simple = {"integer": 1, "number": 1, "boolean": False, "array": [], "object": {}}
     return simple.get(schema.get("type", "string"), "scripted value")
 

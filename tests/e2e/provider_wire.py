@@ -1,4 +1,4 @@
-"""The two wire formats of the fake provider: Anthropic Messages and OpenAI Responses, pure.
+"""Two wire formats of the fake provider: Anthropic Messages and OpenAI Responses, pure.
 
 `parse_*` turns a request body into a `Request`; `*_reply` turns an answer into the whole response object and
 the server-sent events of its stream. An event is (name, payload, paced): after a paced one the server waits.
@@ -14,7 +14,7 @@ from typing import Any
 
 from provider_script import Answer, Buckets, Request, Tool, pieces, to_json
 
-Event = tuple[str, dict[str, Any], bool]
+Event = tuple[str, dict[str, Any] | str, bool]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Reply:
     headers: list[tuple[str, str]]
 
 
-def _texts(content: Any, kinds: tuple[str, ...]) -> list[str]:
+def texts(content: Any, kinds: tuple[str, ...]) -> list[str]:
     if isinstance(content, str):
         return [content]
     return [x.get("text", "") for x in content or [] if x.get("type") in kinds]
@@ -42,7 +42,7 @@ def parse_anthropic(body: dict[str, Any]) -> Request:
             if last != "assistant":
                 users = [(text, n + 1) for text, n in users]
         else:
-            users += [(text, 0) for text in _texts(message.get("content"), ("text",))]
+            users += [(text, 0) for text in texts(message.get("content"), ("text",))]
         last = message.get("role", "")
     tools = [Tool(t["name"], t.get("input_schema") or {}) for t in body.get("tools") or [] if t.get("name")]
     thinking = (body.get("thinking") or {}).get("type") in ("enabled", "adaptive")
@@ -129,7 +129,7 @@ def parse_responses(body: dict[str, Any]) -> Request:
             continue
         last = "user"
         if kind in ("message", "agent_message") and role in ("user", None):
-            users += [(text, 0) for text in _texts(item.get("content"), ("input_text", "text"))]
+            users += [(text, 0) for text in texts(item.get("content"), ("input_text", "text"))]
         elif kind == "function_call_output":
             spawned += SPAWNED.findall(json.dumps(item.get("output")))
     tools: list[Tool] = []

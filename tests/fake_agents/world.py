@@ -13,12 +13,24 @@ from pathlib import Path
 
 from tokentop.agents.claude.processes import PROCESSES as CLAUDE
 from tokentop.agents.codex.processes import PROCESSES as CODEX
+from tokentop.agents.processes import Processes, flag_value
 from tokentop.model import AgentProc, Figures, ProcRole, Receipt, Row, State, Status
 from tokentop.procs import ProcWatcher, execute
 from tokentop.procs.scan import LinuxSource
 
 AGENT = Path(__file__).parent / "agent.py"
 SPECS = (CLAUDE, CODEX)
+COMMON = Processes(
+    agent="common", label="Common", names=("common",), common_name=True, root_dirs=(".common",)
+)
+TITLED = Processes(
+    agent="titled",
+    label="Titled",
+    names=("titled", "titled-worker"),
+    root_dirs=(".titled",),
+    one_shot=lambda argv: "-p" in argv,
+    argv_session=lambda argv: flag_value(argv, "--resume"),
+)
 IGNORE_TERM = ["/bin/sh", "-c", "trap '' TERM INT; while :; do sleep 0.2; done"]
 SLEEP = ["/bin/sh", "-c", "sleep 600; :"]
 
@@ -86,7 +98,12 @@ class World:
         self.watch(LinuxSource(SPECS))
 
     def watch(self, source) -> None:
-        self.watcher = ProcWatcher(SPECS, self.home, {}, Scoped(source, self.is_ours))
+        self.watcher = ProcWatcher(SPECS, self.home, {}, lambda _: Scoped(source, self.is_ours))
+
+    def watch_for(self, *specs: Processes) -> None:
+        self.watcher = ProcWatcher(
+            specs, self.home, {}, lambda specs: Scoped(LinuxSource(specs), self.is_ours)
+        )
 
     def program(self, name: str) -> str:
         """An executable script under the agent's name; the kernel runs it as `python <path> args`."""

@@ -207,3 +207,13 @@ def test_a_re_rank_never_leaves_a_clear_lead_below_its_neighbour(old: list[float
     rows = order.arrange([build.row(f"k{at}", rate=new[at]) for at in range(count)], 5000, tree=True)
     rates = [row.tree.tokens_per_min for row in rows]
     assert all(below - above <= 0.05 * below + 1e-9 for above, below in pairwise(rates))
+
+
+def test_a_row_that_comes_back_is_not_taken_for_an_earlier_state_of_it() -> None:
+    """Drawn lines are kept by version."""
+    view = fed(build.row("a"), build.row("b"))
+    before = view.versions["a"]
+    view.feed(build.snapshot((build.row("b"),), 2))
+    assert "a" not in view.versions
+    view.feed(build.snapshot((build.row("a", rate=5.0), build.row("b")), 3))
+    assert view.versions["a"] != before

@@ -177,8 +177,11 @@ class WireLines(LineReader[_Memory]):
                 )
             )
         elif kind in ("permission.approval.requested", "interaction.request"):
-            state = State.PERMISSION if kind == "permission.approval.requested" else State.INPUT
-            self.facts.append(Activity(AGENT_ID, owner, at_ms, state, turn.tool))
+            asked = obj(found.get("request"))
+            asks = kind == "permission.approval.requested" or found.get("kind") == "approval"
+            tool, detail = text(asked.get("toolName"), 40) or turn.tool, text(asked.get("action"), 80)
+            state = State.PERMISSION if asks else State.INPUT
+            self.facts.append(Activity(AGENT_ID, owner, at_ms, state, tool, detail if asks else ""))
         elif kind in ("permission.approval.resolved", "interaction.resolved"):
             state = State.TOOL if turn.tools else State.WORKING
             self.facts.append(Activity(AGENT_ID, owner, at_ms, state, turn.tool))

@@ -113,6 +113,9 @@ class Processes(Struct, frozen=True, kw_only=True):
     stop_grace_s: float = 10.0
     interrupt_keys: tuple[str, ...] = ()  # tmux key names that stop the turn in the interactive client
     daemon: Daemon | None = None
+    any_directory: bool = (
+        False  # its sessions have a folder of their own, wherever its processes were started
+    )
     resume: str = ""
 
 

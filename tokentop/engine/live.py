@@ -20,6 +20,7 @@ from tokentop.model import (
     Diagnostic,
     Figures,
     Forecast,
+    Ident,
     Looked,
     Priced,
     ProcRole,
@@ -28,9 +29,14 @@ from tokentop.model import (
     Session,
 )
 
+WRITTEN_MS = 5_000  # a log may be written this much before or after what the process table shows
 LINGER_MS = 10_000  # an ended row stays this long as done
 MAX_MODELS = 1_000
 MAX_TRACKS = 5_000  # sessions kept in memory; beyond, the oldest without a process are dropped
+
+
+def _key(ident: Ident) -> tuple[int, int]:
+    return ident.pid, ident.start_ticks
 
 
 def proc_key(proc: AgentProc) -> str:
@@ -71,6 +77,7 @@ class LiveState:
         self.loose: dict[str, AgentProc] = {}  # agent processes without a session of their own
         self.orphans: dict[str, AgentProc] = {}
         self.gone: dict[str, tuple[AgentProc, int]] = {}  # loose processes that ended, and when
+        self._launchers: dict[tuple[int, int], int] = {}  # and when they last had a worker
         self.frozen_since: dict[tuple[int, int], int] = {}
         self.proc_order: dict[str, int] = {}
         self.quotas: dict[tuple[str, str, str, int], Quota] = {}
@@ -129,11 +136,18 @@ class LiveState:
             self.quotas[key] = quota
             self.revision += 1
 
+    def grown(self, session: Session) -> Session:
+        """The session as of its newest record of any kind; the store knows those with usage."""
+        track = self.tracks.get(session_key(session.agent, session.id))
+        newest_ms = track.record_ms if track is not None else 0
+        return structs.replace(session, last_ms=newest_ms) if newest_ms > session.last_ms else session
+
     # ------------------------------------------------------------ processes
 
     def set_procs(self, procs: tuple[AgentProc, ...], at_ms: int) -> None:
         """Take the result of one whole pass over the process table."""
         alive = tuple(p for p in procs if p.run_state != "Z")
+        alive = self._without_launchers(alive, at_ms)
         owners, hosts, loose = self._sort_out(alive)
         bound = set()
         for key in {*self._bound, *owners, *hosts}:
@@ -148,12 +162,13 @@ class LiveState:
             self.awake[key] = track
             bound.add(key)
         self._bound = {key for key in bound if self.tracks[key].proc or self.tracks[key].ended_ms}
-        live_idents = {(p.ident.pid, p.ident.start_ticks) for p in alive}
+        live_idents = {_key(p.ident) for p in alive} | self._launchers.keys()  # a launcher was the row before
         for key, proc in self.loose.items():
             if (proc.ident.pid, proc.ident.start_ticks) not in live_idents:
                 self.gone[key] = (proc, at_ms)
         self.gone = {k: v for k, v in self.gone.items() if 0 <= at_ms - v[1] <= LINGER_MS and k not in loose}
         self.loose = loose
+        self._end_with_their_process()
         self.orphans = {proc_key(p): p for p in alive if p.role is ProcRole.ORPHAN}
         self.frozen_since = {
             ident: self.frozen_since.get(ident, at_ms)
@@ -164,6 +179,26 @@ class LiveState:
         if alive != self.procs:
             self.procs = alive
             self.revision += 1
+
+    def _without_launchers(self, procs: tuple[AgentProc, ...], at_ms: int) -> tuple[AgentProc, ...]:
+        """A launcher whose worker ended ends next, or starts another: for a moment it is no agent of its own."""
+        self._launchers = {k: v for k, v in self._launchers.items() if 0 <= at_ms - v <= LINGER_MS}
+        self._launchers |= {_key(p.wrapper): at_ms for p in procs if p.wrapper is not None}
+        return tuple(p for p in procs if p.role is not ProcRole.AGENT or _key(p.ident) not in self._launchers)
+
+    def _end_with_their_process(self) -> None:
+        """Some agents write their log when an answer is whole, or at their end: it then came with a process."""
+        for key, (proc, ended_ms) in list(self.gone.items()):
+            begun_ms, late_ms = proc.started_ms - WRITTEN_MS, ended_ms + WRITTEN_MS
+            if not proc.cwd or any(p.agent == proc.agent and p.cwd == proc.cwd for p in self.loose.values()):
+                continue
+            for track in self.awake.values():
+                session = track.session
+                ours = (session.agent, session.cwd) == (proc.agent, proc.cwd) and not track.sub_agent
+                unbound = track.proc is None and not track.ended_ms
+                if ours and unbound and begun_ms <= session.first_ms and track.record_ms <= late_ms:
+                    track.ended_ms = ended_ms
+                    self.gone.pop(key, None)
 
     def _sort_out(
         self, procs: Iterable[AgentProc]

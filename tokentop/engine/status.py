@@ -14,6 +14,8 @@ from tokentop.model import Activity, AgentProc, ChildProc, State, Status
 PROMPT_AFTER_MS = 3_000  # an unanswered tool call without a child or growth is a permission prompt
 QUIET_MS = 120_000  # a log without a process that grew this recently is probably still being written
 LOG_ONLY_MS = 900_000  # a log without a process counts as a running agent for this long
+HELPER_MS = 2_000  # agents that start ask git, ps and others: without a log only what goes on is a tool
+TOOL_SLACK_MS = 1_000  # some agents log an answer without a word of the tools that it asks for
 START_SLACK_MS = 5_000  # a log may open its turn a little before the process table shows the start
 _OPEN = frozenset({State.WORKING, State.TOOL})
 _DELEGATES = frozenset({"task", "agent"})
@@ -133,6 +135,9 @@ def _rests(e: Evidence, proc: AgentProc, status: Status) -> Status:
         return Status(State.WORKING, _below(e), "log", status.since_ms)
     if e.sub_agent:
         return Status(State.DONE, status.detail, status.source, status.since_ms, status.inferred)
+    tool = e.tool_child
+    if tool is not None and tool.started_ms >= status.since_ms - TOOL_SLACK_MS:
+        return Status(State.TOOL, command_name(tool.command), "process", tool.started_ms)
     if proc.one_shot:
         return Status(State.WORKING, "", "process", status.since_ms)
     if status.state is State.DONE:  # its log says ended, its process lives
@@ -141,8 +146,9 @@ def _rests(e: Evidence, proc: AgentProc, status: Status) -> Status:
 
 
 def _without_tail(e: Evidence, proc: AgentProc, now_ms: int) -> Status:
-    if e.tool_child is not None:
-        return Status(State.TOOL, command_name(e.tool_child.command), "process", e.tool_child.started_ms)
+    child = e.tool_child
+    if child is not None and now_ms - child.started_ms >= HELPER_MS:
+        return Status(State.TOOL, command_name(child.command), "process", child.started_ms)
     if e.working_below:
         return Status(State.WORKING, _below(e), "log")
     if proc.one_shot:

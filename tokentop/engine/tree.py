@@ -12,6 +12,7 @@ from tokentop.engine.status import LOG_ONLY_MS, Evidence, judge
 from tokentop.engine.track import Track
 from tokentop.model import AgentProc, ChildProc, Figures, ProcRole, State, Status
 
+CLOCKS_MS = 1_000  # a log and the process table may differ by this much
 TOOL_MS = 2_000  # a tool that lives longer gets a line
 DONE_SHOWN = 2  # finished sub-agents of one parent that keep a line for 15 minutes; the rest is counted
 
@@ -222,7 +223,7 @@ def _evidence(live: LiveState, node: Node, own_running: int) -> Evidence:
         ended_ms = track.record_ms or host.started_ms
         return Evidence(ended_ms=ended_ms, last=track.last, record_ms=track.record_ms, sub_agent=True)
     calls = track.open_calls()
-    tools = [c for proc in _own_procs(host, track.host) for c in tools_of(proc)]
+    tools = [c for proc in _own_procs(host, track.host) for c in tools_of(proc, track)]
     return Evidence(
         proc=host,
         owns_proc=node.owns_proc,
@@ -233,7 +234,7 @@ def _evidence(live: LiveState, node: Node, own_running: int) -> Evidence:
         limited=track.limited(),
         record_ms=track.record_ms,
         tool_child=max(tools, key=lambda c: (c.started_ms, c.ident.pid), default=None),
-        other_tools=track.host is not None and bool(tools_of(track.host)),
+        other_tools=track.host is not None and bool(tools_of(track.host, track)),
         sub_agent=node.sub_agent,
         working_below=own_running,
     )
@@ -243,9 +244,16 @@ def _frozen(live: LiveState, proc: AgentProc | None) -> int:
     return live.frozen_since.get((proc.ident.pid, proc.ident.start_ticks), 0) if proc is not None else 0
 
 
-def tools_of(proc: AgentProc) -> list[ChildProc]:
-    """Return the tool processes of an agent."""
-    return [c for c in proc.children if c.role is ProcRole.TOOL]
+def tools_of(proc: AgentProc, track: Track | None = None) -> list[ChildProc]:
+    """Return the tool processes of an agent.
+
+    A child with pipes is taken for a server of tools, but not one that began when the log says that a tool did.
+    """
+    last = track.last if track is not None else None
+    since = last.at_ms - CLOCKS_MS if last is not None and last.state is State.TOOL else None
+    servers = () if since is None else [c for c in proc.children if c.role is ProcRole.MCP]
+    began = [c for c in servers if since is not None and c.started_ms >= since]
+    return [c for c in proc.children if c.role is ProcRole.TOOL or c in began]
 
 
 def _own_procs(*procs: AgentProc | None) -> list[AgentProc]:
@@ -263,9 +271,9 @@ def tool_lines(node: Node, at_ms: int) -> list[ChildProc]:
     """Return the tools that deserve a line: a shell with a single child gives way to that child."""
     if node.ended_ms or node.proc is None:
         return []
-    tools = [
-        c for proc in _own_procs(node.proc, node.track.host if node.track else None) for c in tools_of(proc)
-    ]
+    track = node.track
+    procs = _own_procs(node.proc, track.host if track is not None else None)
+    tools = [c for proc in procs for c in tools_of(proc, track)]
     pids = {c.ident.pid for c in tools}
     lines = []
     for child in (c for c in tools if c.ppid not in pids):

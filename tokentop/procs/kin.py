@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from tokentop.agents.processes import Processes, stem
 from tokentop.model import ProcRole
-from tokentop.procs.match import Evidence, Mapped, agent_roles, map_sessions
+from tokentop.procs.match import Evidence, Mapped, agent_roles, map_sessions, wrappers
 from tokentop.procs.table import Proc, Table
 
 _MULTIPLEXERS = ("tmux", "screen", "zellij")
@@ -68,16 +68,6 @@ def spec_of(proc: Proc) -> Processes:
     """The agent of a process that is known to be one of its programs."""
     assert proc.identity is not None
     return proc.identity.spec
-
-
-def wrappers(pid: int, table: Table, roles: Mapping[int, ProcRole]) -> list[Proc]:
-    """The launchers above a leaf, nearest first."""
-    found: list[Proc] = []
-    parent = table.get(table[pid].ppid)
-    while parent is not None and roles.get(parent.pid) is ProcRole.WRAPPER:
-        found.append(parent)
-        parent = table.get(parent.ppid)
-    return found
 
 
 def ancestor_agent(proc: Proc, table: Table, roles: Mapping[int, ProcRole]) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from msgspec import Struct
 
@@ -20,6 +21,14 @@ EARLY_MS = 5_000  # a log may be older than its process by the resolution of the
 NEAR_MS = 10_000
 SOON_MS = 30_000  # a client has begun its session this soon after its start
 LIMBO_MS = 2_000
+HELD_MS = 2_000  # the last records of a process may be seen this much later than its end
+
+
+class Held(Struct, frozen=True):
+    """The process that had a session last, and when it was last seen with it."""
+
+    key: tuple[int, int]
+    seen_ms: int
 
 
 class Evidence(Struct, frozen=True):
@@ -36,6 +45,7 @@ class Evidence(Struct, frozen=True):
     candidates: Sequence[Session]
     listening: frozenset[int]
     own_pids: frozenset[int]
+    held: Mapping[tuple[str, str], Held] = MappingProxyType({})  # by (agent, session id)
 
 
 class Mapped(Struct, frozen=True):
@@ -86,13 +96,29 @@ def _is_launcher(parent: Proc, child: Proc) -> bool:
     return parent.env_value(*spec.session_markers) == child.env_value(*spec.session_markers)
 
 
+def wrappers(pid: int, table: Table, roles: Mapping[int, ProcRole]) -> list[Proc]:
+    """The launchers above a leaf, nearest first."""
+    found: list[Proc] = []
+    parent = table.get(table[pid].ppid)
+    while parent is not None and roles.get(parent.pid) is ProcRole.WRAPPER:
+        found.append(parent)
+        parent = table.get(parent.ppid)
+    return found
+
+
+def started_with(pid: int, table: Table, roles: Mapping[int, ProcRole]) -> list[tuple[str, ...]]:
+    """The arguments of a leaf and of its launchers: a worker may have a title in the place of its own."""
+    chain = (table[pid], *wrappers(pid, table, roles))
+    return [proc.identity.argv for proc in chain if proc.identity is not None]
+
+
 def map_sessions(evidence: Evidence, roles: Mapping[int, ProcRole]) -> dict[int, Mapped]:
     """The session of every process with the role AGENT; unmapped ones have an empty session id."""
     leaves = [evidence.table[pid] for pid, role in roles.items() if role is ProcRole.AGENT]
     entries = verified(evidence)
     mapped: dict[int, Mapped] = {}
     for proc in leaves:
-        mapped[proc.pid] = _own_evidence(proc, entries.get(proc.pid), evidence)
+        mapped[proc.pid] = _own_evidence(proc, entries.get(proc.pid), evidence, roles)
     for spec in {proc.identity.spec.agent: proc.identity.spec for proc in leaves if proc.identity}.values():
         unmapped = [p for p in leaves if _agent(p) == spec.agent and not mapped[p.pid].session_id]
         clients: list[Proc] = []
@@ -113,15 +139,20 @@ def _agent(proc: Proc) -> str:
     return proc.identity.spec.agent if proc.identity else ""
 
 
-def _own_evidence(proc: Proc, filed: Filed | None, evidence: Evidence) -> Mapped:
+def _own_evidence(
+    proc: Proc, filed: Filed | None, evidence: Evidence, roles: Mapping[int, ProcRole]
+) -> Mapped:
     """Steps 1 to 3: what the process itself proves."""
     assert proc.identity is not None
-    spec, argv = proc.identity.spec, proc.identity.argv
+    spec = proc.identity.spec
     root = filed.root.path if filed else evidence.roots.get(proc.pid, "")
     entry = filed.entry if filed else None
     if entry and entry.session_id:
         return Mapped(entry.session_id, EXACT, entry, root)
-    session_id = spec.argv_session(argv) or _first_root(evidence.fds.get(proc.pid, ()), evidence.threads)
+    named = map(spec.argv_session, started_with(proc.pid, evidence.table, roles))
+    session_id = next(filter(None, named), "") or _first_root(
+        evidence.fds.get(proc.pid, ()), evidence.threads
+    )
     return Mapped(session_id, EXACT if session_id else "", entry, root)
 
 
@@ -263,7 +294,9 @@ def _from_directory(
         (abs(session.first_ms - proc.started_ms), session.id, proc.pid)
         for proc in unmapped
         for session in sessions
-        if session.cwd == _cwd(proc) and session.first_ms >= proc.started_ms - EARLY_MS
+        if _is_place(session, proc)
+        and session.first_ms >= proc.started_ms - EARLY_MS
+        and (_held_by(session, proc, evidence) or session.last_ms >= _held_until(session, evidence))
     )
     found: dict[int, str] = {}
     taken: set[str] = set()
@@ -271,4 +304,41 @@ def _from_directory(
         if pid not in found and session_id not in taken:
             found[pid] = session_id
             taken.add(session_id)
+    rest = [proc for proc in unmapped if proc.pid not in found]
+    return found | _resumed(rest, [s for s in sessions if s.id not in taken], evidence)
+
+
+def _is_place(session: Session, proc: Proc) -> bool:
+    elsewhere = proc.identity is not None and proc.identity.spec.any_directory
+    return elsewhere or session.cwd == _cwd(proc)
+
+
+def _resumed(unmapped: Sequence[Proc], sessions: Sequence[Session], evidence: Evidence) -> dict[int, str]:
+    """An older session that has grown since a process started, if no other could have written it."""
+    choices: dict[int, set[str]] = {}
+    for proc in unmapped:
+        held = {s.id for s in sessions if _held_by(s, proc, evidence)}
+        choices[proc.pid] = held or {
+            s.id
+            for s in sessions
+            if _is_place(s, proc)
+            and s.first_ms < proc.started_ms - EARLY_MS
+            and s.last_ms > max(proc.started_ms, _held_until(s, evidence))
+        }
+    found: dict[int, str] = {}
+    for pid, ids in choices.items():
+        others = set().union(*(one for other, one in choices.items() if other != pid))
+        if len(ids) == 1 and not ids & others:
+            found[pid] = next(iter(ids))
     return found
+
+
+def _held_by(session: Session, proc: Proc, evidence: Evidence) -> bool:
+    held = evidence.held.get((session.agent, session.id))
+    return held is not None and held.key == proc.key
+
+
+def _held_until(session: Session, evidence: Evidence) -> int:
+    """Until when the records of a session were those of another process."""
+    held = evidence.held.get((session.agent, session.id))
+    return held.seen_ms + HELD_MS if held is not None else 0

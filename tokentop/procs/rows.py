@@ -8,8 +8,8 @@ from msgspec import Struct, structs
 
 from tokentop.agents.processes import RegistryEntry, profile_of
 from tokentop.model import AgentProc, ChildProc, ProcRole, State
-from tokentop.procs.kin import Owner, Owners, Pass, ancestor_agent, begin, owner_of, spec_of, wrappers
-from tokentop.procs.match import EXACT, Evidence, Mapped, left_threads
+from tokentop.procs.kin import Owner, Owners, Pass, ancestor_agent, begin, owner_of, spec_of
+from tokentop.procs.match import EXACT, Evidence, Mapped, left_threads, started_with, wrappers
 from tokentop.procs.table import Proc
 from tokentop.text import clean
 
@@ -32,6 +32,8 @@ def picture(evidence: Evidence, owners: Owners) -> Picture:
     for pid, proc in evidence.table.items():
         if pid in now.roles or proc.state == "Z" or pid in evidence.own_pids:
             continue
+        if proc.identity is not None:
+            continue  # just forked: it still has the arguments of its agent
         owner_pid, owner = owner_of(proc, now)
         if owner is None:
             continue
@@ -98,9 +100,10 @@ def _agent_proc(pid: int, now: Pass, children: list[ChildProc]) -> AgentProc:
     base = _base(proc, spec.agent, ProcRole.AGENT, now.evidence)
     published = None if entry is None or base.state is not None else published_state(mapped, now.evidence)
     known_one_shot = entry.one_shot if entry else None
+    one_shot = any(map(spec.one_shot, started_with(pid, now.table, now.roles)))
     return structs.replace(
         base,
-        one_shot=spec.one_shot(proc.identity.argv) if known_one_shot is None else known_one_shot,
+        one_shot=one_shot if known_one_shot is None else known_one_shot,
         session_id=clean(mapped.session_id),
         confidence=mapped.confidence,
         parent_session_id=_parent_session(proc, mapped.session_id, now),

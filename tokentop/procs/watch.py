@@ -5,20 +5,22 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
 from tokentop.agents.processes import Processes, profile_of
 from tokentop.model import Action, AgentProc, Diagnostic, KillPlan, ProcRole, Row, Session
 from tokentop.procs.kin import Owners
-from tokentop.procs.match import Evidence
+from tokentop.procs.match import Evidence, Held
 from tokentop.procs.plan import Planner
 from tokentop.procs.registry import Filed, Registry, Thread, ThreadsError, find_roots, read_threads
 from tokentop.procs.rows import picture
 from tokentop.procs.table import Proc, Source, Table
 
 FDS_EVERY_S = 2.0
+LOOK_EVERY_S = 5.0
+HELD_MAX = 1_000  # sessions whose last process is remembered
 SOCKETS_EVERY_S = 20.0  # the kernel takes milliseconds to list the sockets
 STALE_MS = 60_000  # a plan from an older table would name processes that nobody looked at since
 
@@ -49,17 +51,21 @@ class ProcWatcher:
         agents: Sequence[Processes],
         home: Path,
         environ: Mapping[str, str],
-        source: Source | None = None,
+        make_source: Callable[[Sequence[Processes]], Source] = default_source,
     ) -> None:
-        self._specs = tuple(spec for spec in agents if _is_here(spec, home, environ))
+        self._agents = tuple(agents)
         self._home = home
         self._environ = dict(environ)
-        self._source = source or default_source(self._specs)
+        self._make_source = make_source
+        self._specs = self._find_specs()
+        self._source = make_source(self._specs)
+        self._specs_due_s = 0.0
         self._registry = Registry()
         self._table: Table = MappingProxyType({})
         self._filed: tuple[Filed, ...] = ()
         self._procs: tuple[AgentProc, ...] = ()
         self._owners: Owners = {}
+        self._held: dict[tuple[str, str], Held] = {}
         self._fds: dict[tuple[int, int], tuple[float, tuple[str, ...]]] = {}
         self._threads: dict[str, Thread] = {}
         self._threads_due_s = 0.0
@@ -72,6 +78,7 @@ class ProcWatcher:
         """Look once. `candidates` are known sessions that a process without better evidence may be."""
         tick_s = time.monotonic()
         self._ticked_ms = now_ms
+        self._look_for_agents(tick_s)
         self._table = self._source.tick(now_ms)
         agents = [proc for proc in self._table.values() if proc.identity and proc.state != "Z"]
         roots = {proc.pid: self._root(proc) for proc in agents}
@@ -94,9 +101,11 @@ class ProcWatcher:
             candidates=candidates,
             listening=self._listening,
             own_pids=frozenset((os.getpid(),)),
+            held=self._held,
         )
         found = picture(evidence, self._owners)
         self._owners, self._procs = found.owners, found.procs
+        self._remember(found.procs, now_ms)
         return found.procs
 
     def plan(self, row: Row, action: Action, now_ms: int, *, force: bool = False) -> KillPlan:
@@ -114,6 +123,28 @@ class ProcWatcher:
     def _planner(self, now_ms: int) -> Planner:
         stale = abs(now_ms - self._ticked_ms) > STALE_MS
         return Planner(self._specs, self._source.host, self._table, self._procs, self._filed, stale=stale)
+
+    def _remember(self, procs: Sequence[AgentProc], now_ms: int) -> None:
+        for proc in procs:
+            if proc.role is ProcRole.AGENT and proc.session_id:
+                key = proc.agent, proc.session_id
+                self._held.pop(key, None)
+                self._held[key] = Held((proc.ident.pid, proc.ident.start_ticks), now_ms)
+        while len(self._held) > HELD_MAX:
+            del self._held[next(iter(self._held))]
+
+    def _find_specs(self) -> tuple[Processes, ...]:
+        return tuple(spec for spec in self._agents if _is_here(spec, self._home, self._environ))
+
+    def _look_for_agents(self, tick_s: float) -> None:
+        """An agent that is used for the first time makes its data folder while we run."""
+        if len(self._specs) == len(self._agents) or tick_s < self._specs_due_s:
+            return
+        self._specs_due_s = tick_s + LOOK_EVERY_S
+        specs = self._find_specs()
+        if specs != self._specs:
+            self._specs = specs
+            self._source = self._make_source(specs)
 
     def _root(self, proc: Proc) -> str:
         """The profile directory that a process uses: by its own environment, else by ours."""

@@ -196,7 +196,9 @@ class SessionCache:
         if fact.first_ms:
             row.first_ms = min(row.first_ms or fact.first_ms, fact.first_ms)
         row.forked_at_ms = max(row.forked_at_ms, fact.forked_at_ms)
-        row.last_ms = max(row.last_ms, fact.last_ms)
+        row.last_ms = max(
+            row.last_ms, fact.last_ms, row.first_ms
+        )  # it began: it is news before it has a call
         return row
 
     def context(self, fact: Context) -> None:

@@ -38,6 +38,7 @@ class View:
         self.lines: list[Line] = []
         self.index: dict[str, int] = {}
         self.versions: dict[str, int] = {}
+        self._serial = 0  # no two states of a row have one version, also where it left in between
         self.cursor: str | None = None
         self.tree = True
         self.follow = False
@@ -85,7 +86,8 @@ class View:
 
     def _bump(self, keys: Iterable[str]) -> None:
         for key in keys:
-            self.versions[key] = self.versions.get(key, 0) + 1
+            self._serial += 1
+            self.versions[key] = self._serial
 
     def set_paused(self, paused: bool) -> Change:
         self.paused, self.changes = paused, 0

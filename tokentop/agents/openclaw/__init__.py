@@ -81,6 +81,8 @@ AGENT = Agent(
         root_env="OPENCLAW_STATE_DIR",
         root_dirs=(".openclaw", ".clawdbot", ".moltbot", ".moldbot"),
         role_of=role_of,
+        any_directory=True,
+        one_shot=lambda argv: stem(argv[0]) == "openclaw-agent",
     ),
     resume="openclaw agent --session-id {session_id}",
     start_hint="run `openclaw agent -m <text>`, or its gateway",
