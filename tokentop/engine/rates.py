@@ -67,10 +67,7 @@ class _Meter:
     def _put(self, cell: int, part: tuple[int, ...], sign: int) -> None:
         cells = self.cells
         old = cells.get(cell)
-        if old is None and sign > 0:
-            new = part
-        else:
-            new = tuple(map(add if sign > 0 else sub, old or (0,) * len(part), part))
+        new = tuple(map(add if sign > 0 else sub, old or (0,) * len(part), part))
         if any(new):
             cells[cell] = new
         elif old is not None:
