@@ -53,6 +53,15 @@ class LogEntry(Struct, frozen=True):
         return self.source.file_id(self.file.stem) if self.source.file_id else self.file.stem
 
 
+class Held(Struct, gc=False):
+    """The logs in a folder (paths) and the folders to look into (names), as of the folder's own time."""
+
+    mtime_ns: int
+    logs: tuple[str, ...]
+    below: tuple[str, ...]
+    walk: int = 0
+
+
 class Names:
     """What the folders held at the last walk: one whose time has not moved need not be listed again.
 
@@ -60,40 +69,38 @@ class Names:
     """
 
     def __init__(self) -> None:
-        self.known: dict[tuple[str, int], Held] = {}
-        self.walks = 0
-        self.wall_ns = 0
+        self.files: Mapping[str, LogEntry] = {}  # of the last walk
+        self._known: dict[tuple[str, int], Held] = {}
+        self._walks = 0
+        self._wall_ns = 0
 
-    def turn(self, wall_ns: int) -> Names:
-        """Begin a walk."""
-        self.walks += 1
-        self.wall_ns = wall_ns
+    def turn(self, wall_ns: int, files: Mapping[str, LogEntry]) -> Names:
+        """Begin a walk; `files` is what the last one found."""
+        self._walks += 1
+        self._wall_ns = wall_ns
+        self.files = files
         return self
 
     def of(self, folder: str, number: int, mtime_ns: int) -> Held | None:
         """What the folder is known to hold; None where it has to be listed."""
-        held = self.known.get((folder, number))
-        if held is None or held.mtime_ns != mtime_ns or held.walk + LIST_EVERY <= self.walks:
+        held = self._known.get((folder, number))
+        if held is None or held.mtime_ns != mtime_ns or held.walk + LIST_EVERY <= self._walks:
             return None
         return held
 
     def keep(self, folder: str, number: int, held: Held) -> None:
         """Remember a listing, unless the folder may yet change without another time: a coarse clock."""
-        if self.wall_ns - held.mtime_ns > SETTLED_NS:
+        if self._wall_ns - held.mtime_ns > SETTLED_NS:
             # The first listings are spread: not all are due at the same later walk.
-            held.walk = self.walks - (len(self.known) % LIST_EVERY if self.walks == 1 else 0)
-            self.known[folder, number] = held
+            held.walk = self._walks - (len(self._known) % LIST_EVERY if self._walks == 1 else 0)
+            self._known[folder, number] = held
         else:
-            self.known.pop((folder, number), None)
+            self._known.pop((folder, number), None)
 
-
-class Held(Struct):
-    """The logs in a folder and the folders to look into, by name, as of the folder's own time."""
-
-    mtime_ns: int
-    logs: list[str]
-    below: list[str]
-    walk: int = 0
+    def forget_but(self, folders: Mapping[str, int]) -> None:
+        """Drop folders that are gone."""
+        if len(self._known) > 2 * len(folders) + 1000:
+            self._known = {key: held for key, held in self._known.items() if key[0] in folders}
 
 
 class Listing(Struct):
@@ -182,11 +189,18 @@ def walk(
             )
         if agent.roots.in_projects:
             folders = projects(environ, known_projects) if folders is None else folders
-            _in_projects(agent, folders, listing, seen)
+            _in_projects(agent, folders, listing, seen, names.files)
+    names.forget_but(listing.folders)
     return listing
 
 
-def _in_projects(agent: Agent, folders: list[str], listing: Listing, seen: set[tuple[int, ...]]) -> None:
+def _in_projects(
+    agent: Agent,
+    folders: list[str],
+    listing: Listing,
+    seen: set[tuple[int, ...]],
+    known: Mapping[str, LogEntry],
+) -> None:
     """Look for logs with exact names in project folders; these are not watched: there are too many."""
     before = len(listing.files)
     for folder in folders:
@@ -195,7 +209,7 @@ def _in_projects(agent: Agent, folders: list[str], listing: Listing, seen: set[t
             for name in source.suffixes:
                 path = os.path.join(folder, source.folder, name)
                 if os.path.isfile(path) and not (found and source.fallback):
-                    _file(agent, source, path, name, os.path.realpath(folder), listing, seen)
+                    _file(agent, source, path, name, os.path.realpath(folder), listing, seen, known)
                     found = True
     files = len(listing.files) - before
     listing.looked.append(Looked(agent.id, agent.label, f"{len(folders)} project folders", f"{files} files"))
@@ -215,7 +229,16 @@ def _root(agent: Agent, root: str, listing: Listing, seen: set[tuple[int, ...]],
         name = os.path.basename(root)
         for source in agent.sources:
             if name.endswith(source.suffixes):
-                _file(agent, source, root, name, os.path.dirname(os.path.realpath(root)), listing, seen)
+                _file(
+                    agent,
+                    source,
+                    root,
+                    name,
+                    os.path.dirname(os.path.realpath(root)),
+                    listing,
+                    seen,
+                    names.files,
+                )
                 return ""
     if not stat.S_ISDIR(about.st_mode):
         listing.diagnostics.append(Diagnostic(agent.id, "unreadable", f"{clean(root)} is not a folder"))
@@ -260,30 +283,30 @@ def _folder(walk: _Walk, folder: str, relative: str, depth: int) -> None:
     except OSError as error:
         listing.diagnostics.append(Diagnostic(agent.id, "unreadable", f"{clean(folder)}: {error.strerror}"))
         return
-    base = folder if folder.endswith("/") else f"{folder}/"
-    for name in held.logs:
-        _file(agent, source, base + name, relative + name, walk.root, listing, seen)
+    start = len(folder) + (not folder.endswith("/"))
+    for path in held.logs:
+        _file(agent, source, path, relative + path[start:], walk.root, listing, seen, walk.names.files)
     for name in held.below:
         _folder(walk, f"{folder}/{name}", f"{relative}{name}/", depth + 1)
 
 
 def _list(source: Source, folder: str, depth: int, mtime_ns: int) -> Held:
     """What the folder holds for this source. OSError."""
-    held = Held(mtime_ns, [], [])
     with os.scandir(folder) as found:
         entries = list(found)
     archives = any(suffix.endswith(".zst") for suffix in source.suffixes)
     names = {entry.name for entry in entries} if archives else set()
     suffixes = (*source.suffixes, source.sidecar) if source.sidecar else source.suffixes
+    logs, below = [], []
     for entry in entries:
         name = entry.name
         if name.endswith(suffixes):
             if name.endswith(".zst") and name.removesuffix(".zst") in names:
                 continue  # a plain sibling always wins
-            held.logs.append(name)
+            logs.append(entry.path)
         elif _enters(source.levels, depth, name) and entry.is_dir(follow_symlinks=False):
-            held.below.append(name)
-    return held
+            below.append(name)
+    return Held(mtime_ns, tuple(logs), tuple(below))
 
 
 def _enters(levels: tuple[str, ...] | None, depth: int, name: str) -> bool:
@@ -297,8 +320,9 @@ def _enters(levels: tuple[str, ...] | None, depth: int, name: str) -> bool:
 
 def _file(
     agent: Agent, source: Source, path: str, relative: str, root: str, listing: Listing,
-    seen: set[tuple[int, ...]],
+    seen: set[tuple[int, ...]], known: Mapping[str, LogEntry],
 ) -> None:  # fmt: skip
+    """List one file; `known` are the entries of the last walk."""
     try:
         about = os.lstat(path)
         if stat.S_ISLNK(about.st_mode):
@@ -318,6 +342,13 @@ def _file(
         state = state_of(path, source) if isinstance(source, Database) else None
     except OSError:
         return
-    dev, ino, size, mtime_ns = state or (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns)
+    now = state or (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns)
+    old = known.get(path)
+    if (
+        old is not None and old.source is source and old.relative == relative
+        and now == (old.dev, old.ino, old.size, old.mtime_ns)
+    ):  # fmt: skip
+        listing.files[old.path] = old
+        return
     sidecar = bool(source.sidecar) and path.endswith(source.sidecar)
-    listing.files[path] = LogEntry(path, agent.id, source, relative, dev, ino, size, mtime_ns, sidecar)
+    listing.files[path] = LogEntry(path, agent.id, source, relative, *now, sidecar)

@@ -104,7 +104,11 @@ class Follower:
         first = not self._walked
         self._walked = True
         listing = walk(
-            self._agents.values(), self._environ, self._extra, self._projects, self._names.turn(wall_ns)
+            self._agents.values(),
+            self._environ,
+            self._extra,
+            self._projects,
+            self._names.turn(wall_ns, self._files),
         )
         self.looked = tuple(listing.looked)
         for place in list(self.diagnostics):
