@@ -19,7 +19,7 @@ LIST_EVERY = 4  # walks
 SETTLED_NS = 5_000_000_000
 
 
-class LogEntry(Struct, frozen=True):
+class LogEntry(Struct, frozen=True, gc=False):
     """A log file as the last walk saw it."""
 
     path: str
