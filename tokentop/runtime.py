@@ -6,7 +6,6 @@ between them.
 
 from __future__ import annotations
 
-import gc
 import logging
 import queue
 import threading
@@ -21,7 +20,6 @@ from .model import Action, KillPlan, Receipt, Row, Snapshot
 log = logging.getLogger(__name__)
 
 DEMO_PUBLISH_S = 0.5
-GC_THRESHOLD = (10_000, 10, 10)  # young objects, about a megabyte; most of them go by reference counts
 Publish = Callable[[Snapshot], None]
 
 
@@ -31,12 +29,6 @@ class World(Protocol):
     def snapshot(self, now_ms: int) -> Snapshot: ...
     def plan(self, row_key: str, action: Action, now_ms: int) -> KillPlan: ...
     def execute(self, plan: KillPlan, now_ms: int) -> Receipt: ...
-
-
-def _spare_the_garbage_collector() -> None:
-    """What the start has made stays: looking through it again and again would take 0.5 % of a core."""
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLD)
 
 
 class DemoRuntime:
@@ -133,12 +125,8 @@ class Runtime:
         if self._note:
             collector.note("state", self._note)
         try:
-            settled = False
             while not self._stop.is_set():
                 wait_s = collector.tick()
-                if wait_s > 0 and not settled:
-                    settled = True
-                    _spare_the_garbage_collector()
                 while not self._plans.empty():
                     row, action, reply = self._plans.get()
                     reply.put(collector.plan(row, action))

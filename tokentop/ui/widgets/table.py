@@ -21,6 +21,7 @@ from tokentop.ui.theme import Palette
 from tokentop.ui.view import Change, Line, View
 
 _CACHE_LINES = 600
+_AFTER_TICK_S = 0.05  # the tick of the screen comes first: it paints what waits, and one paint is left out
 _DOUBLE_CLICK_S = 0.5
 
 
@@ -70,7 +71,7 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         if self._waiting and not self._flush_planned:
             self._flush_planned = True
             due = min(self._painted_s.get(key, now) for key in self._waiting) + self.period_s
-            self.set_timer(max(0.02, due - now), self._flush)
+            self.set_timer(max(0.02, due - now) + _AFTER_TICK_S, self._flush)
 
     def _flush(self) -> None:
         self._flush_planned = False
