@@ -20,7 +20,7 @@ from tokentop.ui.paint import Piece, fit, palette_of, strip
 from tokentop.ui.theme import Palette
 from tokentop.ui.view import Change, Line, View
 
-_CACHE_LINES = 600
+_CACHE_LINES = 240  # each is kept as drawn and as filtered
 _AFTER_TICK_S = 0.05  # the tick of the screen comes first: it paints what waits, and one paint is left out
 _DOUBLE_CLICK_S = 0.5
 
