@@ -270,8 +270,11 @@ class Collector:
     def _read(self, ledger: Ledger, now_s: float, wall_ms: int) -> bool:
         """Look for new bytes, read one slice; True if more is waiting."""
         follower = ledger.follower
-        folders = self._is_due("folders", now_s, FOLDERS_S)
-        if follower.poll(now_s, folders) or self._is_due("walk", now_s, WALK_S):
+        walk = self._is_due("walk", now_s, WALK_S)
+        if walk:
+            self._due["folders"] = now_s + FOLDERS_S  # the walk looks at each folder itself
+            follower.look(now_s, everything=True)
+        if walk or follower.poll(now_s, self._is_due("folders", now_s, FOLDERS_S)):
             self._due["walk"] = now_s + WALK_S
             first = not self._primed
             follower.walk(now_s, time.time_ns())
@@ -292,7 +295,7 @@ class Collector:
             self._fold(step.batch.facts, step.committed.priced, step.committed.sessions)
             if self._reading:
                 self._live.set_progress(follower.progress(now_s - self._began_s))
-            if not self._reading or time.monotonic() > until_s:
+            if (not self._reading and follower.waiting) or time.monotonic() > until_s:
                 return True
 
     def _set_reading(self, ledger: Ledger, reading: bool) -> None:

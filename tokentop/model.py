@@ -98,7 +98,7 @@ class Role(StrEnum):
     FORK = "fork"
 
 
-class Session(Struct, frozen=True):
+class Session(Struct, frozen=True, gc=False):
     """What one record says about a session; the store merges non-empty fields.
 
     A sub-agent that its agent files under the parent's own session id (Claude Code) has the id
@@ -124,7 +124,7 @@ class Session(Struct, frozen=True):
     tool_use_id: str = ""  # the parent's tool call that started this sub-agent
 
 
-class Spawn(Struct, frozen=True):
+class Spawn(Struct, frozen=True, gc=False):
     """A tool call that starts a sub-agent was made by this session (links nested sub-agents)."""
 
     agent: str
@@ -148,7 +148,7 @@ class State(StrEnum):
     DONE = "done"
 
 
-class Activity(Struct, frozen=True):
+class Activity(Struct, frozen=True, gc=False):
     """One record that moves the status of a session.
 
     `call_id` names an API call that has started (`State.WORKING`) until an activity with
@@ -177,7 +177,7 @@ class Context(Struct, frozen=True, gc=False):
     window: int = 0
 
 
-class Quota(Struct, frozen=True):
+class Quota(Struct, frozen=True, gc=False):
     """One plan limit window as its source reported it at `at_ms`."""
 
     provider: str
@@ -191,7 +191,7 @@ class Quota(Struct, frozen=True):
     plan: str = ""
 
 
-class RunningTotal(Struct, frozen=True):
+class RunningTotal(Struct, frozen=True, gc=False):
     """A session's own running total.
 
     Beside calls with records of their own (Claude Code `cost-state`, sub-agents included): what it holds beyond
@@ -213,7 +213,7 @@ class RunningTotal(Struct, frozen=True):
     provider: str = ""  # for the price of what has no record of its own
 
 
-class Diagnostic(Struct, frozen=True):
+class Diagnostic(Struct, frozen=True, gc=False):
     """Something that could not be read, counted and shown. `detail` never holds raw log text."""
 
     source: str
@@ -225,7 +225,7 @@ class Diagnostic(Struct, frozen=True):
 Fact = Usage | Session | Spawn | Activity | Context | Quota | RunningTotal | Diagnostic
 
 
-class Cursor(Struct, frozen=True):
+class Cursor(Struct, frozen=True, gc=False):
     """How far a file has been read; committed together with the facts from before `offset`."""
 
     path: str
@@ -258,7 +258,7 @@ class ProcRole(StrEnum):
     ORPHAN = "orphan"
 
 
-class Ident(Struct, frozen=True):
+class Ident(Struct, frozen=True, gc=False):
     """Identity of a process: (pid, start) is what counts, the rest is checked before a signal."""
 
     pid: int
@@ -269,7 +269,7 @@ class Ident(Struct, frozen=True):
     argv0: str = ""
 
 
-class ChildProc(Struct, frozen=True):
+class ChildProc(Struct, frozen=True, gc=False):
     """A descendant of an agent (tool shell, MCP server, dev server)."""
 
     ident: Ident
@@ -281,7 +281,7 @@ class ChildProc(Struct, frozen=True):
     rss_bytes: int
 
 
-class AgentProc(Struct, frozen=True):
+class AgentProc(Struct, frozen=True, gc=False):
     """One agent process (the leaf), or a process without a living owner (`role` orphan)."""
 
     ident: Ident
@@ -320,7 +320,7 @@ class Action(StrEnum):
     KILL = "kill"
 
 
-class PlannedProc(Struct, frozen=True):
+class PlannedProc(Struct, frozen=True, gc=False):
     ident: Ident
     role: ProcRole
     command: str
@@ -328,7 +328,7 @@ class PlannedProc(Struct, frozen=True):
     nested_session_id: str = ""  # an agent of its own, started by a tool
 
 
-class Means(Struct, frozen=True):
+class Means(Struct, frozen=True, gc=False):
     """How a plan is carried out beyond signals, and what it must not touch."""
 
     marks: tuple[tuple[str, str], ...] = ()  # environment (name, value) of processes to sweep
@@ -343,7 +343,7 @@ class Means(Struct, frozen=True):
     tty: str = ""  # what the pane must be on
 
 
-class KillPlan(Struct, frozen=True):
+class KillPlan(Struct, frozen=True, gc=False):
     """Everything an action will hit, frozen when the key was pressed. `refusal` "" = allowed."""
 
     action: Action
@@ -367,14 +367,14 @@ class KillPlan(Struct, frozen=True):
     means: Means = Means()
 
 
-class Rung(Struct, frozen=True):
+class Rung(Struct, frozen=True, gc=False):
     pid: int
     signal: str
     at_ms: int
     result: str  # sent, gone, refused: why
 
 
-class Receipt(Struct, frozen=True):
+class Receipt(Struct, frozen=True, gc=False):
     """What an action did, verified afterwards. Stored in `actions`."""
 
     at_ms: int
@@ -400,7 +400,7 @@ class Receipt(Struct, frozen=True):
 # ---------------------------------------------------------------- snapshot
 
 
-class Figures(Struct, frozen=True):
+class Figures(Struct, frozen=True, gc=False):
     """Rates and sums of one session, or of a session with everything below it."""
 
     tokens: Tokens = Tokens()
@@ -414,7 +414,7 @@ class Figures(Struct, frozen=True):
     burn_nusd_per_h: int = 0
 
 
-class Status(Struct, frozen=True):
+class Status(Struct, frozen=True, gc=False):
     state: State
     detail: str = ""  # tool name, error text, what is waited for
     source: str = ""  # registry, log, process, none
@@ -422,7 +422,7 @@ class Status(Struct, frozen=True):
     inferred: bool = False
 
 
-class Row(Struct, frozen=True):
+class Row(Struct, frozen=True, gc=False):
     """One line of the live table. `key` is stable; everything a screen shows of it is here."""
 
     key: str  # "<agent>:<session id>", "proc:<pid>:<start ticks>" for processes without a session
@@ -460,7 +460,7 @@ class Row(Struct, frozen=True):
     notes: tuple[str, ...] = ()  # provenance: "2 duplicates dropped", "1 call lost", ...
 
 
-class Forecast(Struct, frozen=True):
+class Forecast(Struct, frozen=True, gc=False):
     """Today's bill and its projection to local midnight, with an 80 % interval."""
 
     at_ms: int
@@ -473,14 +473,14 @@ class Forecast(Struct, frozen=True):
     days_of_history: int = 0
 
 
-class Alert(Struct, frozen=True):
+class Alert(Struct, frozen=True, gc=False):
     kind: str
     row_key: str
     text: str
     since_ms: int
 
 
-class Progress(Struct, frozen=True):
+class Progress(Struct, frozen=True, gc=False):
     """The backlog: how much of the logs is still to be read."""
 
     files_done: int = 0
@@ -491,7 +491,7 @@ class Progress(Struct, frozen=True):
     reading: bool = False
 
 
-class Series(Struct, frozen=True):
+class Series(Struct, frozen=True, gc=False):
     """The last 60 minutes, oldest first, one sample per `step_s`; all tuples have the same length."""
 
     step_s: int = 30
@@ -502,7 +502,7 @@ class Series(Struct, frozen=True):
     burn_nusd_per_h: tuple[float, ...] = ()
 
 
-class Looked(Struct, frozen=True):
+class Looked(Struct, frozen=True, gc=False):
     """Where an agent's logs were looked for, and what was there (empty screen, doctor)."""
 
     agent: str
@@ -511,7 +511,7 @@ class Looked(Struct, frozen=True):
     found: str  # "12 files", "no such folder", "not readable"
 
 
-class Snapshot(Struct, frozen=True):
+class Snapshot(Struct, frozen=True, gc=False):
     """One picture of the state: the only thing a screen sees. Rows are in tree order."""
 
     revision: int

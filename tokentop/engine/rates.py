@@ -8,6 +8,7 @@ a rate costs the few cells of its window. Pure: the clock comes in through `adva
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import add, sub
 
 from msgspec import Struct
 
@@ -55,15 +56,22 @@ class _Meter:
         self.cells: dict[int, tuple[int, ...]] = {}
 
     def change(self, entry: _Entry, parts: tuple[int, ...], now_ms: int, sign: int) -> None:
+        start, span, step = entry.start_ms, entry.span_ms, self.step
+        first, cell = (max(entry.seen_ms, now_ms) - self.keep) // step, start // step
+        if span > 0 and (start + span - 1) // step != cell:
+            for cell, part in _spread(start, span, parts, step, first):
+                self._put(cell, part, sign)
+        elif cell >= first:  # within one cell, as most are
+            self._put(cell, parts, sign)
+
+    def _put(self, cell: int, part: tuple[int, ...], sign: int) -> None:
         cells = self.cells
-        first = (max(entry.seen_ms, now_ms) - self.keep) // self.step
-        for cell, part in _spread(entry.start_ms, entry.span_ms, parts, self.step, first):
-            old = cells.get(cell)
-            new = tuple(o + sign * p for o, p in zip(old or (0,) * len(part), part, strict=True))
-            if any(new):
-                cells[cell] = new
-            elif old is not None:
-                del cells[cell]
+        old = cells.get(cell)
+        new = tuple(map(add if sign > 0 else sub, old or (0,) * len(part), part))
+        if any(new):
+            cells[cell] = new
+        elif old is not None:
+            del cells[cell]
 
     def prune(self, now_ms: int) -> None:
         first = (now_ms - self.keep) // self.step
@@ -75,23 +83,18 @@ class _Meter:
         step = self.step
         first, last = from_ms // step, to_ms // step
         share = (first + 1) * step - from_ms
-        total: list[int] = []
+        total: tuple[int, ...] = ()
         for cell, part in self.cells.items():
             if first <= cell <= last:
-                values = part if cell > first else tuple(p * share // step for p in part)
-                total = list(values) if not total else [t + v for t, v in zip(total, values, strict=True)]
-        return tuple(total)
+                values = part if cell > first else tuple([p * share // step for p in part])
+                total = tuple(map(add, total, values)) if total else values
+        return total
 
 
 def _spread(
     start: int, span: int, parts: tuple[int, ...], step: int, first: int
 ) -> Iterator[tuple[int, tuple[int, ...]]]:
-    """Yield (cell, share) for the cells from `first` on; all shares together are exactly `parts`."""
-    if span <= 0:
-        cell = start // step
-        if cell >= first:
-            yield cell, parts
-        return
+    """Yield (cell, share) for the cells from `first` on; all shares together are exactly `parts`. `span` > 0."""
     end = start + span
     for cell in range(max(start // step, first), (end - 1) // step + 1):
         low = max(cell * step, start) - start

@@ -15,9 +15,11 @@ from tokentop.text import clean
 
 MAX_DEPTH = 50
 PROJECTS_MAX = 500
+LIST_EVERY = 4  # walks
+SETTLED_NS = 5_000_000_000
 
 
-class LogEntry(Struct, frozen=True):
+class LogEntry(Struct, frozen=True, gc=False):
     """A log file as the last walk saw it."""
 
     path: str
@@ -49,6 +51,56 @@ class LogEntry(Struct, frozen=True):
     def session_id(self) -> str:
         """The session that the file name tells, where the agent puts it there."""
         return self.source.file_id(self.file.stem) if self.source.file_id else self.file.stem
+
+
+class Held(Struct, gc=False):
+    """The logs in a folder (paths) and the folders to look into (names), as of the folder's own time."""
+
+    mtime_ns: int
+    logs: tuple[str, ...]
+    below: tuple[str, ...]
+    walk: int = 0
+
+
+class Names:
+    """What the folders held at the last walk: one whose time has not moved need not be listed again.
+
+    Not every file system keeps the time of a folder, so each one is listed anew at every fourth walk.
+    """
+
+    def __init__(self) -> None:
+        self.files: Mapping[str, LogEntry] = {}  # of the last walk
+        self._known: dict[tuple[str, int], Held] = {}
+        self._walks = 0
+        self._wall_ns = 0
+
+    def turn(self, wall_ns: int, files: Mapping[str, LogEntry]) -> Names:
+        """Begin a walk; `files` is what the last one found."""
+        self._walks += 1
+        self._wall_ns = wall_ns
+        self.files = files
+        return self
+
+    def of(self, folder: str, number: int, mtime_ns: int) -> Held | None:
+        """What the folder is known to hold; None where it has to be listed."""
+        held = self._known.get((folder, number))
+        if held is None or held.mtime_ns != mtime_ns or held.walk + LIST_EVERY <= self._walks:
+            return None
+        return held
+
+    def keep(self, folder: str, number: int, held: Held) -> None:
+        """Remember a listing, unless the folder may yet change without another time: a coarse clock."""
+        if self._wall_ns - held.mtime_ns > SETTLED_NS:
+            # The first listings are spread: not all are due at the same later walk.
+            held.walk = self._walks - (len(self._known) % LIST_EVERY if self._walks == 1 else 0)
+            self._known[folder, number] = held
+        else:
+            self._known.pop((folder, number), None)
+
+    def forget_but(self, folders: Mapping[str, int]) -> None:
+        """Drop folders that are gone."""
+        if len(self._known) > 2 * len(folders) + 1000:
+            self._known = {key: held for key, held in self._known.items() if key[0] in folders}
 
 
 class Listing(Struct):
@@ -116,9 +168,13 @@ def state_of(path: str, source: Source) -> tuple[int, int, int, int]:
 
 def walk(
     agents: Iterable[Agent], environ: Mapping[str, str], extra: Mapping[str, Iterable[str]],
-    known_projects: Iterable[str] = (),
+    known_projects: Iterable[str] = (), names: Names | None = None,
 ) -> Listing:  # fmt: skip
-    """List every log of every agent. A file reached twice (two roots, hard links) is listed once."""
+    """List every log of every agent. A file reached twice (two roots, hard links) is listed once.
+
+    `names` remembers what folders hold from one walk to the next.
+    """
+    names = names or Names()
     listing = Listing({}, {}, [], [])
     seen: set[tuple[int, ...]] = set()
     folders: list[str] | None = None
@@ -126,18 +182,25 @@ def walk(
         own = roots(agent, environ, extra.get(agent.id, ()))
         for root in own:
             before = len(listing.files)
-            found = _root(agent, root, listing, seen)
+            found = _root(agent, root, listing, seen, names)
             files = len(listing.files) - before
             listing.looked.append(
                 Looked(agent.id, agent.label, clean(root, 200), f"{files} files" if found == "" else found)
             )
         if agent.roots.in_projects:
             folders = projects(environ, known_projects) if folders is None else folders
-            _in_projects(agent, folders, listing, seen)
+            _in_projects(agent, folders, listing, seen, names.files)
+    names.forget_but(listing.folders)
     return listing
 
 
-def _in_projects(agent: Agent, folders: list[str], listing: Listing, seen: set[tuple[int, ...]]) -> None:
+def _in_projects(
+    agent: Agent,
+    folders: list[str],
+    listing: Listing,
+    seen: set[tuple[int, ...]],
+    known: Mapping[str, LogEntry],
+) -> None:
     """Look for logs with exact names in project folders; these are not watched: there are too many."""
     before = len(listing.files)
     for folder in folders:
@@ -146,13 +209,13 @@ def _in_projects(agent: Agent, folders: list[str], listing: Listing, seen: set[t
             for name in source.suffixes:
                 path = os.path.join(folder, source.folder, name)
                 if os.path.isfile(path) and not (found and source.fallback):
-                    _file(agent, source, path, name, os.path.realpath(folder), listing, seen)
+                    _file(agent, source, path, name, os.path.realpath(folder), listing, seen, known)
                     found = True
     files = len(listing.files) - before
     listing.looked.append(Looked(agent.id, agent.label, f"{len(folders)} project folders", f"{files} files"))
 
 
-def _root(agent: Agent, root: str, listing: Listing, seen: set[tuple[int, ...]]) -> str:
+def _root(agent: Agent, root: str, listing: Listing, seen: set[tuple[int, ...]], names: Names) -> str:
     """Walk one root; return "" or what is wrong with it."""
     try:
         about = os.stat(root)
@@ -166,7 +229,16 @@ def _root(agent: Agent, root: str, listing: Listing, seen: set[tuple[int, ...]])
         name = os.path.basename(root)
         for source in agent.sources:
             if name.endswith(source.suffixes):
-                _file(agent, source, root, name, os.path.dirname(os.path.realpath(root)), listing, seen)
+                _file(
+                    agent,
+                    source,
+                    root,
+                    name,
+                    os.path.dirname(os.path.realpath(root)),
+                    listing,
+                    seen,
+                    names.files,
+                )
                 return ""
     if not stat.S_ISDIR(about.st_mode):
         listing.diagnostics.append(Diagnostic(agent.id, "unreadable", f"{clean(root)} is not a folder"))
@@ -176,7 +248,7 @@ def _root(agent: Agent, root: str, listing: Listing, seen: set[tuple[int, ...]])
         folder = os.path.join(root, source.folder)
         if not os.path.isdir(folder):
             listing.absent.append(folder)
-        _folder(_Walk(agent, source, number, real, listing, seen), folder, "", 0)
+        _folder(_Walk(agent, source, number, real, listing, seen, names), folder, "", 0)
     return ""
 
 
@@ -189,36 +261,52 @@ class _Walk(Struct, frozen=True):
     root: str
     listing: Listing
     seen: set[tuple[int, ...]]
+    names: Names
 
 
 def _folder(walk: _Walk, folder: str, relative: str, depth: int) -> None:
     agent, source, listing, seen = walk.agent, walk.source, walk.listing, walk.seen
     try:
-        about = os.stat(folder, follow_symlinks=depth == 0)
+        about = os.stat(folder) if depth == 0 else os.lstat(folder)
         # Two sources of an agent may look into the same folders for different files.
         key = (about.st_dev, about.st_ino, walk.number)
         if not stat.S_ISDIR(about.st_mode) or key in seen:
             return
         seen.add(key)
         listing.folders[folder] = about.st_mtime_ns
-        entries = list(os.scandir(folder))
+        held = walk.names.of(folder, walk.number, about.st_mtime_ns)
+        if held is None:
+            held = _list(source, folder, depth, about.st_mtime_ns)
+            walk.names.keep(folder, walk.number, held)
     except FileNotFoundError:
         return
     except OSError as error:
         listing.diagnostics.append(Diagnostic(agent.id, "unreadable", f"{clean(folder)}: {error.strerror}"))
         return
-    names = {entry.name for entry in entries} if any(s.endswith(".zst") for s in source.suffixes) else set()
-    below = []
+    start = len(folder) + (not folder.endswith("/"))
+    for path in held.logs:
+        _file(agent, source, path, relative + path[start:], walk.root, listing, seen, walk.names.files)
+    for name in held.below:
+        _folder(walk, f"{folder}/{name}", f"{relative}{name}/", depth + 1)
+
+
+def _list(source: Source, folder: str, depth: int, mtime_ns: int) -> Held:
+    """What the folder holds for this source. OSError."""
+    with os.scandir(folder) as found:
+        entries = list(found)
+    archives = any(suffix.endswith(".zst") for suffix in source.suffixes)
+    names = {entry.name for entry in entries} if archives else set()
+    suffixes = (*source.suffixes, source.sidecar) if source.sidecar else source.suffixes
+    logs, below = [], []
     for entry in entries:
         name = entry.name
-        if name.endswith(source.suffixes) or (source.sidecar and name.endswith(source.sidecar)):
+        if name.endswith(suffixes):
             if name.endswith(".zst") and name.removesuffix(".zst") in names:
                 continue  # a plain sibling always wins
-            _file(agent, source, entry.path, relative + name, walk.root, listing, seen)
+            logs.append(entry.path)
         elif _enters(source.levels, depth, name) and entry.is_dir(follow_symlinks=False):
             below.append(name)
-    for name in below:
-        _folder(walk, f"{folder}/{name}", f"{relative}{name}/", depth + 1)
+    return Held(mtime_ns, tuple(logs), tuple(below))
 
 
 def _enters(levels: tuple[str, ...] | None, depth: int, name: str) -> bool:
@@ -232,10 +320,11 @@ def _enters(levels: tuple[str, ...] | None, depth: int, name: str) -> bool:
 
 def _file(
     agent: Agent, source: Source, path: str, relative: str, root: str, listing: Listing,
-    seen: set[tuple[int, ...]],
+    seen: set[tuple[int, ...]], known: Mapping[str, LogEntry],
 ) -> None:  # fmt: skip
+    """List one file; `known` are the entries of the last walk."""
     try:
-        about = os.stat(path, follow_symlinks=False)
+        about = os.lstat(path)
         if stat.S_ISLNK(about.st_mode):
             path = os.path.realpath(path)
             if not path.startswith(root + os.sep):
@@ -253,6 +342,13 @@ def _file(
         state = state_of(path, source) if isinstance(source, Database) else None
     except OSError:
         return
-    dev, ino, size, mtime_ns = state or (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns)
+    now = state or (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns)
+    old = known.get(path)
+    if (
+        old is not None and old.source is source and old.relative == relative
+        and now == (old.dev, old.ino, old.size, old.mtime_ns)
+    ):  # fmt: skip
+        listing.files[old.path] = old
+        return
     sidecar = bool(source.sidecar) and path.endswith(source.sidecar)
-    listing.files[path] = LogEntry(path, agent.id, source, relative, dev, ino, size, mtime_ns, sidecar)
+    listing.files[path] = LogEntry(path, agent.id, source, relative, *now, sidecar)

@@ -19,7 +19,7 @@ from tokentop.model import Cursor, Diagnostic, Fact, Looked, Progress, Session
 from tokentop.text import clean
 
 from .archive import Archive
-from .discover import LogEntry, roots, state_of, walk
+from .discover import LogEntry, Names, roots, state_of, walk
 from .document import Document
 from .forks import Forks
 from .signs import last_signs
@@ -81,6 +81,7 @@ class Follower:
         self._buffer = bytearray(BLOCK_BYTES)
         self._files: dict[str, LogEntry] = {}
         self._folders: dict[str, int] = {}
+        self._names = Names()
         self._tails: dict[str, Reader] = {}
         self._active: dict[str, float] = {}
         self._slow_s = -SLOW_S
@@ -105,7 +106,13 @@ class Follower:
         """Look for files everywhere. What is new or changed is queued, newest first."""
         first = not self._walked
         self._walked = True
-        listing = walk(self._agents.values(), self._environ, self._extra, self._projects)
+        listing = walk(
+            self._agents.values(),
+            self._environ,
+            self._extra,
+            self._projects,
+            self._names.turn(wall_ns, self._files),
+        )
         self.looked = tuple(listing.looked)
         for place in list(self.diagnostics):
             if place not in listing.files:  # gone, or said again by this walk
@@ -200,15 +207,20 @@ class Follower:
 
         What changed within the last minute is looked at each time, the rest once a second.
         """
-        slow = all_folders or now_s - self._slow_s >= SLOW_S
+        if not self.look(now_s, all_folders):
+            return False
+        return self._folders_changed(all_folders) or any(os.path.isdir(path) for path in self._absent)
+
+    def look(self, now_s: float, everything: bool = False) -> bool:
+        """Queue active files that changed; True when it was the turn of all of them."""
+        slow = everything or now_s - self._slow_s >= SLOW_S
         recent_s = now_s - HOT_S
         for path, since_s in list(self._active.items()):
             if slow or since_s >= recent_s:
                 self._look_at(path, now_s)
-        if not slow:
-            return False
-        self._slow_s = now_s
-        return self._folders_changed(all_folders) or any(os.path.isdir(path) for path in self._absent)
+        if slow:
+            self._slow_s = now_s
+        return slow
 
     def _look_at(self, path: str, now_s: float) -> None:
         entry = self._files.get(path)
@@ -262,9 +274,14 @@ class Follower:
 
     # ------------------------------------------------------------ reading
 
+    @property
+    def waiting(self) -> bool:
+        """Whether another step has something to read."""
+        return bool(self._todo or self._urgent or self._held)
+
     def step(self, now_s: float, slice_bytes: int = SLICE_BYTES) -> Batch | None:
         """Read the next part of what is queued; None if nothing is."""
-        if not self._todo and not self._urgent and not self._held:
+        if not self.waiting:
             self._backlog.clear()
             self._backlog_bytes = self._done_bytes = 0
             return None

@@ -238,12 +238,15 @@ def events_of(db: sqlite3.Connection, agent: str, sid: str, since_ms: int = 0) -
 
 
 def recent_events(db: sqlite3.Connection, since_ms: int) -> list[Priced]:
-    """Events since a time, of all sessions: fills the live state at the start."""
+    """Events since a time, of all sessions: fills the live state at the start.
+
+    CROSS JOIN keeps the order: without it SQLite reads every event there is, to find few sessions.
+    """
     rows = db.execute(
         "SELECT e.id, s.agent, s.sid, e.at_ms, e.took_ms, m.provider, m.name, coalesce(t.tier, ''),"
         f" coalesce(t.geo, ''), e.flags, {', '.join('e.' + b for b in _BUCKETS)}, e.cost_nusd"
-        " FROM session s JOIN event e ON e.session = s.id JOIN model m ON m.id = e.model"
-        " LEFT JOIN tier t ON t.id = e.tier WHERE s.last_ms >= ? AND e.at_ms >= ? ORDER BY e.at_ms",
+        " FROM session s CROSS JOIN event e JOIN model m ON m.id = e.model"
+        " LEFT JOIN tier t ON t.id = e.tier WHERE e.session = s.id AND s.last_ms >= ? AND e.at_ms >= ? ORDER BY e.at_ms",
         (since_ms, since_ms),
     )
     return [_priced(row) for row in rows]

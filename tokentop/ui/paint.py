@@ -28,19 +28,26 @@ def fit(text: str, width: int, right: bool = False) -> str:
     return text + " " * (width - cells)
 
 
-def strip(pieces: Iterable[Piece], width: int, base: Style) -> Strip:
-    """A line of exactly `width` cells; neighbours of one style become one segment."""
+def strip(pieces: Iterable[Piece], width: int, base: Style, cells: int = -1) -> Strip:
+    """A line of exactly `width` cells; neighbours of one style become one segment.
+
+    `cells` is the width of the pieces where the caller knows it; it need not be counted then.
+    """
     segments: list[Segment] = []
     run, style = "", base
     for text, piece_style in pieces:
         if not text:
             continue
-        if run and piece_style != style:
+        if run and piece_style is not style and piece_style != style:
             segments.append(Segment(run, style))
             run = ""
         run, style = run + text, piece_style
+    if 0 <= cells < width and run and style is base:
+        run, cells = run + " " * (width - cells), width
     if run:
         segments.append(Segment(run, style))
+    if cells == width:
+        return Strip(segments, width)
     return Strip(segments).crop_extend(0, width, base)
 
 

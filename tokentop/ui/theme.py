@@ -126,6 +126,7 @@ class Palette:
         colours = _ANSI if theme.ansi else _DARK if theme.dark else _LIGHT
         self.base = base
         self.cursor = cursor
+        self._selected: dict[str, Style] = {}
         self._styles = {name: base + Style.parse(text) for name, text in colours.items()}
         self._styles[""] = base
         self._styles["strong"] = base + Style(bold=True)
@@ -141,7 +142,8 @@ class Palette:
 
     def selected(self, role: str) -> Style:
         """The same role on the cursor line."""
-        style = self[role]
-        if style.reverse:
-            return style
-        return style + self.cursor
+        found = self._selected.get(role)
+        if found is None:
+            style = self[role]
+            found = self._selected[role] = style if style.reverse else style + self.cursor
+        return found

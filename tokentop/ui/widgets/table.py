@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 
 from textual import events
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
@@ -17,9 +17,11 @@ from tokentop.ui import columns
 from tokentop.ui.columns import Placed, Scene
 from tokentop.ui.glyphs import RESTING, safe
 from tokentop.ui.paint import Piece, fit, palette_of, strip
+from tokentop.ui.theme import Palette
 from tokentop.ui.view import Change, Line, View
 
-_CACHE_LINES = 600
+_CACHE_LINES = 240  # each is kept as drawn and as filtered
+_AFTER_TICK_S = 0.05  # the tick of the screen comes first: it paints what waits, and one paint is left out
 _DOUBLE_CLICK_S = 0.5
 
 
@@ -62,30 +64,38 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
             self.relayout()
             return
         now = time.monotonic()
-        for key in change.keys:
-            if now - self._painted_s.get(key, -1e9) >= self.period_s:
-                self._repaint(key, now)
-            else:
-                self._waiting.add(key)
+        ripe = [key for key in change.keys if now - self._painted_s.get(key, -1e9) >= self.period_s]
+        self._waiting.difference_update(ripe)
+        self._waiting.update(change.keys.difference(ripe))
+        self._repaint(ripe, now)
         if self._waiting and not self._flush_planned:
             self._flush_planned = True
             due = min(self._painted_s.get(key, now) for key in self._waiting) + self.period_s
-            self.set_timer(max(0.02, due - now), self._flush)
+            self.set_timer(max(0.02, due - now) + _AFTER_TICK_S, self._flush)
 
     def _flush(self) -> None:
         self._flush_planned = False
         waiting, self._waiting = frozenset(self._waiting), set()
         self.apply(Change(False, waiting))
 
-    def _repaint(self, key: str, now: float) -> None:
-        at = self.view.index.get(key)
-        if at is None:
-            self._painted_s.pop(key, None)
-            return
-        self._painted_s[key] = now
-        top = self.scroll_offset.y
-        if top <= at < top + self.size.height:
-            self.refresh_lines(at)
+    def _repaint(self, keys: Iterable[str], now: float) -> None:
+        index, seen = self.view.index, []
+        for key in keys:
+            at = index.get(key)
+            if at is None:
+                self._painted_s.pop(key, None)
+            else:
+                self._painted_s[key] = now
+                seen.append(at)
+        self._refresh_visible(seen)
+
+    def _refresh_visible(self, lines: Iterable[int]) -> None:
+        """Draw these lines anew, those that are on the screen; one message for all of them."""
+        top, (width, height) = self.scroll_offset.y, self.size
+        width = max(width, self.virtual_size.width)
+        regions = [Region(0, at - top, width, 1) for at in lines if top <= at < top + height]
+        if regions:
+            self.refresh(*regions)
 
     def relayout(self) -> None:
         """Lines moved: new height, everything visible is drawn from the cache."""
@@ -125,14 +135,15 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         self.now_ms = now_ms
         now = time.monotonic()
         least_s = 0.0 if self.period_s <= 1 else self.period_s / 2
-        for key in [k for k in self._waiting if now - self._painted_s.get(k, -1e9) >= least_s]:
-            self._waiting.discard(key)
-            self._repaint(key, now)
-        top = self.scroll_offset.y
+        ripe = [key for key in self._waiting if now - self._painted_s.get(key, -1e9) >= least_s]
+        self._waiting.difference_update(ripe)
+        self._repaint(ripe, now)
+        top, old = self.scroll_offset.y, []
         for at in range(top, min(top + self.size.height, len(self.view.lines))):
             row = self.view.rows.get(self.view.lines[at].key)
             if row is not None and self._drawn_times.get(row.key) != self._times(row):
-                self.refresh_lines(at)
+                old.append(at)
+        self._refresh_visible(old)
 
     # ------------------------------------------------------------ cursor
 
@@ -177,10 +188,23 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     # ------------------------------------------------------------ drawing
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """The visible lines of `crop`: nothing stands round them, so no style is laid over them again."""
+        palette, width = palette_of(self, self.view.follow), self.room
+        filters, ground = self.app.get_line_filters(), self.background_colors[1]
+        first, last = crop.column_span
+        lines = []
+        for y in crop.line_range:
+            line = self._line(y + self.scroll_offset.y, width, palette)
+            for line_filter in filters:
+                line = line.apply_filter(line_filter, ground)
+            lines.append(line if first <= 0 and last >= width else line.crop(first, last))
+        return lines
+
     def render_line(self, y: int) -> Strip:
-        palette = palette_of(self, self.view.follow)
-        at = y + self.scroll_offset.y
-        width = self.room
+        return self._line(y + self.scroll_offset.y, self.room, palette_of(self, self.view.follow))
+
+    def _line(self, at: int, width: int, palette: Palette) -> Strip:
         if at >= len(self.view.lines):
             return Strip.blank(width, palette.base)
         line = self.view.lines[at]
@@ -193,17 +217,19 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         found = self._cache.get(key)
         if found is None:
             self.misses += 1
-            pieces = [
-                (text, palette.selected(role) if selected else palette[role])
-                for text, role in self._pieces(row, line, selected)
-            ]
-            base = palette.selected("") if selected else palette.base
-            found = self._cache[key] = strip(pieces, width, base)
+            style = palette.selected if selected else palette.__getitem__
+            pieces = [(text, style(role)) for text, role in self._pieces(row, line, selected)]
+            found = self._cache[key] = strip(pieces, width, style(""), self._cells)
             while len(self._cache) > _CACHE_LINES:
                 self._cache.popitem(last=False)
         else:
             self._cache.move_to_end(key)
         return found
+
+    @property
+    def _cells(self) -> int:
+        """How wide the columns are together, with the mark in front and the spaces between."""
+        return 2 + sum(width for _, width in self.placed) + max(0, len(self.placed) - 1)
 
     def _times(self, row: Row) -> tuple[str, str]:
         scene = Scene(self.now_ms, 5, self.view.tree, self.alerts)
