@@ -206,6 +206,21 @@ def test_the_newest_message_gives_the_status(
     assert len(track.open_calls()) == (state is State.WORKING)
 
 
+def test_a_session_whose_first_answer_is_on_its_way_works(home: Scratch) -> None:
+    """The message of the first prompt is written together with its answer."""
+    write(home)
+    manifest(home, started_at="2026-11-21T20:50:00.000Z", status="running", prompt="go")
+    live, _ = home.follow(T + 60_000)
+    (track,) = live.tracks.values()
+    assert track.last is not None
+    assert track.last.state is State.WORKING
+    write(home, user(0), answer(1, {"type": "text", "text": "done"}, **COUNTS))
+    live, _ = home.follow(T + 60_000)
+    (track,) = live.tracks.values()
+    assert track.last is not None
+    assert track.last.state is State.IDLE
+
+
 def test_a_session_that_ended_is_done(home: Scratch) -> None:
     write(home, user(0), answer(1, **COUNTS))
     manifest(home, ended_at="2026-11-21T20:58:00.000Z", status="completed")

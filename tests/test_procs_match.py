@@ -595,5 +595,6 @@ def test_what_an_ended_process_wrote_last_is_not_the_next_ones(world):
 def test_an_agent_whose_sessions_have_a_folder_of_their_own_is_not_tied_to_its_directory(world):
     world.watch_for(structs.replace(TITLED, any_directory=True))
     world.start(["titled"])
-    (proc,) = world.tick([Session("titled", "new", cwd="/workspace", first_ms=now_ms() + 1_000)])
-    assert (proc.session_id, proc.confidence) == ("new", "inferred")
+    for cwd in ("/workspace", ""):
+        (proc,) = world.tick([Session("titled", "new", cwd=cwd, first_ms=now_ms() + 1_000)])
+        assert (proc.session_id, proc.confidence) == ("new", "inferred")

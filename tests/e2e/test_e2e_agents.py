@@ -15,7 +15,7 @@ from client_table import Client as About
 from harness import AGENTS_DIR, Client, World
 from processes import alive, command, end_marked, parent, tree, until
 
-pytestmark = pytest.mark.e2e_agents
+pytestmark = [pytest.mark.e2e_agents, pytest.mark.timeout(400)]
 
 INSTALLED = [agent for agent in ("claude", "codex", *TABLE) if clients.program(AGENTS_DIR, agent).exists()]
 WITH_TOOLS = [agent for agent in INSTALLED if agent not in TABLE or TABLE[agent].tools]

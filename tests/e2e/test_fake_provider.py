@@ -115,3 +115,40 @@ def test_a_call_under_way_when_the_provider_stops_is_booked_as_incomplete(provid
     assert row["complete"] is False
     assert row["billed"]["output"] == 1001
     assert summed([row])["responses"] == 0
+
+
+SHELL = {"properties": {"command": {"type": "string"}}, "required": ["command"]}
+
+
+def test_chat_completions_say_what_is_booked(provider: Provider) -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": "@@tool@@ go"}], "stream": True}
+    tool = {"type": "function", "function": {"name": "Shell", "parameters": SHELL}}
+    lines = provider.ask("/v1/chat/completions", **body, tools=[tool]).strip().split("\n\n")
+    assert lines[-1] == "data: [DONE]"
+    chunks = [json.loads(line.removeprefix("data: ")) for line in lines[:-1]]
+    calls = [c["choices"][0]["delta"].get("tool_calls") for c in chunks[:-1]]
+    assert json.loads(next(filter(None, calls))[0]["function"]["arguments"]) == {"command": "echo hi"}
+    (row,) = provider.ledger()
+    usage = chunks[-1]["usage"]
+    assert (row["api"], row["tools"], row["step"]) == ("chat", 1, 0)
+    assert row["billed"]["input"] + row["billed"]["cache_read"] == usage["prompt_tokens"]
+    assert row["billed"]["output"] == usage["completion_tokens"] == 1001
+
+
+def test_a_gemini_stream_ends_with_what_is_booked_thoughts_apart(provider: Provider) -> None:
+    said = [
+        {"role": "user", "parts": [{"text": "@@multi@@ go"}]},
+        {"role": "model", "parts": [{"functionCall": {"name": "run_shell_command"}}]},
+        {"role": "user", "parts": [{"functionResponse": {"name": "run_shell_command"}}]},
+    ]
+    tools = [{"functionDeclarations": [{"name": "run_shell_command", "parametersJsonSchema": SHELL}]}]
+    path = "/v1beta/models/gemini-2.5-pro:streamGenerateContent?alt=sse"
+    text = provider.ask(path, contents=said, tools=tools)
+    last = json.loads(text.strip().split("\n\n")[-1].removeprefix("data: "))
+    assert last["candidates"][0]["content"]["parts"][0]["functionCall"]["args"] == {"command": "echo two"}
+    (row,) = provider.ledger()
+    usage = last["usageMetadata"]
+    assert (row["model"], row["scenario"], row["step"]) == ("gemini-2.5-pro", "multi", 1)
+    assert row["billed"]["reasoning"] == usage["thoughtsTokenCount"] == 301
+    assert row["billed"]["output"] == usage["candidatesTokenCount"] + usage["thoughtsTokenCount"]
+    assert row["billed"]["input"] + row["billed"]["cache_read"] == usage["promptTokenCount"]

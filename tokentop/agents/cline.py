@@ -46,12 +46,12 @@ def _session(file: LogFile, about: dict[str, Any]) -> list[Fact]:
     session_id = decoding.identifier(_str(about.get("session_id")))
     metadata = decoding.obj(about.get("metadata"))
     forked_from = decoding.identifier(_str(decoding.obj(metadata.get("fork")).get("forkedFromSessionId")))
-    ended_ms = decoding.epoch_ms(about.get("ended_at"))
+    began_ms, ended_ms = (decoding.epoch_ms(about.get(name)) for name in ("started_at", "ended_at"))
     facts: list[Fact] = [
         Session(
             AGENT_ID, session_id, parent_id=forked_from, role=Role.FORK if forked_from else Role.MAIN,
             cwd=decoding.text(about.get("cwd"), 400), title=_title(metadata.get("title") or about.get("prompt")),
-            title_rank=1, model=decoding.text(about.get("model")), first_ms=decoding.epoch_ms(about.get("started_at")),
+            title_rank=1, model=decoding.text(about.get("model")), first_ms=began_ms,
             last_ms=ended_ms, surface=decoding.text(about.get("source")), log_path=file.path,
             version=decoding.text(decoding.obj(metadata.get("sessionHistoryOrigin")).get("version")),
         )
@@ -64,6 +64,9 @@ def _session(file: LogFile, about: dict[str, Any]) -> list[Fact]:
                 detail="its run failed" if failed else "",
             )
         )  # fmt: skip
+    elif began_ms and about.get("status") == "running":
+        # It is made with the first prompt, whose message is written together with the answer.
+        facts.append(Activity(AGENT_ID, session_id, began_ms, State.WORKING))
     return facts
 
 

@@ -285,7 +285,7 @@ def _from_directory(
         s
         for s in evidence.candidates
         if s.agent == spec.agent
-        and s.cwd
+        and (s.cwd or spec.any_directory)
         and s.first_ms
         and s.role is not Role.SUB_AGENT
         and s.id not in claimed
