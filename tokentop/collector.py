@@ -383,6 +383,11 @@ class Collector:
         except (sqlite3.Error, db.StoreError) as error:
             self.note("actions", f"receipt not stored: {error}")
 
+    def receipts(self) -> list[Receipt] | None:
+        """What was done so far, newest first; None while no store is open."""
+        connection = self._connection
+        return None if connection is None else reader.actions(connection, limit=500)
+
     @property
     def _connection(self) -> sqlite3.Connection | None:
         return self._ledger.db if self._ledger is not None else self._reader

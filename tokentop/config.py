@@ -19,6 +19,8 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Meta, Struct
 
+from .rulebook import Notify, Rules
+
 NUSD = 1_000_000_000
 _APP = "tokentop"
 _UsdPerMillion = Annotated[float, Meta(ge=0, le=1e6)]
@@ -75,6 +77,14 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         dict[str, OwnPrice],
         Meta(description="Your own prices by model, US dollars per million tokens."),
     ] = {}
+
+    rules: Annotated[
+        Rules,
+        Meta(
+            description="What is done about runaways, by rule; each is off until `on = true`. See docs/rules.md."
+        ),
+    ] = Rules()
+    notify: Annotated[Notify, Meta(description="Where the notices of rules go beside the screen.")] = Notify()
 
     @property
     def day_budget_nusd(self) -> int:
@@ -171,6 +181,14 @@ def _refuse_unknown(table: Mapping[str, Any], text: str, name: str) -> None:
         for model, price in prices.items():
             if isinstance(price, dict):
                 _check_names(price, OwnPrice.__struct_fields__, ("prices", model), text, name)
+    for field, default in (("notify", Notify()), ("rules", Rules())):
+        given = table.get(field)
+        if not isinstance(given, dict):
+            continue
+        _check_names(given, default.__struct_fields__, (field,), text, name)
+        for rule, inner in given.items():
+            if isinstance(inner, dict) and field == "rules":
+                _check_names(inner, getattr(default, rule).__struct_fields__, (field, rule), text, name)
 
 
 def _refuse_nan(value: object, path: tuple[str, ...], text: str, name: str) -> None:
@@ -261,19 +279,38 @@ def render_default() -> str:
     """Return a config.toml with every setting, commented out, with its meaning and default."""
     blocks = ["# Settings of tokentop. Every line shows a default: take the # away to change it."]
     tables = []
-    for field, text, default in _fields():
-        if isinstance(default, dict):
+    for field, text, default in _fields(Settings()):
+        if isinstance(default, Rules):
+            tables += [f"# {text}\n# [{field}]", *_rule_tables(default)]
+        elif isinstance(default, Notify):
+            tables.append(f"# {text}\n# [{field}]\n" + "\n".join(_lines_of(default)))
+        elif isinstance(default, dict):
             tables.append(f"# {text}\n# [{field}]\n# {_EXAMPLES[field]}")
         else:
             blocks.append(f"# {text}\n# {field} = {_toml(default)}")
     return "\n\n".join(blocks + tables) + "\n"
 
 
-def _fields() -> Iterator[tuple[str, str, Any]]:
+def _rule_tables(rules: Rules) -> Iterator[str]:
+    """Every rule with its own limits; what all share is written out once, at the first."""
+    from .rulebook import settings_of
+
+    for at, (name, rule) in enumerate(rules.items()):
+        own = settings_of(rule)
+        lines = [f"# {' '.join((type(rule).__doc__ or '').split())}", f"# [rules.{name}]"]
+        brief = ["# on = false", *(f"# {field} = {_toml(value)}" for field, value in own.items())]
+        yield "\n".join([*lines, *(_lines_of(rule) if at == 0 else brief)])
+
+
+def _lines_of(settings: Struct) -> Iterator[str]:
+    for field, text, default in _fields(settings):
+        yield f"# {field} = {_toml(default)}" + (f"  # {text}" if text else "")
+
+
+def _fields(defaults: Struct) -> Iterator[tuple[str, str, Any]]:
     """Yield (name, description, default) of each setting."""
-    hints = get_type_hints(Settings, include_extras=True)
-    defaults = Settings()
-    for field in Settings.__struct_fields__:
+    hints = get_type_hints(type(defaults), include_extras=True)
+    for field in defaults.__struct_fields__:
         hint = hints[field]
         metas = (
             [m for m in get_args(hint)[1:] if isinstance(m, Meta)] if get_origin(hint) is Annotated else []
@@ -287,4 +324,6 @@ def _toml(value: object) -> str:
         return str(value).lower()
     if isinstance(value, str):
         return f'"{value}"'
+    if isinstance(value, tuple):
+        return f"[{', '.join(_toml(str(one)) for one in value)}]"
     return str(value)

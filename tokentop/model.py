@@ -458,6 +458,10 @@ class Row(Struct, frozen=True, gc=False):
     sub_agents: int = 0  # all below, shown when collapsed
     working_below: int = 0
     notes: tuple[str, ...] = ()  # provenance: "2 duplicates dropped", "1 call lost", ...
+    changed_ms: int = 0  # a tool changed a file or made a commit; before any: first seen; 0 = cannot be told
+    same_calls: int = 0  # the present tool call in a row; 0 = its argument is not logged
+    same_call: str = ""
+    compactions: int = 0  # within the last hour
 
 
 class Forecast(Struct, frozen=True, gc=False):
@@ -478,6 +482,34 @@ class Alert(Struct, frozen=True, gc=False):
     row_key: str
     text: str
     since_ms: int
+
+
+class Countdown(Struct, frozen=True, gc=False):
+    """A rule is about to act; until `left_ms` is 0 it can be called off."""
+
+    id: int
+    rule: str
+    action: Action
+    row_key: str
+    agent: str
+    session_id: str
+    title: str
+    project: str
+    pid: int
+    processes: int  # that will be hit, the tree included
+    why: str
+    left_ms: int
+
+
+class Notice(Struct, frozen=True, gc=False):
+    """Something a rule tells a person. `id` grows; the text is clean."""
+
+    id: int
+    at_ms: int
+    rule: str
+    title: str
+    body: str
+    row_key: str = ""
 
 
 class Progress(Struct, frozen=True, gc=False):
@@ -531,3 +563,6 @@ class Snapshot(Struct, frozen=True, gc=False):
     own_rss_bytes: int = 0
     mode: str = "live"  # live, reader (another tokentop writes), demo, paused: <why>
     history_events: int = 0
+    countdowns: tuple[Countdown, ...] = ()
+    notices: tuple[Notice, ...] = ()  # the newest of this run, oldest first
+    acted: tuple[Receipt, ...] = ()  # what rules did in this run, oldest first

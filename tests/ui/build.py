@@ -241,6 +241,7 @@ class FakeSource:
         self.plan_fields: dict[str, Any] = {}
         self.receipt_fields: dict[str, Any] = {}
         self.started = threading.Event()
+        self.cancelled: list[int] = []
         self.stopped = False
 
     def start(self, publish: Callable[[Snapshot], None]) -> None:
@@ -251,6 +252,9 @@ class FakeSource:
 
     def stop(self) -> None:
         self.stopped = True
+
+    def cancel(self, number: int) -> None:
+        self.cancelled.append(number)
 
     def plan(self, row: Row, action: Action) -> KillPlan:
         self.planned.append((row.key, action))

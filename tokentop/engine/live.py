@@ -126,6 +126,7 @@ class LiveState:
         track = self._track(context.agent, context.session_id)
         if track.context is None or context.at_ms >= self._seen_at(track.context.at_ms):
             track.context = context
+            track.habits.on_context(context)
             self.revision += 1
 
     def apply_quota(self, quota: Quota) -> None:

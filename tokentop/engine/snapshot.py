@@ -28,7 +28,7 @@ def take(live: LiveState, at_ms: int) -> Snapshot:
     for node in build(live, at_ms):
         if not node.shown:
             continue
-        rows.append(_session_row(live, node) if node.track is not None else _proc_row(live, node))
+        rows.append(_session_row(live, node, at_ms) if node.track is not None else _proc_row(live, node))
         if node.track is not None and node.track.unpriced_model and node.status.state is not State.DONE:
             unpriced[node.key] = node.track.unpriced_model
         rows.extend(_tool_row(node, child) for child in tool_lines(node, at_ms))
@@ -70,7 +70,7 @@ def _totals(live: LiveState) -> Figures:
     )
 
 
-def _session_row(live: LiveState, node: Node) -> Row:
+def _session_row(live: LiveState, node: Node, at_ms: int) -> Row:
     track = node.track
     assert track is not None
     session, proc = track.session, node.proc
@@ -79,6 +79,7 @@ def _session_row(live: LiveState, node: Node) -> Row:
     window = (track.context.window if track.context else 0) or live.window(session.agent, model)
     resume = "" if node.sub_agent else live.resume.get(session.agent, "").format(session_id=session.id)
     started = session.first_ms or (proc.started_ms if proc else 0)
+    habits = track.habits
     return Row(
         key=node.key,
         parent_key=node.parent.key if node.parent else "",
@@ -106,6 +107,10 @@ def _session_row(live: LiveState, node: Node) -> Row:
         sub_agents=node.sub_agents,
         working_below=node.working_below,
         notes=_notes(node, track),
+        changed_ms=habits.progress_ms,
+        same_calls=habits.same_calls,
+        same_call=habits.same_call,
+        compactions=habits.compactions(at_ms),
         **_of_proc(proc),
     )
 

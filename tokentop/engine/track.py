@@ -6,6 +6,7 @@ not the order of arrival.
 
 from __future__ import annotations
 
+from tokentop.engine.habits import Habits
 from tokentop.model import Activity, AgentProc, Context, Figures, Kind, Priced, Role, Session, State
 
 _CALLS = 32  # open and ended calls that are remembered
@@ -46,6 +47,7 @@ class Track:
         "_success_ms",
         "context",
         "ended_ms",
+        "habits",
         "host",
         "key",
         "last",
@@ -76,6 +78,7 @@ class Track:
         self.ended_ms = 0
         self.nested_in = ""
         self.context: Context | None = None
+        self.habits = Habits()
         self.last: Activity | None = None
         self.record_ms = 0
         self.model = ""
@@ -118,6 +121,7 @@ class Track:
             self._success_ms = max(self._success_ms, at_ms)
         if self.last is None or at_ms >= self.last.at_ms:
             self.last = activity
+            self.habits.on_activity(activity)
 
     def _follow_calls(self, activity: Activity) -> None:
         """An ended call settles those that started before it: a retry writes a start of its own."""

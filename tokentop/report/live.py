@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import sys
 import threading
@@ -15,10 +16,14 @@ from tokentop.config import load, local_zone
 from tokentop.engine.days import local
 from tokentop.errors import Failure
 from tokentop.model import Snapshot
+from tokentop.notify import Limiter, sequences
+from tokentop.rulebook import Notify
+from tokentop.runtime import Runtime
 
 from .access import folder_for
 from .out import money
 
+_LOOK_S = 0.1  # between two looks at what the collector has published
 _SECOND_LOOK_S = 0.25  # CPU use needs two looks at the processes
 
 
@@ -57,26 +62,32 @@ def watch() -> int:
     for number in (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])):
         signal.signal(number, end)
     told: set[tuple[str, str]] = set()
-    newest: list[Snapshot] = []
+    teller = Teller(settings.notify)
     with folder_for() as (folder, notes):
         for note in notes:
             print(note, file=sys.stderr)
-        collector = Collector(
-            folder, os.environ, settings, lambda snapshot: newest.__setitem__(slice(None), [snapshot])
-        )
+        pictures: queue.SimpleQueue[Snapshot] = queue.SimpleQueue()
+        runtime = Runtime(folder, os.environ, settings)
+        runtime.start(pictures.put)
         minute = -1
         try:
             while not stop.is_set():
-                wait_s = collector.tick()
-                if newest:
-                    picture = newest[0]
-                    _tell(picture, told, local(picture.at_ms, zone).strftime("%H:%M:%S"))
+                while not pictures.empty():
+                    picture = pictures.get()
+                    clock = local(picture.at_ms, zone).strftime("%H:%M:%S")
+                    _tell(picture, told, clock)
+                    teller.tell(picture, clock)
                     if picture.at_ms // 60_000 != minute:
                         minute = picture.at_ms // 60_000
-                        _summary(picture, local(picture.at_ms, zone).strftime("%H:%M:%S"))
-                stop.wait(wait_s)
+                        _summary(picture, clock)
+                if not runtime.alive:
+                    raise Failure("the collector stopped by an error of its own")
+                stop.wait(_LOOK_S)
         finally:
-            collector.close()
+            runtime.stop()
+            while not pictures.empty():
+                picture = pictures.get()
+                teller.tell(picture, local(picture.at_ms, zone).strftime("%H:%M:%S"))
     return 128 + ended_by[0] if ended_by and ended_by[0] != signal.SIGINT else 0
 
 
@@ -86,6 +97,26 @@ def _tell(picture: Snapshot, told: set[tuple[str, str]], clock: str) -> None:
         print(f"{clock}  ALERT {now[key].kind}: {now[key].text}", flush=True)
     told.clear()
     told.update(now)
+
+
+class Teller:
+    """Prints what rules tell, once; on a terminal with its bell or notices, where they are switched on."""
+
+    def __init__(self, settings: Notify) -> None:
+        self._settings = settings
+        self._limiter = Limiter(settings.per_minute)
+        self._told = 0
+
+    def tell(self, picture: Snapshot, clock: str) -> None:
+        for notice in picture.notices:
+            if notice.id <= self._told:
+                continue
+            self._told = notice.id
+            print(f"{clock}  RULE {notice.rule}: {notice.title}: {notice.body}", flush=True)
+            if sys.stdout.isatty() and self._limiter.allows(notice.at_ms):
+                extra = sequences(notice, self._settings, tmux=bool(os.environ.get("TMUX")))
+                sys.stdout.write(extra)
+                sys.stdout.flush()
 
 
 def _summary(picture: Snapshot, clock: str) -> None:

@@ -68,6 +68,7 @@ def _options(arguments: argparse.Namespace, settings: Settings, log_path: str) -
     return UiOptions(
         theme=theme, ascii=arguments.ascii or settings.ascii, mouse=settings.mouse and not arguments.no_mouse,
         refresh_s=settings.refresh_s, read_only=settings.read_only, log_path=log_path,
+        notify=settings.notify,
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from tokentop.model import Action, KillPlan, Receipt, Row, Snapshot
+from tokentop.rulebook import Notify
 
 
 class Source(Protocol):
@@ -28,6 +29,9 @@ class Source(Protocol):
     def execute(self, plan: KillPlan) -> Receipt:
         """Carry the plan out and verify it. May block."""
 
+    def cancel(self, number: int) -> None:
+        """Call the countdown of that id off. Does not block."""
+
 
 class UiOptions(Struct, frozen=True):
     """How the screen looks and what it may do."""
@@ -39,3 +43,4 @@ class UiOptions(Struct, frozen=True):
     read_only: bool = False
     no_color: bool = False
     log_path: str = ""  # named by the crash screen
+    notify: Notify = Notify()  # what else is told by the terminal

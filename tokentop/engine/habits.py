@@ -1,0 +1,82 @@
+"""What a session's tool calls and context say over time: the same call again, files changed, compactions.
+
+Pure. Told by `Activity` and `Context` facts since tokentop looks; what was before is not known.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from tokentop.model import Activity, Context, State
+
+HOUR_MS = 3_600_000
+_FALL = 0.6  # a context this much smaller than before was compacted
+_TURN_ENDS = frozenset({State.IDLE, State.DONE})
+_LEAST_CONTEXT = 20_000  # below, a smaller context is no compaction
+
+# Tools that change a file, by the names that the agents log, in small letters without _ and -.
+_CHANGES = frozenset({
+    "edit", "multiedit", "write", "notebookedit", "applypatch", "patch", "strreplace",
+    "strreplaceeditor", "strreplacebasededittool", "writefile", "editfile", "createfile", "replace",
+    "replaceinfile", "writetofile", "create", "insert", "insertcontent", "deletefile", "applydiff",
+    "fswrite", "editexistingfile", "createnewfile", "singlefindandreplace", "multieditfile",
+    "searchreplace", "filechange", "update",
+})  # fmt: skip
+
+
+def changes_files(activity: Activity) -> bool:
+    """Whether this tool call changes a file or makes a commit, as far as its name and argument tell."""
+    name = activity.tool.lower().replace("_", "").replace("-", "").rpartition(".")[2]
+    return name in _CHANGES or "git commit" in activity.detail
+
+
+class Habits:
+    """Of one session. `progress_ms` 0 = cannot be told: tools are logged without their names."""
+
+    __slots__ = ("_blind", "_call", "_call_ms", "_falls", "_progress_ms", "_used", "same_calls")
+
+    def __init__(self) -> None:
+        self.same_calls = 0  # in a row, the present one included; 0 = no argument is logged
+        self._call = ("", "")
+        self._call_ms = 0
+        self._progress_ms = 0
+        self._blind = False
+        self._used = 0
+        self._falls: deque[int] = deque(maxlen=32)
+
+    @property
+    def same_call(self) -> str:
+        return " ".join(self._call) if self.same_calls else ""
+
+    @property
+    def progress_ms(self) -> int:
+        """The last change of a file or commit; before any the first record that was seen."""
+        return 0 if self._blind else self._progress_ms
+
+    def on_activity(self, activity: Activity) -> None:
+        """Take a record that is not older than the last; a call that is read twice counts once."""
+        self._progress_ms = self._progress_ms or activity.at_ms
+        if activity.state in _TURN_ENDS:
+            self._call, self.same_calls = ("", ""), 0
+        if activity.state is not State.TOOL or activity.at_ms <= self._call_ms:
+            return
+        self._blind = self._blind or not activity.tool
+        if changes_files(activity):
+            self._progress_ms = max(self._progress_ms, activity.at_ms)
+            self._call, self.same_calls = ("", ""), 0  # the same file edited again is no loop
+        elif not activity.detail:
+            self._call, self.same_calls = ("", ""), 0  # its argument is not logged
+        elif (activity.tool, activity.detail) == self._call:
+            self.same_calls += 1
+        else:
+            self._call, self.same_calls = (activity.tool, activity.detail), 1
+        self._call_ms = activity.at_ms
+
+    def on_context(self, context: Context) -> None:
+        if self._used >= _LEAST_CONTEXT and context.used < _FALL * self._used:
+            self._falls.append(context.at_ms)
+        self._used = context.used
+
+    def compactions(self, at_ms: int) -> int:
+        """Compactions within the last hour."""
+        return sum(0 <= at_ms - fall_ms <= HOUR_MS for fall_ms in self._falls)
