@@ -173,7 +173,15 @@ def parser() -> argparse.ArgumentParser:
     prices.add_argument("model", nargs="?", metavar="MODEL")
     doctor = verbs.add_parser("doctor", help="what was found and what is wrong", allow_abbrev=False)
     doctor.add_argument("--json", action="store_true")
-    verbs.add_parser("watch", help="collect without a screen, print alerts", allow_abbrev=False)
+    verbs.add_parser(
+        "watch", help="collect without a screen, print alerts, let rules act", allow_abbrev=False
+    )
+    rules = verbs.add_parser("rules", help="the rules for runaways and their state", allow_abbrev=False)
+    rules.add_argument("--dry-run", action="store_true", help="what they would have done in the last 7 days")
+    rules.add_argument("--json", action="store_true")
+    actions = verbs.add_parser("actions", help="what was done to processes, newest first", allow_abbrev=False)
+    actions.add_argument("--limit", type=_positive, default=100, metavar="N")
+    actions.add_argument("--json", action="store_true")
     demo = verbs.add_parser("demo", help="the screen on an invented fleet", allow_abbrev=False)
     demo.add_argument("--seed", type=int, default=7, metavar="N")
     demo.add_argument("--once", action="store_true", help=argparse.SUPPRESS)

@@ -211,7 +211,20 @@ def _doctor(arguments: Arguments) -> int:
     return 0
 
 
+def _rules(arguments: Arguments) -> int:
+    from . import rules
+
+    return rules.dry_run(arguments.json) if arguments.dry_run else rules.rules(arguments.json)
+
+
+def _actions(arguments: Arguments) -> int:
+    from .rules import actions
+
+    return actions(arguments.json, arguments.limit)
+
+
 _VERBS: dict[str, Callable[[Any], int]] = {
     "live": _live, "demo": _demo, "usage": _usage, "sync": _sync, "sessions": _sessions, "session": _session,
     "kill": _kill, "forecast": _forecast, "prices": _prices, "doctor": _doctor, "watch": _watch,
+    "rules": _rules, "actions": _actions,
 }  # fmt: skip

@@ -25,6 +25,7 @@ from tokentop.model import Snapshot
 from tokentop.ui.commander import Commander
 from tokentop.ui.gate import Gate
 from tokentop.ui.glyphs import safe, wants_ascii
+from tokentop.ui.herald import Herald
 from tokentop.ui.keyboard import deliver
 from tokentop.ui.palette import Commands
 from tokentop.ui.screens.confirm import ConfirmScreen
@@ -62,6 +63,7 @@ class TokentopApp(App[str]):
         self.read_only = options.read_only or source.read_only
         self.live = LiveScreen(options, source.label, self.read_only)
         self.commander = Commander(self, source)
+        self.herald = Herald(self, options.notify)
         self._inbox: Snapshot | None = None
         self._announced = False
         self._drawn_s = -_LEAST_GAP_S  # the first one is drawn as soon as it arrives
@@ -133,8 +135,15 @@ class TokentopApp(App[str]):
         self._drawn_s = time.monotonic()
         if snapshot is not None:
             self.live.show(snapshot)
+            self.herald.tell(snapshot)
+            self.commander.take_over(snapshot.acted)
             if self.commander.dialog is not None:
                 self.commander.row_left(frozenset(row.key for row in snapshot.rows))
+
+    def to_terminal(self, sequence: str) -> None:
+        """Hand a sequence of our own to the driver, which writes it between two frames in its own thread."""
+        if self._driver is not None and not self.is_headless:
+            self._driver.write(sequence)
 
     # ------------------------------------------------------------ focus, keys
 

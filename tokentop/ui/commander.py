@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tokentop.model import Action, KillPlan, Receipt, Row
@@ -76,6 +77,13 @@ class Commander:
         self.receipts.append(receipt)
         body = "\n".join(words.receipt_lines(receipt)) or words.receipt_title(receipt)
         self._toast(body, words.severity(receipt), words.receipt_title(receipt))
+
+    def take_over(self, acted: Sequence[Receipt]) -> None:
+        """What rules did stands among the receipts, once; their notices are shown elsewhere."""
+        known = {(receipt.at_ms, receipt.pid, receipt.result) for receipt in self.receipts}
+        for receipt in acted:
+            if (receipt.at_ms, receipt.pid, receipt.result) not in known:
+                self.receipts.append(receipt)
 
     def _toast(self, message: str, severity: str, title: str = "") -> None:
         kind = {"warning": "warning", "error": "error"}.get(severity, "information")

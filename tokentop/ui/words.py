@@ -122,7 +122,13 @@ def severity(receipt: Receipt) -> str:
 
 
 def receipt_title(receipt: Receipt) -> str:
-    return f"{safe(receipt.agent, 20) or 'process'} {receipt.pid or safe(receipt.session_id, 8)}: {safe(receipt.result, 60)}"
+    who = f"{safe(receipt.agent, 20) or 'process'} {receipt.pid or safe(receipt.session_id, 8)}"
+    return f"{who}: {safe(receipt.result, 60)}{_by(receipt)}"
+
+
+def _by(receipt: Receipt) -> str:
+    """Who wanted it, where that was a rule."""
+    return "" if receipt.reason == "manual" else f" ({safe(receipt.reason, 40)})"
 
 
 def receipt_lines(receipt: Receipt) -> list[str]:

@@ -20,6 +20,7 @@ from tokentop.ui.layout import Layout, layout
 from tokentop.ui.screens.liveactions import LiveActions
 from tokentop.ui.source import UiOptions
 from tokentop.ui.view import View
+from tokentop.ui.widgets.countdown import Countdowns
 from tokentop.ui.widgets.detail import Detail
 from tokentop.ui.widgets.empty import Empty
 from tokentop.ui.widgets.filterline import FilterInput, FilterLine
@@ -64,6 +65,7 @@ class LiveScreen(LiveActions):
         self.head = TableHead(self.table)
         self.empty = Empty()
         self.detail = Detail()
+        self.countdowns = Countdowns()
         self.filter_line = FilterLine(self.leave_filter)
         self.key_footer = KeyFooter()
         self.drawer_open = False
@@ -83,6 +85,7 @@ class LiveScreen(LiveActions):
                 yield self.table
                 yield self.empty
             yield self.detail
+        yield self.countdowns
         yield self.filter_line
         yield self.key_footer
 
@@ -108,6 +111,7 @@ class LiveScreen(LiveActions):
         self.table.alerts = {
             alert.row_key: alert.since_ms for alert in snapshot.alerts if alert.kind == "runaway"
         }
+        self._show_countdowns()
         change = self.view.feed(snapshot)
         if change.structure or change.keys:
             self.table.apply(change)
@@ -135,10 +139,18 @@ class LiveScreen(LiveActions):
         if self.snapshot is not None and not self.view.paused:
             self._show_graphs(self.snapshot)
             self.limits.show(self.snapshot.quotas, now_ms)
+        self._show_countdowns()
         self._show_empty()
         self._count_matches()
         self.show_detail()
         self.show_footer()
+
+    def _show_countdowns(self) -> None:
+        """What rules are about to do; also while the picture is held."""
+        if self.snapshot is not None:
+            if self.snapshot.countdowns:
+                self.counted_s = time.monotonic()
+            self.countdowns.show(self.snapshot.countdowns, self.now_ms() - self.snapshot.at_ms)
 
     def _show_graphs(self, snapshot: Snapshot) -> None:
         series = snapshot.series
@@ -243,6 +255,9 @@ class LiveScreen(LiveActions):
         for key in keys.footer_keys():
             if self.sensible(key):
                 shown = keys.first(key)
+                if key.id == "interrupt" and self.snapshot and self.snapshot.countdowns:
+                    hints.append((keys.first(key), "call off"))
+                    continue
                 label = "thaw" if key.id == "freeze" and self.frozen_selected else key.label
                 hints.append((keys.ascii_shown(shown) if self.options.ascii else shown, label))
         self.key_footer.show(hints)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from tokentop.ui.app import TokentopApp
 
 
+_AFTER_COUNTDOWN_S = 3.0
+
+
 class LiveActions(Screen[None]):
     """Key actions over the view and the app; the widgets are made by LiveScreen."""
 
@@ -31,6 +35,7 @@ class LiveActions(Screen[None]):
     snapshot: Snapshot | None
     read_only: bool
     drawer_open: bool
+    counted_s: float = 0.0  # when a rule's countdown was last shown
 
     @property
     def tokentop(self) -> TokentopApp:
@@ -182,6 +187,19 @@ class LiveActions(Screen[None]):
             self.tokentop.commander.begin(row, action, dialog)
 
     def action_interrupt(self) -> None:
+        """Stop the turn of the selected row, unless a rule counts down: then the key calls that off.
+
+        Right after a countdown the key does nothing: it was meant for it, not for the row.
+        """
+        counting = self.snapshot.countdowns if self.snapshot else ()
+        if counting:
+            self.tokentop.source.cancel(counting[0].id)
+            return
+        if time.monotonic() - self.counted_s < _AFTER_COUNTDOWN_S:
+            self.app.notify(
+                "the countdown has just ended; nothing was sent to this row", markup=False, timeout=4
+            )
+            return
         self._act(Action.INTERRUPT, dialog=False)
 
     def action_freeze(self) -> None:
