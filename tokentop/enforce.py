@@ -20,6 +20,7 @@ from tokentop.text import clean
 TICK_MS = (
     2_000  # a countdown loses at most this between two pictures: sleep and a set clock do not shorten it
 )
+SETTLE_MS = 5_000  # what cannot be hit is looked at again for so long: the first pictures know no processes
 GONE_MS = 10_000  # a condition that is away this long calls its countdown off
 _KEPT = 16
 _SAFE = frozenset({"exact", "strong"})
@@ -56,6 +57,7 @@ class Enforcer:
         self._plan, self._act, self._keep, self._tell = plan, act, keep, tell
         self._pending: dict[str, _Pending] = {}  # row key -> its countdown: one at a time
         self._running: dict[str, str] = {}  # row key -> the rule whose action is under way
+        self._unfit: dict[tuple[str, str], int] = {}  # (rule, row key) -> since when its step is not possible
         self._ids = 0
         self._at_ms = 0
         self._notices: deque[Notice] = deque(maxlen=_KEPT)
@@ -96,6 +98,8 @@ class Enforcer:
         due = self._policies.look(snapshot)
         for key in list(self._pending):
             self._count(key, passed_ms)
+        keys = {(one.rule, one.hit.row.key) for one in due}
+        self._unfit = {key: since_ms for key, since_ms in self._unfit.items() if key in keys}
         told: dict[str, list[Hit]] = {}
         for one in due:
             if one.step is Step.NOTIFY:
@@ -118,7 +122,9 @@ class Enforcer:
         if plan is not None:
             why = unfit(plan, row, rule)
         if plan is None or why:
-            self._not_done(due, why, next_step=True)
+            since_ms = self._unfit.setdefault((due.rule, row.key), self._at_ms)
+            if not 0 <= self._at_ms - since_ms < SETTLE_MS:
+                self._not_done(due, why, next_step=True)
         elif rule.dry_run:
             self._written(due, plan, f"would {due.step.value}", due.hit.why)
             self._policies.rest(due.rule, row.key, self._at_ms, next_step=True)

@@ -181,7 +181,7 @@ def _cost(rule: SessionCost, rows: tuple[Row, ...]) -> Iterator[Hit]:
         if 0 < rule.usd * NUSD < row.tree.cost_nusd and _runs(row):
             least = "at least " if row.tree.unpriced_tokens or row.tree.unknown_calls else ""
             why = f"has cost {least}${row.tree.cost_nusd / NUSD:,.2f}, over ${rule.usd:,.2f}"
-            yield Hit(row, why, not row.status.inferred)
+            yield Hit(row, why)
 
 
 def _over_budget(rule: DayBudget, snapshot: Snapshot) -> Iterator[Hit]:
@@ -190,7 +190,7 @@ def _over_budget(rule: DayBudget, snapshot: Snapshot) -> Iterator[Hit]:
         why = f"over the budget of the day: ${spent / NUSD:,.2f} of ${rule.usd:,.2f}"
         for row in _roots(snapshot.rows):
             if _runs(row):
-                yield Hit(row, why, not row.status.inferred)
+                yield Hit(row, why)
 
 
 def _loops(rule: Loop, rows: tuple[Row, ...]) -> Iterator[Hit]:

@@ -1,0 +1,213 @@
+"""Rules on real processes: a runaway is ended by a headless tokentop, its neighbours are left alone.
+
+Every rule here is bound to this test's own folder (`only`): real agents may run on the same machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.agents.build_claude import Transcript, tool, usage
+from tests.fake_agents.world import SLEEP, Fake, World, is_alive, now_ms, wait_for
+from tests.ui.terminal import Terminal
+
+ROOT = Path(__file__).resolve().parents[1]
+PATIENCE_S = 40.0
+
+
+class Machine(World):
+    """A scratch home with fake agents that write logs, and tokentops that look at them."""
+
+    def __init__(self, tmp: Path) -> None:
+        super().__init__(tmp)
+        self.state, self.config = tmp / "state", tmp / "config.toml"
+
+    def settings(self, rule: str, **values: Any) -> None:
+        values = {"on": True, "countdown_s": 1, "only": [f"project:{self.work}"]} | values
+        lines = [f"{name} = {json.dumps(value)}" for name, value in values.items()]
+        self.config.write_text("\n".join([f"[rules.{rule}]", *lines, ""]))
+
+    def spends(self, fake_id: str, dollars: float, folder: Path, ago_ms: int = 5_000) -> None:
+        """The log of a session whose turn runs and that has spent so much (Opus: $20 for a million)."""
+        log = Transcript(fake_id, cwd=str(folder), at_ms=now_ms() - ago_ms)
+        log.user("go on")
+        log.reply("msg", usage(fresh=0, output=int(dollars * 50_000), read=0, w5=0), tool(command="make"),
+                  stop="tool_use")  # fmt: skip
+        path = self.home / log.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.with_name(f"{fake_id}.jsonl").write_bytes(log.bytes())
+
+    def spender(self, name: str, dollars: float) -> Fake:
+        folder = self.work / name
+        folder.mkdir()
+        session = str(uuid.uuid4())
+        self.spends(session, dollars, folder)
+        fields = {"cwd": str(folder)}
+        return self.claude(session=session, fields=fields, children=[{"argv": SLEEP}])
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {
+            "PATH": os.environ["PATH"], "HOME": str(self.home), "TZ": "UTC", "PYTHONPATH": str(ROOT),
+            "TOKENTOP_STATE_DIR": str(self.state), "TOKENTOP_CONFIG": str(self.config),
+        }  # fmt: skip
+
+    @contextlib.contextmanager
+    def watch_rules(self) -> Iterator[list[str]]:
+        """A headless tokentop; gives the lines that it prints."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tokentop", "watch"], env=self.environ, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        assert process.stdout is not None
+        os.set_blocking(process.stdout.fileno(), False)
+        said = _Lines(process)
+        try:
+            yield said
+        finally:
+            process.terminate()
+            rest, _ = process.communicate(timeout=PATIENCE_S)
+            print("\n".join(said) + (rest or ""))
+
+    def report(self, *words: str) -> dict[str, Any]:
+        done = subprocess.run(
+            [sys.executable, "-m", "tokentop", *words, "--json"],
+            env=self.environ,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        document: dict[str, Any] = json.loads(done.stdout)
+        return document
+
+
+class _Lines(list[str]):
+    """What a process has printed so far; `seen` reads on."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        super().__init__()
+        self._process, self._rest = process, ""
+
+    def seen(self, *parts: str) -> str:
+        """The first line with all of the parts, "" while there is none."""
+        assert self._process.stdout is not None
+        with contextlib.suppress(BlockingIOError, TypeError):
+            self._rest += os.read(self._process.stdout.fileno(), 65536).decode()
+        *lines, self._rest = self._rest.split("\n")
+        self.extend(lines)
+        assert self._process.poll() is None, "\n".join(self)
+        return next((line for line in self if all(part in line for part in parts)), "")
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    found = Machine(tmp_path)
+    yield found
+    found.close()
+
+
+def test_a_runaway_is_ended_with_its_tools_and_its_neighbours_are_left_alone(machine: Machine) -> None:
+    machine.settings("session_cost", usd=5, ladder=["terminate"], allow=["project:spared"])
+    runaway = machine.spender("runaway", 9)
+    thrifty, spared = machine.spender("thrifty", 1), machine.spender("spared", 9)
+    with machine.watch_rules() as said:
+        wait_for(
+            lambda: said.seen("session_cost", "in 1 s: terminate claude", f"pid {runaway.pid}"), PATIENCE_S
+        )
+        wait_for(lambda: said.seen(f"terminate claude {runaway.pid}: ended"), PATIENCE_S)
+        assert not is_alive(runaway.pid)
+        assert not any(is_alive(pid) for pid in runaway.children)
+        said.seen("nothing of this kind")
+        for other in (thrifty, spared):
+            assert all(is_alive(pid) for pid in (other.pid, *other.children))
+            assert not said.seen(f"pid {other.pid}")
+    [receipt] = machine.report("actions")["rows"]
+    assert receipt["reason"] == "policy:session_cost"
+    assert receipt["result"] == "ended"
+    assert receipt["session"] == runaway.session_id
+    assert float(receipt["cost_usd"]) == pytest.approx(9, rel=0.01)
+    assert receipt["resume"]
+    found = {row["name"]: row for row in machine.report("rules")["rows"]}
+    assert found["session_cost"]["acted"] == found["session_cost"]["acted_last_hour"] == 1
+    assert not found["burn_rate"]["on"]
+
+
+def test_an_inferred_process_is_only_told(machine: Machine) -> None:
+    """processes.md 116: nothing but folder and time speak for this process."""
+    machine.settings("session_cost", usd=5, ladder=["terminate"])
+    folder = machine.work / "inferred"
+    folder.mkdir()
+    fake = machine.start(["claude"], cwd=folder)
+    machine.spends(str(uuid.uuid4()), 9, folder, ago_ms=-300)
+    with machine.watch_rules() as said:
+        told = wait_for(lambda: said.seen("RULE session_cost"), PATIENCE_S)
+        assert "its process is only inferred" in told
+        assert is_alive(fake.pid)
+    assert machine.report("actions")["rows"] == []
+
+
+def test_in_dry_run_a_receipt_says_would_and_no_signal_is_sent(machine: Machine) -> None:
+    """processes.md 117."""
+    machine.settings("session_cost", usd=5, ladder=["terminate"], dry_run=True)
+    fake = machine.spender("runaway", 9)
+    with machine.watch_rules() as said:
+        wait_for(lambda: said.seen("would terminate", f"pid {fake.pid}"), PATIENCE_S)
+    assert is_alive(fake.pid)
+    [receipt] = machine.report("actions")["rows"]
+    assert (receipt["result"], receipt["rungs"]) == ("would terminate", [])
+
+
+def test_read_only_takes_the_actions_of_rules_away(machine: Machine) -> None:
+    machine.settings("session_cost", usd=5, ladder=["terminate"])
+    machine.config.write_text("read_only = true\n" + machine.config.read_text())
+    fake = machine.spender("runaway", 9)
+    with machine.watch_rules() as said:
+        wait_for(lambda: said.seen("RULE session_cost", "read-only"), PATIENCE_S)
+    assert is_alive(fake.pid)
+
+
+def test_a_rule_that_is_off_does_nothing(machine: Machine) -> None:
+    machine.settings("session_cost", on=False, usd=5, ladder=["terminate"])
+    machine.config.write_text("day_budget_usd = 5\n" + machine.config.read_text())
+    fake = machine.spender("runaway", 9)
+    with machine.watch_rules() as said:
+        wait_for(lambda: said.seen("ALERT budget"), PATIENCE_S)
+    assert not any("RULE" in line for line in said)
+    assert is_alive(fake.pid)
+
+
+def test_a_freeze_stops_the_agent_and_not_its_neighbour(machine: Machine) -> None:
+    machine.settings("session_cost", usd=5, ladder=["freeze"])
+    fake, other = machine.spender("runaway", 9), machine.spender("thrifty", 1)
+    with machine.watch_rules() as said:
+        wait_for(lambda: said.seen(f"freeze claude {fake.pid}: frozen"), PATIENCE_S)
+    assert Path(f"/proc/{fake.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    assert Path(f"/proc/{other.pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
+
+
+def test_on_the_screen_a_key_calls_the_countdown_off_and_the_runaway_lives(machine: Machine) -> None:
+    """processes.md 118, in a real terminal."""
+    machine.settings("session_cost", usd=5, ladder=["terminate"], countdown_s=600)
+    fake = machine.spender("runaway", 9)
+    argv = [sys.executable, "-m", "tokentop"]
+    with Terminal(argv, 160, 50, machine.environ) as screen:
+        screen.wait_for(b"calls it off")
+        screen.wait_for(f"terminate claude {fake.pid}".encode())
+        screen.send(b"x")
+        screen.wait_for(b"cancelled")
+        screen.send(b"q")
+        assert screen.wait() == 0
+        assert screen.restored
+    assert is_alive(fake.pid)
+    [receipt] = machine.report("actions")["rows"]
+    assert (receipt["result"], receipt["reason"]) == ("cancelled", "policy:session_cost")
