@@ -94,7 +94,8 @@ class Judge:
         for row in _roots(rows):
             burns = row.tree.burn_nusd_per_h >= rule.usd_per_h * NUSD > 0
             lasted_ms = self._lasted(name, row.key, burns)
-            if lasted_ms is not None and lasted_ms >= rule.minutes * 60_000:
+            # Usage is logged when a call ends: in a dip it still burns if it works, not if it rests.
+            if lasted_ms is not None and lasted_ms >= rule.minutes * 60_000 and (burns or _runs(row)):
                 yield Hit(row, f"burns over ${rule.usd_per_h:,g}/h for {_span(lasted_ms)}")
 
     def _waits(self, rule: Waiting, rows: tuple[Row, ...]) -> Iterator[Hit]:
@@ -111,8 +112,9 @@ class Judge:
 
     def _orphans(self, name: str, rule: Orphan, rows: tuple[Row, ...]) -> Iterator[Hit]:
         for row in rows:
-            burns = row.kind == "orphan" and row.cpu_pct >= rule.cpu_pct
-            lasted_ms = self._lasted(name, row.key, burns)
+            if row.kind != "orphan":
+                continue
+            lasted_ms = self._lasted(name, row.key, row.cpu_pct >= rule.cpu_pct)
             if lasted_ms is not None and lasted_ms >= rule.minutes * 60_000:
                 yield Hit(row, f"an orphan that uses {row.cpu_pct:.0f} % CPU for {_span(lasted_ms)}")
 
@@ -122,6 +124,8 @@ class Judge:
             spends = row.tree.burn_nusd_per_h >= rule.usd_per_h * NUSD > 0
             known = changed.get(row.key, 0)
             if self._lasted(name, row.key, spends and known > 0) is None or not known:
+                continue
+            if not spends and not _runs(row):
                 continue
             quiet_ms = self._since(known)
             if quiet_ms >= rule.minutes * 60_000:
