@@ -26,7 +26,12 @@ class Herald:
 
     def tell(self, snapshot: Snapshot) -> None:
         fresh = [notice for notice in snapshot.notices if notice.id > self._told]
-        for notice in fresh[-_TOASTS:]:
+        on_live = self._app.screen is self._app.live
+        counting = {(one.rule, one.row_key) for one in snapshot.countdowns} if on_live else set()
+        toasts = [
+            notice for notice in fresh if (notice.rule, notice.row_key) not in counting
+        ]  # those have lines
+        for notice in toasts[-_TOASTS:]:
             title = f"{notice.rule}: {safe(notice.title, 120)}"
             self._app.notify(safe(notice.body), title=title, severity="warning", markup=False, timeout=8)
         for notice in fresh:

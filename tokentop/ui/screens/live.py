@@ -150,7 +150,10 @@ class LiveScreen(LiveActions):
         if self.snapshot is not None:
             if self.snapshot.countdowns:
                 self.counted_s = time.monotonic()
-            self.countdowns.show(self.snapshot.countdowns, self.now_ms() - self.snapshot.at_ms)
+            passed_ms = self.now_ms() - self.snapshot.at_ms
+            if self.countdowns.show(self.snapshot.countdowns, passed_ms):
+                for rack in self.query("ToastRack"):  # toasts stand above what is counted down
+                    rack.styles.margin = (0, 0, 1 + self.countdowns.lines, 0)
 
     def _show_graphs(self, snapshot: Snapshot) -> None:
         series = snapshot.series

@@ -22,16 +22,22 @@ class Countdowns(Painted):
         super().__init__()
         self._lines: list[tuple[str, str, str]] = []  # text, role, key hint
 
-    def show(self, countdowns: Sequence[Countdown], passed_ms: int) -> None:
-        """`passed_ms` since the picture was made."""
+    @property
+    def lines(self) -> int:
+        return len(self._lines)
+
+    def show(self, countdowns: Sequence[Countdown], passed_ms: int) -> bool:
+        """`passed_ms` since the picture was made; True if the height has changed."""
         lines = countdown_lines(countdowns, passed_ms)
         if lines == self._lines:
-            return
-        if len(lines) != len(self._lines):
+            return False
+        changed = len(lines) != len(self._lines)
+        if changed:
             self.display = bool(lines)
             self.styles.height = len(lines)
         self._lines = lines
         self.refresh()
+        return changed
 
     def line(self, y: int, width: int, palette: Palette) -> list[Piece]:
         if y >= len(self._lines):
