@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import uuid
@@ -211,3 +212,30 @@ def test_on_the_screen_a_key_calls_the_countdown_off_and_the_runaway_lives(machi
     assert is_alive(fake.pid)
     [receipt] = machine.report("actions")["rows"]
     assert (receipt["result"], receipt["reason"]) == ("cancelled", "policy:session_cost")
+
+
+def test_an_orphan_that_burns_is_ended_and_a_quiet_one_is_not(machine: Machine) -> None:
+    machine.settings("orphan", minutes=0.02, cpu_pct=20, ladder=["terminate"])
+    spin = ["/bin/sh", "-c", "while :; do :; done"]
+    fake = machine.claude(children=[{"argv": spin}, {"argv": SLEEP}])
+    burning, quiet = fake.children
+    os.kill(fake.pid, signal.SIGKILL)
+    fake.process.wait()
+    with machine.watch_rules() as said:
+        wait_for(lambda: said.seen(f"{burning}: ended"), PATIENCE_S)
+        assert not is_alive(burning)
+        assert is_alive(quiet)
+    [receipt] = machine.report("actions")["rows"]
+    assert (receipt["reason"], receipt["pid"]) == ("policy:orphan", burning)
+
+
+def test_of_two_tokentops_only_the_one_that_writes_acts(machine: Machine) -> None:
+    machine.settings("session_cost", usd=5, ladder=["terminate"])
+    with machine.watch_rules() as first:
+        wait_for(lambda: first.seen("tok/min"), PATIENCE_S)
+        with machine.watch_rules() as second:
+            wait_for(lambda: second.seen("tok/min"), PATIENCE_S)
+            fake = machine.spender("runaway", 9)
+            wait_for(lambda: first.seen(f"terminate claude {fake.pid}: ended"), PATIENCE_S)
+            assert not second.seen("RULE")
+    assert len(machine.report("actions")["rows"]) == 1
