@@ -166,8 +166,8 @@ def test_a_process_that_changes_during_the_countdown_is_not_hit() -> None:
     desk = Desk(cost())
     desk.watch(0, 20, DEAR)
     desk.plan_fields = {"target": Ident(10, 8, 1)}
-    desk.watch(20, 60, DEAR)
-    assert desk.struck == []
+    desk.watch(20, 120, DEAR)
+    assert desk.struck == [], "it rests"
     assert "has changed" in desk.said
 
 
@@ -206,6 +206,34 @@ def test_the_cap_of_an_hour_leaves_only_words() -> None:
     desk.watch(40, 100, DEAR, other)
     assert len(desk.struck) == 1
     assert "1 times in an hour" in desk.said
+
+
+def test_countdowns_that_run_count_for_the_hour() -> None:
+    desk = Desk(cost(per_hour=2))
+    desk.watch(0, 60, *(row(f"claude:{at}", cost=9, pid=10 + at) for at in range(5)))
+    assert len(desk.struck) == 2
+
+
+def test_an_allowed_agent_below_saves_the_tree_by_its_project_too() -> None:
+    nested = row("codex:n", parent_key="claude:s", depth=1, project="release", pid=11)
+    desk = Desk(cost(allow=("project:release",)))
+    desk.watch(0, 60, DEAR, nested)
+    assert desk.struck == []
+    assert "allow list" in desk.said
+
+
+def test_what_was_frozen_and_not_thawed_takes_the_next_step() -> None:
+    desk = Desk(cost(ladder=(Step.FREEZE, Step.TERMINATE), cooldown_minutes=5))
+    desk.watch(0, 32, DEAR)
+    desk.enforcer.finished(_receipt(desk.struck[0]))
+    frozen = row(state=State.FROZEN)
+    desk.watch(32, 6 * 60 + 10, frozen)
+    assert [plan.action for plan, _ in desk.struck] == [Action.FREEZE, Action.TERMINATE]
+    thawed = Desk(cost(ladder=(Step.FREEZE, Step.TERMINATE), cooldown_minutes=5))
+    thawed.watch(0, 32, DEAR)
+    thawed.enforcer.finished(_receipt(thawed.struck[0]))
+    thawed.watch(32, 15 * 60, row(cost=9, state=State.IDLE))
+    assert len(thawed.struck) == 1
 
 
 def test_one_target_has_one_countdown_and_rests_until_its_receipt() -> None:

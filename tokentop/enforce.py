@@ -24,6 +24,7 @@ SETTLE_MS = 5_000  # what cannot be hit is looked at again for so long: the firs
 GONE_MS = 10_000  # a condition that is away this long calls its countdown off
 _KEPT = 16
 _SAFE = frozenset({"exact", "strong"})
+_ALLOWED_BELOW = "an agent below it is on the rule's allow list"
 _WORDS = {Step.STOP: "stop the turn of", Step.FREEZE: "freeze", Step.TERMINATE: "terminate"}
 
 Planner = Callable[[Row, Action], KillPlan]
@@ -60,6 +61,7 @@ class Enforcer:
         self._unfit: dict[tuple[str, str], int] = {}  # (rule, row key) -> since when its step is not possible
         self._ids = 0
         self._at_ms = 0
+        self._rows: dict[str, Row] = {}
         self._notices: deque[Notice] = deque(maxlen=_KEPT)
         self._acted: deque[Receipt] = deque(maxlen=_KEPT)
 
@@ -96,7 +98,9 @@ class Enforcer:
             self._pending.clear()
             return
         due = self._policies.look(snapshot)
-        for key in list(self._pending):
+        self._rows = {row.key: row for row in snapshot.rows}
+        counted = list(self._pending)
+        for key in counted:
             self._count(key, passed_ms)
         keys = {(one.rule, one.hit.row.key) for one in due}
         self._unfit = {key: since_ms for key, since_ms in self._unfit.items() if key in keys}
@@ -105,8 +109,9 @@ class Enforcer:
             if one.step is Step.NOTIFY:
                 told.setdefault(one.rule, []).append(one.hit)
                 self._policies.rest(one.rule, one.hit.row.key, self._at_ms, next_step=True)
-            elif one.hit.row.key not in self._pending and one.hit.row.key not in self._running:
+            elif one.hit.row.key not in counted and one.hit.row.key not in self._running:
                 self._begin(one)
+                counted.append(one.hit.row.key)
         for name, hits in told.items():
             more = f" (and {len(hits) - 1} more)" if len(hits) > 1 else ""
             self._say(name, f"{_who(hits[0].row)}{more}", hits[0].why, hits[0].row.key)
@@ -114,10 +119,11 @@ class Enforcer:
     def _begin(self, due: Due) -> None:
         """Plan first: what cannot be hit is only told, what can be is counted down."""
         rule, row = self._policies.rule(due.rule), due.hit.row
-        if self._policies.capped(due.rule, self._at_ms):
+        under_way = sum(pending.due.rule == due.rule for pending in self._pending.values())
+        if self._policies.capped(due.rule, self._at_ms, under_way):
             self._not_done(due, f"the rule may act {rule.per_hour} times in an hour and has", next_step=False)
             return
-        why = self._why_not(due) or ""
+        why = self._why_not(due)
         plan = None if why else self._plan(row, ACTIONS[due.step])
         if plan is not None:
             why = unfit(plan, row, rule)
@@ -140,7 +146,23 @@ class Enforcer:
             return "read-only: rules only tell"
         if not due.hit.sure:
             return "its status is only inferred"
+        if any(self._is_below(row, due.hit.row.key) for row in self._allowed(due.rule)):
+            return _ALLOWED_BELOW
         return ""
+
+    def _allowed(self, name: str) -> list[Row]:
+        allow = self._policies.rule(name).allow
+        return [
+            row for row in self._rows.values()
+            if row.kind == "agent" and any(is_named(row.agent, row.session_id, row.project, row.cwd, one) for one in allow)
+        ]  # fmt: skip
+
+    def _is_below(self, row: Row, key: str) -> bool:
+        while row.parent_key in self._rows:
+            row = self._rows[row.parent_key]
+            if row.key == key:
+                return True
+        return False
 
     def _count(self, key: str, passed_ms: int) -> None:
         pending = self._pending[key]
@@ -229,7 +251,7 @@ def unfit(plan: KillPlan, row: Row, rule: Rule) -> str:
     for planned in plan.tree:
         sid = planned.nested_session_id
         if sid and any(is_named("", sid, "", "", name) for name in rule.allow):
-            return "an agent below it is on the rule's allow list"
+            return _ALLOWED_BELOW
     return ""
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from tokentop.engine.judge import DIP_MS, Hit, Judge
-from tokentop.model import Receipt, Snapshot
+from tokentop.model import Receipt, Snapshot, State
 from tokentop.rulebook import Rule, Rules, Step
 
 HOUR_MS = 3_600_000
@@ -54,6 +54,7 @@ class Policies:
         """Return what is due. The same step is due again until `rest` is called for it."""
         at_ms = snapshot.at_ms
         self.hits = self._judge.look(snapshot)
+        self._hold_frozen(snapshot)
         self._forget(at_ms)
         due: list[Due] = []
         for (name, key), hit in self.hits.items():
@@ -63,6 +64,16 @@ class Policies:
             if at_ms >= episode.rest_until_ms and episode.rung < len(ladder):
                 due.append(Due(name, ladder[episode.rung], hit))
         return due
+
+    def _hold_frozen(self, snapshot: Snapshot) -> None:
+        """What a rule has frozen fulfils no condition any more: while it stays frozen, the ladder goes on."""
+        frozen = {row.key: row for row in snapshot.rows if row.status.state is State.FROZEN}
+        for (name, key), episode in self._episodes.items():
+            ladder = self._rules[name].ladder
+            if key in frozen and 0 < episode.rung < len(ladder) and ladder[episode.rung - 1] is Step.FREEZE:
+                self.hits.setdefault(
+                    (name, key), Hit(frozen[key], "frozen by this rule, and nobody has thawed it")
+                )
 
     def _forget(self, at_ms: int) -> None:
         """A condition that has gone begins anew with the first step; its rest goes on."""
@@ -94,11 +105,11 @@ class Policies:
         """An action is about to be carried out: it counts for the hour."""
         self._acted.setdefault(rule, []).append(at_ms)
 
-    def capped(self, rule: str, at_ms: int) -> bool:
-        """Whether the rule has done all that it may do in an hour."""
+    def capped(self, rule: str, at_ms: int, under_way: int = 0) -> bool:
+        """Whether the rule has done all that it may do in an hour, or will have with what is counted down."""
         recent = [ms for ms in self._acted.get(rule, ()) if 0 <= at_ms - ms < HOUR_MS]
         self._acted[rule] = recent
-        return len(recent) >= self._rules[rule].per_hour
+        return len(recent) + under_way >= self._rules[rule].per_hour
 
     def remember(self, receipts: Iterable[Receipt], at_ms: int) -> None:
         """Take over what an earlier run did: caps and rests outlive a restart."""
