@@ -76,6 +76,7 @@ class _Replay:
         self._policies = Policies(structs.replace(rules, **known))
         self._roots: dict[str, _Root] = {}
         self._root_of: dict[str, str] = {}
+        self._busy: dict[str, _Root] = {}  # those that spent within the last minutes
         self._rates = Rates()
         self._today = 0
         self._day_ends_ms = 0
@@ -133,18 +134,19 @@ class _Replay:
         root = self._root(_key(event))
         root.cost_nusd += cost
         root.last_ms = max(root.last_ms, at_ms + event.usage.duration_ms)
+        if not root.ended:
+            self._busy[self._root_of[_key(event)]] = root
         self._today += cost
         self._rates.advance(max(self._rates.now_ms, at_ms))
         self._rates.add(event, self._root_of[_key(event)])
 
     def _look(self, at_ms: int) -> None:
         self._rates.advance(at_ms)
-        busy = {
-            key: root for key, root in self._roots.items()
-            if not root.ended and 0 <= at_ms - root.last_ms <= _TAIL * MINUTE_MS
-        }  # fmt: skip
+        for key, root in list(self._busy.items()):
+            if root.ended or not 0 <= at_ms - root.last_ms <= _TAIL * MINUTE_MS:
+                del self._busy[key]
         rows = tuple(
-            _row(key, root, self._rates.of(key).burn_nusd_per_h, at_ms) for key, root in busy.items()
+            _row(key, root, self._rates.of(key).burn_nusd_per_h, at_ms) for key, root in self._busy.items()
         )
         snapshot = Snapshot(0, at_ms, rows, today=Figures(cost_nusd=self._today))
         for due in self._policies.look(snapshot):

@@ -23,6 +23,7 @@ from .out import iso, money, plain_table, print_json, usd
 from .snapshot import receipt_document
 
 DAYS = 7
+_SHOWN = 200
 _NOTHING = ("would", "cancelled")
 
 
@@ -124,8 +125,10 @@ def _text(found: Sequence[Would], zone: tzinfo, since_ms: int, events: int) -> s
             [local(one.at_ms, zone).strftime("%m-%d %H:%M"), one.rule, "" if one.on else "(off)", one.step, one.agent,
              clean(one.title, 32) or one.session_id[:8], clean(one.project, 16),
              one.why + (f" ({one.note})" if one.note else ""), money(one.later_nusd)]
-            for one in found
+            for one in found[-_SHOWN:]
         ]  # fmt: skip
+        if len(found) > _SHOWN:
+            lines.append(f"the last {_SHOWN} of {len(found):,} steps; --json has all of them")
         lines.append(plain_table(heads, table, left=8))
     else:
         lines.append("no rule would have done anything")
