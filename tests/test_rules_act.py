@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from tests.agents.build_claude import Transcript, tool, usage
-from tests.fake_agents.world import SLEEP, Fake, World, is_alive, now_ms, wait_for
+from tests.fake_agents.world import SLEEP, Fake, World, agents, is_alive, now_ms, wait_for
 from tests.ui.terminal import Terminal
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,9 +38,9 @@ class Machine(World):
         lines = [f"{name} = {json.dumps(value)}" for name, value in values.items()]
         self.config.write_text("\n".join([f"[rules.{rule}]", *lines, ""]))
 
-    def spends(self, fake_id: str, dollars: float, folder: Path, ago_ms: int = 5_000) -> None:
+    def spends(self, fake_id: str, dollars: float, folder: Path, at_ms: int = 0) -> None:
         """The log of a session whose turn runs and that has spent so much (Opus: $20 for a million)."""
-        log = Transcript(fake_id, cwd=str(folder), at_ms=now_ms() - ago_ms)
+        log = Transcript(fake_id, cwd=str(folder), at_ms=at_ms or now_ms() - 5_000)
         log.user("go on")
         log.reply("msg", usage(fresh=0, output=int(dollars * 50_000), read=0, w5=0), tool(command="make"),
                   stop="tool_use")  # fmt: skip
@@ -148,8 +148,9 @@ def test_an_inferred_process_is_only_told(machine: Machine) -> None:
     machine.settings("session_cost", usd=5, ladder=["terminate"])
     folder = machine.work / "inferred"
     folder.mkdir()
-    fake = machine.start(["claude"], cwd=folder)
-    machine.spends(str(uuid.uuid4()), 9, folder, ago_ms=-300)
+    fake = machine.start(["claude"], {"children": [{"argv": SLEEP}]}, cwd=folder)
+    [proc] = agents(machine.tick())
+    machine.spends(str(uuid.uuid4()), 9, folder, at_ms=proc.started_ms)
     with machine.watch_rules() as said:
         told = wait_for(lambda: said.seen("RULE session_cost"), PATIENCE_S)
         assert "its process is only inferred" in told
@@ -199,10 +200,15 @@ def test_a_freeze_stops_the_agent_and_not_its_neighbour(machine: Machine) -> Non
 def test_on_the_screen_a_key_calls_the_countdown_off_and_the_runaway_lives(machine: Machine) -> None:
     """processes.md 118, in a real terminal."""
     machine.settings("session_cost", usd=5, ladder=["terminate"], countdown_s=600)
+    with machine.config.open("a") as file:
+        file.write("[notify]\nosc9 = true\nosc777 = true\nbell = true\n")
     fake = machine.spender("runaway", 9)
     argv = [sys.executable, "-m", "tokentop"]
-    with Terminal(argv, 160, 50, machine.environ) as screen:
+    environ = machine.environ | {"TMUX": ""}
+    with Terminal(argv, 160, 50, environ) as screen:
         screen.wait_for(b"calls it off")
+        screen.wait_for(b"\x1b]9;tokentop session_cost: in 600 s: terminate claude ")
+        screen.wait_for(b"\x1b]777;notify;tokentop session_cost: in 600 s: terminate claude ")
         screen.wait_for(f"terminate claude {fake.pid}".encode())
         screen.send(b"x")
         screen.wait_for(b"cancelled")
@@ -239,3 +245,17 @@ def test_of_two_tokentops_only_the_one_that_writes_acts(machine: Machine) -> Non
             wait_for(lambda: first.seen(f"terminate claude {fake.pid}: ended"), PATIENCE_S)
             assert not second.seen("RULE")
     assert len(machine.report("actions")["rows"]) == 1
+
+
+def test_a_watch_tells_the_terminal_through_tmux(machine: Machine) -> None:
+    machine.settings("session_cost", usd=5)
+    with machine.config.open("a") as file:
+        file.write("[notify]\nosc9 = true\n")
+    fake = machine.spender("runaway", 9)
+    argv = [sys.executable, "-m", "tokentop", "watch"]
+    with Terminal(argv, 80, 24, machine.environ | {"TMUX": "/tmp/tmux-0/default,1,0"}) as screen:
+        screen.wait_for(b"\x1bPtmux;\x1b\x1b]9;tokentop session_cost: claude go on")
+        screen.wait_for(b"\a\x1b\\")
+        screen.signal(signal.SIGTERM)
+        assert screen.wait() == 128 + signal.SIGTERM
+    assert is_alive(fake.pid), "a rule without a longer ladder only tells"
