@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .agents import all_agents, all_processes
+from .aside import PANES_S, Seen, Wanted
 from .clock import now_ms
 from .config import Settings, local_zone
 from .engine.days import Day, day_bounds, group_days
@@ -452,6 +453,24 @@ class Collector:
         if isinstance(target, int):
             return self._watcher.plan_pid(target, action, wall_ms)
         return self._watcher.plan(target, action, wall_ms)
+
+    def process_of(self, row: Row) -> AgentProc | None:
+        """The process that a row lives in, from a look taken now."""
+        self._look_at_processes(now_ms())
+        return self._live.process_of(row.key) or self._live.process_of(row.parent_key)
+
+    # ------------------------------------------------------------ aside
+
+    def wanted(self, now_s: float) -> Wanted | None:
+        """What to ask other programs now, None = nothing is due."""
+        panes = sorted({(proc.tmux, proc.tty) for proc in self._live.procs if proc.tmux and proc.tty})
+        if not self._is_due("aside", now_s, PANES_S):
+            return None
+        return Wanted(tuple(panes)) if panes else None
+
+    def learn(self, seen: Seen) -> None:
+        """Take the answers of an `Aside`."""
+        self._live.set_places(seen.places)
 
     # ------------------------------------------------------------ money
 

@@ -281,6 +281,23 @@ class ChildProc(Struct, frozen=True):
     rss_bytes: int
 
 
+class Terminal(Struct, frozen=True):
+    """A terminal that a process was started in, as its own environment says; `server` and `place` may be ""."""
+
+    kind: str  # tmux, kitty, wezterm, zellij, screen, or what the terminal program calls itself
+    server: str = ""  # socket
+    place: str = ""  # pane, window or session
+
+
+class Jump(Struct, frozen=True):
+    """What became of the wish to see an agent's terminal. `text` is one line for the user."""
+
+    text: str
+    done: bool = False
+    attach: tuple[str, ...] = ()  # the command that shows it in tokentop's own terminal
+    copy: str = ""  # a command for the user's clipboard
+
+
 class AgentProc(Struct, frozen=True):
     """One agent process (the leaf), or a process without a living owner (`role` orphan)."""
 
@@ -307,6 +324,7 @@ class AgentProc(Struct, frozen=True):
     wrapper: Ident | None = None
     tty: str = ""
     tmux: str = ""  # "socket,pane" from the environment of the process
+    terminals: tuple[Terminal, ...] = ()  # all that its environment names, the most likely first
     background_id: str = ""  # supervised: the id for the agent's own stop command
     log_root: str = ""  # profile directory that the process uses
     profile: str = ""  # the same, where its environment names one (CLAUDE_CONFIG_DIR, CODEX_HOME)

@@ -9,13 +9,18 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from .clock import now_ms
 from .config import Settings
-from .model import Action, KillPlan, Receipt, Row, Snapshot
+from .model import Action, AgentProc, Jump, KillPlan, Receipt, Row, Snapshot
+
+if TYPE_CHECKING:
+    from .aside import Seen, Wanted
+    from .collector import Collector
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +65,12 @@ class DemoRuntime:
         assert isinstance(receipt, Receipt)
         return receipt
 
+    def jump(self, _row: Row) -> Jump:
+        return Jump("the agents of the demo are invented: there is no terminal to show")
+
+    def attach(self, _argv: tuple[str, ...]) -> int:
+        return 127
+
     def _in_world(self, job: Callable[[], object]) -> object:
         reply: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._jobs.put((job, reply))
@@ -90,15 +101,21 @@ class Runtime:
         self._plans: queue.SimpleQueue[tuple[Row | int, Action, queue.SimpleQueue[KillPlan]]] = (
             queue.SimpleQueue()
         )
+        self._jobs: queue.SimpleQueue[tuple[Row, queue.SimpleQueue[AgentProc | None]]] = queue.SimpleQueue()
+        self._wanted: queue.SimpleQueue[Wanted | None] = queue.SimpleQueue()
+        self._seen: queue.SimpleQueue[Seen] = queue.SimpleQueue()
+        self._asking = False  # the aside thread has not answered yet
         self._thread: threading.Thread | None = None
 
     def start(self, publish: Publish) -> None:
         self._thread = threading.Thread(target=self._run, args=(publish,), name="collector", daemon=True)
         self._thread.start()
+        threading.Thread(target=self._ask, name="aside", daemon=True).start()
 
     def stop(self) -> None:
         """End the collector: it commits what it has read, then closes the store."""
         self._stop.set()
+        self._wanted.put(None)
         if self._thread is not None:
             self._thread.join(timeout=10)
 
@@ -117,6 +134,45 @@ class Runtime:
         self._receipts.put(receipt)
         return receipt
 
+    def jump(self, row: Row) -> Jump:
+        """Show the terminal of the row's agent; blocks while other programs are asked."""
+        from .procs.jump import jump
+
+        reply: queue.SimpleQueue[AgentProc | None] = queue.SimpleQueue()
+        self._jobs.put((row, reply))
+        proc = reply.get(timeout=30)
+        if proc is None:
+            return Jump("no process of it is known on this machine: it is seen in its log only")
+        return jump(proc, self._environ)
+
+    def attach(self, argv: tuple[str, ...]) -> int:
+        """Run `argv` in tokentop's terminal, which the screen has left; blocks until it ends."""
+        from .procs.jump import attach
+
+        return attach(argv)
+
+    def _ask(self) -> None:
+        """The aside thread: one question at a time, to programs that may be slow."""
+        aside = None
+        while (wanted := self._wanted.get()) is not None:
+            try:
+                if aside is None:
+                    from .aside import Aside
+
+                    aside = Aside()
+                self._seen.put(aside.look(wanted))
+            except Exception:
+                log.exception("a look aside")
+                return  # it is not asked again: what it knew stays
+
+    def _look_aside(self, collector: Collector) -> None:
+        while not self._seen.empty():
+            collector.learn(self._seen.get())
+            self._asking = False
+        if not self._asking and (wanted := collector.wanted(time.monotonic())) is not None:
+            self._asking = True
+            self._wanted.put(wanted)
+
     def _run(self, publish: Publish) -> None:
         # The screen paints its frame first: what reads and counts is imported in this thread.
         from .collector import Collector
@@ -130,8 +186,12 @@ class Runtime:
                 while not self._plans.empty():
                     row, action, reply = self._plans.get()
                     reply.put(collector.plan(row, action))
+                while not self._jobs.empty():
+                    row, seat = self._jobs.get()
+                    seat.put(collector.process_of(row))
                 while not self._receipts.empty():
                     collector.keep(self._receipts.get())
+                self._look_aside(collector)
                 if wait_s > 0:
                     self._stop.wait(wait_s)
             while not self._receipts.empty():

@@ -8,7 +8,7 @@ import pytest
 
 from tests.ui import build
 from tests.ui.pilot import lines, screen, show, text, until
-from tokentop.model import Action, State
+from tokentop.model import Action, Jump, State
 from tokentop.ui.screens.confirm import ConfirmScreen
 from tokentop.ui.screens.pages import Page
 from tokentop.ui.source import UiOptions
@@ -213,3 +213,31 @@ async def test_a_command_that_would_do_more_than_it_shows_is_not_copied(resume: 
         app.live.go_to("b")
         await pilot.press("y")
         assert app.clipboard == rows[1].resume
+
+
+async def test_o_asks_for_the_terminal_of_the_selected_row_and_says_what_became_of_it() -> None:
+    async with screen() as (app, pilot, source):
+        app.live.go_to("b1")
+        await pilot.press("o")
+        await until(pilot, lambda: "tmux api:1.0" in text(app))
+        assert source.jumped == ["b1"]
+        source.jump_answer = Jump(
+            "it is in zellij session w: `zellij attach w` shows it", copy="zellij attach w"
+        )
+        await pilot.press("o")
+        await until(pilot, lambda: app.clipboard == "zellij attach w")
+        await until(pilot, lambda: "(copied)" in text(app))
+        assert source.executed == []
+
+
+async def test_a_long_session_name_leaves_room_for_window_and_pane() -> None:
+    rows = (
+        build.row("a1", where="tmux a-very-long-session-name:12.3"),
+        build.row("b1", where="tmux web:0.1"),
+    )
+    async with screen(build.FakeSource(build.snapshot(rows)), size=(160, 40)) as (app, _, _):
+        shown = text(app)
+        assert (
+            "a-ver…:12.3" in shown or "a-v…:12.3" in shown or "a-very…:12.3" in shown or "a-ve…:12.3" in shown
+        )
+        assert "web:0.1" in shown

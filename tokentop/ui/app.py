@@ -25,6 +25,7 @@ from tokentop.model import Snapshot
 from tokentop.ui.commander import Commander
 from tokentop.ui.gate import Gate
 from tokentop.ui.glyphs import safe, wants_ascii
+from tokentop.ui.jumper import Jumper
 from tokentop.ui.keyboard import deliver
 from tokentop.ui.palette import Commands
 from tokentop.ui.screens.confirm import ConfirmScreen
@@ -62,6 +63,7 @@ class TokentopApp(App[str]):
         self.read_only = options.read_only or source.read_only
         self.live = LiveScreen(options, source.label, self.read_only)
         self.commander = Commander(self, source)
+        self.jumper = Jumper(self, source)
         self._inbox: Snapshot | None = None
         self._announced = False
         self._drawn_s = -_LEAST_GAP_S  # the first one is drawn as soon as it arrives

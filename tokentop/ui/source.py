@@ -7,7 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from tokentop.model import Action, KillPlan, Receipt, Row, Snapshot
+from tokentop.model import Action, Jump, KillPlan, Receipt, Row, Snapshot
 
 
 class Source(Protocol):
@@ -27,6 +27,12 @@ class Source(Protocol):
 
     def execute(self, plan: KillPlan) -> Receipt:
         """Carry the plan out and verify it. May block."""
+
+    def jump(self, row: Row) -> Jump:
+        """Show the terminal of the row's agent. May block."""
+
+    def attach(self, argv: tuple[str, ...]) -> int:
+        """Run a command of `jump` in the terminal that the screen has left. Blocks until it ends."""
 
 
 class UiOptions(Struct, frozen=True):

@@ -66,6 +66,8 @@ class LiveActions(Screen[None]):
         if not self.allowed(key):
             return False
         row = self.view.selected
+        if key.id == "jump":
+            return row is not None and bool(row.where)
         if key.id == "resume":
             return row is not None and bool(row.resume)
         return row is not None or key.id in {"demo", "help", "quit", "filter"}
@@ -193,6 +195,10 @@ class LiveActions(Screen[None]):
     def action_sweep(self) -> None:
         if self.orphan_selected:
             self._act(Action.TERMINATE, dialog=True)
+
+    def action_jump(self) -> None:
+        if self.view.selected is not None:
+            self.tokentop.jumper.begin(self.view.selected)
 
     def action_copy_resume(self) -> None:
         row: Row | None = self.view.selected
