@@ -154,7 +154,10 @@ def _kill(verbs: argparse._SubParsersAction[_Parser]) -> None:
     kill = verbs.add_parser(
         "kill", help="stop an agent: session id, its unique prefix, or pid", allow_abbrev=False
     )
-    kill.add_argument("targets", nargs="+", metavar="TARGET")
+    kill.add_argument("targets", nargs="*", metavar="TARGET")
+    kill.add_argument(
+        "--orphans", action="store_true", help="end every process of an agent that has no living owner"
+    )
     how = kill.add_mutually_exclusive_group()
     how.add_argument(
         "--interrupt", action="store_const", dest="action", const="interrupt", help="stop the turn only"

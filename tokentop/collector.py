@@ -35,6 +35,7 @@ from .model import (
     Fact,
     Figures,
     KillPlan,
+    Orphan,
     Priced,
     Quota,
     Receipt,
@@ -453,6 +454,13 @@ class Collector:
         if isinstance(target, int):
             return self._watcher.plan_pid(target, action, wall_ms)
         return self._watcher.plan(target, action, wall_ms)
+
+    def plan_orphans(self) -> tuple[Orphan, ...]:
+        """What a sweep would end, from a look taken now."""
+        wall_ms = now_ms()
+        self._look_at_processes(wall_ms)
+        assert self._watcher is not None
+        return self._watcher.plan_orphans(wall_ms)
 
     def process_of(self, row: Row) -> AgentProc | None:
         """The process that a row lives in, from a look taken now."""

@@ -385,6 +385,16 @@ class KillPlan(Struct, frozen=True):
     means: Means = Means()
 
 
+class Orphan(Struct, frozen=True):
+    """A process without a living owner and what ending it would hit, both frozen at one look."""
+
+    plan: KillPlan
+    started_ms: int
+    cpu_pct: float
+    rss_bytes: int
+    origin: str  # what started it, in words
+
+
 class Rung(Struct, frozen=True):
     pid: int
     signal: str

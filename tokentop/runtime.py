@@ -12,11 +12,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from .clock import now_ms
 from .config import Settings
-from .model import Action, AgentProc, Jump, KillPlan, Receipt, Row, Snapshot
+from .model import Action, Jump, KillPlan, Orphan, Receipt, Row, Snapshot
 
 if TYPE_CHECKING:
     from .aside import Seen, Wanted
@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 DEMO_PUBLISH_S = 0.5
 Publish = Callable[[Snapshot], None]
+T = TypeVar("T")
 
 
 class World(Protocol):
@@ -33,6 +34,7 @@ class World(Protocol):
 
     def snapshot(self, now_ms: int) -> Snapshot: ...
     def plan(self, row_key: str, action: Action, now_ms: int) -> KillPlan: ...
+    def plan_orphans(self, now_ms: int) -> tuple[Orphan, ...]: ...
     def execute(self, plan: KillPlan, now_ms: int) -> Receipt: ...
 
 
@@ -64,6 +66,11 @@ class DemoRuntime:
         receipt = self._in_world(lambda: self._world.execute(plan, now_ms()))
         assert isinstance(receipt, Receipt)
         return receipt
+
+    def plan_orphans(self) -> tuple[Orphan, ...]:
+        found = self._in_world(lambda: self._world.plan_orphans(now_ms()))
+        assert isinstance(found, tuple)
+        return found
 
     def jump(self, _row: Row) -> Jump:
         return Jump("the agents of the demo are invented: there is no terminal to show")
@@ -98,10 +105,7 @@ class Runtime:
         self._note = note  # something to say on the screen all the time
         self._stop = threading.Event()
         self._receipts: queue.SimpleQueue[Receipt] = queue.SimpleQueue()
-        self._plans: queue.SimpleQueue[tuple[Row | int, Action, queue.SimpleQueue[KillPlan]]] = (
-            queue.SimpleQueue()
-        )
-        self._jobs: queue.SimpleQueue[tuple[Row, queue.SimpleQueue[AgentProc | None]]] = queue.SimpleQueue()
+        self._questions: queue.SimpleQueue[Callable[[Collector], None]] = queue.SimpleQueue()
         self._wanted: queue.SimpleQueue[Wanted | None] = queue.SimpleQueue()
         self._seen: queue.SimpleQueue[Seen] = queue.SimpleQueue()
         self._asking = False  # the aside thread has not answered yet
@@ -121,9 +125,27 @@ class Runtime:
 
     def plan(self, row: Row, action: Action) -> KillPlan:
         """Ask the collector, which alone looks at processes, what the action would hit."""
-        reply: queue.SimpleQueue[KillPlan] = queue.SimpleQueue()
-        self._plans.put((row, action, reply))
-        return reply.get(timeout=30)
+        return self._ask_collector(lambda collector: collector.plan(row, action))
+
+    def plan_orphans(self) -> tuple[Orphan, ...]:
+        """The same for all processes without a living owner."""
+        return self._ask_collector(lambda collector: collector.plan_orphans())
+
+    def _ask_collector(self, question: Callable[[Collector], T]) -> T:
+        """Let the collector answer between two of its slices; blocks. Raises what the answer raised."""
+        reply: queue.SimpleQueue[tuple[T | None, Exception | None]] = queue.SimpleQueue()
+
+        def answer(collector: Collector) -> None:
+            try:
+                reply.put((question(collector), None))
+            except Exception as error:
+                reply.put((None, error))
+
+        self._questions.put(answer)
+        found, error = reply.get(timeout=30)
+        if error is not None:
+            raise error
+        return cast("T", found)
 
     def execute(self, plan: KillPlan) -> Receipt:
         """Carry a plan out; blocks. The receipt is stored by the collector."""
@@ -138,9 +160,7 @@ class Runtime:
         """Show the terminal of the row's agent; blocks while other programs are asked."""
         from .procs.jump import jump
 
-        reply: queue.SimpleQueue[AgentProc | None] = queue.SimpleQueue()
-        self._jobs.put((row, reply))
-        proc = reply.get(timeout=30)
+        proc = self._ask_collector(lambda collector: collector.process_of(row))
         if proc is None:
             return Jump("no process of it is known on this machine: it is seen in its log only")
         return jump(proc, self._environ)
@@ -183,12 +203,8 @@ class Runtime:
         try:
             while not self._stop.is_set():
                 wait_s = collector.tick()
-                while not self._plans.empty():
-                    row, action, reply = self._plans.get()
-                    reply.put(collector.plan(row, action))
-                while not self._jobs.empty():
-                    row, seat = self._jobs.get()
-                    seat.put(collector.process_of(row))
+                while not self._questions.empty():
+                    self._questions.get()(collector)
                 while not self._receipts.empty():
                     collector.keep(self._receipts.get())
                 self._look_aside(collector)

@@ -18,6 +18,7 @@ from tokentop.model import (
     Jump,
     KillPlan,
     Looked,
+    Orphan,
     PlannedProc,
     ProcRole,
     Quota,
@@ -239,6 +240,7 @@ class FakeSource:
         self.publish: Callable[[Snapshot], None] | None = None
         self.planned: list[tuple[str, Action]] = []
         self.executed: list[KillPlan] = []
+        self.orphans: tuple[Orphan, ...] = ()
         self.jumped: list[str] = []
         self.attached: list[tuple[str, ...]] = []
         self.jump_answer = Jump("tmux api:1.0", done=True)
@@ -259,6 +261,9 @@ class FakeSource:
     def plan(self, row: Row, action: Action) -> KillPlan:
         self.planned.append((row.key, action))
         return plan_for(row, action, **self.plan_fields)
+
+    def plan_orphans(self) -> tuple[Orphan, ...]:
+        return self.orphans
 
     def jump(self, row: Row) -> Jump:
         self.jumped.append(row.key)

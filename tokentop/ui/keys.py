@@ -38,7 +38,7 @@ KEYS: tuple[Key, ...] = (
     Key("freeze", "z", "freeze", "z", "freeze", "freeze the process; again: thaw", "act", 4, acts=True),
     Key("terminate", "K,f9", "terminate", "K F9", "terminate", "dialog to terminate or kill",
         "act", 5, acts=True),
-    Key("sweep", "X", "sweep", "X", "end orphan", "dialog to end an orphan", "act", 6,
+    Key("sweep", "X", "sweep", "X", "orphans", "dialog to end all processes without a living owner", "act", 6,
         acts=True),
     Key("jump", "o", "jump", "o", "jump", "show the agent's tmux pane, kitty or wezterm window", "look", 7),
     Key("resume", "y", "copy_resume", "y", "copy resume", "copy the resume command", "act",

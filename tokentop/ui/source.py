@@ -7,7 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from tokentop.model import Action, Jump, KillPlan, Receipt, Row, Snapshot
+from tokentop.model import Action, Jump, KillPlan, Orphan, Receipt, Row, Snapshot
 
 
 class Source(Protocol):
@@ -24,6 +24,9 @@ class Source(Protocol):
 
     def plan(self, row: Row, action: Action) -> KillPlan:
         """What `action` on `row` would hit. May block; a refusal is a plan with `refusal`."""
+
+    def plan_orphans(self) -> tuple[Orphan, ...]:
+        """What a sweep would end: processes without a living owner. May block."""
 
     def execute(self, plan: KillPlan) -> Receipt:
         """Carry the plan out and verify it. May block."""
