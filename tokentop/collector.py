@@ -95,6 +95,7 @@ class Collector:
                 settings.runaway_ms,
                 settings.context_pct,
                 settings.day_budget_nusd,
+                settings.no_progress_ms,
             ),
             titles=settings.titles,
             unlogged=(agent.id for agent in all_agents() if not agent.sources),
@@ -471,14 +472,16 @@ class Collector:
 
     def wanted(self, now_s: float) -> Wanted | None:
         """What to ask other programs now, None = nothing is due."""
-        panes = sorted({(proc.tmux, proc.tty) for proc in self._live.procs if proc.tmux and proc.tty})
         if not self._is_due("aside", now_s, PANES_S):
             return None
-        return Wanted(tuple(panes)) if panes else None
+        panes = sorted({(proc.tmux, proc.tty) for proc in self._live.procs if proc.tmux and proc.tty})
+        wanted = Wanted(tuple(panes), tuple(self._live.busy_folders()))
+        return wanted if wanted.panes or wanted.folders else None
 
     def learn(self, seen: Seen) -> None:
         """Take the answers of an `Aside`."""
         self._live.set_places(seen.places)
+        self._live.set_changes(seen.changes)
 
     # ------------------------------------------------------------ money
 

@@ -485,7 +485,20 @@ class Row(Struct, frozen=True):
     children: tuple[ChildProc, ...] = ()
     sub_agents: int = 0  # all below, shown when collapsed
     working_below: int = 0
+    unchanged_since_ms: int = 0  # working since then without a change to a file; 0 = resting, or not known
+    unchanged_nusd: int | None = None  # spent since then, with everything below; None = not known
+    unchanged_at_least: bool = False  # it may be longer ago, or more
+    unchanged_source: str = ""  # git, tools (calls of editing tools alone)
     notes: tuple[str, ...] = ()  # provenance: "2 duplicates dropped", "1 call lost", ...
+
+
+class FolderChange(Struct, frozen=True):
+    """When something last changed in a folder, as far as git can tell."""
+
+    folder: str
+    source: str  # git, none (in no work tree), slow (git did not answer in time)
+    changed_ms: int  # 0 = not known
+    looked_ms: int
 
 
 class Forecast(Struct, frozen=True):

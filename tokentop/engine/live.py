@@ -19,6 +19,7 @@ from tokentop.model import (
     Context,
     Diagnostic,
     Figures,
+    FolderChange,
     Forecast,
     Ident,
     Looked,
@@ -88,6 +89,7 @@ class LiveState:
         self.looked: tuple[Looked, ...] = ()
         self.mode = "live"
         self.places: dict[str, str] = {}  # `AgentProc.tmux` -> where that pane is, "" = not its pane
+        self.changes: dict[str, FolderChange] = {}  # by folder
         self.own_cpu_pct = 0.0
         self.own_rss_bytes = 0
         self.history_events = 0
@@ -309,6 +311,24 @@ class LiveState:
         if places != self.places:
             self.places = dict(places)
             self.revision += 1
+
+    def set_changes(self, changes: Iterable[FolderChange]) -> None:
+        found = {change.folder: change for change in changes}
+        if found != self.changes:
+            self.changes = found
+            self.revision += 1
+
+    def busy_folders(self) -> list[str]:
+        """Return the working directories of agents that spend something now."""
+        tracks = (self.tracks[key] for key in self._bound if key in self.tracks)
+        busy = {
+            track.proc.cwd
+            for track in tracks
+            if track.proc is not None
+            and track.owns_proc
+            and (track.in_turn(track.proc.started_ms) or self.rates.of(track.key).tokens_per_min > 0)
+        }
+        return sorted(folder for folder in busy if folder.startswith("/"))
 
     def process_of(self, key: str) -> AgentProc | None:
         """Return the process of a row by its key: its own, else the one that a session above it has."""

@@ -11,6 +11,7 @@ from typing import TypedDict
 from msgspec import structs
 
 from tokentop.engine.live import LiveState
+from tokentop.engine.progress import Unchanged, unchanged
 from tokentop.engine.rates import SPARK_SAMPLES
 from tokentop.engine.status import command_name
 from tokentop.engine.track import Track
@@ -28,7 +29,7 @@ def take(live: LiveState, at_ms: int) -> Snapshot:
     for node in build(live, at_ms):
         if not node.shown:
             continue
-        rows.append(_session_row(live, node) if node.track is not None else _proc_row(live, node))
+        rows.append(_session_row(live, node, at_ms) if node.track is not None else _proc_row(live, node))
         if node.track is not None and node.track.unpriced_model and node.status.state is not State.DONE:
             unpriced[node.key] = node.track.unpriced_model
         rows.extend(_tool_row(node, child) for child in tool_lines(node, at_ms))
@@ -70,7 +71,7 @@ def _totals(live: LiveState) -> Figures:
     )
 
 
-def _session_row(live: LiveState, node: Node) -> Row:
+def _session_row(live: LiveState, node: Node, at_ms: int) -> Row:
     track = node.track
     assert track is not None
     session, proc = track.session, node.proc
@@ -78,6 +79,7 @@ def _session_row(live: LiveState, node: Node) -> Row:
     cwd = session.cwd or (proc.cwd if proc else "")
     window = (track.context.window if track.context else 0) or live.window(session.agent, model)
     resume = "" if node.sub_agent else live.resume.get(session.agent, "").format(session_id=session.id)
+    still = Unchanged() if node.sub_agent else unchanged(live, node, at_ms)
     started = session.first_ms or (proc.started_ms if proc else 0)
     return Row(
         key=node.key,
@@ -105,6 +107,10 @@ def _session_row(live: LiveState, node: Node) -> Row:
         resume=resume,
         sub_agents=node.sub_agents,
         working_below=node.working_below,
+        unchanged_since_ms=still.since_ms,
+        unchanged_nusd=still.nusd,
+        unchanged_at_least=still.at_least,
+        unchanged_source=still.source,
         notes=_notes(node, track),
         **_of_proc(live, proc),
     )
