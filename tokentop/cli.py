@@ -74,6 +74,12 @@ def _run(argv: list[str]) -> int:
         from .ui.launch import launch
 
         return launch(arguments, demo=command == "demo")
+    if (
+        command == "status"
+    ):  # called every few seconds by a status bar: nothing is imported that it does not need
+        from .report.status import status
+
+        return status(arguments)
     from .report import commands
 
     return commands.run(command, arguments)
@@ -126,6 +132,12 @@ def parser() -> argparse.ArgumentParser:
     session.add_argument("--json", action="store_true")
 
     _kill(verbs)
+    status = verbs.add_parser("status", help="one line for tmux or a prompt", allow_abbrev=False)
+    status.add_argument(
+        "--format", metavar="TEMPLATE",
+        help="text with {agents} {working} {waiting} {rate} {burn} {today} {projected} {age} {state}",
+    )  # fmt: skip
+    status.add_argument("--json", action="store_true")
     forecast = verbs.add_parser("forecast", help="today's projected bill", allow_abbrev=False)
     forecast.add_argument("--backtest", action="store_true", help="how well past projections would have held")
     forecast.add_argument("--json", action="store_true")

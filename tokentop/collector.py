@@ -43,7 +43,7 @@ from .model import (
     Session,
     Snapshot,
 )  # fmt: skip
-from .store import db, reader
+from .store import db, left, reader
 from .store.writer import append_action
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 POLL_S = 0.2
+LEAVE_MS = 2_000  # figures for `tokentop status`
 PROCS_S = 1.0
 WALK_S = 15.0
 FOLDERS_S = 5.0
@@ -121,6 +122,7 @@ class Collector:
         self._primed = False
         self._signs: Signs | None = None
         self._history = 0
+        self._left: left.Left | None = None
 
     # ------------------------------------------------------------ one slice
 
@@ -187,7 +189,15 @@ class Collector:
         if now_s - at_s < ((BUSY_PUBLISH_S if busy else PUBLISH_S) if changed else IDLE_PUBLISH_S):
             return
         self._published = (self._live.revision, now_s)
-        self._publish(self.snapshot(wall_ms))
+        picture = self.snapshot(wall_ms)
+        self._publish(picture)
+        # Before the day's sum is known there is nothing true to leave; others write for the reader.
+        if self._stays and self._ledger is not None and picture.forecast is not None:
+            start_ms, _, _ = day_bounds(wall_ms, self._zone)
+            newest = left.of(picture, start_ms)
+            if self._left is None or abs(wall_ms - self._left.at_ms) >= LEAVE_MS:
+                self._left = newest
+                left.leave(self._folder, newest)
 
     def snapshot(self, wall_ms: int) -> Snapshot:
         if self._own is not None:
