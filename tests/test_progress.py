@@ -14,6 +14,8 @@ from tokentop.engine.snapshot import take
 from tokentop.engine.track import is_edit
 from tokentop.ingest.changes import EVERY_S, Changes, find_git
 from tokentop.model import Figures, FolderChange, State
+from tokentop.report.snapshot import row_document
+from tokentop.ui.facts import fields
 
 MINUTE = 60_000
 GIT = FolderChange("/w/app", "git", NOW - 20 * MINUTE, NOW - 5_000)
@@ -96,6 +98,20 @@ def test_editing_tools_by_any_spelling(tool):
     assert is_edit(tool)
     assert not is_edit("Bash")
     assert not is_edit("")
+
+
+def test_the_drawer_says_how_long_how_much_and_who_says_so():
+    row = rows_of(
+        working(act(State.TOOL, 14 * MINUTE, tool="Edit"), act(State.WORKING), usage(1, cost=10**9))
+    )
+    shown = [(field.label, field.value) for field in fields(row["claude:s"], NOW, (), ())]
+    at = shown.index(("unchanged", "∅14m, $1.00 since a file changed"))
+    assert shown[at + 1] == ("  told by", "editing tools alone, no git here")
+    live = working(act(State.WORKING), usage(1, cost=10**9), git=GIT)
+    shown = [(field.label, field.value) for field in fields(rows_of(live)["claude:s"], NOW, (), ())]
+    assert ("  told by", "git") in shown
+    document = row_document(rows_of(live)["claude:s"])
+    assert (document["unchanged_source"], document["unchanged_usd"]) == ("git", "1.000000000")
 
 
 # ---------------------------------------------------------------- git

@@ -49,6 +49,9 @@ def _state(row: Row, now_ms: int, alerts: Sequence[Alert]) -> Iterator[Field]:
         yield Field("  told by", safe(status.source, 20) + (", inferred" if status.inferred else ""))
     if row.unchanged_since_ms:
         yield Field("unchanged", _unchanged(row, now_ms), "warm" if _no_progress(row, alerts) else "")
+        yield Field(
+            "  told by", "git" if row.unchanged_source == "git" else "editing tools alone, no git here"
+        )
     for alert in alerts:
         if alert.row_key == row.key:
             since = text.duration_long((now_ms - alert.since_ms) / 1000)
@@ -60,12 +63,11 @@ def _no_progress(row: Row, alerts: Sequence[Alert]) -> bool:
 
 
 def _unchanged(row: Row, now_ms: int) -> str:
-    """`∅14m, $3.20 since a file changed, says git`."""
+    """`∅14m, $3.20 since a file changed`."""
     mark = "≥" if row.unchanged_at_least else ""
     spent = "$?" if row.unchanged_nusd is None else text.money(row.unchanged_nusd, mark, width=9)
     age = text.duration((now_ms - row.unchanged_since_ms) / 1000)
-    by = "says git" if row.unchanged_source == "git" else "by its editing tools alone: git says nothing here"
-    return f"∅{mark}{age}, {spent} without a change to a file, {by}"
+    return f"∅{mark}{age}, {spent} since a file changed"
 
 
 def _figures(row: Row) -> Iterator[Field]:
