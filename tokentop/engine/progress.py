@@ -51,6 +51,7 @@ def unchanged(live: LiveState, node: Node, at_ms: int) -> Unchanged:
     if not known_ms or since_ms > at_ms:
         return Unchanged()
     spent = sum(live.rates.spent_since(key, since_ms) for key in keys)
-    short = since_ms == track.seen_ms > node.proc.started_ms  # what was before has not been seen
+    # What was before the oldest known record has not been seen, in a log that was read from its end.
+    short = source == "tools" and changed_ms < since_ms == track.seen_ms > node.proc.started_ms
     partial = at_ms - since_ms > HOUR_MS or node.tree.unpriced_tokens > 0 or node.tree.unknown_calls > 1
     return Unchanged(since_ms, None if partial and not spent else spent, short or partial, source)
