@@ -92,6 +92,42 @@ class DemoRuntime:
             self._stop.wait(DEMO_PUBLISH_S)
 
 
+class AsideThread:
+    """Asks other programs what a collector wants to know; one question at a time, the answers come when they come."""
+
+    def __init__(self) -> None:
+        self._wanted: queue.SimpleQueue[Wanted | None] = queue.SimpleQueue()
+        self._seen: queue.SimpleQueue[Seen] = queue.SimpleQueue()
+        self._asking = False  # not answered yet
+        self._started = False
+
+    def serve(self, collector: Collector) -> None:
+        """Hand over what was answered and ask what is due; for the collector's thread, never waits."""
+        while not self._seen.empty():
+            collector.learn(self._seen.get())
+            self._asking = False
+        if self._asking or (wanted := collector.wanted(time.monotonic())) is None:
+            return
+        self._asking = True
+        self._wanted.put(wanted)
+        if not self._started:
+            self._started = True
+            threading.Thread(target=self._ask, name="aside", daemon=True).start()
+
+    def stop(self) -> None:
+        self._wanted.put(None)
+
+    def _ask(self) -> None:
+        from .aside import Aside
+
+        aside = Aside()
+        try:
+            while (wanted := self._wanted.get()) is not None:
+                self._seen.put(aside.look(wanted))
+        except Exception:
+            log.exception("a look aside")  # it is not asked again: what it knew stays
+
+
 class Runtime:
     """The live machine as the screen's source: `start`, `stop`, `plan`, `execute`."""
 
@@ -106,20 +142,17 @@ class Runtime:
         self._stop = threading.Event()
         self._receipts: queue.SimpleQueue[Receipt] = queue.SimpleQueue()
         self._questions: queue.SimpleQueue[Callable[[Collector], None]] = queue.SimpleQueue()
-        self._wanted: queue.SimpleQueue[Wanted | None] = queue.SimpleQueue()
-        self._seen: queue.SimpleQueue[Seen] = queue.SimpleQueue()
-        self._asking = False  # the aside thread has not answered yet
+        self._aside = AsideThread()
         self._thread: threading.Thread | None = None
 
     def start(self, publish: Publish) -> None:
         self._thread = threading.Thread(target=self._run, args=(publish,), name="collector", daemon=True)
         self._thread.start()
-        threading.Thread(target=self._ask, name="aside", daemon=True).start()
 
     def stop(self) -> None:
         """End the collector: it commits what it has read, then closes the store."""
         self._stop.set()
-        self._wanted.put(None)
+        self._aside.stop()
         if self._thread is not None:
             self._thread.join(timeout=10)
 
@@ -171,28 +204,6 @@ class Runtime:
 
         return attach(argv)
 
-    def _ask(self) -> None:
-        """The aside thread: one question at a time, to programs that may be slow."""
-        aside = None
-        while (wanted := self._wanted.get()) is not None:
-            try:
-                if aside is None:
-                    from .aside import Aside
-
-                    aside = Aside()
-                self._seen.put(aside.look(wanted))
-            except Exception:
-                log.exception("a look aside")
-                return  # it is not asked again: what it knew stays
-
-    def _look_aside(self, collector: Collector) -> None:
-        while not self._seen.empty():
-            collector.learn(self._seen.get())
-            self._asking = False
-        if not self._asking and (wanted := collector.wanted(time.monotonic())) is not None:
-            self._asking = True
-            self._wanted.put(wanted)
-
     def _run(self, publish: Publish) -> None:
         # The screen paints its frame first: what reads and counts is imported in this thread.
         from .collector import Collector
@@ -207,7 +218,7 @@ class Runtime:
                     self._questions.get()(collector)
                 while not self._receipts.empty():
                     collector.keep(self._receipts.get())
-                self._look_aside(collector)
+                self._aside.serve(collector)
                 if wait_s > 0:
                     self._stop.wait(wait_s)
             while not self._receipts.empty():

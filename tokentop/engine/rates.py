@@ -47,15 +47,18 @@ class _Entry(Struct, frozen=True, gc=False):
 class _Meter:
     """Sums in cells of `step` ms, for `keep` ms back. Cells are found by absolute number: no shifting."""
 
-    __slots__ = ("cells", "keep", "step")
+    __slots__ = ("cells", "keep", "since", "step", "summed")
 
     def __init__(self, step: int, keep: int) -> None:
         self.step = step
         self.keep = keep
+        self.since = -1  # of `summed`, -1 = to be summed
+        self.summed = 0
         self.cells: dict[int, tuple[int, ...]] = {}
 
     def change(self, entry: _Entry, parts: tuple[int, ...], now_ms: int, sign: int) -> None:
         cells = self.cells
+        self.since = -1
         first = (max(entry.seen_ms, now_ms) - self.keep) // self.step
         for cell, part in _spread(entry.start_ms, entry.span_ms, parts, self.step, first):
             old = cells.get(cell)
@@ -220,8 +223,13 @@ class Rates:
     def spent_since(self, key: str, since_ms: int) -> int:
         """Nano-dollars of one session since then, of the last hour at most."""
         meter = self._spent.get(key)
-        sums = meter.window(max(since_ms, self.now_ms - HOUR_MS), self.now_ms + FUTURE_MS) if meter else ()
-        return sums[0] if sums else 0
+        if meter is None:
+            return 0
+        from_ms = max(since_ms, (self.now_ms - HOUR_MS) // COARSE_MS * COARSE_MS)
+        if meter.since != from_ms:  # nothing of it changes but by an event
+            sums = meter.window(from_ms, self._peak_ms + FUTURE_MS)
+            meter.since, meter.summed = from_ms, sums[0] if sums else 0
+        return meter.summed
 
     def total(self) -> Rate:
         """The last 60 seconds of all sessions together."""

@@ -16,6 +16,7 @@ from tokentop.config import load, local_zone
 from tokentop.engine.days import local
 from tokentop.errors import Failure
 from tokentop.model import Snapshot
+from tokentop.runtime import AsideThread
 
 from .access import folder_for
 from .out import money
@@ -69,9 +70,11 @@ def watch() -> int:
             folder, os.environ, settings, lambda snapshot: newest.__setitem__(slice(None), [snapshot])
         )
         minute = -1
+        aside = AsideThread()
         try:
             while not stop.is_set():
                 wait_s = collector.tick()
+                aside.serve(collector)
                 if newest:
                     picture = newest[0]
                     _tell(picture, told, local(picture.at_ms, zone).strftime("%H:%M:%S"))
@@ -80,6 +83,7 @@ def watch() -> int:
                         _summary(picture, local(picture.at_ms, zone).strftime("%H:%M:%S"))
                 stop.wait(wait_s)
         finally:
+            aside.stop()
             collector.close()
     return 128 + ended_by[0] if ended_by and ended_by[0] != signal.SIGINT else 0
 
