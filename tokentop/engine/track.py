@@ -14,6 +14,23 @@ _SETTLES = frozenset({State.IDLE, State.DONE, State.ERROR, State.LIMITED})
 _IN_TURN = frozenset({State.WORKING, State.TOOL, State.PERMISSION, State.INPUT, State.LIMITED})
 
 
+_RESTS = frozenset({State.IDLE, State.DONE, State.INPUT})
+# fmt: off
+_EDITS = frozenset((  # letters only: apply_patch, ApplyPatch and apply-patch are one
+    "applydiff", "applypatch", "create", "createfile", "deletefile", "edit", "editblock", "editfile",
+    "editnotebook", "inserteditintofile", "insertcontent", "multiedit", "multireplacestringinfile",
+    "notebookedit", "patch", "replace", "replaceinfile", "replacestringinfile", "rewrite", "searchandreplace",
+    "searchreplace", "strreplace", "strreplacebasededittool", "strreplaceeditor", "updatefile", "write",
+    "writefile", "writetofile",
+))
+# fmt: on
+
+
+def is_edit(tool: str) -> bool:
+    """Whether a tool of this name changes files; of a shell nobody can say."""
+    return "".join(c for c in tool.lower() if c.isalpha()) in _EDITS
+
+
 def session_key(agent: str, session_id: str) -> str:
     """Return the row key of a session."""
     return f"{agent}:{session_id}"
@@ -45,6 +62,7 @@ class Track:
         "_settled_ms",
         "_success_ms",
         "context",
+        "edit_ms",
         "ended_ms",
         "host",
         "key",
@@ -59,6 +77,8 @@ class Track:
         "parent",
         "proc",
         "record_ms",
+        "resumed_ms",
+        "seen_ms",
         "session",
         "unpriced_model",
     )
@@ -78,6 +98,9 @@ class Track:
         self.context: Context | None = None
         self.last: Activity | None = None
         self.record_ms = 0
+        self.edit_ms = 0  # newest call of an editing tool
+        self.resumed_ms = 0  # when the present stretch of work began, 0 = no rest has been seen
+        self.seen_ms = 0  # oldest activity that is known
         self.model = ""
         self.model_ms = 0
         self.unpriced_model = ""
@@ -116,7 +139,12 @@ class Track:
                 self._limited = activity
         elif activity.state is State.TOOL or activity.ends_call:
             self._success_ms = max(self._success_ms, at_ms)
+        self.seen_ms = min(self.seen_ms or at_ms, at_ms)
+        if activity.state is State.TOOL and is_edit(activity.tool):
+            self.edit_ms = max(self.edit_ms, at_ms)
         if self.last is None or at_ms >= self.last.at_ms:
+            if self.last is not None and self.last.state in _RESTS and activity.state not in _RESTS:
+                self.resumed_ms = at_ms
             self.last = activity
 
     def _follow_calls(self, activity: Activity) -> None:

@@ -9,12 +9,14 @@ import threading
 import time
 from types import FrameType
 
+from tokentop.aside import Aside
 from tokentop.clock import now_ms
 from tokentop.collector import Collector
 from tokentop.config import load, local_zone
 from tokentop.engine.days import local
 from tokentop.errors import Failure
 from tokentop.model import Snapshot
+from tokentop.runtime import AsideThread
 
 from .access import folder_for
 from .out import money
@@ -32,6 +34,9 @@ def one_snapshot() -> Snapshot:
             collector.catch_up()
             time.sleep(_SECOND_LOOK_S)
             collector.look_again()
+            wanted = collector.wanted(time.monotonic())
+            if wanted is not None:
+                collector.learn(Aside().look(wanted))
             return collector.snapshot(now_ms())
         finally:
             collector.close()
@@ -65,9 +70,11 @@ def watch() -> int:
             folder, os.environ, settings, lambda snapshot: newest.__setitem__(slice(None), [snapshot])
         )
         minute = -1
+        aside = AsideThread()
         try:
             while not stop.is_set():
                 wait_s = collector.tick()
+                aside.serve(collector)
                 if newest:
                     picture = newest[0]
                     _tell(picture, told, local(picture.at_ms, zone).strftime("%H:%M:%S"))
@@ -76,6 +83,7 @@ def watch() -> int:
                         _summary(picture, local(picture.at_ms, zone).strftime("%H:%M:%S"))
                 stop.wait(wait_s)
         finally:
+            aside.stop()
             collector.close()
     return 128 + ended_by[0] if ended_by and ended_by[0] != signal.SIGINT else 0
 
