@@ -10,6 +10,7 @@ from tokentop.model import Activity, AgentProc, Context, Figures, Kind, Priced, 
 
 _CALLS = 32  # open and ended calls that are remembered
 _LOST = 4_096
+_ACTIVE = 256
 _SETTLES = frozenset({State.IDLE, State.DONE, State.ERROR, State.LIMITED})
 _IN_TURN = frozenset({State.WORKING, State.TOOL, State.PERMISSION, State.INPUT, State.LIMITED})
 
@@ -55,10 +56,12 @@ class Track:
     """One session: as stored, its process, and what its newest records say."""
 
     __slots__ = (
+        "_active",
         "_calls",
         "_ended",
         "_limited",
         "_lost",
+        "_rested_ms",
         "_settled_ms",
         "_success_ms",
         "context",
@@ -77,7 +80,6 @@ class Track:
         "parent",
         "proc",
         "record_ms",
-        "resumed_ms",
         "seen_ms",
         "session",
         "unpriced_model",
@@ -99,7 +101,8 @@ class Track:
         self.last: Activity | None = None
         self.record_ms = 0
         self.edit_ms = 0  # newest call of an editing tool
-        self.resumed_ms = 0  # when the present stretch of work began, 0 = no rest has been seen
+        self._rested_ms = 0  # newest record of a rest
+        self._active: list[int] = []  # records of work after it
         self.seen_ms = 0  # oldest activity that is known
         self.model = ""
         self.model_ms = 0
@@ -140,12 +143,28 @@ class Track:
         elif activity.state is State.TOOL or activity.ends_call:
             self._success_ms = max(self._success_ms, at_ms)
         self.seen_ms = min(self.seen_ms or at_ms, at_ms)
+        self._follow_rest(activity)
         if activity.state is State.TOOL and is_edit(activity.tool):
             self.edit_ms = max(self.edit_ms, at_ms)
         if self.last is None or at_ms >= self.last.at_ms:
-            if self.last is not None and self.last.state in _RESTS and activity.state not in _RESTS:
-                self.resumed_ms = at_ms
             self.last = activity
+
+    def _follow_rest(self, activity: Activity) -> None:
+        """Records come in any order, so those of work are kept until a newer rest is seen."""
+        at_ms = activity.at_ms
+        if activity.state in _RESTS:
+            if at_ms > self._rested_ms:
+                self._rested_ms = at_ms
+                self._active = [one for one in self._active if one > at_ms]
+        elif at_ms > self._rested_ms:
+            self._active.append(at_ms)
+            if len(self._active) > _ACTIVE:
+                self._active = sorted(self._active)[::2]  # the oldest stays
+
+    @property
+    def resumed_ms(self) -> int:
+        """When the present stretch of work began, 0 = no rest has been seen."""
+        return min(self._active, default=0) if self._rested_ms else 0
 
     def _follow_calls(self, activity: Activity) -> None:
         """An ended call settles those that started before it: a retry writes a start of its own."""
