@@ -187,3 +187,19 @@ def test_an_unpriced_event_moves_tokens_and_no_money() -> None:
     rates.add(priced(1, NOW, cost=None, output=10), "a")
     assert rates.of("a").tokens_per_min == 10
     assert rates.of("a").burn_nusd_per_h == 0
+
+
+def test_spent_since_counts_the_last_hour_and_follows_replaced_events() -> None:
+    from tests.engine_build import NOW, usage
+
+    rates = Rates()
+    rates.advance(NOW)
+    rates.add(usage(1, ago_ms=30 * 60_000, cost=500), "a")
+    rates.add(usage(2, ago_ms=5 * 60_000, cost=70), "a")
+    assert rates.spent_since("a", NOW - 10 * 60_000) == 70
+    assert rates.spent_since("a", 0) == 570
+    rates.add(usage(2, ago_ms=5 * 60_000, cost=90), "a")
+    assert rates.spent_since("a", NOW - 10 * 60_000) == 90
+    assert rates.spent_since("b", 0) == 0
+    rates.advance(NOW + 40 * 60_000)
+    assert rates.spent_since("a", 0) == 90

@@ -113,6 +113,12 @@ def _run(argv: list[str]) -> int:
         from .ui.launch import launch
 
         return launch(arguments, demo=command == "demo")
+    if (
+        command == "status"
+    ):  # called every few seconds by a status bar: nothing is imported that it does not need
+        from .report.status import status
+
+        return status(arguments)
     from .report import commands
 
     return commands.run(command, arguments)
@@ -165,6 +171,12 @@ def parser() -> argparse.ArgumentParser:
     session.add_argument("--json", action="store_true")
 
     _kill(verbs)
+    status = verbs.add_parser("status", help="one line for tmux or a prompt", allow_abbrev=False)
+    status.add_argument(
+        "--format", metavar="TEMPLATE",
+        help="text with {agents} {working} {waiting} {rate} {burn} {today} {projected} {age} {state}",
+    )  # fmt: skip
+    status.add_argument("--json", action="store_true")
     forecast = verbs.add_parser("forecast", help="today's projected bill", allow_abbrev=False)
     forecast.add_argument("--backtest", action="store_true", help="how well past projections would have held")
     forecast.add_argument("--json", action="store_true")
@@ -201,7 +213,10 @@ def _kill(verbs: argparse._SubParsersAction[_Parser]) -> None:
     kill = verbs.add_parser(
         "kill", help="stop an agent: session id, its unique prefix, or pid", allow_abbrev=False
     )
-    kill.add_argument("targets", nargs="+", metavar="TARGET")
+    kill.add_argument("targets", nargs="*", metavar="TARGET")
+    kill.add_argument(
+        "--orphans", action="store_true", help="end every process of an agent that has no living owner"
+    )
     how = kill.add_mutually_exclusive_group()
     how.add_argument(
         "--interrupt", action="store_const", dest="action", const="interrupt", help="stop the turn only"

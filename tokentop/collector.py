@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .agents import all_agents, all_processes
+from .aside import PANES_S, Seen, Wanted
 from .clock import now_ms
 from .config import Settings, local_zone
 from .engine.days import Day, day_bounds, group_days
@@ -34,6 +35,7 @@ from .model import (
     Fact,
     Figures,
     KillPlan,
+    Orphan,
     Priced,
     Quota,
     Receipt,
@@ -41,7 +43,7 @@ from .model import (
     Session,
     Snapshot,
 )  # fmt: skip
-from .store import db, reader
+from .store import db, left, reader
 from .store.writer import append_action
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 POLL_S = 0.2
+LEAVE_MS = 2_000  # figures for `tokentop status`
 PROCS_S = 1.0
 WALK_S = 15.0
 FOLDERS_S = 5.0
@@ -93,6 +96,7 @@ class Collector:
                 settings.runaway_ms,
                 settings.context_pct,
                 settings.day_budget_nusd,
+                settings.no_progress_ms,
             ),
             titles=settings.titles,
             unlogged=(agent.id for agent in all_agents() if not agent.sources),
@@ -118,6 +122,7 @@ class Collector:
         self._primed = False
         self._signs: Signs | None = None
         self._history = 0
+        self._left: left.Left | None = None
 
     # ------------------------------------------------------------ one slice
 
@@ -184,7 +189,15 @@ class Collector:
         if now_s - at_s < ((BUSY_PUBLISH_S if busy else PUBLISH_S) if changed else IDLE_PUBLISH_S):
             return
         self._published = (self._live.revision, now_s)
-        self._publish(self.snapshot(wall_ms))
+        picture = self.snapshot(wall_ms)
+        self._publish(picture)
+        # Before the day's sum is known there is nothing true to leave; others write for the reader.
+        if self._stays and self._ledger is not None and picture.forecast is not None:
+            start_ms, _, _ = day_bounds(wall_ms, self._zone)
+            newest = left.of(picture, start_ms)
+            if self._left is None or abs(wall_ms - self._left.at_ms) >= LEAVE_MS:
+                self._left = newest
+                left.leave(self._folder, newest)
 
     def snapshot(self, wall_ms: int) -> Snapshot:
         if self._own is not None:
@@ -460,6 +473,33 @@ class Collector:
         if isinstance(target, int):
             return self._watcher.plan_pid(target, action, wall_ms)
         return self._watcher.plan(target, action, wall_ms)
+
+    def plan_orphans(self) -> tuple[Orphan, ...]:
+        """What a sweep would end, from a look taken now."""
+        wall_ms = now_ms()
+        self._look_at_processes(wall_ms)
+        assert self._watcher is not None
+        return self._watcher.plan_orphans(wall_ms)
+
+    def process_of(self, row: Row) -> AgentProc | None:
+        """The process that a row lives in, from a look taken now."""
+        self._look_at_processes(now_ms())
+        return self._live.process_of(row.key) or self._live.process_of(row.parent_key)
+
+    # ------------------------------------------------------------ aside
+
+    def wanted(self, now_s: float) -> Wanted | None:
+        """What to ask other programs now, None = nothing is due."""
+        if not self._is_due("aside", now_s, PANES_S):
+            return None
+        panes = sorted({(proc.tmux, proc.tty) for proc in self._live.procs if proc.tmux and proc.tty})
+        wanted = Wanted(tuple(panes), tuple(self._live.busy_folders()))
+        return wanted if wanted.panes or wanted.folders else None
+
+    def learn(self, seen: Seen) -> None:
+        """Take the answers of an `Aside`."""
+        self._live.set_places(seen.places)
+        self._live.set_changes(seen.changes)
 
     # ------------------------------------------------------------ money
 

@@ -63,6 +63,12 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     runaway_minutes: Annotated[
         float, Meta(ge=0, le=1440, description="... when it has burned that for so many minutes.")
     ] = 5.0
+    no_progress_minutes: Annotated[
+        float,
+        Meta(
+            ge=0, le=1440, description="Alert when an agent spends so long without changing a file. 0 = none."
+        ),
+    ] = 10.0
     context_pct: Annotated[
         float, Meta(ge=0, le=100, description="Alert when the context is this full, in per cent. 0 = none.")
     ] = 90.0
@@ -93,6 +99,10 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def runaway_nusd_per_h(self) -> int:
         return round(self.runaway_usd_per_h * NUSD)
+
+    @property
+    def no_progress_ms(self) -> int:
+        return round(self.no_progress_minutes * 60_000)
 
     @property
     def runaway_ms(self) -> int:

@@ -281,6 +281,23 @@ class ChildProc(Struct, frozen=True, gc=False):
     rss_bytes: int
 
 
+class Terminal(Struct, frozen=True, gc=False):
+    """A terminal that a process was started in, as its own environment says; `server` and `place` may be ""."""
+
+    kind: str  # tmux, kitty, wezterm, zellij, screen, or what the terminal program calls itself
+    server: str = ""  # socket
+    place: str = ""  # pane, window or session
+
+
+class Jump(Struct, frozen=True, gc=False):
+    """What became of the wish to see an agent's terminal. `text` is one line for the user."""
+
+    text: str
+    done: bool = False
+    attach: tuple[str, ...] = ()  # the command that shows it in tokentop's own terminal
+    copy: str = ""  # a command for the user's clipboard
+
+
 class AgentProc(Struct, frozen=True, gc=False):
     """One agent process (the leaf), or a process without a living owner (`role` orphan)."""
 
@@ -307,6 +324,7 @@ class AgentProc(Struct, frozen=True, gc=False):
     wrapper: Ident | None = None
     tty: str = ""
     tmux: str = ""  # "socket,pane" from the environment of the process
+    terminals: tuple[Terminal, ...] = ()  # all that its environment names, the most likely first
     background_id: str = ""  # supervised: the id for the agent's own stop command
     log_root: str = ""  # profile directory that the process uses
     profile: str = ""  # the same, where its environment names one (CLAUDE_CONFIG_DIR, CODEX_HOME)
@@ -365,6 +383,16 @@ class KillPlan(Struct, frozen=True, gc=False):
     warning: str = ""
     shared_session_ids: tuple[str, ...] = ()
     means: Means = Means()
+
+
+class Orphan(Struct, frozen=True, gc=False):
+    """A process without a living owner and what ending it would hit, both frozen at one look."""
+
+    plan: KillPlan
+    started_ms: int
+    cpu_pct: float
+    rss_bytes: int
+    origin: str  # what started it, in words
 
 
 class Rung(Struct, frozen=True, gc=False):
@@ -457,11 +485,23 @@ class Row(Struct, frozen=True, gc=False):
     children: tuple[ChildProc, ...] = ()
     sub_agents: int = 0  # all below, shown when collapsed
     working_below: int = 0
+    unchanged_since_ms: int = 0  # working since then without a change to a file; 0 = resting, or not known
+    unchanged_nusd: int | None = None  # spent since then, with everything below; None = not known
+    unchanged_at_least: bool = False  # it may be longer ago, or more
+    unchanged_source: str = ""  # git, tools (calls of editing tools alone)
     notes: tuple[str, ...] = ()  # provenance: "2 duplicates dropped", "1 call lost", ...
-    changed_ms: int = 0  # a tool changed a file or made a commit; before any: first seen; 0 = cannot be told
     same_calls: int = 0  # the present tool call in a row; 0 = its argument is not logged
     same_call: str = ""
     compactions: int = 0  # within the last hour
+
+
+class FolderChange(Struct, frozen=True, gc=False):
+    """When something last changed in a folder, as far as git can tell."""
+
+    folder: str
+    source: str  # git, none (in no work tree), slow (git did not answer in time)
+    changed_ms: int  # 0 = not known
+    looked_ms: int
 
 
 class Forecast(Struct, frozen=True, gc=False):

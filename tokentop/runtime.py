@@ -9,15 +9,17 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from .clock import now_ms
 from .config import Settings
-from .model import Action, KillPlan, Notice, Receipt, Row, Snapshot
+from .model import Action, Jump, KillPlan, Notice, Orphan, Receipt, Row, Snapshot
 
 if TYPE_CHECKING:
+    from .aside import Seen, Wanted
     from .collector import Collector
     from .enforce import Enforcer
 
@@ -27,6 +29,7 @@ DEMO_PUBLISH_S = 0.5
 STOP_S = 10.0
 ACTION_S = 40.0  # an action that is under way is carried to its end
 Publish = Callable[[Snapshot], None]
+T = TypeVar("T")
 
 
 class World(Protocol):
@@ -34,6 +37,7 @@ class World(Protocol):
 
     def snapshot(self, now_ms: int) -> Snapshot: ...
     def plan(self, row_key: str, action: Action, now_ms: int) -> KillPlan: ...
+    def plan_orphans(self, now_ms: int) -> tuple[Orphan, ...]: ...
     def execute(self, plan: KillPlan, now_ms: int) -> Receipt: ...
 
 
@@ -69,6 +73,17 @@ class DemoRuntime:
     def cancel(self, number: int) -> None:
         """No rule acts in the demo."""
 
+    def plan_orphans(self) -> tuple[Orphan, ...]:
+        found = self._in_world(lambda: self._world.plan_orphans(now_ms()))
+        assert isinstance(found, tuple)
+        return found
+
+    def jump(self, _row: Row) -> Jump:
+        return Jump("the agents of the demo are invented: there is no terminal to show")
+
+    def attach(self, _argv: tuple[str, ...]) -> int:
+        return 127
+
     def _in_world(self, job: Callable[[], object]) -> object:
         reply: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._jobs.put((job, reply))
@@ -81,6 +96,42 @@ class DemoRuntime:
                 reply.put(job())
             publish(self._world.snapshot(now_ms()))
             self._stop.wait(DEMO_PUBLISH_S)
+
+
+class AsideThread:
+    """Asks other programs what a collector wants to know; one question at a time, the answers come when they come."""
+
+    def __init__(self) -> None:
+        self._wanted: queue.SimpleQueue[Wanted | None] = queue.SimpleQueue()
+        self._seen: queue.SimpleQueue[Seen] = queue.SimpleQueue()
+        self._asking = False  # not answered yet
+        self._started = False
+
+    def serve(self, collector: Collector) -> None:
+        """Hand over what was answered and ask what is due; for the collector's thread, never waits."""
+        while not self._seen.empty():
+            collector.learn(self._seen.get())
+            self._asking = False
+        if self._asking or (wanted := collector.wanted(time.monotonic())) is None:
+            return
+        self._asking = True
+        self._wanted.put(wanted)
+        if not self._started:
+            self._started = True
+            threading.Thread(target=self._ask, name="aside", daemon=True).start()
+
+    def stop(self) -> None:
+        self._wanted.put(None)
+
+    def _ask(self) -> None:
+        from .aside import Aside
+
+        aside = Aside()
+        try:
+            while (wanted := self._wanted.get()) is not None:
+                self._seen.put(aside.look(wanted))
+        except Exception:
+            log.exception("a look aside")  # it is not asked again: what it knew stays
 
 
 class Runtime:
@@ -100,9 +151,8 @@ class Runtime:
         self._note = note  # something to say on the screen all the time
         self._stop = threading.Event()
         self._receipts: queue.SimpleQueue[Receipt] = queue.SimpleQueue()
-        self._plans: queue.SimpleQueue[tuple[Row | int, Action, queue.SimpleQueue[KillPlan]]] = (
-            queue.SimpleQueue()
-        )
+        self._questions: queue.SimpleQueue[Callable[[Collector], None]] = queue.SimpleQueue()
+        self._aside = AsideThread()
         self._cancels: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._notices: queue.SimpleQueue[Notice] = queue.SimpleQueue()
         self._acting: list[threading.Thread] = []
@@ -122,14 +172,33 @@ class Runtime:
     def stop(self) -> None:
         """End the collector: it commits what it has read, then closes the store."""
         self._stop.set()
+        self._aside.stop()
         if self._thread is not None:
             self._thread.join(timeout=ACTION_S if self._acting else STOP_S)
 
     def plan(self, row: Row, action: Action) -> KillPlan:
         """Ask the collector, which alone looks at processes, what the action would hit."""
-        reply: queue.SimpleQueue[KillPlan] = queue.SimpleQueue()
-        self._plans.put((row, action, reply))
-        return reply.get(timeout=30)
+        return self._ask_collector(lambda collector: collector.plan(row, action))
+
+    def plan_orphans(self) -> tuple[Orphan, ...]:
+        """The same for all processes without a living owner."""
+        return self._ask_collector(lambda collector: collector.plan_orphans())
+
+    def _ask_collector(self, question: Callable[[Collector], T]) -> T:
+        """Let the collector answer between two of its slices; blocks. Raises what the answer raised."""
+        reply: queue.SimpleQueue[tuple[T | None, Exception | None]] = queue.SimpleQueue()
+
+        def answer(collector: Collector) -> None:
+            try:
+                reply.put((question(collector), None))
+            except Exception as error:
+                reply.put((None, error))
+
+        self._questions.put(answer)
+        found, error = reply.get(timeout=30)
+        if error is not None:
+            raise error
+        return cast("T", found)
 
     def execute(self, plan: KillPlan) -> Receipt:
         """Carry a plan out; blocks. The receipt is stored by the collector."""
@@ -143,6 +212,21 @@ class Runtime:
     def cancel(self, number: int) -> None:
         """Call a rule's countdown off."""
         self._cancels.put(number)
+
+    def jump(self, row: Row) -> Jump:
+        """Show the terminal of the row's agent; blocks while other programs are asked."""
+        from .procs.jump import jump
+
+        proc = self._ask_collector(lambda collector: collector.process_of(row))
+        if proc is None:
+            return Jump("no process of it is known on this machine: it is seen in its log only")
+        return jump(proc, self._environ)
+
+    def attach(self, argv: tuple[str, ...]) -> int:
+        """Run `argv` in tokentop's terminal, which the screen has left; blocks until it ends."""
+        from .procs.jump import attach
+
+        return attach(argv)
 
     def _run(self, publish: Publish) -> None:
         # The screen paints its frame first: what reads and counts is imported in this thread.
@@ -161,10 +245,10 @@ class Runtime:
         try:
             while not self._stop.is_set():
                 wait_s = collector.tick()
-                while not self._plans.empty():
-                    row, action, reply = self._plans.get()
-                    reply.put(collector.plan(row, action))
+                while not self._questions.empty():
+                    self._questions.get()(collector)
                 self._keep(collector, enforcer)
+                self._aside.serve(collector)
                 if enforcer is not None and self._newest:
                     self._enforce(collector, enforcer, show)
                 if wait_s > 0:

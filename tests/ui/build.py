@@ -15,8 +15,10 @@ from tokentop.model import (
     Figures,
     Forecast,
     Ident,
+    Jump,
     KillPlan,
     Looked,
+    Orphan,
     PlannedProc,
     ProcRole,
     Quota,
@@ -238,6 +240,10 @@ class FakeSource:
         self.publish: Callable[[Snapshot], None] | None = None
         self.planned: list[tuple[str, Action]] = []
         self.executed: list[KillPlan] = []
+        self.orphans: tuple[Orphan, ...] = ()
+        self.jumped: list[str] = []
+        self.attached: list[tuple[str, ...]] = []
+        self.jump_answer = Jump("tmux api:1.0", done=True)
         self.plan_fields: dict[str, Any] = {}
         self.receipt_fields: dict[str, Any] = {}
         self.started = threading.Event()
@@ -259,6 +265,17 @@ class FakeSource:
     def plan(self, row: Row, action: Action) -> KillPlan:
         self.planned.append((row.key, action))
         return plan_for(row, action, **self.plan_fields)
+
+    def plan_orphans(self) -> tuple[Orphan, ...]:
+        return self.orphans
+
+    def jump(self, row: Row) -> Jump:
+        self.jumped.append(row.key)
+        return self.jump_answer
+
+    def attach(self, argv: tuple[str, ...]) -> int:
+        self.attached.append(argv)
+        return 0
 
     def execute(self, plan: KillPlan) -> Receipt:
         self.executed.append(plan)

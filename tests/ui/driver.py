@@ -13,7 +13,8 @@ import time
 from msgspec.structs import replace
 
 from tests.ui import build, hostile
-from tokentop.model import Action, KillPlan, Row, Snapshot
+from tokentop.model import Action, Jump, KillPlan, Row, Snapshot
+from tokentop.procs.jump import attach
 from tokentop.ui.app import run
 from tokentop.ui.source import UiOptions
 
@@ -69,6 +70,17 @@ class SlowSource(build.FakeSource):
         return super().plan(row, action)
 
 
+class LendSource(build.FakeSource):
+    """Its agents are in a tmux of their own; here a small program stands for the client that shows it."""
+
+    def jump(self, row: Row) -> Jump:
+        argv = ("sh", "-c", "printf 'LENT-%s ' terminal; read answer; printf 'GOT-%s ' \"$answer\"")
+        return Jump("tmux api:1.0; detach to come back", done=True, attach=argv)
+
+    def attach(self, argv: tuple[str, ...]) -> int:
+        return attach(argv)
+
+
 def many(count: int) -> Snapshot:
     rows = tuple(build.row(f"k{at:05d}", rate=at * 10.0, burn=at / 100, cost=at / 10) for at in range(count))
     return build.snapshot(rows)
@@ -83,6 +95,8 @@ def source_of(kind: str) -> build.FakeSource:
         return hostile.HostileSource()
     if kind == "crash":
         return CrashSource()
+    if kind == "lend":
+        return LendSource(build.snapshot())
     if kind == "slow":
         return SlowSource()
     if kind == "many":

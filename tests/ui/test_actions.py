@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 
 import pytest
+from msgspec.structs import replace
 
 from tests.ui import build
 from tests.ui.pilot import lines, screen, show, text, until
-from tokentop.model import Action, State
+from tokentop.model import Action, Jump, Orphan, State
 from tokentop.ui.screens.confirm import ConfirmScreen
 from tokentop.ui.screens.pages import Page
+from tokentop.ui.screens.sweep import SweepScreen
 from tokentop.ui.source import UiOptions
 
 
@@ -213,3 +215,89 @@ async def test_a_command_that_would_do_more_than_it_shows_is_not_copied(resume: 
         app.live.go_to("b")
         await pilot.press("y")
         assert app.clipboard == rows[1].resume
+
+
+async def test_o_asks_for_the_terminal_of_the_selected_row_and_says_what_became_of_it() -> None:
+    async with screen() as (app, pilot, source):
+        app.live.go_to("b1")
+        await pilot.press("o")
+        await until(pilot, lambda: "tmux api:1.0" in text(app))
+        assert source.jumped == ["b1"]
+        source.jump_answer = Jump(
+            "it is in zellij session w: `zellij attach w` shows it", copy="zellij attach w"
+        )
+        await pilot.press("o")
+        await until(pilot, lambda: app.clipboard == "zellij attach w")
+        await until(pilot, lambda: "(copied)" in text(app))
+        assert source.executed == []
+
+
+async def test_a_long_session_name_leaves_room_for_window_and_pane() -> None:
+    rows = (
+        build.row("a1", where="tmux a-very-long-session-name:12.3"),
+        build.row("b1", where="tmux web:0.1"),
+    )
+    async with screen(build.FakeSource(build.snapshot(rows)), size=(160, 40)) as (app, _, _):
+        shown = text(app)
+        assert (
+            "a-ver…:12.3" in shown or "a-v…:12.3" in shown or "a-very…:12.3" in shown or "a-ve…:12.3" in shown
+        )
+        assert "web:0.1" in shown
+
+
+def _orphans(count: int, refusal: str = "") -> tuple[Orphan, ...]:
+    row = build.picture()[-1]
+    plan = build.plan_for(row, Action.TERMINATE, **({"refusal": refusal} if refusal else {}))
+    return tuple(
+        Orphan(
+            replace(plan, target=build.ident(700 + at)), build.NOW - 90_000, 3.2, 8 << 20, "claude session x"
+        )
+        for at in range(count)
+    )
+
+
+async def test_the_sweep_shows_every_orphan_and_ends_exactly_those() -> None:
+    async with screen() as (app, pilot, source):
+        source.orphans = (*_orphans(2), *_orphans(1, "it may belong to claude 9")[:1])
+        await pilot.press("X")
+        await until(pilot, lambda: isinstance(app.screen, SweepScreen) and app.screen.seen)
+        shown = text(app)
+        for part in (
+            "End 2 processes",
+            "700",
+            "701",
+            "node server.js --port 3000",
+            "3.2%",
+            "left alone: it may",
+        ):
+            assert part in shown
+        before = shown
+        source.orphans = _orphans(4)
+        await show(app, pilot, build.snapshot(build.picture()[:2], 20))
+        assert [line for line in lines(app) if "old," in line] == [
+            line for line in before.split("\n") if "old," in line
+        ]
+        await pilot.press("enter")
+        assert source.executed == []
+        await pilot.press("y")
+        await until(pilot, lambda: len(app.commander.receipts) == 2)
+        assert [plan.target.pid for plan in source.executed if plan.target] == [700, 701]
+        await until(pilot, lambda: "ended 2 of 2 orphans" in text(app))
+
+
+async def test_many_orphans_want_a_word_and_escape_ends_none() -> None:
+    async with screen(size=(80, 24)) as (app, pilot, source):
+        source.orphans = _orphans(9)
+        await pilot.press("X")
+        await until(pilot, lambda: isinstance(app.screen, SweepScreen) and app.screen.seen)
+        await pilot.press("y")
+        await until(pilot, lambda: "type orphans" in text(app))
+        await pilot.press(*"yes", "enter")
+        await until(pilot, lambda: "nothing was sent" in text(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: not isinstance(app.screen, SweepScreen))
+        assert source.executed == []
+        await pilot.press("X")
+        await until(pilot, lambda: isinstance(app.screen, SweepScreen) and app.screen.seen)
+        await pilot.press("y", *"orphans", "enter")
+        await until(pilot, lambda: len(source.executed) == 9)

@@ -289,3 +289,11 @@ async def test_losing_the_focus_slows_the_screen_and_focus_brings_it_back_at_onc
         assert app.live.table.period_s == 5.0
         app.on_app_focus()
         assert app.live.table.period_s == 1.0
+
+
+async def test_the_mark_of_no_progress_stands_in_the_status() -> None:
+    """design.md section 8: burning for 14 minutes without a change to any file."""
+    for size in ((120, 40), (80, 24)):
+        async with screen(size=size) as (app, _, _):
+            line = next(line for line in lines(app) if "rewrite the guide" in line)
+            assert "∅14m" in line

@@ -210,3 +210,22 @@ def test_importing_the_screen_imports_nothing_that_is_slow_or_not_its_business()
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True)
     assert done.stdout.strip() == b"[]"
+
+
+def test_a_jump_lends_the_terminal_and_takes_it_back() -> None:
+    """terminal-ux.md: Textual's suspend; the lent program has the keys until it ends."""
+    with Terminal(driver("lend"), columns=120, lines=40) as terminal:
+        terminal.wait_for(b"flaky retry")
+        mark = len(terminal.output)
+        terminal.send(b"o")
+        terminal.wait_for(b"LENT-terminal", mark)
+        assert b"\x1b[?1049l" in terminal.output[mark:]
+        mark = len(terminal.output)
+        terminal.send(b"quit\r")
+        terminal.wait_for(b"GOT-quit", mark)
+        terminal.wait_for(b"back from tmux api:1.0", mark)
+        terminal.wait_for(b"flaky retry", mark)
+        terminal.send(b"q")
+        assert terminal.wait() == 0
+        assert terminal.restored
+        assert terminal.modes_kept

@@ -19,6 +19,7 @@ from tokentop.model import (
     Action,
     Figures,
     KillPlan,
+    Orphan,
     PlannedProc,
     ProcRole,
     Quota,
@@ -184,6 +185,20 @@ class DemoSource:
             resume=row.resume if row else "",
             refusal=refusal,
             warning="its process was inferred" if row is not None and row.confidence == "inferred" else "",
+        )
+
+    def plan_orphans(self, now_ms: int) -> tuple[Orphan, ...]:
+        """The orphans of the world as the last picture showed them."""
+        return tuple(
+            Orphan(
+                self.plan(row.key, Action.TERMINATE, now_ms),
+                row.started_ms,
+                row.cpu_pct,
+                row.rss_bytes,
+                row.agent,
+            )
+            for row in self._rows.values()
+            if row.kind == "orphan"
         )
 
     def _actor(self, row: Row | None) -> Actor | None:

@@ -1,4 +1,4 @@
-"""What a session's tool calls and context say over time: the same call again, files changed, compactions.
+"""What a session's tool calls and context say over time: the same call again, compactions.
 
 Pure. Told by `Activity` and `Context` facts since tokentop looks; what was before is not known.
 """
@@ -25,22 +25,20 @@ _CHANGES = frozenset({
 
 
 def changes_files(activity: Activity) -> bool:
-    """Whether this tool call changes a file or makes a commit, as far as its name and argument tell."""
+    """Whether this tool call edits a file, as far as its name tells."""
     name = activity.tool.lower().replace("_", "").replace("-", "").rpartition(".")[2]
-    return name in _CHANGES or "git commit" in activity.detail
+    return name in _CHANGES
 
 
 class Habits:
-    """Of one session. `progress_ms` 0 = cannot be told: tools are logged without their names."""
+    """Of one session."""
 
-    __slots__ = ("_blind", "_call", "_call_ms", "_falls", "_progress_ms", "_used", "same_calls")
+    __slots__ = ("_call", "_call_ms", "_falls", "_used", "same_calls")
 
     def __init__(self) -> None:
         self.same_calls = 0  # in a row, the present one included; 0 = no argument is logged
         self._call = ("", "")
         self._call_ms = 0
-        self._progress_ms = 0
-        self._blind = False
         self._used = 0
         self._falls: deque[int] = deque(maxlen=32)
 
@@ -48,21 +46,13 @@ class Habits:
     def same_call(self) -> str:
         return " ".join(self._call) if self.same_calls else ""
 
-    @property
-    def progress_ms(self) -> int:
-        """The last change of a file or commit; before any the first record that was seen."""
-        return 0 if self._blind else self._progress_ms
-
     def on_activity(self, activity: Activity) -> None:
         """Take a record that is not older than the last; a call that is read twice counts once."""
-        self._progress_ms = self._progress_ms or activity.at_ms
         if activity.state in _TURN_ENDS:
             self._call, self.same_calls = ("", ""), 0
         if activity.state is not State.TOOL or activity.at_ms <= self._call_ms:
             return
-        self._blind = self._blind or not activity.tool
         if changes_files(activity):
-            self._progress_ms = max(self._progress_ms, activity.at_ms)
             self._call, self.same_calls = ("", ""), 0  # the same file edited again is no loop
         elif not activity.detail:
             self._call, self.same_calls = ("", ""), 0  # its argument is not logged

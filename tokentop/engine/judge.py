@@ -119,10 +119,9 @@ class Judge:
                 yield Hit(row, f"an orphan that uses {row.cpu_pct:.0f} % CPU for {_span(lasted_ms)}")
 
     def _without_progress(self, name: str, rule: NoProgress, snapshot: Snapshot) -> Iterator[Hit]:
-        changed = _changed_below(snapshot.rows)
         for row in _roots(snapshot.rows):
             spends = row.tree.burn_nusd_per_h >= rule.usd_per_h * NUSD > 0
-            known = changed.get(row.key, 0)
+            known = row.unchanged_since_ms
             if self._lasted(name, row.key, spends and known > 0) is None or not known:
                 continue
             if not spends and not _runs(row):
@@ -217,22 +216,6 @@ def _full(rule: ContextFull, rows: tuple[Row, ...]) -> Iterator[Hit]:
         used = 100 * row.context_used / row.context_window
         if used >= rule.pct and row.compactions >= rule.compactions:
             yield Hit(row, f"context {used:.0f} % full, compacted {row.compactions} times within the hour")
-
-
-def _changed_below(rows: tuple[Row, ...]) -> dict[str, int]:
-    """Root key -> the newest change of a file in its tree; 0 where a part of the tree cannot tell."""
-    by_key = {row.key: row for row in rows}
-    found: dict[str, int] = {}
-    for row in rows:
-        if row.kind not in ("agent", "sub-agent"):
-            continue
-        root = row
-        while root.parent_key in by_key:
-            root = by_key[root.parent_key]
-        blind = row.changed_ms <= 0 and _runs(row)
-        before = found.get(root.key)
-        found[root.key] = 0 if blind or before == 0 else max(before or 0, row.changed_ms)
-    return found
 
 
 def _span(ms: int) -> str:

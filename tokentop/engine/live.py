@@ -19,6 +19,7 @@ from tokentop.model import (
     Context,
     Diagnostic,
     Figures,
+    FolderChange,
     Forecast,
     Ident,
     Looked,
@@ -87,6 +88,8 @@ class LiveState:
         self.health: tuple[Diagnostic, ...] = ()
         self.looked: tuple[Looked, ...] = ()
         self.mode = "live"
+        self.places: dict[str, str] = {}  # `AgentProc.tmux` -> where that pane is, "" = not its pane
+        self.changes: dict[str, FolderChange] = {}  # by folder
         self.own_cpu_pct = 0.0
         self.own_rss_bytes = 0
         self.history_events = 0
@@ -304,6 +307,43 @@ class LiveState:
     def set_looked(self, looked: tuple[Looked, ...]) -> None:
         self.looked = looked
         self.revision += 1
+
+    def set_places(self, places: Mapping[str, str]) -> None:
+        if places != self.places:
+            self.places = dict(places)
+            self.revision += 1
+
+    def set_changes(self, changes: Iterable[FolderChange]) -> None:
+        found = {change.folder: change for change in changes}
+        if found != self.changes:
+            self.changes = found
+            self.revision += 1
+
+    def busy_folders(self) -> list[str]:
+        """Return the working directories of agents that spend something now."""
+        tracks = (self.tracks[key] for key in self._bound if key in self.tracks)
+        busy = {
+            track.proc.cwd
+            for track in tracks
+            if track.proc is not None
+            and track.owns_proc
+            and (track.in_turn(track.proc.started_ms) or self.rates.of(track.key).tokens_per_min > 0)
+        }
+        return sorted(folder for folder in busy if folder.startswith("/"))
+
+    def process_of(self, key: str) -> AgentProc | None:
+        """Return the process of a row by its key: its own, else the one that a session above it has."""
+        seen: set[str] = set()
+        while key and key not in seen:
+            seen.add(key)
+            proc = self.loose.get(key) or self.orphans.get(key)
+            track = self.tracks.get(key)
+            if proc is None and track is not None:
+                proc = track.proc
+            if proc is not None or track is None:
+                return proc
+            key = track.parent
+        return None
 
     def set_mode(self, mode: str) -> None:
         self.mode = mode

@@ -48,14 +48,17 @@ class _Entry(Struct, frozen=True, gc=False):
 class _Meter:
     """Sums in cells of `step` ms, for `keep` ms back. Cells are found by absolute number: no shifting."""
 
-    __slots__ = ("cells", "keep", "step")
+    __slots__ = ("cells", "keep", "since", "step", "summed")
 
     def __init__(self, step: int, keep: int) -> None:
         self.step = step
         self.keep = keep
+        self.since = -1  # of `summed`, -1 = to be summed
+        self.summed = 0
         self.cells: dict[int, tuple[int, ...]] = {}
 
     def change(self, entry: _Entry, parts: tuple[int, ...], now_ms: int, sign: int) -> None:
+        self.since = -1
         start, span, step = entry.start_ms, entry.span_ms, self.step
         first, cell = (max(entry.seen_ms, now_ms) - self.keep) // step, start // step
         if span > 0 and (start + span - 1) // step != cell:
@@ -124,6 +127,7 @@ class Rates:
         self._pruned_ms = 0
         self._all = _Meter(STEP_MS, HOUR_MS + 2 * SERIES_STEP_MS)
         self._sessions: dict[str, _SessionMeters] = {}
+        self._spent: dict[str, _Meter] = {}  # money alone, of the last hour
         self._entries: dict[int, _Entry] = {}
         self._samples: dict[int, tuple[int, ...]] = {}  # closed samples of the series, as last computed
 
@@ -132,6 +136,7 @@ class Rates:
         if now_ms < self._peak_ms - BACK_MS:
             self._all.cells.clear()
             self._sessions.clear()
+            self._spent.clear()
             self._entries.clear()
             self._samples.clear()
             self._peak_ms = self._pruned_ms = now_ms
@@ -174,6 +179,11 @@ class Rates:
             entry.start_ms // SERIES_STEP_MS, (entry.start_ms + entry.span_ms) // SERIES_STEP_MS + 1
         ):
             self._samples.pop(sample, None)
+        if entry.parts[4]:
+            spent = self._spent.get(entry.key) or self._spent.setdefault(
+                entry.key, _Meter(COARSE_MS, HOUR_MS + WINDOW_MS)
+            )
+            spent.change(entry, entry.parts[4:], peak, sign)
         meters = self._sessions.get(entry.key)
         if entry.start_ms + entry.span_ms < peak - (SPARK_SAMPLES + 2) * 60_000:
             return
@@ -191,6 +201,10 @@ class Rates:
     def _prune(self) -> None:
         self._pruned_ms = self._peak_ms
         self._all.prune(self._peak_ms)
+        for key, spent in list(self._spent.items()):
+            spent.prune(self._peak_ms)
+            if not spent.cells:
+                del self._spent[key]
         for key, meters in list(self._sessions.items()):
             if meters.last_ms < self._peak_ms - meters.coarse.keep - COARSE_MS:
                 del self._sessions[key]
@@ -208,6 +222,17 @@ class Rates:
             meters.rate = Rate(float(sums[0]), float(sums[1]), sums[2] * 60) if sums else Rate()
             meters.rate_ms = self.now_ms
         return meters.rate
+
+    def spent_since(self, key: str, since_ms: int) -> int:
+        """Nano-dollars of one session since then, of the last hour at most."""
+        meter = self._spent.get(key)
+        if meter is None:
+            return 0
+        from_ms = max(since_ms, (self.now_ms - HOUR_MS) // COARSE_MS * COARSE_MS)
+        if meter.since != from_ms:  # nothing of it changes but by an event
+            sums = meter.window(from_ms, self._peak_ms + FUTURE_MS)
+            meter.since, meter.summed = from_ms, sums[0] if sums else 0
+        return meter.summed
 
     def total(self) -> Rate:
         """The last 60 seconds of all sessions together."""

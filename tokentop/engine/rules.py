@@ -19,6 +19,7 @@ class Thresholds(Struct, frozen=True):
     runaway_ms: int = 300_000
     context_pct: float = 90.0
     day_budget_nusd: int = 0
+    no_progress_ms: int = 600_000
 
 
 class Rules:
@@ -78,6 +79,13 @@ class Rules:
         if since is not None and at_ms - since >= limits.runaway_ms:
             minutes = (at_ms - since) // 60_000
             yield "runaway", f"burns over ${limits.runaway_nusd_per_h / NUSD:.0f}/h for {minutes} min", since
+        still_ms = at_ms - row.unchanged_since_ms if row.unchanged_since_ms else 0
+        spends = bool(row.unchanged_nusd) or row.tree.tokens_per_min > 0
+        if limits.no_progress_ms and still_ms >= limits.no_progress_ms and spends and _works(row):
+            spent = (
+                f"${row.unchanged_nusd / NUSD:.2f}" if row.unchanged_nusd is not None else "an unknown sum"
+            )
+            yield "no-progress", f"spent {spent} without a change to a file", row.unchanged_since_ms
         if row.context_used is not None and row.context_window > 0 and limits.context_pct:
             used = 100 * row.context_used / row.context_window
             if used >= limits.context_pct and row.status.state is not State.DONE:
@@ -94,3 +102,7 @@ class Rules:
         if (lost := row.own.unknown_calls - running) > 0:  # the step that runs has no usage yet
             calls = "1 call" if lost == 1 else f"{lost} calls"
             yield "lost", f"{calls} ended without usage in the log: cost unknown", 0
+
+
+def _works(row: Row) -> bool:
+    return row.status.state in {State.WORKING, State.TOOL}

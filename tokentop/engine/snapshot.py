@@ -11,6 +11,7 @@ from typing import TypedDict
 from msgspec import structs
 
 from tokentop.engine.live import LiveState
+from tokentop.engine.progress import Unchanged, unchanged
 from tokentop.engine.rates import SPARK_SAMPLES
 from tokentop.engine.status import command_name
 from tokentop.engine.track import Track
@@ -32,7 +33,7 @@ def take(live: LiveState, at_ms: int) -> Snapshot:
         if node.track is not None and node.track.unpriced_model and node.status.state is not State.DONE:
             unpriced[node.key] = node.track.unpriced_model
         rows.extend(_tool_row(node, child) for child in tool_lines(node, at_ms))
-    rows.extend(_orphan_row(key, proc, at_ms) for key, proc in live.orphans.items())
+    rows.extend(_orphan_row(live, key, proc, at_ms) for key, proc in live.orphans.items())
     return Snapshot(
         revision=live.revision,
         at_ms=at_ms,
@@ -78,6 +79,7 @@ def _session_row(live: LiveState, node: Node, at_ms: int) -> Row:
     cwd = session.cwd or (proc.cwd if proc else "")
     window = (track.context.window if track.context else 0) or live.window(session.agent, model)
     resume = "" if node.sub_agent else live.resume.get(session.agent, "").format(session_id=session.id)
+    still = Unchanged() if node.sub_agent else unchanged(live, node, at_ms)
     started = session.first_ms or (proc.started_ms if proc else 0)
     habits = track.habits
     return Row(
@@ -106,12 +108,15 @@ def _session_row(live: LiveState, node: Node, at_ms: int) -> Row:
         resume=resume,
         sub_agents=node.sub_agents,
         working_below=node.working_below,
+        unchanged_since_ms=still.since_ms,
+        unchanged_nusd=still.nusd,
+        unchanged_at_least=still.at_least,
+        unchanged_source=still.source,
         notes=_notes(node, track),
-        changed_ms=habits.progress_ms,
         same_calls=habits.same_calls,
         same_call=habits.same_call,
         compactions=habits.compactions(at_ms),
-        **_of_proc(proc),
+        **_of_proc(live, proc),
     )
 
 
@@ -153,7 +158,7 @@ class _ProcFields(TypedDict, total=False):
     children: tuple[ChildProc, ...]
 
 
-def _of_proc(proc: AgentProc | None) -> _ProcFields:
+def _of_proc(live: LiveState, proc: AgentProc | None) -> _ProcFields:
     if proc is None:
         return {}
     return {
@@ -162,15 +167,18 @@ def _of_proc(proc: AgentProc | None) -> _ProcFields:
         "cpu_pct": proc.cpu_pct,
         "rss_bytes": proc.rss_bytes,
         "command": proc.command,
-        "where": _where(proc),
+        "where": _where(live, proc),
         "children": proc.children,
     }
 
 
-def _where(proc: AgentProc) -> str:
-    if proc.tmux:
-        return "tmux " + proc.tmux.rpartition(",")[2]
-    return proc.tty.removeprefix("/dev/")
+def _where(live: LiveState, proc: AgentProc) -> str:
+    """The tmux pane by name, once it is known that the process is there; else its terminal."""
+    tty = proc.tty.removeprefix("/dev/")
+    if proc.tmux and (place := live.places.get(proc.tmux, "tmux " + proc.tmux.rpartition(",")[2])):
+        return place
+    windows = (f"{one.kind} {one.place}" for one in proc.terminals if one.kind != "tmux" and one.place)
+    return next(windows, tty) if tty else ""
 
 
 def _project(cwd: str) -> str:
@@ -184,17 +192,24 @@ def _proc_row(live: LiveState, node: Node) -> Row:
     absent = "leaves no usage on disk" if proc.agent in live.unlogged else "no log yet"
     title = f"also runs: {_title(live, known)}" if known is not None else absent
     return _bare_row(
-        proc, node.key, title, "agent", node.status, node.depth, node.parent.key if node.parent else ""
+        live, proc, node.key, title, "agent", node.status, node.depth, node.parent.key if node.parent else ""
     )
 
 
-def _orphan_row(key: str, proc: AgentProc, at_ms: int) -> Row:
+def _orphan_row(live: LiveState, key: str, proc: AgentProc, at_ms: int) -> Row:
     status = Status(State.ORPHAN, command_name(proc.command), "process", min(proc.started_ms, at_ms))
-    return _bare_row(proc, key, proc.command, "orphan", status, 0, "")
+    return _bare_row(live, proc, key, proc.command, "orphan", status, 0, "")
 
 
 def _bare_row(
-    proc: AgentProc, key: str, title: str, kind: str, status: Status, depth: int, parent_key: str
+    live: LiveState,
+    proc: AgentProc,
+    key: str,
+    title: str,
+    kind: str,
+    status: Status,
+    depth: int,
+    parent_key: str,
 ) -> Row:
     """A process of which no log speaks: its figures are not known, so context is None and no model."""
     return Row(
@@ -217,7 +232,7 @@ def _bare_row(
         context_window=0,
         started_ms=proc.started_ms,
         last_ms=0,
-        **_of_proc(proc),
+        **_of_proc(live, proc),
     )
 
 

@@ -11,8 +11,26 @@ from tokentop.model import Activity, AgentProc, Context, Figures, Kind, Priced, 
 
 _CALLS = 32  # open and ended calls that are remembered
 _LOST = 4_096
+_ACTIVE = 256
 _SETTLES = frozenset({State.IDLE, State.DONE, State.ERROR, State.LIMITED})
 _IN_TURN = frozenset({State.WORKING, State.TOOL, State.PERMISSION, State.INPUT, State.LIMITED})
+
+
+_RESTS = frozenset({State.IDLE, State.DONE, State.INPUT})
+# fmt: off
+_EDITS = frozenset((  # letters only: apply_patch, ApplyPatch and apply-patch are one
+    "applydiff", "applypatch", "create", "createfile", "deletefile", "edit", "editblock", "editfile",
+    "editnotebook", "inserteditintofile", "insertcontent", "multiedit", "multireplacestringinfile",
+    "notebookedit", "patch", "replace", "replaceinfile", "replacestringinfile", "rewrite", "searchandreplace",
+    "searchreplace", "strreplace", "strreplacebasededittool", "strreplaceeditor", "updatefile", "write",
+    "writefile", "writetofile",
+))
+# fmt: on
+
+
+def is_edit(tool: str) -> bool:
+    """Whether a tool of this name changes files; of a shell nobody can say."""
+    return "".join(c for c in tool.lower() if c.isalpha()) in _EDITS
 
 
 def session_key(agent: str, session_id: str) -> str:
@@ -39,13 +57,16 @@ class Track:
     """One session: as stored, its process, and what its newest records say."""
 
     __slots__ = (
+        "_active",
         "_calls",
         "_ended",
         "_limited",
         "_lost",
+        "_rested_ms",
         "_settled_ms",
         "_success_ms",
         "context",
+        "edit_ms",
         "ended_ms",
         "habits",
         "host",
@@ -61,6 +82,7 @@ class Track:
         "parent",
         "proc",
         "record_ms",
+        "seen_ms",
         "session",
         "unpriced_model",
     )
@@ -81,6 +103,10 @@ class Track:
         self.habits = Habits()
         self.last: Activity | None = None
         self.record_ms = 0
+        self.edit_ms = 0  # newest call of an editing tool
+        self._rested_ms = 0  # newest record of a rest
+        self._active: list[int] = []  # records of work after it
+        self.seen_ms = 0  # oldest activity that is known
         self.model = ""
         self.model_ms = 0
         self.unpriced_model = ""
@@ -119,9 +145,30 @@ class Track:
                 self._limited = activity
         elif activity.state is State.TOOL or activity.ends_call:
             self._success_ms = max(self._success_ms, at_ms)
+        self.seen_ms = min(self.seen_ms or at_ms, at_ms)
+        self._follow_rest(activity)
+        if activity.state is State.TOOL and is_edit(activity.tool):
+            self.edit_ms = max(self.edit_ms, at_ms)
         if self.last is None or at_ms >= self.last.at_ms:
             self.last = activity
             self.habits.on_activity(activity)
+
+    def _follow_rest(self, activity: Activity) -> None:
+        """Records come in any order, so those of work are kept until a newer rest is seen."""
+        at_ms = activity.at_ms
+        if activity.state in _RESTS:
+            if at_ms > self._rested_ms:
+                self._rested_ms = at_ms
+                self._active = [one for one in self._active if one > at_ms]
+        elif at_ms > self._rested_ms:
+            self._active.append(at_ms)
+            if len(self._active) > _ACTIVE:
+                self._active = sorted(self._active)[::2]  # the oldest stays
+
+    @property
+    def resumed_ms(self) -> int:
+        """When the present stretch of work began, 0 = no rest has been seen."""
+        return min(self._active, default=0) if self._rested_ms else 0
 
     def _follow_calls(self, activity: Activity) -> None:
         """An ended call settles those that started before it: a retry writes a start of its own."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Mapping
 
 from tokentop.model import Means
 from tokentop.text import clean
@@ -19,7 +20,7 @@ def run_stop_command(means: Means, timeout_s: float) -> None:
     """Run the agent's own stop command. Raises RequestError."""
     if not means.stop_argv:
         raise RequestError("the agent's stop command is not known")
-    _run(means.stop_argv, timeout_s, dict(means.stop_env))
+    run(means.stop_argv, timeout_s, dict(means.stop_env))
 
 
 def send_keys(means: Means) -> None:
@@ -30,21 +31,22 @@ def send_keys(means: Means) -> None:
     socket, _, pane = means.tmux.rpartition(",")
     if not socket or not pane.startswith("%"):
         raise RequestError("its tmux pane is not known")
-    tty = _run(("tmux", "-S", socket, "display-message", "-p", "-t", pane, "#{pane_tty}"), _TMUX_S).strip()
+    tty = run(("tmux", "-S", socket, "display-message", "-p", "-t", pane, "#{pane_tty}"), _TMUX_S).strip()
     if not means.tty or tty != means.tty:
         raise RequestError(
             f"pane {clean(pane, 20)} is on {clean(tty, 40) or 'no terminal'}, not on the agent's"
         )
-    _run(("tmux", "-S", socket, "send-keys", "-t", pane, *means.keys), _TMUX_S)
+    run(("tmux", "-S", socket, "send-keys", "-t", pane, *means.keys), _TMUX_S)
 
 
-def _run(argv: tuple[str, ...], timeout_s: float, env: dict[str, str] | None = None) -> str:
+def run(argv: tuple[str, ...], timeout_s: float, env: Mapping[str, str] | None = None) -> str:
+    """What a program prints, with `env` added to our environment. Raises RequestError."""
     # TMUX is left out: with it, tmux would take the server that tokentop itself is in for its client.
     inherited = {name: value for name, value in os.environ.items() if name not in ("TMUX", "TMUX_PANE")}
     try:
         done = subprocess.run(  # noqa: S603 - no shell; the program is the agent's own or tmux
             argv,
-            env=inherited | (env or {}),
+            env=inherited | dict(env or {}),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=timeout_s,

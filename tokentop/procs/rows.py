@@ -11,6 +11,7 @@ from tokentop.model import AgentProc, ChildProc, ProcRole, State
 from tokentop.procs.kin import Owner, Owners, Pass, ancestor_agent, begin, owner_of, spec_of
 from tokentop.procs.match import EXACT, Evidence, Mapped, left_threads, started_with, wrappers
 from tokentop.procs.table import Proc
+from tokentop.procs.terminals import terminals_of
 from tokentop.text import clean
 
 _COMMAND_CHARS = 400
@@ -80,6 +81,7 @@ def _base(proc: Proc, agent: str, role: ProcRole, evidence: Evidence) -> AgentPr
         run_state=proc.state,
         tty=proc.tty,
         tmux=_tmux(proc),
+        terminals=terminals_of(proc),
         state=State.FROZEN if proc.state in "Tt" else None,
         state_source="process" if proc.state in "Tt" else "",
     )

@@ -10,9 +10,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from tokentop.agents.processes import Processes, profile_of
-from tokentop.model import Action, AgentProc, Diagnostic, KillPlan, ProcRole, Row, Session
+from tokentop.model import Action, AgentProc, Diagnostic, KillPlan, Orphan, ProcRole, Row, Session
 from tokentop.procs.kin import Owners
 from tokentop.procs.match import Evidence, Held
+from tokentop.procs.orphans import orphan_plans
 from tokentop.procs.plan import Planner
 from tokentop.procs.registry import Filed, Registry, Thread, ThreadsError, find_roots, read_threads
 from tokentop.procs.rows import picture
@@ -115,6 +116,10 @@ class ProcWatcher:
     def plan_pid(self, pid: int, action: Action, now_ms: int, *, force: bool = False) -> KillPlan:
         """The same for a pid; a process that is not an agent's business is refused."""
         return self._planner(now_ms).of_pid(pid, action, force=force)
+
+    def plan_orphans(self, now_ms: int) -> tuple[Orphan, ...]:
+        """Every process without a living owner that the last tick saw, with the plan to end it."""
+        return orphan_plans(self._procs, lambda pid, action: self.plan_pid(pid, action, now_ms))
 
     def health(self) -> tuple[Diagnostic, ...]:
         """What could not be read at the last tick."""

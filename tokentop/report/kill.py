@@ -6,20 +6,23 @@ import argparse
 import os
 import sqlite3
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 
 from tokentop.agents import all_processes
 from tokentop.clock import now_ms
 from tokentop.collector import Collector
 from tokentop.config import load
 from tokentop.errors import Failure, NothingMatched, UsageError
-from tokentop.model import Action, KillPlan, Receipt, Row
+from tokentop.model import Action, KillPlan, Orphan, Receipt, Row
 from tokentop.store import db
+from tokentop.text import duration_long
 
 from .access import folder_for
-from .out import money, print_json
+from .out import iso, money, print_json
 from .snapshot import receipt_document
 
+_SECOND_LOOK_S = 0.25
 _GOOD = frozenset({"ended", "already gone", "frozen", "thawed", "interrupted", "requested"})
 
 
@@ -29,16 +32,29 @@ def kill(arguments: argparse.Namespace) -> int:
     if settings.read_only and not arguments.dry_run:
         raise Failure("read_only is set in the settings: no actions")
     action = Action(arguments.action)
+    if arguments.orphans and (arguments.targets or action is not Action.TERMINATE):
+        raise UsageError("--orphans ends all orphans: give no TARGET and no other action with it")
+    if not arguments.orphans and not arguments.targets:
+        raise UsageError("give a TARGET (session id, its unique prefix, or pid) or --orphans")
     with folder_for() as (folder, _notes):
         collector = Collector(folder, os.environ, settings, lambda _: None, stays=False)
         try:
             collector.catch_up()
-            rows = collector.snapshot(now_ms()).rows
-            plans = [collector.plan(_resolve(target, rows), action) for target in arguments.targets]
-            plans = list({_identity(plan): plan for plan in plans}.values())
+            orphans = _orphans(collector) if arguments.orphans else ()
+            if orphans:
+                plans = [orphan.plan for orphan in orphans]
+            else:
+                rows = collector.snapshot(now_ms()).rows
+                plans = [collector.plan(_resolve(target, rows), action) for target in arguments.targets]
+                plans = list({_identity(plan): plan for plan in plans}.values())
+            told = {id(orphan.plan): orphan for orphan in orphans}
             if arguments.dry_run:
-                return _show(plans, arguments.json)
-            _confirm(plans, arguments)
+                return _show(plans, told, arguments.json)
+            _confirm(plans, told, arguments)
+            if orphans:  # what may have an owner is left alone, as was shown
+                plans = [plan for plan in plans if not plan.refusal]
+                if not plans:
+                    raise Failure("nothing was ended: each orphan is left alone, --dry-run says why")
             receipts = [_act(plan, collector) for plan in plans]
         finally:
             collector.close()
@@ -50,6 +66,15 @@ def kill(arguments: argparse.Namespace) -> int:
         for receipt in receipts:
             _print_receipt(receipt)
     return 0 if all(receipt.result in _GOOD for receipt in receipts) else 1
+
+
+def _orphans(collector: Collector) -> tuple[Orphan, ...]:
+    """Two looks: CPU use needs both, and what started between them is not an orphan by mistake."""
+    time.sleep(_SECOND_LOOK_S)
+    orphans = collector.plan_orphans()
+    if not orphans:
+        raise NothingMatched("no process without a living owner")
+    return orphans
 
 
 def _identity(plan: KillPlan) -> tuple[object, ...]:
@@ -86,14 +111,14 @@ def _act(plan: KillPlan, collector: Collector) -> Receipt:
     return receipt
 
 
-def _confirm(plans: Sequence[KillPlan], arguments: argparse.Namespace) -> None:
+def _confirm(plans: Sequence[KillPlan], told: Mapping[int, Orphan], arguments: argparse.Namespace) -> None:
     allowed = [plan for plan in plans if not plan.refusal]
     if arguments.yes or not allowed:
         return
     if arguments.json or not (sys.stdin and sys.stdin.isatty()):
         raise UsageError("nobody can be asked here: give --yes to act or --dry-run to look")
     for plan in plans:
-        print(plan_text(plan))
+        print(plan_text(plan, told.get(id(plan))))
     question = (
         "Type yes to go on: "
         if len(plans) > 5 or any(p.warning for p in plans)
@@ -104,19 +129,31 @@ def _confirm(plans: Sequence[KillPlan], arguments: argparse.Namespace) -> None:
         raise Failure("nothing was done")
 
 
-def _show(plans: Sequence[KillPlan], as_json: bool) -> int:
+def _show(plans: Sequence[KillPlan], told: Mapping[int, Orphan], as_json: bool) -> int:
     if as_json:
         print_json(
-            {"schema": "tokentop.kill/1", "dry_run": True, "plans": [_plan_document(plan) for plan in plans]}
+            {
+                "schema": "tokentop.kill/1",
+                "dry_run": True,
+                "plans": [_plan_document(plan, told.get(id(plan))) for plan in plans],
+            }
         )
     else:
         for plan in plans:
-            print(plan_text(plan))
+            print(plan_text(plan, told.get(id(plan))))
+    if told:
+        return 0
     return 1 if any(plan.refusal for plan in plans) else 0
 
 
-def _plan_document(plan: KillPlan) -> dict[str, object]:
-    return {
+def _plan_document(plan: KillPlan, orphan: Orphan | None) -> dict[str, object]:
+    more: dict[str, object] = {}
+    if orphan is not None:
+        more = {
+            "started_at": iso(orphan.started_ms), "cpu_pct": round(orphan.cpu_pct, 1),
+            "rss_bytes": orphan.rss_bytes, "started_by": orphan.origin,
+        }  # fmt: skip
+    return more | {
         "action": plan.action,
         "agent": plan.agent,
         "session": plan.session_id or None,
@@ -131,10 +168,14 @@ def _plan_document(plan: KillPlan) -> dict[str, object]:
     }
 
 
-def plan_text(plan: KillPlan) -> str:
-    """The plan in words, one fact a line."""
+def plan_text(plan: KillPlan, orphan: Orphan | None = None) -> str:
+    """The plan in words, one fact a line; of an orphan also its age, what it uses and what started it."""
     pid = plan.target.pid if plan.target else "-"
     lines = [f"{plan.action} {plan.agent} pid {pid}  {plan.title or plan.session_id or plan.command}"]
+    if orphan is not None:
+        age = duration_long((now_ms() - orphan.started_ms) / 1000)
+        lines.append(f"  command  {plan.command}")
+        lines.append(f"  orphan   {age} old, {orphan.cpu_pct:.1f}% cpu, of {orphan.origin}")
     lines.append(f"  project  {plan.project or '?'}  {plan.cwd}")
     if plan.refusal:
         return "\n".join([*lines, f"  REFUSED  {plan.refusal}"])

@@ -10,6 +10,7 @@ import threading
 import time
 from types import FrameType
 
+from tokentop.aside import Aside
 from tokentop.clock import now_ms
 from tokentop.collector import Collector
 from tokentop.config import load, local_zone
@@ -37,6 +38,9 @@ def one_snapshot() -> Snapshot:
             collector.catch_up()
             time.sleep(_SECOND_LOOK_S)
             collector.look_again()
+            wanted = collector.wanted(time.monotonic())
+            if wanted is not None:
+                collector.learn(Aside().look(wanted))
             return collector.snapshot(now_ms())
         finally:
             collector.close()

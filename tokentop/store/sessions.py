@@ -9,7 +9,6 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import astuple
 
-from tokentop.agents.decoding import project_of
 from tokentop.model import Context, Figures, Role, Session, Tokens
 from tokentop.text import clean
 
@@ -179,6 +178,8 @@ class SessionCache:
             row.role = fact.role
         if fact.cwd:
             row.cwd = fact.cwd
+            from tokentop.agents.decoding import project_of  # who only reads the store needs no agents
+
             name = clean(project_of(fact.cwd), 60)
             unknown = self._project(fact.agent, "")
             if row.project == unknown and name:

@@ -26,10 +26,12 @@ from tokentop.ui.commander import Commander
 from tokentop.ui.gate import Gate
 from tokentop.ui.glyphs import safe, wants_ascii
 from tokentop.ui.herald import Herald
+from tokentop.ui.jumper import Jumper
 from tokentop.ui.keyboard import deliver
 from tokentop.ui.palette import Commands
 from tokentop.ui.screens.confirm import ConfirmScreen
 from tokentop.ui.screens.live import LiveScreen
+from tokentop.ui.screens.sweep import SweepScreen
 from tokentop.ui.source import Source, UiOptions
 from tokentop.ui.theme import DEFAULT_THEME, THEMES
 
@@ -64,6 +66,7 @@ class TokentopApp(App[str]):
         self.live = LiveScreen(options, source.label, self.read_only)
         self.commander = Commander(self, source)
         self.herald = Herald(self, options.notify)
+        self.jumper = Jumper(self, source)
         self._inbox: Snapshot | None = None
         self._announced = False
         self._drawn_s = -_LEAST_GAP_S  # the first one is drawn as soon as it arrives
@@ -150,13 +153,15 @@ class TokentopApp(App[str]):
     async def on_event(self, event: events.Event) -> None:
         """Keys for the live screen and the dialog are carried out before the next one is looked at."""
         screen = self.screen_stack[-1] if self.screen_stack else None
-        ours = isinstance(screen, ConfirmScreen) or (screen is self.live and self.live.is_mounted)
+        ours = isinstance(screen, ConfirmScreen | SweepScreen) or (
+            screen is self.live and self.live.is_mounted
+        )
         if not ours or not isinstance(event, events.Key | events.Paste) or event.is_forwarded:
             await super().on_event(event)
             return
         if not self.app_focus:  # a terminal that sends keys has the focus
             self.app_focus = True
-        if isinstance(screen, ConfirmScreen):
+        if isinstance(screen, ConfirmScreen | SweepScreen):
             await deliver(self, event, heard=screen.seen)
         elif not self.commander.asking:
             await deliver(self, event, heard=True)

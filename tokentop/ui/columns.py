@@ -201,7 +201,15 @@ def _pid(row: Row, scene: Scene) -> Cell:
 
 
 def _where(row: Row, scene: Scene) -> Cell:
-    return safe(row.where, 60), "muted"
+    """`tmux session:window.pane`; where the room is short the pane matters more than the word and the session."""
+    shown = safe(row.where, 100)
+    if len(shown) > scene.width:
+        shown = shown.removeprefix("tmux ")
+    session, colon, pane = shown.rpartition(":")
+    room = scene.width - len(pane) - 2
+    if len(shown) > scene.width and colon and room > 0:
+        shown = f"{session[:room]}…:{pane}"
+    return shown, "muted"
 
 
 # ---------------------------------------------------------------- sort keys
@@ -275,7 +283,7 @@ COLUMNS: tuple[Column, ...] = (
            sort=_by_number(lambda r: -r.started_ms if r.started_ms else None)),
     Column("pid", "PID", "", "process; ~ inferred, – only known from its log", ((150, 8),), right=True,
            cell=_pid, sort=_by_number(lambda r: None if r.pid is None else -r.pid)),
-    Column("where", "WHERE", "", "tmux pane, terminal, editor", ((150, 10),), cell=_where,
+    Column("where", "WHERE", "", "tmux session:window.pane, kitty or wezterm window, tty", ((150, 10),), cell=_where,
            sort=_by_text(lambda r: r.where)),
 )  # fmt: skip
 

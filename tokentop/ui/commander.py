@@ -12,6 +12,7 @@ from tokentop.model import Action, KillPlan, Receipt, Row
 from tokentop.ui import words
 from tokentop.ui.glyphs import safe
 from tokentop.ui.screens.confirm import ConfirmScreen
+from tokentop.ui.screens.sweep import SweepScreen
 from tokentop.ui.source import Source
 
 if TYPE_CHECKING:
@@ -39,6 +40,36 @@ class Commander:
             return
         self._busy, self.asking, self._given_up = True, dialog, False
         self._app.run_worker(self._run(row, action, dialog), group="actions", exit_on_error=False)
+
+    def begin_sweep(self) -> None:
+        """Show what a sweep would end, then end exactly that."""
+        if self._busy or self._app.read_only:
+            return
+        self._busy, self.asking, self._given_up = True, True, False
+        self._app.run_worker(self._sweep(), group="actions", exit_on_error=False)
+
+    async def _sweep(self) -> None:
+        try:
+            orphans = await asyncio.to_thread(self._source.plan_orphans)
+            if self._given_up:
+                return
+            if not orphans:
+                self._toast("no process without a living owner is left", "information")
+                return
+            screen = SweepScreen(orphans, self._app.live.now_ms())
+            if not await self._app.push_screen_wait(screen):
+                return
+            self.asking = False
+            done = []
+            for orphan in screen.doomed:
+                done.append(await asyncio.to_thread(self._source.execute, orphan.plan))
+                self.receipts.append(done[-1])
+            self._toast(*words.sweep_result(done))
+        except Exception as error:
+            log.exception("sweep")
+            self._toast(f"the sweep failed: {type(error).__name__}, see the log", "error")
+        finally:
+            self._busy = self.asking = False
 
     def give_up(self) -> None:
         """The dialog is not wanted any more: it will not open, and keys reach the table again."""

@@ -47,10 +47,27 @@ def _state(row: Row, now_ms: int, alerts: Sequence[Alert]) -> Iterator[Field]:
     yield Field("state", shown, status.state.value)
     if status.source:
         yield Field("  told by", safe(status.source, 20) + (", inferred" if status.inferred else ""))
+    if row.unchanged_since_ms:
+        yield Field("unchanged", _unchanged(row, now_ms), "warm" if _no_progress(row, alerts) else "")
+        yield Field(
+            "  told by", "git" if row.unchanged_source == "git" else "editing tools alone, no git here"
+        )
     for alert in alerts:
         if alert.row_key == row.key:
             since = text.duration_long((now_ms - alert.since_ms) / 1000)
             yield Field("alert", f"{safe(alert.text)}, {since}", "hot")
+
+
+def _no_progress(row: Row, alerts: Sequence[Alert]) -> bool:
+    return any(alert.kind == "no-progress" and alert.row_key == row.key for alert in alerts)
+
+
+def _unchanged(row: Row, now_ms: int) -> str:
+    """`∅14m, $3.20 since a file changed`."""
+    mark = "≥" if row.unchanged_at_least else ""
+    spent = "$?" if row.unchanged_nusd is None else text.money(row.unchanged_nusd, mark, width=9)
+    age = text.duration((now_ms - row.unchanged_since_ms) / 1000)
+    return f"∅{mark}{age}, {spent} since a file changed"
 
 
 def _figures(row: Row) -> Iterator[Field]:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from tokentop.model import Action, KillPlan, Receipt, Row, Snapshot
+from tokentop.model import Action, Jump, KillPlan, Orphan, Receipt, Row, Snapshot
 from tokentop.rulebook import Notify
 
 
@@ -26,11 +26,20 @@ class Source(Protocol):
     def plan(self, row: Row, action: Action) -> KillPlan:
         """What `action` on `row` would hit. May block; a refusal is a plan with `refusal`."""
 
+    def plan_orphans(self) -> tuple[Orphan, ...]:
+        """What a sweep would end: processes without a living owner. May block."""
+
     def execute(self, plan: KillPlan) -> Receipt:
         """Carry the plan out and verify it. May block."""
 
     def cancel(self, number: int) -> None:
         """Call the countdown of that id off. Does not block."""
+
+    def jump(self, row: Row) -> Jump:
+        """Show the terminal of the row's agent. May block."""
+
+    def attach(self, argv: tuple[str, ...]) -> int:
+        """Run a command of `jump` in the terminal that the screen has left. Blocks until it ends."""
 
 
 class UiOptions(Struct, frozen=True):

@@ -109,7 +109,7 @@ class LiveScreen(LiveActions):
         self.snapshot, self.received_s = snapshot, time.monotonic()
         self.table.now_ms = self.now_ms()
         self.table.alerts = {
-            alert.row_key: alert.since_ms for alert in snapshot.alerts if alert.kind == "runaway"
+            alert.row_key: alert.since_ms for alert in snapshot.alerts if alert.kind == "no-progress"
         }
         self._show_countdowns()
         change = self.view.feed(snapshot)

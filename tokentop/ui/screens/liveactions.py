@@ -61,7 +61,7 @@ class LiveActions(Screen[None]):
         if key.acts and self.read_only:
             return False
         if key.id == "sweep":
-            return self.orphan_selected
+            return self.snapshot is not None and any(row.kind == "orphan" for row in self.snapshot.rows)
         if key.id == "demo":
             return self.snapshot is not None and not self.view.rows
         return True
@@ -71,14 +71,11 @@ class LiveActions(Screen[None]):
         if not self.allowed(key):
             return False
         row = self.view.selected
+        if key.id == "jump":
+            return row is not None and bool(row.where)
         if key.id == "resume":
             return row is not None and bool(row.resume)
         return row is not None or key.id in {"demo", "help", "quit", "filter"}
-
-    @property
-    def orphan_selected(self) -> bool:
-        row = self.view.selected
-        return row is not None and (row.kind == "orphan" or row.status.state is State.ORPHAN)
 
     @property
     def frozen_selected(self) -> bool:
@@ -209,8 +206,11 @@ class LiveActions(Screen[None]):
         self._act(Action.TERMINATE, dialog=True)
 
     def action_sweep(self) -> None:
-        if self.orphan_selected:
-            self._act(Action.TERMINATE, dialog=True)
+        self.tokentop.commander.begin_sweep()
+
+    def action_jump(self) -> None:
+        if self.view.selected is not None:
+            self.tokentop.jumper.begin(self.view.selected)
 
     def action_copy_resume(self) -> None:
         row: Row | None = self.view.selected
