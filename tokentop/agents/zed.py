@@ -93,7 +93,7 @@ def _thread(file: LogFile, thread_id: object, row: dict[str, Any]) -> list[Fact]
     thread = record((decompressed(data, _MAX_BYTES) or b"") if row.get("data_type") == "zstd" else data)
     if thread is None:
         return [unparsed(AGENT_ID)]
-    session_id, parent = identifier(text(thread_id)), identifier(text(row["parent_id"]))
+    session_id, parent = identifier(text(thread_id)) or "unknown", identifier(text(row["parent_id"]))
     at_ms = epoch_ms(row["updated_at"]) or epoch_ms(thread.get("updated_at")) or file.mtime_ms
     model = obj(thread.get("model"))
     facts: list[Fact] = [

@@ -127,7 +127,7 @@ class _Reader:
     def _rows(self, rows: Iterable[tuple[Any, ...]]) -> None:
         by_session: dict[str, Entries] = {}
         for _, named, seq, plain, packed in rows:
-            session_id = identifier(text(named))
+            session_id = identifier(text(named)) or "unknown"
             entries = by_session.get(session_id)
             if entries is None:
                 entries = by_session[session_id] = _entries(session_id, self._file)
@@ -184,7 +184,7 @@ class _Reader:
         if not isinstance(data, bytes):
             self.facts.append(Diagnostic(AGENT_ID, "unparsed", "an archived session that cannot be read"))
             return int(row)
-        entries = _entries(identifier(text(named)), self._file)
+        entries = _entries(identifier(text(named)) or "unknown", self._file)
         for line in data.split(b"\n"):
             if USAGE in line or b'"session' in line or b'"user"' in line:
                 self._give(entries, line)
