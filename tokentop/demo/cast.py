@@ -160,5 +160,6 @@ TOOLS = (
     ("Grep", ""),
     ("Write", ""),
 )
+IN_A_LOOP = tuple(tool for tool in TOOLS if tool[0] not in ("Edit", "Write"))  # works and changes nothing
 
 ASKED = ("terraform apply -auto-approve", "git push --force-with-lease", "rm -rf build/", "psql -f 042.sql")

@@ -8,7 +8,19 @@ from __future__ import annotations
 import heapq
 
 from tokentop.demo.actor import FIRST_PID, Actor
-from tokentop.demo.cast import ASKED, HAIKU, HOUSE, PLACES, PROJECTS, SUB_TASKS, TITLES, TOOLS, Model, dice
+from tokentop.demo.cast import (
+    ASKED,
+    HAIKU,
+    HOUSE,
+    IN_A_LOOP,
+    PLACES,
+    PROJECTS,
+    SUB_TASKS,
+    TITLES,
+    TOOLS,
+    Model,
+    dice,
+)
 from tokentop.engine.live import LiveState
 from tokentop.model import (
     Activity,
@@ -219,7 +231,8 @@ class World:
             self._enter(actor, "idle", at_ms, min(20.0, rng.lognormvariate(0.7, 0.8)) * MINUTE_MS)
 
     def _tool(self, actor: Actor, at_ms: int, ended: str, seconds: float) -> None:
-        actor.tool, actor.command = actor.rng.choice(TOOLS)
+        tools = IN_A_LOOP if actor.temper == "runaway" else TOOLS
+        actor.tool, actor.command = actor.rng.choice(tools)
         if actor.parent is not None:
             actor.command = ""  # the process of a sub-agent's tool is a child of the main agent
         if not actor.command:
