@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,10 +49,15 @@ def table() -> str:
 
 
 def line() -> str:
-    proven = sorted(agent.label for agent in all_agents() if agent.tried)
-    others = sorted(agent.label for agent in all_agents() if not agent.tried)
-    text = f"Agents, proven on their real logs: {', '.join(proven)}."
-    return text + (f" From their documented formats: {', '.join(others)}." if others else "")
+    def labels(some: Iterable[Agent]) -> str:
+        return ", ".join(sorted((agent.label for agent in some), key=str.lower))
+
+    logged = [agent for agent in all_agents() if agent.sources]
+    proven, others = ([a for a in logged if bool(a.tried) is tried] for tried in (True, False))
+    return (
+        f"Agents, proven on their real logs: {labels(proven)}. From their documented formats: {labels(others)}."
+        f" Their processes alone: {labels(a for a in all_agents() if not a.sources)}."
+    )
 
 
 def filled(text: str) -> str:
