@@ -15,8 +15,8 @@ from msgspec.structs import replace
 from tests.agents.build_opencode import START_MS, Database
 from tests.agents.harness import NOW_MS, Scratch, kinds, picture
 from tokentop.agents import agent
+from tokentop.agents.base import Ask, LogFile, Reading
 from tokentop.agents.base import Database as BaseDatabase
-from tokentop.agents.base import Reading
 from tokentop.agents.decoding import at_least
 from tokentop.ingest.discover import walk
 from tokentop.ingest.rows import Table, questions, reason
@@ -184,6 +184,52 @@ def test_a_damaged_text_is_no_reason_to_leave_out_the_rest(home: Scratch, db: Da
         agent.commit()
     assert len(home.read().responses) == 1
     assert home.health()["unparsed"] == 1
+
+
+def test_what_was_read_of_a_database_that_its_agent_opened_meanwhile_is_read_again(
+    home: Scratch, db: Database
+) -> None:
+    session = db.session(1)
+    db.message(session, 1, START_MS)
+    db.close()
+    seen: list[int] = []
+    writers: list[Database] = []
+
+    def read(_file: LogFile, ask: Ask, _state: bytes) -> Reading:
+        seen.append(len(ask("SELECT id FROM message")))
+        if not writers:
+            writers.append(Database(home, new=False))
+            writers[0].message(session, 2, START_MS + 1000)
+        return Reading([], str(seen[-1]).encode())
+
+    (entry,) = walk([agent("opencode")], home.environ, {}).files.values()
+    table = Table(replace(entry, source=BaseDatabase(suffixes=(".db",), read=read)), None, 1)
+    table.read([])
+    writers[0].close()
+    assert seen == [1, 2]
+    assert table.cursor().state == b"2"
+
+
+def test_a_database_in_rollback_mode_that_is_written_all_the_time_is_read(
+    home: Scratch, db: Database
+) -> None:
+    """The reader's own transaction is its picture; a commit right behind it is no reason to read again."""
+    session = db.session(1)
+    db.message(session, 1, START_MS)
+    db.close()
+    place = home.home / PLACE
+    with closing(sqlite3.connect(place)) as agent_db:
+        agent_db.execute("PRAGMA journal_mode=DELETE")
+    calls: list[int] = []
+
+    def read(_file: LogFile, ask: Ask, _state: bytes) -> Reading:
+        calls.append(len(ask("SELECT id FROM message")))
+        os.utime(place, ns=(1, len(calls)))  # as if a commit had come
+        return Reading([])
+
+    (entry,) = walk([agent("opencode")], home.environ, {}).files.values()
+    Table(replace(entry, source=BaseDatabase(suffixes=(".db",), read=read)), None, 1).read([])
+    assert calls == [1]
 
 
 def test_a_reader_that_does_not_get_on_is_not_asked_for_ever(home: Scratch, db: Database) -> None:

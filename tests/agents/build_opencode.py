@@ -35,12 +35,12 @@ def schema() -> list[str]:
 class Database:
     """A database that a test writes as the client does; every call is one commit."""
 
-    def __init__(self, home: Scratch, place: str = PLACE, *, v2: bool = False) -> None:
+    def __init__(self, home: Scratch, place: str = PLACE, *, v2: bool = False, new: bool = True) -> None:
         self.path: Path = home.home / place
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.db = sqlite3.connect(self.path, isolation_level=None)
         self.db.execute("PRAGMA journal_mode=WAL")
-        for statement in schema():
+        for statement in schema() if new else ():
             self.db.execute(statement)
         if v2:
             self.db.executescript(_V2)

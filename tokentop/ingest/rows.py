@@ -31,8 +31,9 @@ _INT64 = (1 << 63) - 1
 class Questions:
     """One open database; see `agents.base.Ask`."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, *, immutable: bool = False) -> None:
         self._connection = connection
+        self.immutable = immutable  # nothing keeps a writer from changing it under the reader
         self._looks = 0
         self.bytes = 0
         connection.set_progress_handler(self._goes_on, _STEPS)
@@ -71,7 +72,7 @@ def questions(path: str) -> Iterator[Questions]:
         # can be called: there are no functions of ours, and extensions cannot be loaded.
         connection.execute("PRAGMA trusted_schema=1")
         connection.execute("BEGIN")
-        yield Questions(connection)
+        yield Questions(connection, immutable=quiet)
     finally:
         connection.close()
 
@@ -103,18 +104,18 @@ class Table:
         """Read what is new; (bytes of it, whether that is all). OSError with the reason where it cannot be read."""
         source = self.entry.source
         assert isinstance(source, Database)
-        reading, size = Reading([], self._state, more=True), 0
+        reading, size, immutable = Reading([], self._state, more=True), 0, False
         for _ in range(_TRIES):
             before = state_of(self.entry.path, source)
             try:
                 with questions(self.entry.path) as ask:
                     reading = source.read(self.entry.file, ask, self._state)
-                    size = ask.bytes
+                    size, immutable = ask.bytes, ask.immutable
             except sqlite3.Error as error:
                 if before == state_of(self.entry.path, source):
                     raise OSError(5, reason(error)) from error
                 continue
-            if before == state_of(self.entry.path, source) or os.path.exists(f"{self.entry.path}-wal"):
+            if not immutable or before == state_of(self.entry.path, source):
                 facts += reading.facts
                 more = reading.more and reading.state != self._state  # else it would never end
                 self._state = reading.state
