@@ -297,3 +297,28 @@ async def test_the_mark_of_no_progress_stands_in_the_status() -> None:
         async with screen(size=size) as (app, _, _):
             line = next(line for line in lines(app) if "rewrite the guide" in line)
             assert "∅14m" in line
+
+
+async def test_a_sort_key_selects_the_first_row_of_the_new_order_unless_one_is_followed() -> None:
+    async with screen() as (app, pilot, _):
+        await pilot.press("G", "P")
+        assert app.live.view.cursor == app.live.view.lines[0].key
+        await pilot.press("G", "F")
+        followed = app.live.view.cursor
+        await pilot.press("T")
+        assert app.live.view.cursor == followed
+
+
+async def test_a_key_on_the_help_page_closes_it_and_does_what_it_says_unless_it_acts() -> None:
+    async with screen() as (app, pilot, source):
+        await pilot.press("question_mark")
+        await until(pilot, lambda: "press one to close" in text(app))
+        await pilot.press("P")
+        await until(pilot, lambda: app.screen is app.live)
+        await until(pilot, lambda: app.live.view.order.sort_id == "cost")
+        await pilot.press("question_mark")
+        await until(pilot, lambda: "press one to close" in text(app))
+        await pilot.press("x", "z", "K", "X")
+        await pilot.pause(0.2)
+        assert app.screen is not app.live
+        assert source.planned == []

@@ -11,7 +11,7 @@ from textual.screen import Screen
 from tokentop.model import Action, Row, Snapshot, State
 from tokentop.ui import keys
 from tokentop.ui.keys import Key
-from tokentop.ui.screens.pages import Page, help_lines, problem_page, receipt_page
+from tokentop.ui.screens.pages import HelpPage, Page, help_lines, problem_page, receipt_page
 from tokentop.ui.source import UiOptions
 from tokentop.ui.view import View
 from tokentop.ui.widgets.filterline import FilterLine
@@ -168,7 +168,10 @@ class LiveActions(Screen[None]):
         self._sorted()
 
     def _sorted(self) -> None:
+        """A new order was asked for: the cursor goes to its first row, unless it follows one."""
         self.view.rebuild()
+        if not self.view.follow:
+            self.view.move(-len(self.view.lines))
         self.table.relayout()
         self.table.show_cursor()
         self.head.refresh()
@@ -227,17 +230,22 @@ class LiveActions(Screen[None]):
     def action_help(self) -> None:
         shown = [key for key in keys.KEYS if not (key.acts and self.read_only)]
         ascii_only = self.options.ascii
-        self._page(Page(lambda width: help_lines(shown, width, ascii_only)))
+        self.app.push_screen(HelpPage(lambda width: help_lines(shown, width, ascii_only)), self._from_help)
+
+    def _from_help(self, action: str | None) -> None:
+        """A key that was pressed on the help page, once the page is gone."""
+        if action is not None:
+            self.call_later(self.run_action, action)
 
     def action_receipts(self) -> None:
         receipts, now_ms = tuple(self.tokentop.commander.receipts), self.now_ms()
         resume = next((receipt.resume for receipt in reversed(receipts) if receipt.resume), "")
         copy = partial(self.tokentop.copy_command, resume) if resume else None
-        self._page(Page(lambda _: receipt_page(receipts, now_ms), copy))
+        self._page(Page("receipts", lambda _: receipt_page(receipts, now_ms), copy))
 
     def action_health(self) -> None:
         health = self.snapshot.health if self.snapshot else ()
-        self._page(Page(lambda _: problem_page(health)))
+        self._page(Page("health", lambda _: problem_page(health)))
 
     def action_palette(self) -> None:
         self.app.action_command_palette()

@@ -18,17 +18,17 @@ from tokentop.ui import filtering, words
 from tokentop.ui.columns import COLUMNS
 from tokentop.ui.gate import guard
 from tokentop.ui.glyphs import LOOKS, safe
-from tokentop.ui.keys import Key, ascii_shown
+from tokentop.ui.keys import BY_ID, KEYS, Key, ascii_shown
 from tokentop.ui.paint import fit, palette_of
 
 Lines = Sequence[Sequence[tuple[str, str]]]  # lines of (text, role)
 
 
-class Page(ModalScreen[None]):
-    """A scrollable text. Esc, q or the key that opened it closes it."""
+class Page(ModalScreen[str | None]):
+    """A scrollable text. Esc, q, Enter or the key that opened it closes it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,question_mark,f1,h,H,R,enter", "close", "close", show=False),
+        Binding("escape,q,enter", "close", "close", show=False),
         Binding("j", "scroll(1)", show=False),
         Binding("k", "scroll(-1)", show=False),
         Binding("y", "copy", show=False),
@@ -42,9 +42,12 @@ class Page(ModalScreen[None]):
     Page Static { height: auto; }
     """
 
-    def __init__(self, build: Callable[[int], Lines], copy: Callable[[], None] | None = None) -> None:
-        """`build` gives the lines for a width in cells; `copy` is what `y` does."""
+    def __init__(
+        self, opener: str, build: Callable[[int], Lines], copy: Callable[[], None] | None = None
+    ) -> None:
+        """`opener` is the id of its key; `build` gives the lines for a width in cells; `copy` is what `y` does."""
         super().__init__()
+        self._bindings.bind(BY_ID[opener].keys, "close", show=False)
         self._build = build
         self._copy = copy
 
@@ -79,9 +82,28 @@ class Page(ModalScreen[None]):
             self._copy()
 
 
+class HelpPage(Page):
+    """The keys; one that does nothing to a process closes the page and does what it says.
+
+    Returns the action of that key, None when the page was only closed.
+    """
+
+    def __init__(self, build: Callable[[int], Lines]) -> None:
+        super().__init__("help", build)
+        for key in KEYS:
+            if key.id != "help" and key.palette and not key.acts:
+                self._bindings.bind(key.keys, f"leave('{key.id}')", show=False)
+
+    def action_leave(self, key_id: str) -> None:
+        self.dismiss(BY_ID[key_id].action)
+
+
 def help_lines(keys: Sequence[Key], width: int, ascii_only: bool) -> Lines:
     """Keys, states, columns and the filter, from the lists that drive the screen."""
-    lines: list[list[tuple[str, str]]] = [[("Keys", "title")], []]
+    lines: list[list[tuple[str, str]]] = [
+        [("Keys", "title"), ("   press one to close this page and do it", "dim")],
+        [],
+    ]
     for group, title in (("move", "move"), ("look", "look"), ("sort", "sort"), ("act", "act"),
                          ("program", "program")):  # fmt: skip
         entries = [
