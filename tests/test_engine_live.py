@@ -459,3 +459,14 @@ def test_a_log_that_is_written_at_the_end_of_its_process_ends_with_it() -> None:
     }  # fmt: skip
     live.set_procs((), NOW + 2_000 + LINGER_MS)
     assert "claude:s" not in rows_of(live, NOW + 2_000 + LINGER_MS)
+
+
+def test_a_limit_tells_when_it_is_full_at_the_recent_pace() -> None:
+    live = LiveState()
+    hour = 3_600_000
+    for ago, used in ((2, 20.0), (1, 40.0), (0, 60.0)):
+        live.apply_quota(Quota("codex", "", 300, "codex", used, NOW + 4 * hour, "log", NOW - ago * hour))
+    (limit,) = take(live, NOW).quotas
+    assert (limit.used_pct, limit.full_at_ms) == (60.0, NOW + 2 * hour)
+    live.apply_quota(Quota("codex", "", 300, "codex", 61.0, NOW + hour, "log", NOW + 1))
+    assert take(live, NOW + 1).quotas[0].full_at_ms == 0  # it is reset before

@@ -22,6 +22,7 @@ from .config import Settings, local_zone
 from .engine.days import Day, day_bounds, group_days
 from .engine.forecast import HISTORY_DAYS, project
 from .engine.live import LiveState
+from .engine.pace import OLDEST_MS
 from .engine.rules import Thresholds
 from .engine.snapshot import take
 from .ingest.signs import Signs
@@ -270,6 +271,8 @@ class Collector:
                 self._live.apply_context(Context(session.agent, session.id, session.last_ms, used, window))
         for priced in reader.recent_events(connection, wall_ms - RECENT_MS):
             self._live.apply_usage(priced)
+        for limit, readings in reader.quota_readings(connection, wall_ms - OLDEST_MS).items():
+            self._live.add_readings(limit, readings)
         for quota in reader.quotas(connection):
             self._live.apply_quota(quota)
         for session, _, _, _, _ in reader.sessions(connection, since_ms=wall_ms - CANDIDATE_MS, limit=500):

@@ -189,6 +189,7 @@ class Quota(Struct, frozen=True, gc=False):
     source: str
     at_ms: int
     plan: str = ""
+    full_at_ms: int = 0  # at the recent pace, set in a snapshot; 0 = not before the reset, or not known
 
 
 class RunningTotal(Struct, frozen=True, gc=False):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from msgspec import structs
 
+from tokentop.engine.pace import full_at, worth_keeping
 from tokentop.engine.rates import FUTURE_MS, HOUR_MS, Rates
 from tokentop.engine.rules import Rules, Thresholds
 from tokentop.engine.track import Track, parent_key, session_key
@@ -33,6 +34,7 @@ from tokentop.model import (
 WRITTEN_MS = 5_000  # a log may be written this much before or after what the process table shows
 LINGER_MS = 10_000  # an ended row stays this long as done
 MAX_MODELS = 1_000
+MAX_READINGS = 200  # of each limit window
 MAX_TRACKS = 5_000  # sessions kept in memory; beyond, the oldest without a process are dropped
 
 
@@ -82,6 +84,7 @@ class LiveState:
         self.frozen_since: dict[tuple[int, int], int] = {}
         self.proc_order: dict[str, int] = {}
         self.quotas: dict[tuple[str, str, str, int], Quota] = {}
+        self.readings: dict[tuple[str, str, str, int], list[tuple[int, float]]] = {}
         self.today = Figures()
         self.forecast: Forecast | None = None
         self.progress = Progress()
@@ -138,7 +141,25 @@ class LiveState:
         old = self.quotas.get(key)
         if old is None or quota.at_ms >= self._seen_at(old.at_ms):
             self.quotas[key] = quota
+            self.add_readings(key, ((self._seen_at(quota.at_ms), quota.used_pct),))
             self.revision += 1
+
+    def add_readings(self, key: tuple[str, str, str, int], readings: Iterable[tuple[int, float]]) -> None:
+        """Add `(at_ms, used_pct)` of the limit window (provider, account, limit id, minutes), by time."""
+        known = self.readings.setdefault(key, [])
+        for at_ms, used_pct in readings:
+            if worth_keeping(known[-1] if known else None, at_ms, used_pct):
+                known.append((at_ms, used_pct))
+        del known[:-MAX_READINGS]
+
+    def limits(self, at_ms: int) -> tuple[Quota, ...]:
+        """The newest reading of each limit window, with when it will be full at the recent pace."""
+        out = []
+        for key in sorted(self.quotas):
+            quota = self.quotas[key]
+            full_ms = full_at(self.readings.get(key, ()), quota.resets_at_ms, at_ms) or 0
+            out.append(structs.replace(quota, full_at_ms=full_ms) if full_ms else quota)
+        return tuple(out)
 
     def grown(self, session: Session) -> Session:
         """The session as of its newest record of any kind; the store knows those with usage."""

@@ -43,7 +43,7 @@ def take(live: LiveState, at_ms: int) -> Snapshot:
         today=live.today,
         series=live.rates.series(),
         forecast=live.forecast,
-        quotas=tuple(live.quotas[key] for key in sorted(live.quotas)),
+        quotas=live.limits(at_ms),
         alerts=live.rules.evaluate(rows, live.today, unpriced, at_ms),
         progress=live.progress,
         health=live.health,

@@ -34,7 +34,8 @@ def document(snapshot: Snapshot) -> dict[str, Any]:
         "limits": [
             {"provider": q.provider, "account": q.account or None, "limit": q.limit_id,
              "window_minutes": q.window_minutes, "used_pct": q.used_pct,
-             "resets_at": iso(q.resets_at_ms) if q.resets_at_ms else None, "source": q.source, "at": iso(q.at_ms)}
+             "resets_at": iso(q.resets_at_ms) if q.resets_at_ms else None,
+             "full_at": iso(q.full_at_ms) if q.full_at_ms else None, "source": q.source, "at": iso(q.at_ms)}
             for q in snapshot.quotas
         ],
         "alerts": [{"kind": a.kind, "row": a.row_key, "text": a.text} for a in snapshot.alerts],

@@ -294,6 +294,21 @@ def quotas(db: sqlite3.Connection) -> list[Quota]:
     return [Quota(*row) for row in rows]
 
 
+def quota_readings(
+    db: sqlite3.Connection, since_ms: int
+) -> dict[tuple[str, str, str, int], list[tuple[int, float]]]:
+    """(at_ms, used_pct) by time, of each limit window (provider, account, limit id, minutes)."""
+    found: dict[tuple[str, str, str, int], list[tuple[int, float]]] = {}
+    rows = db.execute(
+        "SELECT provider, account, limit_id, window_minutes, at_ms, used_pct FROM quota_reading WHERE at_ms >= ?"
+        " ORDER BY at_ms",
+        (since_ms,),
+    )
+    for *key, at_ms, used_pct in rows:
+        found.setdefault((key[0], key[1], key[2], key[3]), []).append((at_ms, used_pct))
+    return found
+
+
 def actions(db: sqlite3.Connection, limit: int = 100) -> list[Receipt]:
     rows = db.execute("SELECT receipt FROM action ORDER BY id DESC LIMIT ?", (limit,))
     return [msgspec.json.decode(text, type=Receipt) for (text,) in rows]

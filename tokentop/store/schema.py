@@ -94,7 +94,15 @@ ALTER TABLE event_extra ADD COLUMN credits_milli INTEGER;
 CREATE INDEX event_credits ON event_extra (id) WHERE credits_milli IS NOT NULL;
 """
 
-MIGRATIONS: tuple[str, ...] = (_V1, _V2)
+_V3 = """
+CREATE TABLE quota_reading (
+  provider TEXT NOT NULL, account TEXT NOT NULL, limit_id TEXT NOT NULL, window_minutes INTEGER NOT NULL,
+  at_ms INTEGER NOT NULL, used_pct REAL NOT NULL,
+  PRIMARY KEY (provider, account, limit_id, window_minutes, at_ms)
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_V1, _V2, _V3)
 VERSION = len(MIGRATIONS)
 
 FLAG_HIDDEN = 1

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from tokentop.engine.growth import next_total
 from tokentop.engine.hidden import Total
+from tokentop.engine.pace import worth_keeping
 from tokentop.model import (  # fmt: skip
     Context,
     Cursor,
@@ -76,6 +77,7 @@ _CURSOR = (
 )
 
 _INT64 = (1 << 63) - 1
+KEEP_READINGS_MS = 8 * 86_400_000  # of plan limits: the longest common window and a day
 MAX_EVENT_NUSD = 10_000 * 10**9  # no response costs more; forged counts must not overflow the sums
 
 EventRow = tuple[int, int, int, int, int, int, int, int, int, int, int, int, int, int | None]
@@ -127,6 +129,9 @@ class Writer:
         }
         self._unsettled: set[int] = set()
         self._links = False
+        self._readings: dict[
+            tuple[str, str, str, int], tuple[int, float]
+        ] = {}  # the last of each limit window
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -164,6 +169,7 @@ class Writer:
         self._sums.clear()
         self._rows.clear()
         self._unsettled.clear()
+        self._readings.clear()
 
     def _apply(self, facts: Sequence[Fact], recent_ms: int) -> Committed:
         usages: dict[int, Usage] = {}
@@ -513,6 +519,16 @@ class Writer:
             (fact.provider, fact.account, fact.limit_id, fact.window_minutes, fact.used_pct, fact.resets_at_ms,
              fact.source, fact.at_ms, fact.plan),
         )  # fmt: skip
+        key = (fact.provider, fact.account, fact.limit_id, fact.window_minutes)
+        last = self._readings.get(key)
+        oldest_ms = (last[0] if last else fact.at_ms) - KEEP_READINGS_MS
+        if fact.at_ms < oldest_ms or not worth_keeping(last, fact.at_ms, fact.used_pct):
+            return
+        self._readings[key] = fact.at_ms, fact.used_pct
+        same = "provider=? AND account=? AND limit_id=? AND window_minutes=?"
+        self._db.execute("INSERT OR REPLACE INTO quota_reading VALUES (?, ?, ?, ?, ?, ?)",
+                         (*key, fact.at_ms, fact.used_pct))  # fmt: skip
+        self._db.execute(f"DELETE FROM quota_reading WHERE {same} AND at_ms < ?", (*key, oldest_ms))
 
     def _health(self, health: dict[tuple[str, str, str], int]) -> None:
         if health:

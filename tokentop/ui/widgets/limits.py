@@ -45,9 +45,11 @@ def quota_name(quota: Quota) -> str:
 
 
 def tail(quota: Quota, now_ms: int, narrow: bool) -> str:
-    """When the window is reset, and how old the figure is if it is stale; only that where it is narrow."""
+    """When it is full at this pace, else reset; how old the figure is if it is stale, only that if narrow."""
     age_ms = now_ms - quota.at_ms
     reset = f"→ {text.clock_near(quota.resets_at_ms, now_ms)}" if quota.resets_at_ms > 0 else ""
+    if quota.full_at_ms > now_ms:
+        reset = f"full {text.clock_near(quota.full_at_ms, now_ms)}"
     if age_ms <= STALE_MS:
         return reset
     age = f"{text.duration(age_ms / 1000)} old"
