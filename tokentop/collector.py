@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from .agents import all_agents, all_processes
 from .aside import PANES_S, Seen, Wanted
+from .billing import ENDPOINT, Fetched, Health, ProviderState
 from .clock import now_ms
 from .config import Settings, local_zone
 from .engine.days import Day, day_bounds, group_days
@@ -503,6 +504,45 @@ class Collector:
         """Take the answers of an `Aside`."""
         self._live.set_places(seen.places)
         self._live.set_changes(seen.changes)
+
+    # ------------------------------------------------------------ providers
+
+    def provider_states(self) -> list[ProviderState] | None:
+        """Where each report stood when it was last asked; None while another tokentop writes, and asks."""
+        if self._ledger is None or self._reading:
+            return None
+        from .store import bills
+
+        return bills.states(self._ledger.db)
+
+    def newest_limits(self) -> dict[str, int]:
+        """When logs or hooks last told each agent's limits."""
+        newest: dict[str, int] = {}
+        for quota in self._live.quotas.values():
+            if quota.source != ENDPOINT:
+                newest[quota.provider] = max(newest.get(quota.provider, 0), quota.at_ms)
+        return newest
+
+    def learn_fetched(self, fetched: Fetched) -> None:
+        """Commit what a provider said; what keeps it from saying more is told on the screen."""
+        state = fetched.state
+        for quota in fetched.quotas:
+            self._live.apply_quota(quota)
+        name = f"{state.provider}.{state.source}"
+        if state.state in (Health.OK, Health.OFF, Health.WAITING):
+            self._notes.pop(name, None)
+        else:
+            self._notes[name] = Diagnostic(name, "provider", f"{state.state}: {state.reason}")
+        if self._ledger is None:
+            return
+        from .store import bill_writer
+
+        try:
+            if fetched.quotas:
+                self._ledger.writer.commit(fetched.quotas)
+            bill_writer.keep(self._ledger.db, fetched)
+        except sqlite3.Error as error:
+            self._store_failed(error)
 
     # ------------------------------------------------------------ money
 

@@ -40,6 +40,24 @@ class OwnPrice(Struct, frozen=True, forbid_unknown_fields=True):
     cache_write_1h: _UsdPerMillion | None = None
 
 
+class ProviderSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether and how a provider is asked for bills, balances and limits. See docs/providers.md."""
+
+    on: Annotated[bool, Meta(description="Ask this provider; without it nothing is ever sent to it.")] = False
+    key_command: Annotated[
+        tuple[str, ...], Meta(description="A command that prints the key; run without a shell.")
+    ] = ()
+    base_url: Annotated[
+        str, Meta(description="Where its API is, instead of its own host; the key is then sent there.")
+    ] = ""
+    account: Annotated[
+        str, Meta(description="Team, organisation or user, where the provider needs one in the address.")
+    ] = ""
+    i_accept_the_risk: Annotated[
+        bool, Meta(description="Private endpoints only: docs/providers.md says what the risk is.")
+    ] = False
+
+
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that can be set. Field descriptions are the comments of the generated file."""
 
@@ -83,6 +101,12 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         dict[str, OwnPrice],
         Meta(description="Your own prices by model, US dollars per million tokens."),
     ] = {}
+    providers: Annotated[
+        dict[str, ProviderSettings],
+        Meta(
+            description="Providers that are asked for bills, balances and limits, by id: none until on = true."
+        ),
+    ] = {}
 
     rules: Annotated[
         Rules,
@@ -112,6 +136,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
 _EXAMPLES = {
     "roots": 'claude = ["~/.claude-work"]',
     "prices": '"my-model" = { input = 3.0, output = 15.0, cache_read = 0.3 }',
+    "providers": 'anthropic = { on = true, key_command = ["pass", "show", "anthropic-admin"] }',
 }
 
 
@@ -177,11 +202,54 @@ def parse(text: str, name: str = "config.toml") -> Settings:
     _refuse_unknown(table, text, name)
     _refuse_nan(table, (), text, name)
     try:
-        return msgspec.convert(table, Settings)
+        settings = msgspec.convert(table, Settings)
     except msgspec.ValidationError as error:
         reason, _, place = str(error).partition(" - at `$")
         path = _named_path(table, place.rstrip("`"))
         raise SettingsError(f"{name}, {_line(text, path)}: {'.'.join(path)}: {reason}") from None
+    _check_providers(settings, text, name)
+    return settings
+
+
+def _check_providers(settings: Settings, text: str, name: str) -> None:
+    """A key goes where `base_url` says: over TLS, or to this machine, or to the private network of a LiteLLM proxy."""
+    for provider, own in settings.providers.items():
+        problem = url_problem(own.base_url, private_network=provider == "litellm") if own.base_url else ""
+        if problem:
+            path = ("providers", provider, "base_url")
+            raise SettingsError(f"{name}, {_line(text, path)}: {'.'.join(path)}: {problem}")
+
+
+def url_problem(url: str, *, private_network: bool = False) -> str:
+    """What is wrong with the base URL of an API, "" = nothing."""
+    from urllib.parse import urlsplit
+
+    problem = "not an address such as https://host"
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return problem
+    if not host or port == 0 or not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
+        return problem
+    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+        return "an address without user, password, ? and # is wanted"
+    if parts.scheme == "https" or (parts.scheme == "http" and is_near(host, private_network)):
+        return ""
+    return "https is needed: a key is sent there"
+
+
+def is_near(host: str, private_network: bool = False) -> bool:
+    """Whether the host is this machine, or else an address of a private network."""
+    import ipaddress
+
+    if host == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback or (private_network and address.is_private)
 
 
 def _refuse_unknown(table: Mapping[str, Any], text: str, name: str) -> None:
@@ -191,6 +259,13 @@ def _refuse_unknown(table: Mapping[str, Any], text: str, name: str) -> None:
         for model, price in prices.items():
             if isinstance(price, dict):
                 _check_names(price, OwnPrice.__struct_fields__, ("prices", model), text, name)
+    providers = table.get("providers")
+    if isinstance(providers, dict):
+        _check_names(providers, _provider_ids(), ("providers",), text, name)
+        for provider, given in providers.items():
+            if isinstance(given, dict):
+                known = ProviderSettings.__struct_fields__
+                _check_names(given, known, ("providers", provider), text, name)
     for field, default in (("notify", Notify()), ("rules", Rules())):
         given = table.get(field)
         if not isinstance(given, dict):
@@ -199,6 +274,14 @@ def _refuse_unknown(table: Mapping[str, Any], text: str, name: str) -> None:
         for rule, inner in given.items():
             if isinstance(inner, dict) and field == "rules":
                 _check_names(inner, getattr(default, rule).__struct_fields__, (field, rule), text, name)
+
+
+def _provider_ids() -> tuple[str, ...]:
+    """The providers there are: one file each, which is not imported for its name."""
+    names = (Path(__file__).parent / "providers").iterdir()
+    shared = ("base", "http")
+    ids = {p.stem for p in names if p.suffix == ".py" and not p.stem.startswith("_") and p.stem not in shared}
+    return tuple(sorted(ids))
 
 
 def _refuse_nan(value: object, path: tuple[str, ...], text: str, name: str) -> None:

@@ -6,6 +6,7 @@ between them.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
@@ -20,6 +21,7 @@ from .model import Action, Jump, KillPlan, Notice, Orphan, Receipt, Row, Snapsho
 
 if TYPE_CHECKING:
     from .aside import Seen, Wanted
+    from .billing import Fetched, ProviderState
     from .collector import Collector
     from .enforce import Enforcer
 
@@ -27,6 +29,9 @@ log = logging.getLogger(__name__)
 
 DEMO_PUBLISH_S = 0.5
 STOP_S = 10.0
+POLLER_START_S = 3.0
+POLLER_STOP_S = 3.0
+LIMITS_S = 5.0  # between two looks at how old the limits from logs are
 ACTION_S = 40.0  # an action that is under way is carried to its end
 Publish = Callable[[Snapshot], None]
 T = TypeVar("T")
@@ -134,6 +139,72 @@ class AsideThread:
             log.exception("a look aside")  # it is not asked again: what it knew stays
 
 
+class PollerThread:
+    """Asks providers in a thread and an event loop of its own; where none is switched on there is neither."""
+
+    def __init__(self, settings: Settings, environ: Mapping[str, str]) -> None:
+        self._settings, self._environ = settings.providers, environ
+        self._on = any(one.on for one in self._settings.values())
+        self._fetched: queue.SimpleQueue[Fetched] = queue.SimpleQueue()
+        self._newest_ms: dict[str, int] = {}  # of each agent's limits, as its logs tell them
+        self._looked_s = 0.0
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+        self._end: Callable[[], object] = lambda: None
+
+    def serve(self, collector: Collector) -> None:
+        """Hand over what came in, and start once the store can be written; for the collector's thread, never waits."""
+        if not self._on:
+            return
+        while not self._fetched.empty():
+            collector.learn_fetched(self._fetched.get())
+        now_s = time.monotonic()
+        if now_s - self._looked_s < LIMITS_S:
+            return
+        self._looked_s = now_s
+        self._newest_ms = collector.newest_limits()
+        if self._thread is None and (states := collector.provider_states()) is not None:
+            self._thread = threading.Thread(target=self._run, args=(states,), name="poller", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._end()
+        if self._thread is not None:
+            self._thread.join(timeout=POLLER_STOP_S)
+
+    def _run(self, states: list[ProviderState]) -> None:
+        if self._stop.wait(POLLER_START_S):  # the screen is painted and the logs are read first
+            return
+        import asyncio
+
+        from .polling.loop import Poller
+
+        poller = Poller(
+            self._settings,
+            self._environ,
+            self._fetched.put,
+            newest_ms=lambda agent: self._newest_ms.get(agent, 0),
+        )
+        poller.remember(states)
+
+        async def poll() -> None:
+            task = asyncio.ensure_future(poller.run())
+            loop = asyncio.get_running_loop()
+            self._end = lambda: loop.call_soon_threadsafe(task.cancel)
+            if self._stop.is_set():
+                task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+        try:
+            asyncio.run(poll())
+        except Exception as error:  # without its traceback: the frames below hold keys
+            log.error("the poller stopped: %s", type(error).__name__)
+        finally:
+            self._end = lambda: None
+
+
 class Runtime:
     """The live machine as the screen's source: `start`, `stop`, `plan`, `execute`, `cancel`.
 
@@ -153,6 +224,7 @@ class Runtime:
         self._receipts: queue.SimpleQueue[Receipt] = queue.SimpleQueue()
         self._questions: queue.SimpleQueue[Callable[[Collector], None]] = queue.SimpleQueue()
         self._aside = AsideThread()
+        self._poller = PollerThread(settings, self._environ)
         self._cancels: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._notices: queue.SimpleQueue[Notice] = queue.SimpleQueue()
         self._acting: list[threading.Thread] = []
@@ -173,6 +245,7 @@ class Runtime:
         """End the collector: it commits what it has read, then closes the store."""
         self._stop.set()
         self._aside.stop()
+        self._poller.stop()
         if self._thread is not None:
             self._thread.join(timeout=ACTION_S if self._acting else STOP_S)
 
@@ -249,6 +322,7 @@ class Runtime:
                     self._questions.get()(collector)
                 self._keep(collector, enforcer)
                 self._aside.serve(collector)
+                self._poller.serve(collector)
                 if enforcer is not None and self._newest:
                     self._enforce(collector, enforcer, show)
                 if wait_s > 0:

@@ -100,6 +100,37 @@ CREATE TABLE quota_reading (
   at_ms INTEGER NOT NULL, used_pct REAL NOT NULL,
   PRIMARY KEY (provider, account, limit_id, window_minutes, at_ms)
 ) WITHOUT ROWID;
+CREATE TABLE bill (
+  source TEXT NOT NULL, account TEXT NOT NULL, day TEXT NOT NULL, kind TEXT NOT NULL, model TEXT NOT NULL,
+  key TEXT NOT NULL, project TEXT NOT NULL, tier TEXT NOT NULL, product TEXT NOT NULL, item TEXT NOT NULL,
+  unit TEXT NOT NULL, currency TEXT NOT NULL, provider TEXT NOT NULL, input INTEGER, cache_read INTEGER,
+  cache_write_5m INTEGER, cache_write_1h INTEGER, output INTEGER, reasoning INTEGER, requests INTEGER,
+  quantity INTEGER, amount_nusd INTEGER, list_nusd INTEGER, amount_text TEXT NOT NULL,
+  PRIMARY KEY (source, account, day, kind, model, key, project, tier, product, item, unit, currency)
+) WITHOUT ROWID;
+CREATE TABLE bill_day (
+  source TEXT NOT NULL, account TEXT NOT NULL, day TEXT NOT NULL, provider TEXT NOT NULL, fetched_ms INTEGER NOT NULL,
+  as_of_ms INTEGER NOT NULL, final INTEGER NOT NULL, PRIMARY KEY (source, account, day)
+) WITHOUT ROWID;
+CREATE TABLE bill_revision (
+  id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, source TEXT NOT NULL, account TEXT NOT NULL, day TEXT NOT NULL,
+  line TEXT NOT NULL, old_nusd INTEGER, new_nusd INTEGER
+);
+CREATE INDEX bill_revision_day ON bill_revision (day);
+CREATE TABLE balance (
+  source TEXT NOT NULL, account TEXT NOT NULL, name TEXT NOT NULL, period TEXT NOT NULL, currency TEXT NOT NULL,
+  provider TEXT NOT NULL, remaining_nano INTEGER, used_nano INTEGER, limit_nano INTEGER, resets_at_ms INTEGER NOT NULL,
+  at_ms INTEGER NOT NULL, stale INTEGER NOT NULL, PRIMARY KEY (source, account, name, period, currency)
+) WITHOUT ROWID;
+CREATE TABLE provider_name (
+  source TEXT NOT NULL, account TEXT NOT NULL, provider TEXT NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL,
+  name TEXT NOT NULL, PRIMARY KEY (source, account, kind, id)
+) WITHOUT ROWID;
+CREATE TABLE provider_state (
+  provider TEXT NOT NULL, source TEXT NOT NULL, account TEXT NOT NULL, state TEXT NOT NULL, at_ms INTEGER NOT NULL,
+  ok_ms INTEGER NOT NULL, blocked_until_ms INTEGER NOT NULL, document TEXT NOT NULL,
+  PRIMARY KEY (provider, source, account)
+) WITHOUT ROWID;
 """
 
 MIGRATIONS: tuple[str, ...] = (_V1, _V2, _V3)

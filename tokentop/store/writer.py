@@ -512,13 +512,7 @@ class Writer:
             self._sessions.merge(Session(agent, sid, parent_id=parent))
 
     def _quota(self, fact: Quota) -> None:
-        self._db.execute(
-            "INSERT INTO quota VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET used_pct=excluded.used_pct,"
-            " resets_at_ms=excluded.resets_at_ms, source=excluded.source, at_ms=excluded.at_ms, plan=excluded.plan"
-            " WHERE excluded.at_ms >= at_ms",
-            (fact.provider, fact.account, fact.limit_id, fact.window_minutes, fact.used_pct, fact.resets_at_ms,
-             fact.source, fact.at_ms, fact.plan),
-        )  # fmt: skip
+        put_quota(self._db, fact)
         key = (fact.provider, fact.account, fact.limit_id, fact.window_minutes)
         last = self._readings.get(key)
         oldest_ms = (last[0] if last else fact.at_ms) - KEEP_READINGS_MS
@@ -594,6 +588,17 @@ def _earliest(known: Usage, new: Usage) -> int:
 
 def _plausible(nusd: int | None) -> int | None:
     return nusd if nusd is not None and 0 <= nusd <= MAX_EVENT_NUSD else None
+
+
+def put_quota(connection: sqlite3.Connection, fact: Quota) -> None:
+    """Store a limit; the newest word on it stays."""
+    connection.execute(
+        "INSERT INTO quota VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET used_pct=excluded.used_pct,"
+        " resets_at_ms=excluded.resets_at_ms, source=excluded.source, at_ms=excluded.at_ms, plan=excluded.plan"
+        " WHERE excluded.at_ms >= at_ms",
+        (fact.provider, fact.account, fact.limit_id, fact.window_minutes, fact.used_pct, fact.resets_at_ms,
+         fact.source, fact.at_ms, fact.plan),
+    )  # fmt: skip
 
 
 def append_action(connection: sqlite3.Connection, receipt: Receipt) -> None:

@@ -1,0 +1,301 @@
+"""The poller: one asyncio task for each provider that is switched on. It hands over facts and knows no database."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tokentop import credentials
+from tokentop.billing import REFUSED_STATES, Fetched, Health, ProviderState
+from tokentop.clock import now_ms as wall_clock
+from tokentop.config import ProviderSettings
+from tokentop.credentials import Found, Secret
+from tokentop.providers import all_providers
+from tokentop.providers.base import Ask, Provider, Source
+from tokentop.providers.http import Client, Target
+
+from .pull import Asker, Pulled, Sleep, pull
+from .schedule import Due, Went, after, blocked_ms, due, next_ms
+
+log = logging.getLogger(__name__)
+
+SPREAD_S = 30.0  # over which the first looks are spread, and those after the machine slept
+LOOK_S = 60.0  # between two looks at whether the key has changed
+KEY_S = 3600.0  # between two questions to a key command or keyring whose key was refused
+FRESH_MS = 600_000  # a limit from a log or a hook that is younger makes a private endpoint needless
+_MOST_BYTES = 1 << 20
+
+States = dict[tuple[str, str, str], ProviderState]
+
+
+class Held(Struct):
+    """A provider with the key that was found for it."""
+
+    provider: Provider
+    settings: ProviderSettings
+    target: Target | None = None
+    found: Found = Found()
+    headers: tuple[tuple[str, str], ...] = ()
+    signature: object = None
+    looked_s: float = 0.0
+
+    @property
+    def account(self) -> str:
+        return self.found.secret.account if self.found.secret is not None else ""
+
+
+def chosen(settings: Mapping[str, ProviderSettings]) -> list[Held]:
+    """The providers that are switched on; private ones only with consent."""
+    return [
+        Held(one, settings[one.id])
+        for one in all_providers()
+        if one.id in settings and is_on(one, settings[one.id])
+    ]
+
+
+def is_on(provider: Provider, settings: ProviderSettings) -> bool:
+    return settings.on and (not provider.private_risk or settings.i_accept_the_risk)
+
+
+class Poller:
+    """Asks what is due, for as long as `run` runs. `put` takes each result; `newest_ms` says how old limits from
+    logs and hooks are, by provider."""
+
+    def __init__(
+        self, settings: Mapping[str, ProviderSettings], environ: Mapping[str, str], put: Callable[[Fetched], None],
+        *, asker: Asker | None = None, clock: Callable[[], int] = wall_clock, sleep: Sleep = asyncio.sleep,
+        chance: Callable[[], float] = random.random, hidden: bool = False,
+        newest_ms: Callable[[str], int] = lambda _: 0,
+    ) -> None:  # fmt: skip
+        self._held = chosen(settings)
+        self._environ, self._put = environ, put
+        self._client = Client()
+        self._asker: Asker = asker or self._client
+        self._clock, self._sleep, self._chance = clock, sleep, chance
+        self._hidden, self._newest_ms = hidden, newest_ms
+        self.states: States = {}
+        self._blocked_s: dict[tuple[str, str, str], float] = {}
+
+    def remember(self, states: Iterable[ProviderState]) -> None:
+        """What was known before: above all, who must not be asked yet."""
+        self.states.update({(one.provider, one.source, one.account): one for one in states})
+
+    async def run(self) -> None:
+        """Poll until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for held in self._held:
+                    group.create_task(self._watch(held))
+        finally:
+            await self._client.close()
+
+    async def once(self, wanted: Iterable[str] = (), *, forced: bool = True) -> None:
+        """Ask each report of the wanted providers (all that are on) once, as a person wants it now."""
+        ids = set(wanted)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for held in self._held:
+                    if not ids or held.provider.id in ids:
+                        group.create_task(self._round(held, forced=forced))
+        finally:
+            await self._client.close()
+
+    # ------------------------------------------------------------ one provider
+
+    async def _watch(self, held: Held) -> None:
+        await self._sleep(SPREAD_S * self._chance())
+        loop = asyncio.get_running_loop()
+        wall_ms, at_s = self._clock(), loop.time()
+        while True:
+            try:
+                await self._round(held)
+            except Exception as error:  # one provider must not end the others; its traceback could show a key
+                log.error("%s: %s", held.provider.id, type(error).__name__)
+                await self._sleep(LOOK_S)
+            wait_s = self._wait_s(held)
+            await self._sleep(wait_s)
+            slept_s = (self._clock() - wall_ms) / 1000 - (loop.time() - at_s)
+            wall_ms, at_s = self._clock(), loop.time()
+            if abs(slept_s) > LOOK_S:
+                await self._sleep(SPREAD_S * self._chance())
+
+    async def _round(self, held: Held, *, forced: bool = False) -> None:
+        """Look at the key, then ask every report that is due, one after the other."""
+        if not self._have_key(held):
+            return
+        for source in held.provider.sources:
+            state = self.state_of(held, source)
+            problem = self._not_asked(held, source)
+            if problem is not None:
+                self._tell(replace(state, state=Health.OFF, reason=problem, next_ms=0))
+                continue
+            if state.state is Health.OFF:
+                state = replace(state, state=Health.OK if state.ok_ms else Health.WAITING, reason="")
+            if self._is_blocked(state):
+                continue
+            asked = due(state, source, self._clock(), hidden=self._hidden, forced=forced)
+            if asked is not None:
+                await self._look(held, source, state, asked)
+
+    async def _look(self, held: Held, source: Source, state: ProviderState, asked: Due) -> None:
+        target = held.target
+        assert target is not None
+        now_ms = self._clock()
+        ask = Ask(
+            now_ms + state.skew_ms, asked.since_day, asked.until_day, held.settings.account, target.host
+        )
+        went, pulled = await pull(self._asker, target, source, ask, sleep=self._sleep, chance=self._chance)
+        now_ms = self._clock()
+        new = after(state, went, asked, held.provider, source, now_ms, self._chance)
+        if new.blocked_until_ms > now_ms:
+            self._blocked_s[_key(new)] = asyncio.get_running_loop().time() + blocked_ms(new, now_ms) / 1000
+        self._tell(new, pulled, went)
+
+    def _tell(self, state: ProviderState, pulled: Pulled | None = None, went: Went | None = None) -> None:
+        known = self.states.get(_key(state))
+        self.states[_key(state)] = state
+        if pulled is None or went is None:
+            if known != state:
+                self._put(Fetched(state))
+            return
+        self._put(
+            Fetched(
+                state, pulled.days, tuple(pulled.bills),
+                None if pulled.balances is None else tuple(pulled.balances),
+                None if pulled.names is None else tuple(pulled.names), tuple(pulled.quotas),
+            )
+        )  # fmt: skip
+
+    def state_of(self, held: Held, source: Source) -> ProviderState:
+        key = (held.provider.id, source.id, held.account)
+        return self.states.get(key) or ProviderState(*key)
+
+    def _is_blocked(self, state: ProviderState) -> bool:
+        """Also by the clock that does not jump: a machine whose wall clock was set ahead must still wait."""
+        until_s = self._blocked_s.get(_key(state), 0.0)
+        return asyncio.get_running_loop().time() < until_s
+
+    def _not_asked(self, held: Held, source: Source) -> str | None:
+        """Why a report is left alone although its provider is on; None = it is asked."""
+        if source.missing and not held.settings.account:
+            return source.missing
+        if source.own_host_only and held.settings.base_url:
+            return "not asked where base_url is set: its key is for the provider's own host"
+        if source.instead_of:
+            other = self.state_of(held, held.provider.source(source.instead_of))
+            if other.state not in REFUSED_STATES and other.state is not Health.REFUSED:
+                return (
+                    f"{source.instead_of} answers in its place"
+                    if other.ok_ms
+                    else f"after {source.instead_of}"
+                )
+        if held.provider.private_risk:
+            newest = self._newest_ms(held.provider.limits_of)
+            if newest and 0 <= self._clock() - newest < FRESH_MS:
+                return "not needed: a log or a hook has told the limits within the last 10 minutes"
+        return None
+
+    def _wait_s(self, held: Held) -> float:
+        """Until something is due, or the key has to be looked at again."""
+        now_ms, now_s = self._clock(), asyncio.get_running_loop().time()
+        waits = [LOOK_S]
+        for source in held.provider.sources:
+            state = self.state_of(held, source)
+            at_ms = next_ms(state, source, now_ms, hidden=self._hidden)
+            if at_ms and state.state not in (Health.OFF, Health.NO_KEY):
+                waits.append(max(1.0, (at_ms - now_ms) / 1000, self._blocked_s.get(_key(state), 0.0) - now_s))
+        return min(waits)
+
+    # ------------------------------------------------------------ keys
+
+    def _have_key(self, held: Held) -> bool:
+        """Find the key, again when what it comes from has changed. What stands in the way becomes the state."""
+        signature = self._signature(held)
+        now_s = asyncio.get_running_loop().time()
+        refused = any(
+            self.state_of(held, source).state is Health.UNAUTHORIZED for source in held.provider.sources
+        )
+        old = refused and held.found.origin in ("key_command", "keyring") and now_s - held.looked_s > KEY_S
+        if held.signature != signature or old:
+            held.signature, held.looked_s = signature, now_s
+            find_key(held, self._environ)
+        if held.target is not None:
+            return True
+        problem = held.found.problem or f"no key: {where_keys_are(held.provider)}"
+        for source in held.provider.sources:
+            self._tell(ProviderState(held.provider.id, source.id, "", Health.NO_KEY, problem))
+        return False
+
+    def _signature(self, held: Held) -> object:
+        if held.provider.key_file is None:
+            return credentials.signature(self._environ)
+        try:
+            about = owned_path(held.provider, self._environ).stat()
+        except OSError:
+            return 0, 0, 0
+        return about.st_ino, about.st_mtime_ns, about.st_size
+
+
+def _key(state: ProviderState) -> tuple[str, str, str]:
+    return state.provider, state.source, state.account
+
+
+def where_keys_are(provider: Provider) -> str:
+    """Where a key of the provider is looked for, in words."""
+    if provider.key_file is not None:
+        return "its own client has to be logged in"
+    names = " or ".join(f"${name}" for name in credentials.variables(provider.id, provider.variables))
+    return f"set {names}, key_command, or tokentop providers key {provider.id}"
+
+
+def find_key(held: Held, environ: Mapping[str, str]) -> None:
+    """Fill in the key and where it may be sent: the provider's own host, or what the user's settings name."""
+    provider, settings = held.provider, held.settings
+    base_url = settings.base_url or provider.base_url
+    headers: tuple[tuple[str, str], ...] = ()
+    if provider.key_file is not None:
+        held.found, headers = _owned_key(provider, environ)
+    else:
+        held.found = credentials.find(provider.id, provider.variables, settings, environ)
+    if held.found.secret is not None and not base_url:
+        held.found = replace(held.found, secret=None, problem="set base_url: where its API is")
+    if held.found.secret is None:
+        held.target = None
+        return
+    held.target = Target(
+        base_url,
+        held.found.secret,
+        provider.header,
+        provider.scheme,
+        (*provider.headers, *headers),
+        provider.gap_s,
+    )
+
+
+def owned_path(provider: Provider, environ: Mapping[str, str]) -> Path:
+    """The file in which another tool keeps its token."""
+    variable, default, name = provider.key_paths[0]
+    home = environ.get("HOME") or os.path.expanduser("~")
+    return Path(environ.get(variable) or os.path.join(home, default)) / name
+
+
+def _owned_key(provider: Provider, environ: Mapping[str, str]) -> tuple[Found, tuple[tuple[str, str], ...]]:
+    """Read a token that another tool owns. It is only read, and only by consent."""
+    path = owned_path(provider, environ)
+    assert provider.key_file is not None
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+            raw = file.read(_MOST_BYTES)
+    except OSError as error:
+        return Found(problem=f"{path}: {error.strerror}"), ()
+    credential = provider.key_file(raw)
+    if not credential.token:
+        return Found(origin=path.name, problem=f"{path}: {credential.problem}"), ()
+    return Found(Secret(credential.token), path.name), credential.headers
