@@ -194,6 +194,17 @@ def parser() -> argparse.ArgumentParser:
     actions = verbs.add_parser("actions", help="what was done to processes, newest first", allow_abbrev=False)
     actions.add_argument("--limit", type=_positive, default=100, metavar="N")
     actions.add_argument("--json", action="store_true")
+    providers = verbs.add_parser(
+        "providers",
+        help="what providers say: bills, balances, limits; who is asked, and how it went",
+        allow_abbrev=False,
+    )
+    providers.add_argument(
+        "do", nargs="?", metavar="DO", default="show",
+        help="show (the default), fetch: ask now, enable: switch on in the settings, key: store a key from standard input",
+    )  # fmt: skip
+    providers.add_argument("ids", nargs="*", metavar="ID", help="of providers; without: all")
+    providers.add_argument("--json", action="store_true")
     demo = verbs.add_parser("demo", help="the screen on an invented fleet", allow_abbrev=False)
     demo.add_argument("--seed", type=int, default=7, metavar="N")
     demo.add_argument("--once", action="store_true", help=argparse.SUPPRESS)

@@ -93,15 +93,23 @@ def secrets_path(environ: Mapping[str, str]) -> Path:
 
 
 def find(
-    provider: str, vendor: Sequence[str], settings: ProviderSettings, environ: Mapping[str, str]
+    provider: str,
+    vendor: Sequence[str],
+    settings: ProviderSettings,
+    environ: Mapping[str, str],
+    *,
+    ask: bool = True,
 ) -> Found:
-    """Look for the key of a provider. Blocks while `key_command` or the keyring is asked. Never raises."""
+    """Look for the key of a provider. Never raises. Blocks while `key_command` or the keyring is asked; without
+    `ask` they are not."""
     for name in variables(provider, vendor):
         if environ.get(name):
             return _checked(environ[name], f"${name}")
+    if settings.key_command and not ask:
+        return Found(origin="key_command")
     if settings.key_command:
         return _from_command(settings.key_command, provider, vendor, environ)
-    in_ring = _from_keyring(provider)
+    in_ring = _from_keyring(provider) if ask else None
     if in_ring is not None:
         return _checked(in_ring, "keyring")
     file = read_secrets(secrets_path(environ))

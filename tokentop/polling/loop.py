@@ -8,6 +8,7 @@ import os
 import random
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,7 +16,7 @@ from msgspec.structs import replace
 from tokentop import credentials
 from tokentop.billing import REFUSED_STATES, Fetched, Health, ProviderState
 from tokentop.clock import now_ms as wall_clock
-from tokentop.config import ProviderSettings
+from tokentop.config import ProviderSettings, is_near
 from tokentop.credentials import Found, Secret
 from tokentop.providers import all_providers
 from tokentop.providers.base import Ask, Provider, Source
@@ -255,15 +256,20 @@ def where_keys_are(provider: Provider) -> str:
     return f"set {names}, key_command, or tokentop providers key {provider.id}"
 
 
-def find_key(held: Held, environ: Mapping[str, str]) -> None:
-    """Fill in the key and where it may be sent: the provider's own host, or what the user's settings name."""
+def find_key(held: Held, environ: Mapping[str, str], *, ask: bool = True) -> None:
+    """Fill in the key and where it may be sent: the provider's own host, or what the user's settings name.
+
+    Without `ask` no other program is asked for it.
+    """
     provider, settings = held.provider, held.settings
     base_url = settings.base_url or provider.base_url
     headers: tuple[tuple[str, str], ...] = ()
-    if provider.key_file is not None:
+    if provider.key_file is not None and settings.base_url and not is_near(urlsplit(base_url).hostname or ""):
+        held.found = Found(problem="base_url is set: the login of another tool goes to its own host only")
+    elif provider.key_file is not None:
         held.found, headers = _owned_key(provider, environ)
     else:
-        held.found = credentials.find(provider.id, provider.variables, settings, environ)
+        held.found = credentials.find(provider.id, provider.variables, settings, environ, ask=ask)
     if held.found.secret is not None and not base_url:
         held.found = replace(held.found, secret=None, problem="set base_url: where its API is")
     if held.found.secret is None:

@@ -83,7 +83,10 @@ class _Run:
         for request in self._source.requests(self._ask):
             days: set[str] = set()
             for page in await self._pages(request):
-                days |= self._ask.days() if page.days is None else page.days
+                if page.days is not None:
+                    days |= page.days
+                elif page.balances is None and page.names is None:
+                    days |= self._ask.days()
                 pulled.bills += page.bills
                 pulled.quotas += page.quotas
                 if page.balances is not None:

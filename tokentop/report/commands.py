@@ -167,6 +167,12 @@ def _kill(arguments: Arguments) -> int:
     return kill(arguments)
 
 
+def _providers(arguments: Arguments) -> int:
+    from .providers import providers
+
+    return providers(arguments.do, arguments.ids, arguments.json)
+
+
 def _watch(_arguments: Arguments) -> int:
     from .live import watch
 
@@ -226,5 +232,5 @@ def _actions(arguments: Arguments) -> int:
 _VERBS: dict[str, Callable[[Any], int]] = {
     "live": _live, "demo": _demo, "usage": _usage, "sync": _sync, "sessions": _sessions, "session": _session,
     "kill": _kill, "forecast": _forecast, "prices": _prices, "doctor": _doctor, "watch": _watch,
-    "rules": _rules, "actions": _actions,
+    "rules": _rules, "actions": _actions, "providers": _providers,
 }  # fmt: skip
