@@ -81,10 +81,21 @@ class Client:
     async def get(self, target: Target, request: Request) -> Answer:
         """Ask once. Raises `Trouble`; nothing else but cancellation."""
         url = _url(target, request)
+        trouble = None
+        try:
+            client = self._client(near=is_near(target.host))  # imports httpx: not a part of the exchange
+        except (
+            Exception
+        ) as error:  # a proxy of the environment that cannot be used; its address may hold a password
+            trouble = Trouble(
+                Health.UNREACHABLE, f"cannot be asked ({type(error).__name__}); is a proxy set?"
+            )
+        if trouble is not None:
+            raise trouble
         await self._pass_gate(target)
         try:
             async with asyncio.timeout(self._deadline_s):
-                return await self._exchange(target, request, url)
+                return await self._exchange(client, target, request, url)
         except Trouble as error:
             trouble = error
         except TimeoutError:
@@ -108,18 +119,16 @@ class Client:
                 await asyncio.sleep(wait_s)
             free_s[0] = loop.time() + target.gap_s
 
-    async def _exchange(self, target: Target, request: Request, url: str) -> Answer:
-        import httpx
-
+    async def _exchange(
+        self, client: httpx.AsyncClient, target: Target, request: Request, url: str
+    ) -> Answer:
         headers = [
             ("Accept", "application/json"),
             ("Accept-Encoding", "identity"),
             ("User-Agent", USER_AGENT),
         ]
         headers += [*target.headers, *request.headers]
-        client = self._client(near=is_near(target.host))
-        with_key = _with_key(target, url)
-        async with client.stream("GET", url, headers=headers, auth=with_key) as response:
+        async with client.stream("GET", url, headers=headers, auth=_with_key(target)) as response:
             if 300 <= response.status_code < 400:
                 place = urlsplit(response.headers.get("location", "")).hostname or "another place"
                 raise Trouble(Health.REDIRECTED, f"sent on to {clean(place, 80)}; not followed")
@@ -128,7 +137,7 @@ class Client:
                 response.status_code, body, _is_json(response.headers.get("content-type", "")),
                 _retry_after(response), _date_ms(response.headers.get("date", "")),
             )  # fmt: skip
-        raise httpx.HTTPError("no response")
+        raise Trouble(Health.CUT_OFF, "no answer")
 
     async def _body(self, response: httpx.Response) -> bytes:
         """The body, unpacked by ourselves: the library would unpack a whole chunk of a bomb before we see it."""
@@ -168,7 +177,7 @@ class Client:
         return self._clients[near]
 
 
-def _with_key(target: Target, url: str) -> httpx.Auth | None:
+def _with_key(target: Target) -> httpx.Auth:
     """Puts the key into its header while the request is on its way to the host that the key belongs to."""
     import httpx
 
@@ -185,7 +194,7 @@ def _with_key(target: Target, url: str) -> httpx.Auth | None:
                 request.headers[target.header] = target.scheme + target.secret.reveal()
             yield request
 
-    return _Key() if url else None
+    return _Key()
 
 
 def _port(scheme: str, port: int | None) -> int | None:
