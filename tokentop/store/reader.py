@@ -158,6 +158,26 @@ def logged_credits(
         yield _slot(slot, agent, project, provider, model, sid, flags, 0, [0] * 10), found
 
 
+def web_searches(db: sqlite3.Connection, wanted: Filter) -> Iterator[tuple[Slot, int]]:
+    """(where it belongs, searches) of the events that paid for web searches, which their cost includes."""
+    where, values = _where(wanted, "s.agent", "p.name", "m.name")
+    rows = db.execute(
+        "SELECT e.at_ms, s.agent, p.name, m.provider, m.name, s.sid, e.flags, x.web_searches FROM event_extra x"
+        " CROSS JOIN event e ON e.id = x.id JOIN session s ON s.id = e.session JOIN model m ON m.id = e.model"
+        " JOIN project p ON p.id = s.project"
+        f" WHERE x.web_searches > 0 AND e.cost_nusd IS NOT NULL AND e.at_ms >= ? AND e.at_ms < ?{where}",
+        (*_span(wanted), *values),
+    )
+    for at_ms, agent, project, provider, model, sid, flags, searches in rows:
+        slot = at_ms // SLOT_MS * SLOT_MS
+        yield _slot(slot, agent, project, provider, model, sid, flags, 0, [0] * 10), searches
+
+
+def _span(wanted: Filter) -> tuple[int, int]:
+    since = wanted.since_ms if wanted.since_ms is not None else -(1 << 62)
+    return since, wanted.until_ms if wanted.until_ms is not None else 1 << 62
+
+
 def _slot(
     slot_ms: int, agent: str, project: str, provider: str, model: str, sid: str, flags: int, responses: int,
     sums: list[int],

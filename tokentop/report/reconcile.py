@@ -1,0 +1,252 @@
+"""`tokentop reconcile`: our figures beside the provider's, by UTC day and model, the difference explained."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from msgspec import Struct
+
+from tokentop.engine.correction import Factor, learned
+from tokentop.engine.reconcile import Line, NameOf, Ours, RatesOf, Report, Verdict, reconcile
+from tokentop.model import Tokens
+from tokentop.pricing.names import normal
+from tokentop.pricing.rates import Rates
+from tokentop.pricing.table import PriceTable
+from tokentop.store import bills
+from tokentop.store.reader import Filter
+from tokentop.text import clean, digits3
+
+from .ours import Covered, collect, utc_day
+from .out import iso, money, plain_table, usd
+
+DAY_MS = 86_400_000
+DAYS = 7
+LEARN_DAYS = 14  # as far back as the factor looks for seven settled days
+
+
+class Result(Struct, frozen=True):
+    """One reconciliation. `today` = (ours, the provider's figure to expect, low, high) where a factor is known."""
+
+    since_day: str
+    until_day: str  # exclusive
+    report: Report
+    covered: tuple[Ours, ...]
+    factors: tuple[Factor, ...]
+    today: Mapping[str, tuple[int, int, int, int]]
+    reported: bool  # any provider has told any of these days
+
+
+def examine(
+    db: sqlite3.Connection, table: PriceTable, covered: Covered, now_ms: int, since_day: str = "",
+    keys: Sequence[str] = (),
+) -> Result:  # fmt: skip
+    """Compare the UTC days from `since_day` (default: the last 7 and today) to today. Raises sqlite3.Error."""
+    today = utc_day(now_ms)
+    until = _plus(today, 1)
+    since = since_day or _plus(today, -DAYS)
+    wide = _compare(db, table, covered, min(since, _plus(today, -LEARN_DAYS)), until, frozenset(keys))
+    report, plans, reported = wide
+    providers = sorted({line.provider for line in report.lines if line.verdict is not Verdict.NONE})
+    factors = tuple(f for p in providers if (f := learned(report.lines, p)) is not None)
+    shown = tuple(line for line in report.lines if line.day_utc >= since)
+    return Result(
+        since, until, Report(shown, report.discounts), tuple(row for row in plans if row.day_utc >= since),
+        factors, {f.provider: _expected(shown, today, f) for f in factors}, reported,
+    )  # fmt: skip
+
+
+def _expected(lines: Iterable[Line], today: str, factor: Factor) -> tuple[int, int, int, int]:
+    ours = sum(line.ours_nusd for line in lines if line.day_utc == today and line.provider == factor.provider)
+    return ours, *factor.apply(ours)
+
+
+def _compare(
+    db: sqlite3.Connection, table: PriceTable, covered: Covered, since: str, until: str, keys: frozenset[str]
+) -> tuple[Report, tuple[Ours, ...], bool]:
+    wanted = Filter(_start_ms(since), _start_ms(until))
+    listed = PriceTable()
+    sides = collect(db, wanted, table, listed, covered)
+    days = _days(bills.known_days(db, since, until))
+    told = {provider for provider, _ in days}
+    report = reconcile(
+        (row for row in sides.paid if row.provider in told), bills.bills(db, since, until), days,
+        [f"{p}.{s}" for order in (bills.COST_SOURCES, bills.USAGE_SOURCES) for p, names in order.items() for s in names],
+        _rates(table), _names(listed), keys,
+    )  # fmt: skip
+    return report, sides.covered, bool(days)
+
+
+def _days(known: Iterable[bills.KnownDay]) -> dict[tuple[str, str], bool]:
+    """{(provider, UTC day): settled}: every report of it that is known was fetched after it had settled."""
+    days: dict[tuple[str, str], bool] = {}
+    for one in known:
+        provider, _, source = one.source.partition(".")
+        if source in bills.USAGE_SOURCES.get(provider, ()) or source in bills.COST_SOURCES.get(provider, ()):
+            place = (provider, one.day)
+            days[place] = days.get(place, True) and one.final
+    return days
+
+
+def _rates(table: PriceTable) -> RatesOf:
+    def rates(provider: str, model: str, day: str) -> Rates:
+        return table.resolve(provider=provider, model=model, at_ms=_start_ms(day))
+
+    return rates
+
+
+def _names(listed: PriceTable) -> NameOf:
+    """Every id of a model as the price list calls it; one that is not listed by its own id."""
+
+    def name(provider: str, model: str) -> str:
+        found = listed.resolve(provider=provider, model=model, at_ms=0).rates_id
+        return found.partition("/")[2] or normal(model)
+
+    return name
+
+
+def _start_ms(day: str) -> int:
+    return int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp() * 1000)
+
+
+def _plus(day: str, days: int) -> str:
+    return (date.fromisoformat(day) + timedelta(days=days)).isoformat()
+
+
+# ---------------------------------------------------------------- for programs
+
+
+def document(result: Result, now_ms: int) -> dict[str, Any]:
+    """`tokentop.reconcile/1`: amounts are dollars as text, null = that side does not say."""
+    return {
+        "schema": "tokentop.reconcile/1",
+        "generated_at": iso(now_ms),
+        "since": result.since_day,
+        "until": result.until_day,
+        "rows": [_row(line) for line in result.report.lines],
+        "totals": _totals(result.report.lines),
+        "discounts": {provider: round(1 - ratio, 6) for provider, ratio in result.report.discounts.items()},
+        "not_comparable": [
+            {"provider": row.provider, "day": row.day_utc, "model": clean(row.model, 120), "reason": "covered by a plan",
+             "tokens": _tokens(row.tokens), "list_usd": usd(row.cost_nusd)}
+            for row in result.covered
+        ],
+        "factors": [
+            {"provider": f.provider, "billed_per_dollar": round(f.ratio, 6), "low": round(f.low, 6),
+             "high": round(f.high, 6), "days": f.days}
+            for f in result.factors
+        ],
+        "today": {
+            provider: {"ours_usd": usd(ours), "expected_usd": usd(expected), "low_usd": usd(low), "high_usd": usd(high)}
+            for provider, (ours, expected, low, high) in result.today.items()
+        },
+    }  # fmt: skip
+
+
+def _row(line: Line) -> dict[str, Any]:
+    return {
+        "provider": line.provider,
+        "day": line.day_utc,
+        "model": clean(line.model, 120) or None,
+        "kind": line.kind,
+        "verdict": line.verdict.value,
+        "reason": line.reason,
+        "final": line.final,
+        "tokens": _tokens(line.ours),
+        "provider_tokens": None if line.theirs is None else _tokens(line.theirs),
+        "coverage": None if line.coverage is None else round(line.coverage, 6),
+        "cost_usd": usd(line.ours_nusd),
+        "provider_list_usd": None if line.list_nusd is None else usd(line.list_nusd),
+        "billed_usd": None if line.billed_nusd is None else usd(line.billed_nusd),
+        "difference_usd": None if line.list_nusd is None else usd(line.ours_nusd - line.list_nusd),
+        "parts": [{"name": part.name, "usd": usd(part.nusd)} for part in line.parts],
+        "unpriced_tokens": line.unpriced_tokens,
+        "unknown_calls": line.unknown_calls,
+        "estimated": line.estimated,
+    }
+
+
+def _tokens(tokens: Tokens) -> dict[str, int]:
+    names = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output")
+    return {name: getattr(tokens, name) for name in names}
+
+
+def _totals(lines: Sequence[Line]) -> dict[str, Any]:
+    compared = [line for line in lines if line.list_nusd is not None]
+    ours, listed = sum(line.ours_nusd for line in compared), sum(line.list_nusd or 0 for line in compared)
+    return {
+        "cost_usd": usd(ours),
+        "provider_list_usd": usd(listed),
+        "billed_usd": usd(sum(line.billed_nusd or 0 for line in compared)),
+        "difference_usd": usd(ours - listed),
+        "verdicts": {v.value: n for v in Verdict if (n := sum(line.verdict is v for line in lines))},
+    }
+
+
+# ---------------------------------------------------------------- for people
+
+
+def text(result: Result) -> str:
+    """A line a day and model; below what does not match, the pieces of the difference."""
+    heads = (
+        "day",
+        "provider",
+        "model",
+        "ours",
+        "theirs",
+        "cover",
+        "ours $",
+        "theirs $",
+        "difference",
+        "verdict",
+    )
+    rows: list[tuple[str, ...]] = []
+    notes: list[str] = []
+    for line in result.report.lines:
+        rows.append(_cells(line))
+        if line.verdict not in (Verdict.MATCH, Verdict.NONE):
+            notes += _explained(line)
+    out = [plain_table(heads, rows, 3)] if rows else []
+    if notes:
+        out += ["", *notes]
+    for provider, ratio in result.report.discounts.items():
+        out += [
+            "",
+            f"{provider}: billed at {ratio:.1%} of list price, a discount of {1 - ratio:.1%} on all models",
+        ]
+    for f in result.factors:
+        ours, expected, low, high = result.today[f.provider]
+        out += ["", f"{f.provider} today: {money(ours)} in our logs; by the last {f.days} settled days the bill will say"
+                    f" {money(expected)} ({money(low)} to {money(high)}), {f.ratio:.3f} for each dollar here"]  # fmt: skip
+    if result.covered:
+        value = sum(row.cost_nusd for row in result.covered)
+        out += [
+            "",
+            f"not comparable: {money(value)} at list price was covered by a plan; no provider bills it",
+        ]
+    return "\n".join(out)
+
+
+def _cells(line: Line) -> tuple[str, ...]:
+    gap = None if line.list_nusd is None else line.ours_nusd - line.list_nusd
+    return (
+        line.day_utc + ("" if line.final else " *"),
+        line.provider,
+        clean(line.model, 40) or line.kind.replace("_", " "),
+        digits3(line.ours.total),
+        "?" if line.theirs is None else digits3(line.theirs.total),
+        "–" if line.coverage is None else f"{line.coverage:.1%}",
+        money(line.ours_nusd),
+        "?" if line.list_nusd is None else money(line.list_nusd),
+        "–" if gap is None else money(gap) if gap >= 0 else "-" + money(-gap),
+        line.verdict.value,
+    )
+
+
+def _explained(line: Line) -> Iterable[str]:
+    yield f"{line.day_utc} {line.provider} {clean(line.model, 60) or line.kind}: {line.verdict.value}, {line.reason}"
+    for part in line.parts:
+        sign = "-" if part.nusd < 0 else "+"
+        yield f"    {sign}{money(abs(part.nusd))}  {part.name}"
