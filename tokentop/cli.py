@@ -181,6 +181,16 @@ def parser() -> argparse.ArgumentParser:
     forecast.add_argument("--backtest", action="store_true", help="how well past projections would have held")
     forecast.add_argument("--json", action="store_true")
 
+    reconcile = verbs.add_parser(
+        "reconcile", help="our figures beside the provider's, by UTC day and model", allow_abbrev=False
+    )
+    reconcile.add_argument("--since", metavar="D", help="first UTC day, 2026-11-14 (default: 7 days ago)")
+    reconcile.add_argument(
+        "--key", action="append", default=[], metavar="ID",
+        help="compare with the use of this API key alone; may be given several times",
+    )  # fmt: skip
+    reconcile.add_argument("--json", action="store_true")
+
     prices = verbs.add_parser("prices", help="the price of a model", allow_abbrev=False)
     prices.add_argument("model", nargs="?", metavar="MODEL")
     doctor = verbs.add_parser("doctor", help="what was found and what is wrong", allow_abbrev=False)

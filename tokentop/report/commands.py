@@ -79,6 +79,32 @@ def _say_problems(store: access.Access) -> None:
         print(f"\n{count} problem{'s' * (count > 1)} while reading; see: tokentop doctor", file=sys.stderr)
 
 
+def _reconcile(arguments: Arguments) -> int:
+    from datetime import date
+
+    from tokentop.ledger import prices
+
+    from . import reconcile
+
+    if arguments.since:
+        try:
+            date.fromisoformat(arguments.since)
+        except ValueError:
+            raise UsageError(f"--since {arguments.since}: a UTC day is wanted, such as 2026-11-14") from None
+    with access.opened(quiet=arguments.json) as store:
+        result = reconcile.examine(
+            store.db, prices(store.settings), lambda _agent, _provider, _at_ms: False, now_ms(),
+            arguments.since or "", arguments.key,
+        )  # fmt: skip
+    if arguments.json:
+        print_json(reconcile.document(result, now_ms()))
+    elif result.reported:
+        print(reconcile.text(result))
+    if not result.reported:
+        raise NothingMatched("no provider has reported these days; see: tokentop providers")
+    return 1 if any(line.off for line in result.report.lines) else 0
+
+
 def _sync(arguments: Arguments) -> int:
     with access.opened(quiet=arguments.json) as store:
         health = health_document(store.db, store.current, store.notes)
@@ -232,5 +258,5 @@ def _actions(arguments: Arguments) -> int:
 _VERBS: dict[str, Callable[[Any], int]] = {
     "live": _live, "demo": _demo, "usage": _usage, "sync": _sync, "sessions": _sessions, "session": _session,
     "kill": _kill, "forecast": _forecast, "prices": _prices, "doctor": _doctor, "watch": _watch,
-    "rules": _rules, "actions": _actions, "providers": _providers,
+    "rules": _rules, "actions": _actions, "providers": _providers, "reconcile": _reconcile,
 }  # fmt: skip
