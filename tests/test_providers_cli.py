@@ -338,14 +338,7 @@ def test_no_key_comes_out_anywhere(scratch: Scratch, fake: Fake, mode: str) -> N
         fake.mode(mode)
     env = plant(scratch, fake.base)
     said = ""
-    flows = (
-        ("providers",),
-        ("providers", "fetch"),
-        ("providers", "fetch", "--json"),
-        ("providers", "--json"),
-        ("doctor",),
-        ("--json",),
-    )
+    flows = (("providers", "fetch"), ("providers",), ("providers", "--json"), ("doctor",), ("--json",))
     for flow in flows:
         done = scratch.run(*flow, env=dict(env), timeout=170)
         assert "Traceback" not in done.stderr

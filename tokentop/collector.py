@@ -513,7 +513,11 @@ class Collector:
             return None
         from .store import bills
 
-        return bills.states(self._ledger.db)
+        try:
+            return bills.states(self._ledger.db)
+        except sqlite3.Error as error:
+            self._store_failed(error)
+            return None
 
     def newest_limits(self) -> dict[str, int]:
         """When logs or hooks last told each agent's limits."""
@@ -523,18 +527,13 @@ class Collector:
                 newest[quota.provider] = max(newest.get(quota.provider, 0), quota.at_ms)
         return newest
 
-    def learn_fetched(self, fetched: Fetched) -> None:
-        """Commit what a provider said; what keeps it from saying more is told on the screen."""
-        state = fetched.state
-        for quota in fetched.quotas:
-            self._live.apply_quota(quota)
-        name = f"{state.provider}.{state.source}"
-        if state.state in (Health.OK, Health.OFF, Health.WAITING):
-            self._notes.pop(name, None)
-        else:
-            self._notes[name] = Diagnostic(name, "provider", f"{state.state}: {state.reason}")
-        if self._ledger is None:
-            return
+    def learn_fetched(self, fetched: Fetched) -> bool:
+        """Commit what a provider said; what keeps it from saying more is told on the screen.
+
+        False: nothing can be written now, give it again.
+        """
+        if self._ledger is None or time.monotonic() < self._store_due_s:
+            return False
         from .store import bill_writer
 
         try:
@@ -543,6 +542,16 @@ class Collector:
             bill_writer.keep(self._ledger.db, fetched)
         except sqlite3.Error as error:
             self._store_failed(error)
+            return False
+        for quota in fetched.quotas:
+            self._live.apply_quota(quota)
+        state = fetched.state
+        name = f"{state.provider}.{state.source}"
+        if state.state in (Health.OK, Health.OFF, Health.WAITING):
+            self._notes.pop(name, None)
+        else:
+            self._notes[name] = Diagnostic(name, "provider", f"{state.state}: {state.reason}")
+        return True
 
     # ------------------------------------------------------------ money
 
