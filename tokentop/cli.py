@@ -194,6 +194,14 @@ def parser() -> argparse.ArgumentParser:
     actions = verbs.add_parser("actions", help="what was done to processes, newest first", allow_abbrev=False)
     actions.add_argument("--limit", type=_positive, default=100, metavar="N")
     actions.add_argument("--json", action="store_true")
+    reconcile = verbs.add_parser(
+        "reconcile", help="our figures beside the provider's, by UTC day and model", allow_abbrev=False
+    )
+    reconcile.add_argument("--since", metavar="DAY", help="a UTC day; without: the last 7")
+    reconcile.add_argument(
+        "--key", action="append", default=[], metavar="ID", help="only this key of the provider's"
+    )
+    reconcile.add_argument("--json", action="store_true")
     providers = verbs.add_parser(
         "providers",
         help="what providers say: bills, balances, limits; who is asked, and how it went",

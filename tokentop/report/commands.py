@@ -173,6 +173,12 @@ def _providers(arguments: Arguments) -> int:
     return providers(arguments.do, arguments.ids, arguments.json)
 
 
+def _reconcile(arguments: Arguments) -> int:
+    from .reconcile import run as compare
+
+    return compare(arguments.since, arguments.key, arguments.json)
+
+
 def _watch(_arguments: Arguments) -> int:
     from .live import watch
 
@@ -232,5 +238,5 @@ def _actions(arguments: Arguments) -> int:
 _VERBS: dict[str, Callable[[Any], int]] = {
     "live": _live, "demo": _demo, "usage": _usage, "sync": _sync, "sessions": _sessions, "session": _session,
     "kill": _kill, "forecast": _forecast, "prices": _prices, "doctor": _doctor, "watch": _watch,
-    "rules": _rules, "actions": _actions, "providers": _providers,
+    "rules": _rules, "actions": _actions, "providers": _providers, "reconcile": _reconcile,
 }  # fmt: skip
