@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from .rulebook import Notify, Rules
+from .spending import Amounts, Budgets
 
 NUSD = 1_000_000_000
 _APP = "tokentop"
@@ -55,7 +56,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         bool, Meta(description="Show session titles; they can quote your prompts. Without: the session id.")
     ] = True
     day_budget_usd: Annotated[
-        float, Meta(ge=0, le=1e9, description="Budget of a day in US dollars; an alert above it. 0 = none.")
+        float,
+        Meta(ge=0, le=1e9, description="The same as `day` in [budgets], which wins where both are set."),
     ] = 0.0
     runaway_usd_per_h: Annotated[
         float, Meta(ge=0, le=1e9, description="An agent that burns more is a runaway. 0 = no such alert.")
@@ -84,6 +86,13 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="Your own prices by model, US dollars per million tokens."),
     ] = {}
 
+    budgets: Annotated[
+        Budgets,
+        Meta(
+            description="Budgets in US dollars of the day, week (from Monday) and month, of all and by name; alerts"
+            " at 80 and 100 %."
+        ),
+    ] = Budgets()
     rules: Annotated[
         Rules,
         Meta(
@@ -93,8 +102,11 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     notify: Annotated[Notify, Meta(description="Where the notices of rules go beside the screen.")] = Notify()
 
     @property
-    def day_budget_nusd(self) -> int:
-        return round(self.day_budget_usd * NUSD)
+    def all_budgets(self) -> Budgets:
+        """The budgets, with the one of `day_budget_usd` in its place."""
+        if self.budgets.day or not self.day_budget_usd:
+            return self.budgets
+        return structs.replace(self.budgets, day=self.day_budget_usd)
 
     @property
     def runaway_nusd_per_h(self) -> int:
@@ -110,6 +122,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _EXAMPLES = {
+    "budgets": "# day = 200\n# week = 800\n# month = 3000\n# projects = { api = 50, web = { month = 400 } }\n"
+    "# agents = { claude = 100 }",
     "roots": 'claude = ["~/.claude-work"]',
     "prices": '"my-model" = { input = 3.0, output = 15.0, cache_read = 0.3 }',
 }
@@ -191,6 +205,14 @@ def _refuse_unknown(table: Mapping[str, Any], text: str, name: str) -> None:
         for model, price in prices.items():
             if isinstance(price, dict):
                 _check_names(price, OwnPrice.__struct_fields__, ("prices", model), text, name)
+    budgets = table.get("budgets")
+    if isinstance(budgets, dict):
+        _check_names(budgets, Budgets.__struct_fields__, ("budgets",), text, name)
+        for scope in ("projects", "agents"):
+            named = budgets.get(scope)
+            for one, amounts in named.items() if isinstance(named, dict) else ():
+                if isinstance(amounts, dict):
+                    _check_names(amounts, Amounts.__struct_fields__, ("budgets", scope, one), text, name)
     for field, default in (("notify", Notify()), ("rules", Rules())):
         given = table.get(field)
         if not isinstance(given, dict):
@@ -294,6 +316,8 @@ def render_default() -> str:
             tables += [f"# {text}\n# [{field}]", *_rule_tables(default)]
         elif isinstance(default, Notify):
             tables.append(f"# {text}\n# [{field}]\n" + "\n".join(_lines_of(default)))
+        elif isinstance(default, Budgets):
+            tables.append(f"# {text}\n# [{field}]\n{_EXAMPLES[field]}")
         elif isinstance(default, dict):
             tables.append(f"# {text}\n# [{field}]\n# {_EXAMPLES[field]}")
         else:

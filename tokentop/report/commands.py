@@ -174,7 +174,7 @@ def _watch(_arguments: Arguments) -> int:
 
 
 def _forecast(arguments: Arguments) -> int:
-    from .money import backtest, forecast
+    from .forecast import backtest, forecast
 
     return backtest(arguments.json) if arguments.backtest else forecast(arguments.json)
 

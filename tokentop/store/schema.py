@@ -100,6 +100,9 @@ CREATE TABLE quota_reading (
   at_ms INTEGER NOT NULL, used_pct REAL NOT NULL,
   PRIMARY KEY (provider, account, limit_id, window_minutes, at_ms)
 ) WITHOUT ROWID;
+ALTER TABLE projection ADD COLUMN low_half_nusd INTEGER;
+ALTER TABLE projection ADD COLUMN high_half_nusd INTEGER;
+ALTER TABLE projection ADD COLUMN month_nusd INTEGER;
 """
 
 MIGRATIONS: tuple[str, ...] = (_V1, _V2, _V3)
