@@ -16,14 +16,13 @@ from tokentop.engine.intervals import (
     MIN_DAYS,
     UNTAUGHT,
     Hindsight,
-    all_views,
     ends,
     known,
     look_back,
     raw,
 )
 from tokentop.engine.month import Ahead, days_ahead, look_ahead, project_month
-from tokentop.engine.profile import HISTORY_DAYS, Now, Past, Shape
+from tokentop.engine.profile import HISTORY_DAYS, Now, Past, Shape, all_views
 from tokentop.model import Forecast, MonthForecast
 
 __all__ = ["HISTORY_DAYS", "Forecaster", "forecast", "project"]

@@ -15,14 +15,13 @@ from msgspec import Struct
 
 from tokentop.engine.profile import (
     HISTORY_DAYS,
-    VIEWS,
     Now,
     Past,
     Samples,
     Trust,
+    all_views,
     blend,
     quantiles,
-    samples,
 )
 
 MIN_DAYS = 5  # before there are so many days behind it, a projection says nothing about the next one
@@ -82,10 +81,6 @@ def raw(views: Sequence[Samples], past: Sequence[Past], trust: Sequence[float]) 
     middle = sum(share * quantiles(view, (0.5,))[0] for share, view in zip(trust, views, strict=True))
     usual = sum(one.done + one.rest for one in past) / len(past)
     return Raw(min(low, middle), middle, max(high, middle), _FLOOR * usual + 1.0)
-
-
-def all_views(now: Now, past: Sequence[Past]) -> list[Samples]:
-    return [samples(now, past, view) for view in VIEWS]
 
 
 def replay(past: Sequence[Past]) -> Iterator[Step]:

@@ -36,6 +36,7 @@ class View(Struct, frozen=True, gc=False):
     weekday: float = 1.6
 
 
+# Views with the same weight of the weekday stand together: `all_views` keeps that order.
 VIEWS = (
     View(0.0, 0.0, 0.0),
     View(0.0, 0.0, 0.5),
@@ -92,29 +93,43 @@ class Now(Struct, frozen=True, gc=False):
 Samples = list[tuple[float, float]]  # (rest of today in nano-dollars, weight)
 
 
-def samples(now: Now, past: Sequence[Past], view: View) -> Samples:
-    """What each past day says about the rest of today, seen in one way. Weights sum up to 1."""
-    base = [_likeness(now.day, one.day, view.weekday) for one in past]
-    total = sum(base)
-    small = _SMALL * sum(w * (one.done + one.rest) for w, one in zip(base, past, strict=True)) / total + 1.0
+def all_views(now: Now, past: Sequence[Past], views: Sequence[View] = VIEWS) -> list[Samples]:
+    """What each past day says about the rest of today, seen in each way. Weights of a view sum up to 1."""
+    kinds = {view.weekday: [_likeness(now.day, one.day, view.weekday) for one in past] for view in views}
     out = []
-    whole = 0.0
-    for weight, one in zip(base, past, strict=True):
-        lead = math.log((max(0.0, now.done) + small) / (one.done + small))
-        if view.width_done:
-            weight *= 0.02 + math.exp(-0.5 * (lead / view.width_done) ** 2)
-        if view.width_recent:
-            apart = math.log((max(0.0, now.recent) + small / 4) / (one.recent + small / 4))
-            weight *= 0.02 + math.exp(-0.5 * (apart / view.width_recent) ** 2)
-        factor = math.exp(view.pace * lead)
-        out.append((one.rest * min(_MAX_PACE, max(1 / _MAX_PACE, factor)), weight))
-        whole += weight
-    return [(rest, weight / whole) for rest, weight in out]
+    for weekday, base in kinds.items():
+        usual = sum(w * (one.done + one.rest) for w, one in zip(base, past, strict=True)) / sum(base)
+        small = _SMALL * usual + 1.0
+        done, recent = math.log(max(0.0, now.done) + small), math.log(max(0.0, now.recent) + small / 4)
+        leads = [done - math.log(one.done + small) for one in past]
+        aparts = [recent - math.log(one.recent + small / 4) for one in past]
+        out += [_seen(view, past, base, leads, aparts) for view in views if view.weekday == weekday]
+    return out
+
+
+def _seen(
+    view: View, past: Sequence[Past], base: Sequence[float], leads: Sequence[float], aparts: Sequence[float]
+) -> Samples:
+    """One view. `leads` and `aparts`: how far today is from each past day, in logs of what was spent."""
+    weights = list(base)
+    for width, distances in ((view.width_done, leads), (view.width_recent, aparts)):
+        if width:
+            weights = [
+                w * (0.02 + math.exp(-0.5 * (far / width) ** 2))
+                for w, far in zip(weights, distances, strict=True)
+            ]
+    whole = sum(weights)
+    if not view.pace:
+        return [(one.rest, w / whole) for one, w in zip(past, weights, strict=True)]
+    top = math.log(_MAX_PACE)
+    return [
+        (one.rest * math.exp(min(top, max(-top, view.pace * lead))), w / whole)
+        for one, lead, w in zip(past, leads, weights, strict=True)
+    ]
 
 
 def _likeness(today: date, other: date, weekday: float) -> float:
-    age = (today - other).days
-    weight = math.pow(0.5, age / HALF_LIFE_DAYS)
+    weight = math.pow(0.5, (today - other).days / HALF_LIFE_DAYS)
     if (today.weekday() >= 5) != (other.weekday() >= 5):
         return weight * _OTHER_KIND
     return weight * (weekday if today.weekday() == other.weekday() else 1.0)
