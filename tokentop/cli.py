@@ -181,6 +181,12 @@ def parser() -> argparse.ArgumentParser:
     forecast.add_argument("--backtest", action="store_true", help="how well past projections would have held")
     forecast.add_argument("--json", action="store_true")
 
+    budget = verbs.add_parser("budget", help="where each budget stands; set one", allow_abbrev=False)
+    budget.add_argument("--json", action="store_true")
+    budget.add_argument(
+        "words", nargs="*", metavar="set PERIOD [of project|agent NAME] DOLLARS",
+        help="day, week or month; `none` takes a budget away",
+    )  # fmt: skip
     prices = verbs.add_parser("prices", help="the price of a model", allow_abbrev=False)
     prices.add_argument("model", nargs="?", metavar="MODEL")
     doctor = verbs.add_parser("doctor", help="what was found and what is wrong", allow_abbrev=False)

@@ -37,7 +37,7 @@ def set_value(text: str, path: tuple[str, ...], value: object) -> str:
     elif value is not None:
         _insert(lines, path, f"{_key(path[-1])} = {to_toml(value)}")
     new = newline.join(lines) + newline
-    if _load(new) != wanted:
+    if _content(new) != wanted:
         raise EditError(f"{'.'.join(path)} stands in a form that is not changed by line; edit it by hand")
     return new
 
@@ -66,6 +66,13 @@ def _load(text: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise EditError(f"not TOML: {error}") from None
+
+
+def _content(text: str) -> dict[str, Any] | None:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return None
 
 
 def _with(table: dict[str, Any], path: tuple[str, ...], value: object) -> dict[str, Any]:

@@ -124,7 +124,7 @@ class Forecaster:
             one.day: sum(share * view[at][1] for share, view in zip(hindsight.trust, views, strict=True))
             for at, one in enumerate(past)
         }
-        said = raw(views, past, hindsight.trust)
+        said = raw(views, past, hindsight.trust, begun=now.done > 0)
         if len(past) >= MIN_DAYS:
             return (said.middle, *ends(said, hindsight, begun=now.done > 0)), weights
         fade = burn * FADE_H * (1 - math.exp(-left_h / FADE_H))

@@ -21,6 +21,7 @@ from tokentop.engine.profile import (
     Trust,
     all_views,
     blend,
+    middle_of,
     quantiles,
 )
 
@@ -75,10 +76,10 @@ class Step(Struct, frozen=True):
     hindsight: Hindsight
 
 
-def raw(views: Sequence[Samples], past: Sequence[Past], trust: Sequence[float]) -> Raw:
+def raw(views: Sequence[Samples], past: Sequence[Past], trust: Sequence[float], *, begun: bool) -> Raw:
     """The raw distribution of the rest of a day; `views` and `past` must not be empty."""
     low, high = quantiles(blend(views, trust), (RAW_LOW, RAW_HIGH))
-    middle = sum(share * quantiles(view, (0.5,))[0] for share, view in zip(trust, views, strict=True))
+    middle = sum(share * middle_of(view, begun=begun) for share, view in zip(trust, views, strict=True))
     usual = sum(one.done + one.rest for one in past) / len(past)
     return Raw(min(low, middle), middle, max(high, middle), _FLOOR * usual + 1.0)
 
@@ -97,10 +98,10 @@ def replay(past: Sequence[Past]) -> Iterator[Step]:
         if len(before) < MIN_DAYS:
             continue
         views = all_views(now, before)
-        said = raw(views, before, trust.weights())
+        said = raw(views, before, trust.weights(), begun=one.done > 0)
         yield Step(index, now, said, _taught(trust, scores))
         scores.append((said.score(one.rest), one.done > 0))
-        trust.learn([quantiles(view, (0.5,))[0] for view in views], one.rest)
+        trust.learn([middle_of(view, begun=one.done > 0) for view in views], one.rest)
     yield Step(len(past), Now(date.max, 0, 0), _NOTHING, _taught(trust, scores))
 
 

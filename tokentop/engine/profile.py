@@ -161,6 +161,19 @@ def quantiles(values: Samples, levels: Sequence[float]) -> list[float]:
     return out
 
 
+def middle_of(view: Samples, *, begun: bool) -> float:
+    """The median of the likelier case: while nothing has been spent, either the day stays idle or it is worked.
+
+    The median of both cases together would be a small sum that hardly any day ends with.
+    """
+    if not begun:
+        worked = [(rest, weight) for rest, weight in view if rest > 0]
+        if sum(weight for _, weight in worked) < 0.5 * sum(weight for _, weight in view):
+            return 0.0
+        view = worked
+    return quantiles(view, (0.5,))[0]
+
+
 class Trust:
     """How well each view has done on past days; days are told in order, older ones fade."""
 

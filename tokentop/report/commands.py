@@ -223,8 +223,19 @@ def _actions(arguments: Arguments) -> int:
     return actions(arguments.json, arguments.limit)
 
 
+def _budget(arguments: Arguments) -> int:
+    from . import budget
+
+    if not arguments.words:
+        return budget.budgets(arguments.json)
+    verb, *words = arguments.words
+    if verb != "set" or arguments.json:
+        raise UsageError("use: tokentop budget [--json], or tokentop budget set day 200")
+    return budget.change(words, os.environ)
+
+
 _VERBS: dict[str, Callable[[Any], int]] = {
     "live": _live, "demo": _demo, "usage": _usage, "sync": _sync, "sessions": _sessions, "session": _session,
     "kill": _kill, "forecast": _forecast, "prices": _prices, "doctor": _doctor, "watch": _watch,
-    "rules": _rules, "actions": _actions,
+    "rules": _rules, "actions": _actions, "budget": _budget,
 }  # fmt: skip
