@@ -46,12 +46,17 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    if words == ["hook", "run", "statusline"]:  # an agent waits for it: nothing else is imported
+        from .hook import run_statusline
+
+        return run_statusline(os.environ)
     _import_msgspec()
     from .config import SettingsError
 
     _write_any_text()
     try:
-        status = _run(sys.argv[1:] if argv is None else list(argv))
+        status = _run(words)
         if sys.stdout is not None:
             sys.stdout.flush()
         return status

@@ -29,6 +29,7 @@ from .engine.live import LiveState
 from .engine.pace import OLDEST_MS
 from .engine.rules import Thresholds
 from .engine.snapshot import take
+from .ingest.inbox import Inbox
 from .ingest.signs import Signs
 from .ledger import Ledger, Lock, is_reading, prices
 from .model import (
@@ -67,6 +68,7 @@ BUSY_PUBLISH_S = 0.5
 BUSY_CHANGES = 40
 IDLE_PUBLISH_S = 1.0
 SPENT_S = 1.0
+INBOX_S = 1.0
 FORECAST_S = 10.0
 STORE_FORECAST_MS = 15 * 60_000
 MOVED_MS = 60_000  # a projection that has moved by so much is stored, at most once a minute:
@@ -119,6 +121,7 @@ class Collector:
         self._own: Callable[[], tuple[float, int]] | None = None
         self._notes: dict[str, Diagnostic] = {}
         self._known: dict[tuple[str, str], Session] = {}
+        self._inbox = Inbox(folder)
         self._limits = limits_of(settings.all_budgets)
         self._forecaster = Forecaster((), self._zone)
         self._earlier: dict[str, dict[tuple[str, str], int]] = {}  # spent before today, by period
@@ -164,6 +167,8 @@ class Collector:
             if self._ledger is not None and self._published[0] < 0 and self._known:
                 return True  # what the store knows is shown before any log is looked for
         if self._ledger is not None:
+            if self._is_due("inbox", now_s, INBOX_S):
+                self._take_in(self._ledger)
             more = self._read(self._ledger, now_s, wall_ms)
         elif self._reader is not None:
             self._follow_store(self._reader, wall_ms)
@@ -322,6 +327,13 @@ class Collector:
                 self._live.set_progress(follower.progress(now_s - self._began_s))
             if (not self._reading and follower.waiting) or time.monotonic() > until_s:
                 return True
+
+    def _take_in(self, ledger: Ledger) -> None:
+        """What the status line hook was told about plan limits."""
+        quotas, problems = self._inbox.look()
+        if quotas or problems:
+            ledger.writer.commit([*quotas, *problems])
+            self._fold(quotas, [], [])
 
     def _set_reading(self, ledger: Ledger, reading: bool) -> None:
         self._reading = reading

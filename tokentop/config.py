@@ -7,9 +7,7 @@ read from the current directory.
 from __future__ import annotations
 
 import math
-import os
 import re
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, timedelta, timezone, tzinfo
@@ -19,11 +17,21 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Meta, Struct, structs
 
+from .places import config_path, state_dir
 from .rulebook import Notify, Rules
 from .spending import Amounts, Budgets
 
 NUSD = 1_000_000_000
-_APP = "tokentop"
+__all__ = [
+    "Settings",
+    "SettingsError",
+    "config_path",
+    "load",
+    "local_zone",
+    "parse",
+    "render_default",
+    "state_dir",
+]
 _UsdPerMillion = Annotated[float, Meta(ge=0, le=1e6)]
 
 
@@ -127,33 +135,6 @@ _EXAMPLES = {
     "roots": 'claude = ["~/.claude-work"]',
     "prices": '"my-model" = { input = 3.0, output = 15.0, cache_read = 0.3 }',
 }
-
-
-def config_path(environ: Mapping[str, str]) -> Path:
-    """Return where the settings file is looked for."""
-    named = environ.get("TOKENTOP_CONFIG")
-    if named:
-        return Path(os.path.expanduser(named))
-    return _user_dir(environ, "XDG_CONFIG_HOME", ".config", "user_config_dir") / "config.toml"
-
-
-def state_dir(environ: Mapping[str, str]) -> Path:
-    """Return the directory of the database, the lock and the log file. It may not exist yet."""
-    named = environ.get("TOKENTOP_STATE_DIR")
-    if named:
-        return Path(os.path.expanduser(named))
-    return _user_dir(environ, "XDG_STATE_HOME", ".local/state", "user_state_dir")
-
-
-def _user_dir(environ: Mapping[str, str], variable: str, below_home: str, platform_name: str) -> Path:
-    """The platform's directory; on Linux by the XDG rules, which cost no import."""
-    if sys.platform == "linux":
-        base = environ.get(variable, "")
-        home = environ.get("HOME") or os.path.expanduser("~")
-        return (Path(base) if os.path.isabs(base) else Path(home) / below_home) / _APP
-    import platformdirs
-
-    return Path(getattr(platformdirs, platform_name)(_APP, appauthor=False))
 
 
 def load(environ: Mapping[str, str]) -> Settings:
