@@ -192,6 +192,13 @@ def parser() -> argparse.ArgumentParser:
         "words", nargs="*", metavar="set PERIOD [of project|agent NAME] DOLLARS",
         help="day, week or month; `none` takes a budget away",
     )  # fmt: skip
+    hook = verbs.add_parser(
+        "hook", help="take plan limits from Claude Code's status line", allow_abbrev=False
+    )
+    hook.add_argument("what", choices=("install", "remove", "run"), help="run = what Claude Code calls")
+    hook.add_argument("which", choices=("statusline",))
+    hook.add_argument("--dry-run", action="store_true", help="show the change of the settings, make none")
+    hook.add_argument("--yes", action="store_true", help="do not ask")
     prices = verbs.add_parser("prices", help="the price of a model", allow_abbrev=False)
     prices.add_argument("model", nargs="?", metavar="MODEL")
     doctor = verbs.add_parser("doctor", help="what was found and what is wrong", allow_abbrev=False)

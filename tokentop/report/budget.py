@@ -14,6 +14,7 @@ from tokentop.model import Budget, Snapshot
 from tokentop.spending import PERIODS
 from tokentop.text import clock_near
 
+from .files import replace_file
 from .live import check_complete, one_snapshot
 from .out import iso, money, plain_table, print_json, usd
 
@@ -99,7 +100,7 @@ def change(words: list[str], environ: Mapping[str, str]) -> int:
         raise Failure(f"{path}: {error}") from error
     if old is not None and old.day_budget_usd and place == ("budgets", "day"):
         print("day_budget_usd is set as well; the one in [budgets] wins")
-    _write(path, new)
+    replace_file(path, new)
     print(f"{path}: {'.'.join(place)} = {'none' if amount is None else f'{amount:g}'}")
     return 0
 
@@ -133,21 +134,3 @@ def _read(path: Path) -> str:
         return ""
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path}: not UTF-8 text") from error
-
-
-def _write(path: Path, text: str) -> None:
-    """Replace the file as a whole; a link stays a link, the mode stays as it is."""
-    import tempfile
-
-    target = path.resolve()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
-    descriptor, part = tempfile.mkstemp(dir=target.parent, prefix=".tokentop-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(text.encode())
-        os.chmod(part, mode)
-        os.replace(part, target)
-    except BaseException:
-        os.unlink(part)
-        raise

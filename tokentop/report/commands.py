@@ -234,8 +234,17 @@ def _budget(arguments: Arguments) -> int:
     return budget.change(words, os.environ)
 
 
+def _hook(arguments: Arguments) -> int:
+    from . import hook
+
+    if arguments.what == "run":
+        raise UsageError("use: tokentop hook run statusline, without flags")
+    change = hook.install if arguments.what == "install" else hook.remove
+    return change(os.environ, yes=arguments.yes, dry_run=arguments.dry_run)
+
+
 _VERBS: dict[str, Callable[[Any], int]] = {
     "live": _live, "demo": _demo, "usage": _usage, "sync": _sync, "sessions": _sessions, "session": _session,
     "kill": _kill, "forecast": _forecast, "prices": _prices, "doctor": _doctor, "watch": _watch,
-    "rules": _rules, "actions": _actions, "budget": _budget,
+    "rules": _rules, "actions": _actions, "budget": _budget, "hook": _hook,
 }  # fmt: skip
