@@ -46,12 +46,17 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    if words == ["hook", "run", "statusline"]:  # an agent waits for it: nothing else is imported
+        from .hook import run_statusline
+
+        return run_statusline(os.environ)
     _import_msgspec()
     from .config import SettingsError
 
     _write_any_text()
     try:
-        status = _run(sys.argv[1:] if argv is None else list(argv))
+        status = _run(words)
         if sys.stdout is not None:
             sys.stdout.flush()
         return status
@@ -181,6 +186,19 @@ def parser() -> argparse.ArgumentParser:
     forecast.add_argument("--backtest", action="store_true", help="how well past projections would have held")
     forecast.add_argument("--json", action="store_true")
 
+    budget = verbs.add_parser("budget", help="where each budget stands; set one", allow_abbrev=False)
+    budget.add_argument("--json", action="store_true")
+    budget.add_argument(
+        "words", nargs="*", metavar="set PERIOD [of project|agent NAME] DOLLARS",
+        help="day, week or month; `none` takes a budget away",
+    )  # fmt: skip
+    hook = verbs.add_parser(
+        "hook", help="take plan limits from Claude Code's status line", allow_abbrev=False
+    )
+    hook.add_argument("what", choices=("install", "remove", "run"), help="run = what Claude Code calls")
+    hook.add_argument("which", choices=("statusline",))
+    hook.add_argument("--dry-run", action="store_true", help="show the change of the settings, make none")
+    hook.add_argument("--yes", action="store_true", help="do not ask")
     prices = verbs.add_parser("prices", help="the price of a model", allow_abbrev=False)
     prices.add_argument("model", nargs="?", metavar="MODEL")
     doctor = verbs.add_parser("doctor", help="what was found and what is wrong", allow_abbrev=False)

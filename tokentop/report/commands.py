@@ -186,7 +186,7 @@ def _watch(_arguments: Arguments) -> int:
 
 
 def _forecast(arguments: Arguments) -> int:
-    from .money import backtest, forecast
+    from .forecast import backtest, forecast
 
     return backtest(arguments.json) if arguments.backtest else forecast(arguments.json)
 
@@ -235,8 +235,29 @@ def _actions(arguments: Arguments) -> int:
     return actions(arguments.json, arguments.limit)
 
 
+def _budget(arguments: Arguments) -> int:
+    from . import budget
+
+    if not arguments.words:
+        return budget.budgets(arguments.json)
+    verb, *words = arguments.words
+    if verb != "set" or arguments.json:
+        raise UsageError("use: tokentop budget [--json], or tokentop budget set day 200")
+    return budget.change(words, os.environ)
+
+
+def _hook(arguments: Arguments) -> int:
+    from . import hook
+
+    if arguments.what == "run":
+        raise UsageError("use: tokentop hook run statusline, without flags")
+    change = hook.install if arguments.what == "install" else hook.remove
+    return change(os.environ, yes=arguments.yes, dry_run=arguments.dry_run)
+
+
 _VERBS: dict[str, Callable[[Any], int]] = {
     "live": _live, "demo": _demo, "usage": _usage, "sync": _sync, "sessions": _sessions, "session": _session,
     "kill": _kill, "forecast": _forecast, "prices": _prices, "doctor": _doctor, "watch": _watch,
-    "rules": _rules, "actions": _actions, "providers": _providers, "reconcile": _reconcile,
+    "rules": _rules, "actions": _actions, "providers": _providers, "reconcile": _reconcile, "budget": _budget,
+    "hook": _hook,
 }  # fmt: skip
