@@ -179,8 +179,10 @@ class World:
         lag: int = 300,
         late_pct: int = 0,
         late_min: int = 120,
+        step: int = 1,
     ) -> None:
         self.seed, self.lag, self.late_pct, self.late_min = seed, lag, late_pct, late_min
+        self.step = step  # minutes between two entries of the ledger: a day is made faster with fewer
         self.pinned = now
         self._days: dict[tuple[int, str], list[Any]] = {}
         self._lock = threading.Lock()
@@ -212,7 +214,7 @@ class World:
             if (day, kind) not in self._days:
                 make = self._anthropic_minute if kind == "anthropic" else self._openai_minute
                 rows: list[Any] = []
-                for minute in range(1440):
+                for minute in range(0, 1440, self.step):
                     t = day + minute * 60
                     busy = 10 if 8 <= minute // 60 < 22 else 3  # of 12: agents run at night, too
                     if self.rnd("on", kind, t) % 12 < busy:
@@ -1942,6 +1944,7 @@ def serve(
     late_pct: int = 0,
     late_min: int = 120,
     mode: str = "ok",
+    step: int = 1,
 ) -> Server:
     """Start in a thread.  Port: .server_address[1].  Stop: .shutdown(), .server_close()."""
     if host not in LOOPBACK:
@@ -1949,7 +1952,7 @@ def serve(
     state = State()
     if mode != "ok":
         state.modes["/"] = mode
-    world = World(seed, now, lag, late_pct, late_min)
+    world = World(seed, now, lag, late_pct, late_min, step)
     server = Server((host, port), type("FakeHandler", (Handler,), {"world": world, "state": state}))
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     return server

@@ -31,7 +31,7 @@ def test_the_named_file_is_read_and_must_exist(tmp_path: Path) -> None:
     )
     settings = load({"TOKENTOP_CONFIG": str(file)})
     assert settings.refresh_s == 2.0
-    assert settings.day_budget_nusd == 12_500_000_000
+    assert settings.all_budgets.day == 12.5
     assert settings.roots == {"claude": ["~/w"]}
     assert settings.prices["a.b"].output == 2.5
     assert settings.prices["a.b"].cache_read is None

@@ -11,7 +11,8 @@ from tokentop.engine.live import LINGER_MS, LiveState
 from tokentop.engine.rules import NUSD, Thresholds
 from tokentop.engine.snapshot import take
 from tokentop.engine.status import LOG_ONLY_MS
-from tokentop.model import Context, Figures, Ident, ProcRole, Quota, Role, State
+from tokentop.model import Budget, Context, Figures, Ident, ProcRole, Quota, Role, State
+from tokentop.text import clock_near
 
 
 def test_a_process_without_a_log_is_a_row() -> None:
@@ -362,7 +363,7 @@ def test_the_context_window_comes_from_the_log_or_else_from_the_model() -> None:
 
 
 def test_alerts_runaway_after_5_minutes_unpriced_lost_limited_permission() -> None:
-    live = LiveState(thresholds=Thresholds(runaway_nusd_per_h=10 * NUSD, day_budget_nusd=NUSD))
+    live = LiveState(thresholds=Thresholds(runaway_nusd_per_h=10 * NUSD))
     live.set_procs((agent_proc(state=State.PERMISSION, state_since_ms=NOW), agent_proc(11, "t")), NOW)
     kinds = []
     for minute in range(7):
@@ -376,9 +377,38 @@ def test_alerts_runaway_after_5_minutes_unpriced_lost_limited_permission() -> No
     assert "runaway" in kinds[6]
     live.apply_usage(usage(99, "t", 0, None))
     live.apply_activity(act(State.LIMITED, -1, "t", detail="5 h limit"))
-    live.set_today(spent(2 * NUSD))
+    live.set_budgets((budget(1, 2),))
     kinds.append({a.kind for a in take(live, NOW + 420_000).alerts})
     assert {"permission", "unpriced", "limited", "budget"} <= kinds[-1]
+
+
+def budget(
+    amount: float, spent_usd: float, exhausted_ms: int = 0, period: str = "day", name: str = ""
+) -> Budget:
+    return Budget(
+        "project" if name else "all", name, period, round(amount * NUSD), round(spent_usd * NUSD), None,
+        exhausted_ms, NOW - 3_600_000, NOW + 3_600_000,
+    )  # fmt: skip
+
+
+def test_budgets_alert_at_80_and_at_100_per_cent() -> None:
+    live = LiveState()
+    live.set_budgets(
+        (budget(100, 79.9), budget(200, 164, NOW + 60_000, "week"), budget(50, 50, 0, "day", "api"))
+    )
+    texts = [(a.kind, a.text) for a in take(live, NOW).alerts]
+    clock = clock_near(NOW + 60_000, NOW)
+    assert texts == [
+        ("budget", "over the budget of the day of project api: $50.00 of $50.00"),
+        ("budget", f"82 % of the budget of the week: $164.00 of $200.00, exhausted at {clock}"),
+    ]
+
+
+def test_a_budget_of_a_period_that_is_over_is_silent() -> None:
+    live = LiveState()
+    live.set_budgets((budget(100, 500),))
+    assert [a.kind for a in take(live, NOW + 3_599_999).alerts] == ["budget"]
+    assert take(live, NOW + 3_600_000).alerts == ()
 
 
 def _fields(struct: object) -> dict[str, object]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tokentop.billing import Bill
 from tokentop.engine import residual
@@ -112,11 +113,22 @@ def test_more_here_is_pending_until_the_day_is_settled() -> None:
     assert line.off
 
 
-def test_nothing_at_the_provider_on_a_settled_day_is_over_and_on_an_unknown_day_nothing() -> None:
-    assert only(compare([ours()], [])).verdict is Verdict.OVER
+def test_what_the_provider_billed_none_of_is_no_discrepancy() -> None:
+    """Case 63: a plan may have paid."""
+    line = only(compare([ours()], []))
+    assert (line.verdict, line.difference_nusd) == (Verdict.NONE, None)
+    assert "a plan" in line.reason
     unknown = only(reconcile([ours()], [], {}, SOURCES, rates_of, name_of))
     assert unknown.verdict is Verdict.NONE
     assert unknown.theirs is None
+
+
+def test_rounding_of_rows_and_responses_is_no_difference() -> None:
+    few = [replace(bill, amount_nusd=(bill.amount_nusd or 0) + 4) for bill in billed()]
+    line = only(compare([ours(responses=3)], [used(), *few]))
+    assert (line.difference_nusd, line.parts, line.verdict) == (0, (), Verdict.MATCH)
+    more = [replace(bill, amount_nusd=(bill.amount_nusd or 0) + 6) for bill in billed()]
+    assert only(compare([ours(responses=3)], [used(), *more])).difference_nusd == -30
 
 
 def test_a_discount_is_told_once_and_the_rows_match() -> None:

@@ -50,6 +50,30 @@ class Bill(Struct, frozen=True, gc=False):
     fetched_ms: int = 0
 
 
+CLASSES = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output")
+
+
+class BillLine(Struct, frozen=True):
+    """One UTC day, model and key of a provider: the tokens of its best usage report beside the money of its best cost
+    report. None = no report tells it. "" = the report does not split by it; web search and the like have the model ""
+    where the provider does not name one."""
+
+    day: str
+    provider: str
+    model: str
+    key: str
+    project: str
+    tokens: Tokens | None
+    amount_nusd: int | None
+    list_nusd: int | None
+    currency: str
+    final: bool
+    classes: tuple[int | None, ...] = (None,) * len(
+        CLASSES
+    )  # nano-dollars by class of tokens, at list price if told
+    rows: int = 0  # of the reports that are summed up in it
+
+
 class Balance(Struct, frozen=True, gc=False):
     """Money left, spent or allowed at one moment. `period` "" = once and for all."""
 

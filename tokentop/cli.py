@@ -46,12 +46,17 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    if words == ["hook", "run", "statusline"]:  # an agent waits for it: nothing else is imported
+        from .hook import run_statusline
+
+        return run_statusline(os.environ)
     _import_msgspec()
     from .config import SettingsError
 
     _write_any_text()
     try:
-        status = _run(sys.argv[1:] if argv is None else list(argv))
+        status = _run(words)
         if sys.stdout is not None:
             sys.stdout.flush()
         return status
@@ -181,16 +186,19 @@ def parser() -> argparse.ArgumentParser:
     forecast.add_argument("--backtest", action="store_true", help="how well past projections would have held")
     forecast.add_argument("--json", action="store_true")
 
-    reconcile = verbs.add_parser(
-        "reconcile", help="our figures beside the provider's, by UTC day and model", allow_abbrev=False
-    )
-    reconcile.add_argument("--since", metavar="D", help="first UTC day, 2026-11-14 (default: 7 days ago)")
-    reconcile.add_argument(
-        "--key", action="append", default=[], metavar="ID",
-        help="compare with the use of this API key alone; may be given several times",
+    budget = verbs.add_parser("budget", help="where each budget stands; set one", allow_abbrev=False)
+    budget.add_argument("--json", action="store_true")
+    budget.add_argument(
+        "words", nargs="*", metavar="set PERIOD [of project|agent NAME] DOLLARS",
+        help="day, week or month; `none` takes a budget away",
     )  # fmt: skip
-    reconcile.add_argument("--json", action="store_true")
-
+    hook = verbs.add_parser(
+        "hook", help="take plan limits from Claude Code's status line", allow_abbrev=False
+    )
+    hook.add_argument("what", choices=("install", "remove", "run"), help="run = what Claude Code calls")
+    hook.add_argument("which", choices=("statusline",))
+    hook.add_argument("--dry-run", action="store_true", help="show the change of the settings, make none")
+    hook.add_argument("--yes", action="store_true", help="do not ask")
     prices = verbs.add_parser("prices", help="the price of a model", allow_abbrev=False)
     prices.add_argument("model", nargs="?", metavar="MODEL")
     doctor = verbs.add_parser("doctor", help="what was found and what is wrong", allow_abbrev=False)
@@ -204,6 +212,14 @@ def parser() -> argparse.ArgumentParser:
     actions = verbs.add_parser("actions", help="what was done to processes, newest first", allow_abbrev=False)
     actions.add_argument("--limit", type=_positive, default=100, metavar="N")
     actions.add_argument("--json", action="store_true")
+    reconcile = verbs.add_parser(
+        "reconcile", help="our figures beside the provider's, by UTC day and model", allow_abbrev=False
+    )
+    reconcile.add_argument("--since", metavar="DAY", help="a UTC day; without: the last 7")
+    reconcile.add_argument(
+        "--key", action="append", default=[], metavar="ID", help="only this key of the provider's"
+    )
+    reconcile.add_argument("--json", action="store_true")
     providers = verbs.add_parser(
         "providers",
         help="what providers say: bills, balances, limits; who is asked, and how it went",

@@ -15,17 +15,22 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from .agents import all_agents, all_processes
 from .aside import PANES_S, Seen, Wanted
 from .billing import ENDPOINT, Fetched, Health, ProviderState
 from .clock import now_ms
 from .config import Settings, local_zone
-from .engine.days import Day, day_bounds, group_days
-from .engine.forecast import HISTORY_DAYS, project
+from .engine.budget import RECENT_DAYS, Spent, limits_of, periods
+from .engine.budget import judge as judge_budgets
+from .engine.days import day_bounds, group_days
+from .engine.forecast import HISTORY_DAYS, Forecaster
 from .engine.live import LiveState
 from .engine.pace import OLDEST_MS
 from .engine.rules import Thresholds
 from .engine.snapshot import take
+from .ingest.inbox import Inbox
 from .ingest.signs import Signs
 from .ledger import Ledger, Lock, is_reading, prices
 from .model import (
@@ -36,6 +41,7 @@ from .model import (
     Diagnostic,
     Fact,
     Figures,
+    Forecast,
     KillPlan,
     Orphan,
     Priced,
@@ -63,8 +69,11 @@ BUSY_PUBLISH_S = 0.5
 BUSY_CHANGES = 40
 IDLE_PUBLISH_S = 1.0
 SPENT_S = 1.0
+INBOX_S = 1.0
 FORECAST_S = 10.0
 STORE_FORECAST_MS = 15 * 60_000
+MOVED_MS = 60_000  # a projection that has moved by so much is stored, at most once a minute:
+BIG_SHARE, BIG_NUSD = 0.1, 1_000_000_000
 HISTORY_S = 900.0
 RETRY_S = 2.0
 RECENT_MS = 65 * 60_000
@@ -97,7 +106,6 @@ class Collector:
                 settings.runaway_nusd_per_h,
                 settings.runaway_ms,
                 settings.context_pct,
-                settings.day_budget_nusd,
                 settings.no_progress_ms,
             ),
             titles=settings.titles,
@@ -114,11 +122,15 @@ class Collector:
         self._own: Callable[[], tuple[float, int]] | None = None
         self._notes: dict[str, Diagnostic] = {}
         self._known: dict[tuple[str, str], Session] = {}
-        self._days: tuple[Day, ...] = ()
+        self._inbox = Inbox(folder)
+        self._limits = limits_of(settings.all_budgets)
+        self._forecaster = Forecaster((), self._zone)
+        self._earlier: dict[str, dict[tuple[str, str], int]] = {}  # spent before today, by period
+        self._history_day = 0  # start of the local day that the history ends at
         self._due: dict[str, float] = {}
         self._reading = False
         self._began_s = 0.0
-        self._stored_forecast_ms = 0
+        self._stored_forecast: Forecast | None = None
         self._published = (-1, 0.0)
         self._spent_dirty = True
         self._primed = False
@@ -156,6 +168,8 @@ class Collector:
             if self._ledger is not None and self._published[0] < 0 and self._known:
                 return True  # what the store knows is shown before any log is looked for
         if self._ledger is not None:
+            if self._is_due("inbox", now_s, INBOX_S):
+                self._take_in(self._ledger)
             more = self._read(self._ledger, now_s, wall_ms)
         elif self._reader is not None:
             self._follow_store(self._reader, wall_ms)
@@ -314,6 +328,13 @@ class Collector:
                 self._live.set_progress(follower.progress(now_s - self._began_s))
             if (not self._reading and follower.waiting) or time.monotonic() > until_s:
                 return True
+
+    def _take_in(self, ledger: Ledger) -> None:
+        """What the status line hook was told about plan limits."""
+        quotas, problems = self._inbox.look()
+        if quotas or problems:
+            ledger.writer.commit([*quotas, *problems])
+            self._fold(quotas, [], [])
 
     def _set_reading(self, ledger: Ledger, reading: bool) -> None:
         self._reading = reading
@@ -513,7 +534,11 @@ class Collector:
             return None
         from .store import bills
 
-        return bills.states(self._ledger.db)
+        try:
+            return bills.states(self._ledger.db)
+        except sqlite3.Error as error:
+            self._store_failed(error)
+            return None
 
     def newest_limits(self) -> dict[str, int]:
         """When logs or hooks last told each agent's limits."""
@@ -523,18 +548,13 @@ class Collector:
                 newest[quota.provider] = max(newest.get(quota.provider, 0), quota.at_ms)
         return newest
 
-    def learn_fetched(self, fetched: Fetched) -> None:
-        """Commit what a provider said; what keeps it from saying more is told on the screen."""
-        state = fetched.state
-        for quota in fetched.quotas:
-            self._live.apply_quota(quota)
-        name = f"{state.provider}.{state.source}"
-        if state.state in (Health.OK, Health.OFF, Health.WAITING):
-            self._notes.pop(name, None)
-        else:
-            self._notes[name] = Diagnostic(name, "provider", f"{state.state}: {state.reason}")
-        if self._ledger is None:
-            return
+    def learn_fetched(self, fetched: Fetched) -> bool:
+        """Commit what a provider said; what keeps it from saying more is told on the screen.
+
+        False: nothing can be written now, give it again.
+        """
+        if self._ledger is None or time.monotonic() < self._store_due_s:
+            return False
         from .store import bill_writer
 
         try:
@@ -543,11 +563,21 @@ class Collector:
             bill_writer.keep(self._ledger.db, fetched)
         except sqlite3.Error as error:
             self._store_failed(error)
+            return False
+        for quota in fetched.quotas:
+            self._live.apply_quota(quota)
+        state = fetched.state
+        name = f"{state.provider}.{state.source}"
+        if state.state in (Health.OK, Health.OFF, Health.WAITING):
+            self._notes.pop(name, None)
+        else:
+            self._notes[name] = Diagnostic(name, "provider", f"{state.state}: {state.reason}")
+        return True
 
     # ------------------------------------------------------------ money
 
     def _money(self, now_s: float, wall_ms: int, *, forced: bool = True) -> None:
-        """Today's spend, when something was spent, and its projection."""
+        """Today's spend, when something was spent, its projection, and what it means for the budgets."""
         connection = self._connection
         if connection is None or now_s < self._store_due_s:
             return
@@ -555,27 +585,64 @@ class Collector:
         try:
             if self._is_due("events", now_s, FORECAST_S):
                 self._history = reader.event_count(connection)
-            if self._is_due("history", now_s, HISTORY_S):
-                since = start_ms - (HISTORY_DAYS + 1) * 86_400_000
-                self._days = group_days(reader.cost_by_hour(connection, since, start_ms), self._zone)
+            if self._is_due("history", now_s, HISTORY_S) or self._history_day != start_ms:
+                self._look_back(connection, wall_ms)
             if self._spent_dirty and self._is_due("spent", now_s, SPENT_S):
                 self._live.set_today(reader.spent(connection, start_ms, end_ms))
                 self._spent_dirty = False
             elif not forced:
                 return
+            today = reader.spent_by(connection, start_ms, end_ms) if self._limits else {}
         except sqlite3.Error as error:
             self._store_failed(error)
             return
-        burn = self._live.rates.total().burn_nusd_per_h
-        forecast = project(wall_ms, self._zone, self._live.today.cost_nusd, burn, self._days)
+        forecast = self._project(wall_ms)
         self._live.set_forecast(forecast)
-        due = wall_ms - self._stored_forecast_ms >= STORE_FORECAST_MS
-        if self._ledger is not None and due and not self._reading and "store" not in self._notes:
-            try:
-                self._ledger.writer.projection(forecast)
-                self._stored_forecast_ms = wall_ms
-            except sqlite3.Error as error:
-                self._store_failed(error)
+        if self._limits:
+            spent = Spent(today, self._earlier)
+            self._live.set_budgets(judge_budgets(self._limits, forecast, spent, self._forecaster, self._zone))
+        self._store_forecast(forecast)
+
+    def _look_back(self, connection: sqlite3.Connection, wall_ms: int) -> None:
+        """The days before today: the profile, and what of the week and the month was spent by then."""
+        start_ms, _, _ = day_bounds(wall_ms, self._zone)
+        since_ms = start_ms - (HISTORY_DAYS + 1) * 86_400_000
+        days = group_days(reader.cost_by_hour(connection, since_ms, start_ms), self._zone)
+        self._forecaster = Forecaster(days, self._zone)
+        begins = {name: begin for name, (begin, _) in periods(wall_ms, self._zone).items()}
+        begins["recent"] = start_ms - RECENT_DAYS * 86_400_000
+        self._earlier = {
+            name: reader.spent_by(connection, begin, start_ms)
+            for name, begin in begins.items()
+            if name != "day"
+        }
+        self._history_day = start_ms
+
+    def _project(self, wall_ms: int) -> Forecast:
+        burn = self._live.rates.total().burn_nusd_per_h
+        hour = self._live.rates.series().burn_nusd_per_h
+        forecast = self._forecaster.project(
+            wall_ms, self._live.today.cost_nusd, burn, round(sum(hour) / len(hour)) if hour else None
+        )
+        spent = forecast.today_nusd + sum(self._earlier.get("month", {}).values())
+        return structs.replace(forecast, month=self._forecaster.month(forecast, spent))
+
+    def _store_forecast(self, forecast: Forecast) -> None:
+        """Every quarter of an hour, and when it has moved far: its error can be known later."""
+        if self._ledger is None or self._reading or "store" in self._notes:
+            return
+        last = self._stored_forecast
+        if last is not None and last.day == forecast.day:
+            age_ms = abs(forecast.at_ms - last.at_ms)
+            moved = abs(forecast.projected_nusd - last.projected_nusd)
+            big = moved > max(BIG_NUSD, BIG_SHARE * last.projected_nusd) and age_ms >= MOVED_MS
+            if age_ms < STORE_FORECAST_MS and not big:
+                return
+        try:
+            self._ledger.writer.projection(forecast)
+            self._stored_forecast = forecast
+        except sqlite3.Error as error:
+            self._store_failed(error)
 
     def close(self) -> None:
         self._close_store()

@@ -7,9 +7,7 @@ read from the current directory.
 from __future__ import annotations
 
 import math
-import os
 import re
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, timedelta, timezone, tzinfo
@@ -17,12 +15,23 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
+from .places import config_path, state_dir
 from .rulebook import Notify, Rules
+from .spending import Amounts, Budgets
 
 NUSD = 1_000_000_000
-_APP = "tokentop"
+__all__ = [
+    "Settings",
+    "SettingsError",
+    "config_path",
+    "load",
+    "local_zone",
+    "parse",
+    "render_default",
+    "state_dir",
+]
 _UsdPerMillion = Annotated[float, Meta(ge=0, le=1e6)]
 
 
@@ -73,7 +82,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         bool, Meta(description="Show session titles; they can quote your prompts. Without: the session id.")
     ] = True
     day_budget_usd: Annotated[
-        float, Meta(ge=0, le=1e9, description="Budget of a day in US dollars; an alert above it. 0 = none.")
+        float,
+        Meta(ge=0, le=1e9, description="The same as `day` in [budgets], which wins where both are set."),
     ] = 0.0
     runaway_usd_per_h: Annotated[
         float, Meta(ge=0, le=1e9, description="An agent that burns more is a runaway. 0 = no such alert.")
@@ -108,6 +118,13 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = {}
 
+    budgets: Annotated[
+        Budgets,
+        Meta(
+            description="Budgets in US dollars of the day, week (from Monday) and month, of all and by name; alerts"
+            " at 80 and 100 %."
+        ),
+    ] = Budgets()
     rules: Annotated[
         Rules,
         Meta(
@@ -117,8 +134,11 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     notify: Annotated[Notify, Meta(description="Where the notices of rules go beside the screen.")] = Notify()
 
     @property
-    def day_budget_nusd(self) -> int:
-        return round(self.day_budget_usd * NUSD)
+    def all_budgets(self) -> Budgets:
+        """The budgets, with the one of `day_budget_usd` in its place."""
+        if self.budgets.day or not self.day_budget_usd:
+            return self.budgets
+        return structs.replace(self.budgets, day=self.day_budget_usd)
 
     @property
     def runaway_nusd_per_h(self) -> int:
@@ -134,37 +154,12 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _EXAMPLES = {
+    "budgets": "# day = 200\n# week = 800\n# month = 3000\n# projects = { api = 50, web = { month = 400 } }\n"
+    "# agents = { claude = 100 }",
     "roots": 'claude = ["~/.claude-work"]',
     "prices": '"my-model" = { input = 3.0, output = 15.0, cache_read = 0.3 }',
     "providers": 'anthropic = { on = true, key_command = ["pass", "show", "anthropic-admin"] }',
 }
-
-
-def config_path(environ: Mapping[str, str]) -> Path:
-    """Return where the settings file is looked for."""
-    named = environ.get("TOKENTOP_CONFIG")
-    if named:
-        return Path(os.path.expanduser(named))
-    return _user_dir(environ, "XDG_CONFIG_HOME", ".config", "user_config_dir") / "config.toml"
-
-
-def state_dir(environ: Mapping[str, str]) -> Path:
-    """Return the directory of the database, the lock and the log file. It may not exist yet."""
-    named = environ.get("TOKENTOP_STATE_DIR")
-    if named:
-        return Path(os.path.expanduser(named))
-    return _user_dir(environ, "XDG_STATE_HOME", ".local/state", "user_state_dir")
-
-
-def _user_dir(environ: Mapping[str, str], variable: str, below_home: str, platform_name: str) -> Path:
-    """The platform's directory; on Linux by the XDG rules, which cost no import."""
-    if sys.platform == "linux":
-        base = environ.get(variable, "")
-        home = environ.get("HOME") or os.path.expanduser("~")
-        return (Path(base) if os.path.isabs(base) else Path(home) / below_home) / _APP
-    import platformdirs
-
-    return Path(getattr(platformdirs, platform_name)(_APP, appauthor=False))
 
 
 def load(environ: Mapping[str, str]) -> Settings:
@@ -259,13 +254,8 @@ def _refuse_unknown(table: Mapping[str, Any], text: str, name: str) -> None:
         for model, price in prices.items():
             if isinstance(price, dict):
                 _check_names(price, OwnPrice.__struct_fields__, ("prices", model), text, name)
-    providers = table.get("providers")
-    if isinstance(providers, dict):
-        _check_names(providers, _provider_ids(), ("providers",), text, name)
-        for provider, given in providers.items():
-            if isinstance(given, dict):
-                known = ProviderSettings.__struct_fields__
-                _check_names(given, known, ("providers", provider), text, name)
+    _check_provider_names(table, text, name)
+    _check_budgets(table, text, name)
     for field, default in (("notify", Notify()), ("rules", Rules())):
         given = table.get(field)
         if not isinstance(given, dict):
@@ -282,6 +272,27 @@ def _provider_ids() -> tuple[str, ...]:
     shared = ("base", "http")
     ids = {p.stem for p in names if p.suffix == ".py" and not p.stem.startswith("_") and p.stem not in shared}
     return tuple(sorted(ids))
+
+
+def _check_provider_names(table: Mapping[str, Any], text: str, name: str) -> None:
+    providers = table.get("providers")
+    if isinstance(providers, dict):
+        _check_names(providers, _provider_ids(), ("providers",), text, name)
+        for provider, given in providers.items():
+            if isinstance(given, dict):
+                known = ProviderSettings.__struct_fields__
+                _check_names(given, known, ("providers", provider), text, name)
+
+
+def _check_budgets(table: Mapping[str, Any], text: str, name: str) -> None:
+    budgets = table.get("budgets")
+    if isinstance(budgets, dict):
+        _check_names(budgets, Budgets.__struct_fields__, ("budgets",), text, name)
+        for scope in ("projects", "agents"):
+            named = budgets.get(scope)
+            for one, amounts in named.items() if isinstance(named, dict) else ():
+                if isinstance(amounts, dict):
+                    _check_names(amounts, Amounts.__struct_fields__, ("budgets", scope, one), text, name)
 
 
 def _refuse_nan(value: object, path: tuple[str, ...], text: str, name: str) -> None:
@@ -377,6 +388,8 @@ def render_default() -> str:
             tables += [f"# {text}\n# [{field}]", *_rule_tables(default)]
         elif isinstance(default, Notify):
             tables.append(f"# {text}\n# [{field}]\n" + "\n".join(_lines_of(default)))
+        elif isinstance(default, Budgets):
+            tables.append(f"# {text}\n# [{field}]\n{_EXAMPLES[field]}")
         elif isinstance(default, dict):
             tables.append(f"# {text}\n# [{field}]\n# {_EXAMPLES[field]}")
         else:

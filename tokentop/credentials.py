@@ -179,11 +179,11 @@ def read_secrets(path: Path) -> SecretsFile:
     except OSError as error:
         reason = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror
         return SecretsFile(problem=f"{path} is not read: {reason}")
+    problem = _unsafe(os.fstat(descriptor), path)
+    if problem:
+        os.close(descriptor)
+        return SecretsFile(problem=problem)
     with open(descriptor, "rb") as file:
-        about = os.fstat(descriptor)
-        problem = _unsafe(about, path)
-        if problem:
-            return SecretsFile(problem=problem)
         raw = file.read(_MOST_BYTES)
     line = 0
     table: dict[str, object] = {}

@@ -506,7 +506,7 @@ class FolderChange(Struct, frozen=True, gc=False):
 
 
 class Forecast(Struct, frozen=True, gc=False):
-    """Today's bill and its projection to local midnight, with an 80 % interval."""
+    """Today's bill and its projection to local midnight: the median, with an 80 % and a 50 % interval."""
 
     at_ms: int
     day: str  # local calendar day, ISO
@@ -516,6 +516,47 @@ class Forecast(Struct, frozen=True, gc=False):
     high_nusd: int
     method: str  # profile, burn, none
     days_of_history: int = 0
+    low_half_nusd: int = 0  # the 50 % interval
+    high_half_nusd: int = 0
+    curve: tuple[tuple[int, int], ...] = ()  # (at_ms, projected spend of the day by then), to midnight
+    month: MonthForecast | None = None
+
+
+class MonthForecast(Struct, frozen=True, gc=False):
+    """The bill of the local calendar month and its projection to the end of the month."""
+
+    month: str  # 2026-11
+    spent_nusd: int
+    projected_nusd: int
+    low_nusd: int
+    low_half_nusd: int
+    high_half_nusd: int
+    high_nusd: int
+    end_ms: int
+
+
+class Budget(Struct, frozen=True, gc=False):
+    """Where one budget stands; `projected_nusd` None = nothing is known of what is to come."""
+
+    scope: str  # all, project, agent
+    name: str  # of the project or agent
+    period: str  # day, week, month
+    amount_nusd: int
+    spent_nusd: int
+    projected_nusd: int | None
+    exhausted_ms: int  # when the projection reaches it; 0 = not within the period, or it is exhausted already
+    start_ms: int
+    end_ms: int
+
+    @property
+    def used(self) -> float:
+        """Spent as a share of the budget."""
+        return self.spent_nusd / self.amount_nusd
+
+    @property
+    def label(self) -> str:
+        """`day`, `week of project api`."""
+        return self.period if self.scope == "all" else f"{self.period} of {self.scope} {self.name}"
 
 
 class Alert(Struct, frozen=True, gc=False):
@@ -596,6 +637,7 @@ class Snapshot(Struct, frozen=True, gc=False):
     series: Series = Series()
     forecast: Forecast | None = None
     quotas: tuple[Quota, ...] = ()
+    budgets: tuple[Budget, ...] = ()
     alerts: tuple[Alert, ...] = ()
     progress: Progress = Progress()
     health: tuple[Diagnostic, ...] = ()

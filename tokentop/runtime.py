@@ -142,10 +142,11 @@ class AsideThread:
 class PollerThread:
     """Asks providers in a thread and an event loop of its own; where none is switched on there is neither."""
 
-    def __init__(self, settings: Settings, environ: Mapping[str, str]) -> None:
-        self._settings, self._environ = settings.providers, environ
+    def __init__(self, settings: Settings, environ: Mapping[str, str], *, hidden: bool) -> None:
+        self._settings, self._environ, self._hidden = settings.providers, environ, hidden
         self._on = any(one.on for one in self._settings.values())
         self._fetched: queue.SimpleQueue[Fetched] = queue.SimpleQueue()
+        self._waiting: Fetched | None = None  # came in while the store could not be written
         self._newest_ms: dict[str, int] = {}  # of each agent's limits, as its logs tell them
         self._looked_s = 0.0
         self._thread: threading.Thread | None = None
@@ -156,8 +157,11 @@ class PollerThread:
         """Hand over what came in, and start once the store can be written; for the collector's thread, never waits."""
         if not self._on:
             return
-        while not self._fetched.empty():
-            collector.learn_fetched(self._fetched.get())
+        while self._waiting is not None or not self._fetched.empty():
+            fetched = self._waiting or self._fetched.get()
+            self._waiting = None if collector.learn_fetched(fetched) else fetched
+            if self._waiting is not None:
+                break
         now_s = time.monotonic()
         if now_s - self._looked_s < LIMITS_S:
             return
@@ -214,7 +218,16 @@ class Runtime:
 
     label = ""
 
-    def __init__(self, folder: Path, environ: Mapping[str, str], settings: Settings, note: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        environ: Mapping[str, str],
+        settings: Settings,
+        note: str = "",
+        *,
+        hidden: bool = False,
+    ) -> None:
+        """`hidden` = nobody looks: providers are asked more rarely."""
         self.read_only = settings.read_only
         self._folder = folder
         self._environ = dict(environ)
@@ -224,7 +237,7 @@ class Runtime:
         self._receipts: queue.SimpleQueue[Receipt] = queue.SimpleQueue()
         self._questions: queue.SimpleQueue[Callable[[Collector], None]] = queue.SimpleQueue()
         self._aside = AsideThread()
-        self._poller = PollerThread(settings, self._environ)
+        self._poller = PollerThread(settings, self._environ, hidden=hidden)
         self._cancels: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._notices: queue.SimpleQueue[Notice] = queue.SimpleQueue()
         self._acting: list[threading.Thread] = []

@@ -253,7 +253,9 @@ def short_model(name: str) -> str:
 
 
 def window_name(minutes: int) -> str:
-    """A limit window: 300 -> `5h`, 10080 -> `7d`."""
+    """A limit window: 300 -> `5h`, 10080 -> `7d`, 0 (not known) -> `?`."""
+    if minutes <= 0:
+        return "?"
     if minutes >= 1440 and minutes % 1440 == 0:
         return f"{minutes // 1440}d"
     if minutes >= 60 and minutes % 60 == 0:

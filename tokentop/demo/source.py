@@ -11,7 +11,7 @@ from tokentop.demo.actor import Actor
 from tokentop.demo.cast import dice
 from tokentop.demo.world import MINUTE_MS, World
 from tokentop.engine.days import Day, day_bounds, group_days, local, midnight_ms
-from tokentop.engine.forecast import HISTORY_DAYS, project
+from tokentop.engine.forecast import HISTORY_DAYS, Forecaster
 from tokentop.engine.live import LiveState
 from tokentop.engine.rules import NUSD, Thresholds
 from tokentop.engine.snapshot import take
@@ -67,6 +67,7 @@ class DemoSource:
         self.live.set_mode("demo")
         self._world: World | None = None
         self._days: tuple[Day, ...] = ()
+        self._forecaster = Forecaster((), zone)
         self._day = ""
         self._forecast_ms = -1
         self._rows: dict[str, Row] = {}
@@ -82,7 +83,7 @@ class DemoSource:
             self._forecast_ms = now_ms // _FORECAST_MS
             self._quotas(now_ms)
             burn = self.live.rates.total().burn_nusd_per_h
-            self.live.set_forecast(project(now_ms, self.zone, world.today.cost_nusd, burn, self._days))
+            self.live.set_forecast(self._forecaster.project(now_ms, world.today.cost_nusd, burn))
         picture = take(self.live, now_ms)
         self._rows = {row.key: row for row in picture.rows}
         return picture
@@ -101,6 +102,7 @@ class DemoSource:
             factor = rng.lognormvariate(0, 0.2)
             history += self._hours(first, midnight_ms(today - timedelta(days=back - 1), self.zone), factor)
         self._days = group_days(history, self.zone)
+        self._forecaster = Forecaster(self._days, self.zone)
         earlier = sum(cost for _, cost in self._hours(start_ms, now_ms - PAST_MS, 1.0))
         calls = max(0, earlier) // (90_000_000)  # about nine cents each
         spent = Tokens(
@@ -131,6 +133,7 @@ class DemoSource:
             cost = world.today.cost_nusd
             hours = tuple((h * HOUR_MS, HOUR_MS, round(cost * _SHAPE[h] / sum(_SHAPE))) for h in range(24))
             self._days = (*self._days, Day(yesterday.date(), hours, sum(h[2] for h in hours)))
+            self._forecaster = Forecaster(self._days, self.zone)
             self._day, world.day_start_ms, world.today = today.isoformat(), start_ms, Figures()
 
     def _quotas(self, now_ms: int) -> None:

@@ -1,87 +1,163 @@
-"""The bill of the local day and its projection to midnight, with an 80 % interval. Pure.
+"""The bill of the local day and its projection to midnight, with 50 % and 80 % intervals. Pure.
 
-With history the rest of the day is the user's own: the mean of what past days spent after this time of
-day (recent days and days of the same kind weigh more), scaled by how today compares so far, with the
-present burn rate for the next hour. Without history the present burn rate fades out.
+With history the rest of the day is the user's own (`profile.py`), and the intervals are as wide as the user's
+own past errors ask for (`intervals.py`). Without history the present burn rate fades out.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime, tzinfo
-
-from msgspec import Struct
+from datetime import date, tzinfo
+from itertools import pairwise
 
 from tokentop.engine.days import HOUR_MS, Day, History, day_bounds, group_days, midnight_ms, wall_ms
-from tokentop.model import Forecast
+from tokentop.engine.intervals import (
+    MIN_DAYS,
+    UNTAUGHT,
+    Hindsight,
+    ends,
+    known,
+    look_back,
+    raw,
+)
+from tokentop.engine.month import Ahead, days_ahead, look_ahead, project_month
+from tokentop.engine.profile import HISTORY_DAYS, Now, Past, Shape, all_views
+from tokentop.model import Forecast, MonthForecast
 
-HISTORY_DAYS = 28
-MIN_DAYS = 7  # fewer past days give no interval of their own
-HALF_LIFE_DAYS = 7.0
+__all__ = ["HISTORY_DAYS", "Forecaster", "forecast", "project"]
+
 FADE_H = 1.5  # without history, burning stops after about so long
-NEAR_H = 0.75  # how long the present burn rate says more than the profile
-LOW, HIGH = 0.1, 0.9
+SLOT_MS = HOUR_MS // 4  # what past errors teach is worked out anew for each quarter of an hour
+_Rest = tuple[float, float, float, float, float]  # median, 10 %, 25 %, 75 %, 90 % of the rest of the day
 
 
-class Point(Struct, frozen=True):
-    """One replayed projection: what was said at `hour` and what the day became."""
+class Forecaster:
+    """The past days of one user, prepared once; `project()` is then cheap enough for every few seconds."""
 
-    day: str
-    hour: int
-    actual_nusd: int
-    projected_nusd: int
-    low_nusd: int
-    high_nusd: int
-    naive_nusd: int
+    def __init__(self, days: Iterable[Day], zone: tzinfo) -> None:
+        self._shapes = [Shape(day) for day in days]
+        self._zone = zone
+        self._taught: tuple[tuple[date, int], Hindsight] | None = None
+        self._ahead: tuple[date, Ahead] | None = None
+        self._later: tuple[date, tuple[tuple[int, int], ...]] | None = None
 
+    def month(self, today: Forecast, spent_nusd: int) -> MonthForecast:
+        """Project the local month. `spent_nusd` is the spend since its first midnight, today included."""
+        _, _, day = day_bounds(today.at_ms, self._zone)
+        if self._ahead is None or self._ahead[0] != day:
+            self._ahead = day, look_ahead(day, [(s.day, s.total_nusd) for s in self._shapes])
+        return project_month(self._zone, spent_nusd, today, self._ahead[1])
 
-class Backtest(Struct, frozen=True):
-    """How well past projections would have held, against the straight line (today / elapsed * day).
+    def project(
+        self, at_ms: int, today_nusd: int, burn_nusd_per_h: int, hour_nusd: int | None = None
+    ) -> Forecast:
+        """Project today's bill. `today_nusd` is the spend since local midnight, `hour_nusd` that of the last
+        hour where it is known beside the present burn rate.
 
-    `by_hour` = (hour, projections, mean absolute error, the naive one's) in nano-dollars; `coverage` is
-    the share of days inside the interval, None without points.
-    """
+        Always today <= low <= low_half <= projected <= high_half <= high.
+        """
+        _, end_ms, today = day_bounds(at_ms, self._zone)
+        left_h = (end_ms - at_ms) / HOUR_MS
+        burn = max(0, burn_nusd_per_h)
+        recent = burn if hour_nusd is None else (max(0, hour_nusd) + burn) / 2
+        wall = wall_ms(at_ms, self._zone)
+        shapes = [s for s in self._shapes if 0 < (today - s.day).days <= HISTORY_DAYS]
+        now = Now(today, max(0.0, float(today_nusd)), recent)
+        past = known(now, [shape.cut(wall) for shape in shapes])
+        shares = [(at_ms, 0.0), (end_ms, 1.0)]
+        base = max(0, today_nusd)
+        if past:
+            rests, weights = self._by_profile(now, past, wall, burn, left_h)
+            method = "profile"
+            shares = self._curve(at_ms, end_ms, weights)
+        else:
+            rests = _by_burn(at_ms, self._zone, today_nusd, burn, left_h)
+            method = "burn" if burn else "none"
+        middle, low, low_half, high_half, high = rests
+        projected = base + round(middle)
+        low_half_nusd = min(projected, base + math.floor(low_half))
+        high_half_nusd = max(projected, base + math.ceil(high_half))
+        return Forecast(
+            at_ms=at_ms,
+            day=today.isoformat(),
+            today_nusd=today_nusd,
+            projected_nusd=projected,
+            low_nusd=min(low_half_nusd, max(base, base + math.floor(low))),
+            high_nusd=max(high_half_nusd, base + math.ceil(high)),
+            method=method,
+            days_of_history=len(past),
+            low_half_nusd=low_half_nusd,
+            high_half_nusd=high_half_nusd,
+            curve=tuple((at, base + round(share * (projected - base))) for at, share in shares),
+        )
 
-    points: tuple[Point, ...]
-    days: int
-    mae_nusd: int | None
-    naive_mae_nusd: int | None
-    coverage: float | None
-    by_hour: tuple[tuple[int, int, int, int], ...]
+    def curve(self, today: Forecast, end_ms: int) -> tuple[tuple[int, int], ...]:
+        """The projection `(at_ms, nano-dollars from local midnight of today)` on to `end_ms`, days to come included."""
+        curve = [point for point in today.curve if point[0] < end_ms]
+        if end_ms <= today.curve[-1][0]:
+            return today.curve
+        at_ms, base = today.curve[-1]
+        curve.append((at_ms, base))
+        _, _, day = day_bounds(today.at_ms, self._zone)
+        for ms, nusd in self._to_come(day):
+            if ms > end_ms:
+                break
+            curve.append((ms, base + nusd))
+        return (*curve, (end_ms, curve[-1][1])) if curve[-1][0] < end_ms else tuple(curve)
+
+    def _to_come(self, today: date) -> tuple[tuple[int, int], ...]:
+        """What days to come are expected to cost, summed up hour by hour; made once a day."""
+        if self._later is None or self._later[0] != today:
+            totals = [(s.day, s.total_nusd) for s in self._shapes]
+            usual = {s.day: s.cumulated for s in self._shapes if 0 < (today - s.day).days <= HISTORY_DAYS}
+            self._later = today, days_ahead(today, totals, usual, self._zone)
+        return self._later[1]
+
+    def _by_profile(
+        self, now: Now, past: Sequence[Past], wall: int, burn: int, left_h: float
+    ) -> tuple[_Rest, dict[date, float]]:
+        """The rest of the day, and how much each past day weighs in it."""
+        views = all_views(now, past)
+        hindsight = self._hindsight(now.day, wall) if len(past) >= MIN_DAYS else UNTAUGHT
+        weights = {
+            one.day: sum(share * view[at][1] for share, view in zip(hindsight.trust, views, strict=True))
+            for at, one in enumerate(past)
+        }
+        said = raw(views, past, hindsight.trust, begun=now.done > 0)
+        if len(past) >= MIN_DAYS:
+            return (said.middle, *ends(said, hindsight, begun=now.done > 0)), weights
+        fade = burn * FADE_H * (1 - math.exp(-left_h / FADE_H))
+        high = max(3.0 * said.middle, said.high, 2.0 * fade)
+        return (said.middle, 0.2 * said.middle, 0.6 * said.middle, (said.middle + high) / 2, high), weights
+
+    def _hindsight(self, today: date, wall: int) -> Hindsight:
+        """What past errors at about this time of day teach; kept for a quarter of an hour."""
+        key = (today, wall // SLOT_MS)
+        if self._taught is None or self._taught[0] != key:
+            cut_ms = wall - wall % SLOT_MS
+            self._taught = key, look_back([s.cut(cut_ms) for s in self._shapes if s.day < today])
+        return self._taught[1]
+
+    def _curve(self, at_ms: int, end_ms: int, weights: dict[date, float]) -> list[tuple[int, float]]:
+        """(time, share of the rest of the day spent by then) at each full hour to midnight."""
+        wall = wall_ms(at_ms, self._zone)
+        rests = [(s, weights[s.day], s.until(wall)) for s in self._shapes if s.day in weights]
+        whole = sum(weight * max(0.0, s.total_nusd - done) for s, weight, done in rests)
+        out = [(at_ms, 0.0)]
+        first = at_ms - at_ms % HOUR_MS + HOUR_MS
+        for at in range(first, end_ms if whole > 0 else first, HOUR_MS):
+            clock = wall_ms(at, self._zone)
+            spent = sum(weight * (s.until(clock) - done) for s, weight, done in rests)
+            out.append((at, min(1.0, max(out[-1][1], spent / whole))))
+        return [*out, (end_ms, 1.0)]
 
 
 def project(
     at_ms: int, zone: tzinfo, today_nusd: int, burn_nusd_per_h: int, days: Iterable[Day] = ()
 ) -> Forecast:
-    """Project today's bill. `today_nusd` is the spend since local midnight, `days` come from `group_days`.
-
-    Always low <= projected <= high and low >= today.
-    """
-    _, end_ms, today = day_bounds(at_ms, zone)
-    left_h = (end_ms - at_ms) / HOUR_MS
-    past = [d for d in days if 0 < (today - d.day).days <= HISTORY_DAYS]
-    if today_nusd > 0:
-        past = [d for d in past if d.total_nusd > 0]  # today is a day with work: idle days say nothing
-    burn = max(0, burn_nusd_per_h)
-    if past:
-        rest, low, high = _by_profile(past, today, wall_ms(at_ms, zone), today_nusd, burn, left_h)
-        method = "profile"
-    else:
-        rest, low, high = _by_burn(at_ms, zone, today_nusd, burn, left_h)
-        method = "burn" if burn else "none"
-    base = max(0, today_nusd)
-    projected = base + round(rest)
-    return Forecast(
-        at_ms=at_ms,
-        day=today.isoformat(),
-        today_nusd=today_nusd,
-        projected_nusd=projected,
-        low_nusd=min(projected, max(base, base + math.floor(low))),
-        high_nusd=max(projected, base + math.ceil(high)),
-        method=method,
-        days_of_history=len(past),
-    )
+    """Project today's bill once; `days` come from `group_days`."""
+    return Forecaster(days, zone).project(at_ms, today_nusd, burn_nusd_per_h)
 
 
 def forecast(
@@ -91,152 +167,20 @@ def forecast(
     return project(at_ms, zone, today_nusd, burn_nusd_per_h, group_days(history, zone))
 
 
-def _by_burn(
-    at_ms: int, zone: tzinfo, today_nusd: int, burn: int, left_h: float
-) -> tuple[float, float, float]:
-    """No history: (rest, low, high). The high end goes on as now, or at the day's pace, to midnight."""
-    start_ms, _, _ = day_bounds(at_ms, zone)
+def reached_at(curve: Sequence[tuple[int, int]], amount_nusd: int) -> int | None:
+    """Return when a projected curve `(at_ms, nano-dollars)` reaches an amount; None = not by its end."""
+    for (at_ms, before), (next_ms, after) in pairwise(curve):
+        if before >= amount_nusd:
+            return at_ms
+        if after >= amount_nusd:
+            return at_ms + math.ceil((next_ms - at_ms) * (amount_nusd - before) / (after - before))
+    return None
+
+
+def _by_burn(at_ms: int, zone: tzinfo, today_nusd: int, burn: int, left_h: float) -> _Rest:
+    """No history: the high end goes on as now, or at the day's pace, to midnight."""
+    start_ms = midnight_ms(day_bounds(at_ms, zone)[2], zone)
     elapsed_h = max(1.0, (at_ms - start_ms) / HOUR_MS)
-    fade = FADE_H * (1 - math.exp(-left_h / FADE_H))
-    pace = max(0, today_nusd) / elapsed_h
-    return burn * fade, burn * min(left_h, 0.1), max(burn, pace) * left_h
-
-
-def _by_profile(
-    past: list[Day], today: date, wall: int, today_nusd: int, burn: int, left_h: float
-) -> tuple[float, float, float]:
-    """With history: (rest, low, high) in nano-dollars."""
-    weights = _weights(past, today)
-    done = [d.until(wall) for d in past]
-    rests = [d.total_nusd - x for d, x in zip(past, done, strict=True)]
-    total_weight = sum(weights)
-    mean_done = _mean(done, weights)
-    mean_rest = _mean(rests, weights)
-    prior = 0.3 * (mean_done + mean_rest)  # early in the day the pace is mostly noise: shrink it towards 1
-    rest = mean_rest * _pace(today_nusd, mean_done, prior)
-    rest = max(0.0, rest + _near(past, weights, wall, rest / mean_rest if mean_rest else 1.0, burn, left_h))
-    if len(past) < MIN_DAYS:
-        fade = burn * FADE_H * (1 - math.exp(-left_h / FADE_H))
-        return rest, 0.2 * rest, max(3.0 * rest, 2.0 * fade)
-    floor = 0.02 * (mean_done + mean_rest) + 1.0
-    ratios = [
-        (rest_d + floor) / (mean_rest * _pace(done_d, mean_done, prior) + floor)
-        for rest_d, done_d in zip(rests, done, strict=True)
-    ]
-    low = _quantile(ratios, weights, LOW) * (rest + floor) - floor
-    high = _quantile(ratios, weights, HIGH) * (rest + floor) - floor
-    # A quantile of few days is itself uncertain: widen by the effective number of days.
-    effective = total_weight**2 / sum(w * w for w in weights)
-    slack = 1 + 1 / max(1.0, effective)
-    return rest, rest - (rest - low) * slack, rest + (high - rest) * slack
-
-
-def _pace(today: float, mean_done: float, prior: float) -> float:
-    ratio = (max(0.0, today) + prior) / (mean_done + prior) if mean_done + prior > 0 else 1.0
-    return min(5.0, max(0.2, ratio))
-
-
-def _near(past: list[Day], weights: list[float], wall: int, scale: float, burn: int, left_h: float) -> float:
-    """What the present burn rate adds to (or takes from) the profile within the next hour."""
-    next_hour = [d.until(wall + HOUR_MS) - d.until(wall) for d in past]
-    usual_per_h = _mean(next_hour, weights) * scale
-    horizon = NEAR_H * (1 - math.exp(-left_h / NEAR_H))
-    # Idle for a moment says less than burning: agents pause between turns.
-    trust = 0.6 if burn > usual_per_h else 0.3
-    return trust * (burn - usual_per_h) * horizon
-
-
-def _weights(past: list[Day], today: date) -> list[float]:
-    """Recent days weigh more. Days of the other kind (weekend, weekday) fade out as own ones are known."""
-    same = [(d.day.weekday() >= 5) == (today.weekday() >= 5) for d in past]
-    other = 0.5 / (1 + sum(same) ** 2)
-    return [
-        math.pow(0.5, (today - d.day).days / HALF_LIFE_DAYS) * (1.0 if alike else other)
-        for d, alike in zip(past, same, strict=True)
-    ]
-
-
-def _mean(values: list[float], weights: list[float]) -> float:
-    return sum(v * w for v, w in zip(values, weights, strict=True)) / sum(weights)
-
-
-def _quantile(values: list[float], weights: list[float], q: float) -> float:
-    """Weighted quantile, linear between the middles of the weights."""
-    pairs = sorted(zip(values, weights, strict=True))
-    target = q * sum(weights)
-    below = 0.0
-    previous: tuple[float, float] | None = None
-    for value, weight in pairs:
-        middle = below + weight / 2
-        if middle >= target:
-            if previous is None or middle == previous[0]:
-                return value
-            share = (target - previous[0]) / (middle - previous[0])
-            return previous[1] + share * (value - previous[1])
-        previous = (middle, value)
-        below += weight
-    return pairs[-1][0]
-
-
-def backtest(
-    history: History, zone: tzinfo, hours: Sequence[int] = (9, 12, 15, 18, 21), min_days: int = 3
-) -> Backtest:
-    """Replay past days: what would have been said at each local hour, with only what was known then.
-
-    The last day of the history is taken as complete. Days without spend are not replayed.
-    """
-    days = group_days(history, zone)
-    points: list[Point] = []
-    for index, day in enumerate(days):
-        if index < min_days or day.total_nusd <= 0:
-            continue
-        start_ms, end_ms, _ = day_bounds(midnight_ms(day.day, zone), zone)
-        for hour in hours:
-            at_ms = _at_hour(day.day, hour, zone)
-            done = round(day.until(hour * HOUR_MS))
-            burn = done - round(day.until((hour - 1) * HOUR_MS))
-            said = project(at_ms, zone, done, burn, days[:index])
-            naive = round(done * (end_ms - start_ms) / max(1, at_ms - start_ms))
-            points.append(
-                Point(
-                    day.day.isoformat(),
-                    hour,
-                    day.total_nusd,
-                    said.projected_nusd,
-                    said.low_nusd,
-                    said.high_nusd,
-                    naive,
-                )
-            )
-    return _judged(points, hours)
-
-
-def _at_hour(day: date, hour: int, zone: tzinfo) -> int:
-    return round(datetime(day.year, day.month, day.day, hour, tzinfo=zone).timestamp() * 1000)
-
-
-def _judged(points: list[Point], hours: Sequence[int]) -> Backtest:
-    if not points:
-        return Backtest((), 0, None, None, None, ())
-    by_hour = []
-    for hour in hours:
-        own = [p for p in points if p.hour == hour]
-        if own:
-            by_hour.append((hour, len(own), _mae(own), _naive_mae(own)))
-    inside = sum(p.low_nusd <= p.actual_nusd <= p.high_nusd for p in points)
-    return Backtest(
-        tuple(points),
-        len({p.day for p in points}),
-        _mae(points),
-        _naive_mae(points),
-        inside / len(points),
-        tuple(by_hour),
-    )
-
-
-def _mae(points: list[Point]) -> int:
-    return round(sum(abs(p.projected_nusd - p.actual_nusd) for p in points) / len(points))
-
-
-def _naive_mae(points: list[Point]) -> int:
-    return round(sum(abs(p.naive_nusd - p.actual_nusd) for p in points) / len(points))
+    middle = burn * FADE_H * (1 - math.exp(-left_h / FADE_H))
+    low, high = burn * min(left_h, 0.1), max(burn, max(0, today_nusd) / elapsed_h) * left_h
+    return middle, low, (low + middle) / 2, (middle + high) / 2, high

@@ -17,6 +17,7 @@ from tokentop.engine.track import Track, parent_key, session_key
 from tokentop.model import (
     Activity,
     AgentProc,
+    Budget,
     Context,
     Diagnostic,
     Figures,
@@ -87,6 +88,7 @@ class LiveState:
         self.readings: dict[tuple[str, str, str, int], list[tuple[int, float]]] = {}
         self.today = Figures()
         self.forecast: Forecast | None = None
+        self.budgets: tuple[Budget, ...] = ()
         self.progress = Progress()
         self.health: tuple[Diagnostic, ...] = ()
         self.looked: tuple[Looked, ...] = ()
@@ -315,6 +317,10 @@ class LiveState:
 
     def set_forecast(self, forecast: Forecast | None) -> None:
         self.forecast = forecast
+        self.revision += 1
+
+    def set_budgets(self, budgets: tuple[Budget, ...]) -> None:
+        self.budgets = budgets
         self.revision += 1
 
     def set_progress(self, progress: Progress) -> None:

@@ -18,6 +18,7 @@ from tokentop.pricing.rates import Band, Rates
 
 TOLERANCE = 0.01  # of the provider's figure ...
 TOLERANCE_NUSD = 50_000_000  # ... and at least so much money
+QUANTUM_NUSD = 5  # reports print money to a millionth of a cent: half of that for each of their rows
 SAME_RATIO = 0.002  # billed / list of several models: nearer than this is one discount
 WEB_SEARCH = "web_search"
 TOKENS = "tokens"
@@ -47,6 +48,7 @@ class Ours(Struct, frozen=True):
     unknown_calls: int = 0
     estimated: bool = False
     kind: str = TOKENS  # or WEB_SEARCH
+    responses: int = 0  # each was rounded to a nano-dollar
 
 
 class Line(Struct, frozen=True):
@@ -69,6 +71,15 @@ class Line(Struct, frozen=True):
     unpriced_tokens: int = 0
     unknown_calls: int = 0
     estimated: bool = False
+    rounding_nusd: int = 0  # as much the rounding of both sides can make
+
+    @property
+    def difference_nusd(self) -> int | None:
+        """Ours minus theirs at list price; 0 where rounding explains it, None where one side does not say."""
+        if self.list_nusd is None:
+            return None
+        gap = self.ours_nusd - self.list_nusd
+        return 0 if abs(gap) <= self.rounding_nusd else gap
 
     @property
     def off(self) -> bool:
@@ -87,6 +98,7 @@ class _Theirs(Struct):
     billed_nusd: int | None = None
     list_nusd: int | None = None
     by_class: dict[str, int] = {}
+    rows: int = 0  # with money
 
 
 _Key = tuple[str, str, str, str]  # provider, UTC day, model, kind
@@ -149,6 +161,7 @@ def _mine(ours: Iterable[Ours], name_of: NameOf) -> dict[_Key, Ours]:
             known, tokens=known.tokens + row.tokens, cost_nusd=known.cost_nusd + row.cost_nusd,
             unpriced_tokens=known.unpriced_tokens + row.unpriced_tokens,
             unknown_calls=known.unknown_calls + row.unknown_calls, estimated=known.estimated or row.estimated,
+            responses=known.responses + row.responses,
         )  # fmt: skip
     return found
 
@@ -185,6 +198,7 @@ def _of_tokens(bill: Bill) -> bool:
 
 def _add_money(row: _Theirs, bill: Bill) -> None:
     amount = bill.amount_nusd or 0
+    row.rows += 1
     row.billed_nusd = (row.billed_nusd or 0) + amount
     if bill.list_nusd is not None:
         row.list_nusd = (row.list_nusd or 0) + bill.list_nusd
@@ -222,10 +236,15 @@ def _line(
     provider, day, model, kind = key
     own = own or Ours(provider, day, model, kind=kind)
     listed = _listed(their, discount)
-    reported = their or (_Theirs(counted=True) if settled is not None and kind == TOKENS else None)
-    tokens = reported.tokens if reported is not None and reported.counted else None
+    tokens = their.tokens if their is not None and their.counted else None
+    rounding = own.responses + QUANTUM_NUSD * (their.rows if their is not None else 0)
     parts: tuple[Part, ...] = ()
-    if listed is not None and tokens is not None and their is not None:
+    if (
+        listed is not None
+        and tokens is not None
+        and their is not None
+        and abs(own.cost_nusd - listed) > rounding
+    ):
         by_class = their.by_class if discount is None or their.list_nusd is not None else {}
         parts = take_apart(
             Sides(own.tokens, tokens, own.cost_nusd, listed, by_class, own.unpriced_tokens, bool(settled)),
@@ -236,7 +255,7 @@ def _line(
         provider, day, model, kind, verdict, reason, own.tokens, tokens, own.cost_nusd, listed,
         their.billed_nusd if their is not None else None,
         own.tokens.total / tokens.total if tokens is not None and tokens.total else None,
-        parts, bool(settled), own.unpriced_tokens, own.unknown_calls, own.estimated,
+        parts, bool(settled), own.unpriced_tokens, own.unknown_calls, own.estimated, rounding,
     )  # fmt: skip
 
 
@@ -259,7 +278,7 @@ def _judge(
     if settled is None:
         return Verdict.NONE, "the provider's report of this day is not here"
     if tokens is None and listed is None:
-        return Verdict.NONE, "the provider does not report it"
+        return Verdict.NONE, "the provider billed none of it: a plan, another account, or not there yet"
     if tokens is not None and not _near(own.tokens.total, tokens.total):
         return _coverage(own, tokens, settled)
     if listed is None:

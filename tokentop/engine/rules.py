@@ -6,9 +6,11 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from tokentop.model import Alert, Figures, Row, State
+from tokentop.model import Alert, Budget, Row, State
+from tokentop.text import clock_near
 
 NUSD = 1_000_000_000
+NEAR_BUDGET = 0.8  # an alert from this share of a budget on, another text from the whole
 DIP_MS = 120_000  # usage reaches the log when a call ends: between two long calls the burn rate dips
 
 
@@ -18,7 +20,6 @@ class Thresholds(Struct, frozen=True):
     runaway_nusd_per_h: int = 50 * NUSD
     runaway_ms: int = 300_000
     context_pct: float = 90.0
-    day_budget_nusd: int = 0
     no_progress_ms: int = 600_000
 
 
@@ -33,7 +34,7 @@ class Rules:
         ] = {}  # row key -> (over the threshold since, last seen over)
 
     def evaluate(
-        self, rows: Iterable[Row], today: Figures, unpriced: dict[str, str], at_ms: int
+        self, rows: Iterable[Row], budgets: Iterable[Budget], unpriced: dict[str, str], at_ms: int
     ) -> tuple[Alert, ...]:
         """Return the alerts that hold at `at_ms`, oldest first.
 
@@ -46,10 +47,9 @@ class Rules:
                 found[(kind, row.key)] = (text, since_ms)
             if row.key in unpriced:
                 found[("unpriced", row.key)] = (f"no price for {unpriced[row.key]}: its cost is unknown", 0)
-        budget = self.thresholds.day_budget_nusd
-        if budget and today.cost_nusd > budget:
-            spent = f"${today.cost_nusd / NUSD:.2f} of ${budget / NUSD:.2f}"
-            found[("budget", "")] = (f"over the budget of the day: {spent}", 0)
+        for budget in budgets:
+            if budget.used >= NEAR_BUDGET and budget.start_ms <= at_ms < budget.end_ms:
+                found[("budget", f"budget:{budget.label}")] = (_of_budget(budget, at_ms), 0)
         self._burning = burning
         self._since = {key: min(self._since.get(key, at_ms), at_ms) for key in found}
         alerts = [
@@ -102,6 +102,14 @@ class Rules:
         if (lost := row.own.unknown_calls - running) > 0:  # the step that runs has no usage yet
             calls = "1 call" if lost == 1 else f"{lost} calls"
             yield "lost", f"{calls} ended without usage in the log: cost unknown", 0
+
+
+def _of_budget(budget: Budget, at_ms: int) -> str:
+    spent = f"${budget.spent_nusd / NUSD:.2f} of ${budget.amount_nusd / NUSD:.2f}"
+    if budget.used >= 1:
+        return f"over the budget of the {budget.label}: {spent}"
+    end = f", exhausted at {clock_near(budget.exhausted_ms, at_ms)}" if budget.exhausted_ms > at_ms else ""
+    return f"{100 * budget.used:.0f} % of the budget of the {budget.label}: {spent}{end}"
 
 
 def _works(row: Row) -> bool:

@@ -97,16 +97,29 @@ class Poller:
         finally:
             await self._client.close()
 
-    async def once(self, wanted: Iterable[str] = (), *, forced: bool = True) -> None:
-        """Ask each report of the wanted providers (all that are on) once, as a person wants it now."""
+    async def once(self, wanted: Iterable[str] = ()) -> list[str]:
+        """Ask each report of the wanted providers (all that are on) once, as a person wants it now.
+
+        Return the providers that were left by an error of our own.
+        """
         ids = set(wanted)
+        left: list[str] = []
+
+        async def ask(held: Held) -> None:
+            try:
+                await self._round(held, forced=True)
+            except Exception as error:
+                log.error("%s: %s", held.provider.id, type(error).__name__)
+                left.append(held.provider.id)
+
         try:
             async with asyncio.TaskGroup() as group:
                 for held in self._held:
                     if not ids or held.provider.id in ids:
-                        group.create_task(self._round(held, forced=forced))
+                        group.create_task(ask(held))
         finally:
             await self._client.close()
+        return left
 
     # ------------------------------------------------------------ one provider
 

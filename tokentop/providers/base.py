@@ -18,7 +18,7 @@ from msgspec import Struct, field
 
 from tokentop.billing import DAY_MS, Balance, Bill, Name, is_final
 from tokentop.model import Quota
-from tokentop.text import clean
+from tokentop.text import clean, mask_secrets
 
 CENT = 10_000_000  # nano-dollars of a cent, and nano-units of any currency's minor unit
 UNIT = 1_000_000_000
@@ -210,8 +210,8 @@ def part(row: object, name: str) -> dict[str, Any]:
 
 
 def text(value: object, otherwise: str = "") -> str:
-    """Foreign text, cleaned; `otherwise` for null and what is no text."""
-    return clean(value, _TEXT_CHARS) if isinstance(value, str) and value else otherwise
+    """Foreign text, cleaned, without what looks like a key; `otherwise` for null and what is no text."""
+    return clean(mask_secrets(value), _TEXT_CHARS) if isinstance(value, str) and value else otherwise
 
 
 def count(value: object) -> int:

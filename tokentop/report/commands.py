@@ -79,32 +79,6 @@ def _say_problems(store: access.Access) -> None:
         print(f"\n{count} problem{'s' * (count > 1)} while reading; see: tokentop doctor", file=sys.stderr)
 
 
-def _reconcile(arguments: Arguments) -> int:
-    from datetime import date
-
-    from tokentop.ledger import prices
-
-    from . import reconcile
-
-    if arguments.since:
-        try:
-            date.fromisoformat(arguments.since)
-        except ValueError:
-            raise UsageError(f"--since {arguments.since}: a UTC day is wanted, such as 2026-11-14") from None
-    with access.opened(quiet=arguments.json) as store:
-        result = reconcile.examine(
-            store.db, prices(store.settings), lambda _agent, _provider, _at_ms: False, now_ms(),
-            arguments.since or "", arguments.key,
-        )  # fmt: skip
-    if arguments.json:
-        print_json(reconcile.document(result, now_ms()))
-    elif result.reported:
-        print(reconcile.text(result))
-    if not result.reported:
-        raise NothingMatched("no provider has reported these days; see: tokentop providers")
-    return 1 if any(line.off for line in result.report.lines) else 0
-
-
 def _sync(arguments: Arguments) -> int:
     with access.opened(quiet=arguments.json) as store:
         health = health_document(store.db, store.current, store.notes)
@@ -199,6 +173,12 @@ def _providers(arguments: Arguments) -> int:
     return providers(arguments.do, arguments.ids, arguments.json)
 
 
+def _reconcile(arguments: Arguments) -> int:
+    from .reconcile import run as compare
+
+    return compare(arguments.since, arguments.key, arguments.json)
+
+
 def _watch(_arguments: Arguments) -> int:
     from .live import watch
 
@@ -206,7 +186,7 @@ def _watch(_arguments: Arguments) -> int:
 
 
 def _forecast(arguments: Arguments) -> int:
-    from .money import backtest, forecast
+    from .forecast import backtest, forecast
 
     return backtest(arguments.json) if arguments.backtest else forecast(arguments.json)
 
@@ -255,8 +235,29 @@ def _actions(arguments: Arguments) -> int:
     return actions(arguments.json, arguments.limit)
 
 
+def _budget(arguments: Arguments) -> int:
+    from . import budget
+
+    if not arguments.words:
+        return budget.budgets(arguments.json)
+    verb, *words = arguments.words
+    if verb != "set" or arguments.json:
+        raise UsageError("use: tokentop budget [--json], or tokentop budget set day 200")
+    return budget.change(words, os.environ)
+
+
+def _hook(arguments: Arguments) -> int:
+    from . import hook
+
+    if arguments.what == "run":
+        raise UsageError("use: tokentop hook run statusline, without flags")
+    change = hook.install if arguments.what == "install" else hook.remove
+    return change(os.environ, yes=arguments.yes, dry_run=arguments.dry_run)
+
+
 _VERBS: dict[str, Callable[[Any], int]] = {
     "live": _live, "demo": _demo, "usage": _usage, "sync": _sync, "sessions": _sessions, "session": _session,
     "kill": _kill, "forecast": _forecast, "prices": _prices, "doctor": _doctor, "watch": _watch,
-    "rules": _rules, "actions": _actions, "providers": _providers, "reconcile": _reconcile,
+    "rules": _rules, "actions": _actions, "providers": _providers, "reconcile": _reconcile, "budget": _budget,
+    "hook": _hook,
 }  # fmt: skip

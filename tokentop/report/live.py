@@ -71,7 +71,7 @@ def watch() -> int:
         for note in notes:
             print(note, file=sys.stderr)
         pictures: queue.SimpleQueue[Snapshot] = queue.SimpleQueue()
-        runtime = Runtime(folder, os.environ, settings)
+        runtime = Runtime(folder, os.environ, settings, hidden=True)
         runtime.start(pictures.put)
         minute = -1
         try:

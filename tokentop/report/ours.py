@@ -32,6 +32,7 @@ class _Sum(Struct):
     unpriced_tokens: int = 0
     unknown_calls: int = 0
     estimated: bool = False
+    responses: int = 0
 
 
 _Key = tuple[bool, str, str, str, str]  # covered, provider, UTC day, model, kind
@@ -57,6 +58,7 @@ def collect(
         row.cost_nusd += slot.cost_nusd
         row.unpriced_tokens += slot.unpriced_tokens
         row.unknown_calls += slot.unknown_calls
+        row.responses += slot.responses
         row.estimated = row.estimated or slot.estimated or slot.cost_estimated
     for slot, searches in reader.web_searches(db, wanted):
         nusd = searches * _rates(slot, table).web_search
@@ -64,7 +66,7 @@ def collect(
         sum_of(slot, WEB_SEARCH).cost_nusd += nusd
     rows = [
         (key[0], Ours(key[1], key[2], key[3], s.tokens, s.cost_nusd, s.unpriced_tokens, s.unknown_calls,
-                      s.estimated, key[4]))
+                      s.estimated, key[4], s.responses))
         for key, s in sorted(sums.items())
     ]  # fmt: skip
     return Sides(tuple(r for plan, r in rows if not plan), tuple(r for plan, r in rows if plan))

@@ -77,8 +77,13 @@ def _fetch(folder: Path, settings: Settings, wanted: Sequence[Provider], *, quie
         raise Failure(str(error)) from error
     failed: list[str] = []
 
+    unstored: list[sqlite3.Error] = []
+
     def put(fetched: Fetched) -> None:
-        bill_writer.keep(connection, fetched)
+        try:
+            bill_writer.keep(connection, fetched)
+        except sqlite3.Error as error:
+            unstored.append(error)
         state = fetched.state
         bad = state.state not in (Health.OK, Health.OFF)
         if bad:
@@ -91,7 +96,9 @@ def _fetch(folder: Path, settings: Settings, wanted: Sequence[Provider], *, quie
     try:
         poller.remember(bills.states(connection))
         before = {key: one.at_ms for key, one in poller.states.items()}
-        asyncio.run(poller.once(on))
+        for provider_id in asyncio.run(poller.once(on)):
+            failed.append(provider_id)
+            print(f"tokentop: {provider_id}: stopped by an error of its own", file=sys.stderr)
         if not quiet and all(one.at_ms == before.get(key) for key, one in poller.states.items()):
             print(
                 "nothing was asked: all of it was asked within the last minute, or has to wait",
@@ -99,6 +106,8 @@ def _fetch(folder: Path, settings: Settings, wanted: Sequence[Provider], *, quie
             )
     finally:
         connection.close()
+    if unstored:
+        raise Failure(f"what came in could not be stored: {unstored[0]}")
     return bool(failed)
 
 

@@ -9,8 +9,11 @@ from typing import Any
 
 from msgspec import Struct
 
+from tokentop.clock import now_ms
 from tokentop.engine.correction import Factor, learned
 from tokentop.engine.reconcile import Line, NameOf, Ours, RatesOf, Report, Verdict, reconcile
+from tokentop.errors import NothingMatched, UsageError
+from tokentop.ledger import prices
 from tokentop.model import Tokens
 from tokentop.pricing.names import normal
 from tokentop.pricing.rates import Rates
@@ -19,8 +22,9 @@ from tokentop.store import bills
 from tokentop.store.reader import Filter
 from tokentop.text import clean, digits3
 
+from . import access
 from .ours import Covered, collect, utc_day
-from .out import iso, money, plain_table, usd
+from .out import iso, money, plain_table, print_json, usd
 
 DAY_MS = 86_400_000
 DAYS = 7
@@ -37,6 +41,32 @@ class Result(Struct, frozen=True):
     factors: tuple[Factor, ...]
     today: Mapping[str, tuple[int, int, int, int]]
     reported: bool  # any provider has told any of these days
+
+
+def run(since: str | None, keys: Sequence[str], as_json: bool) -> int:
+    """The verb: 1 where a settled day is out of tolerance. Raises UsageError, Failure, NothingMatched."""
+    if since is not None:
+        try:
+            since = date.fromisoformat(since).isoformat()
+        except ValueError:
+            raise UsageError(f"--since {since}: a UTC day is wanted, such as 2026-11-14") from None
+    at_ms = now_ms()
+    with access.opened(quiet=as_json) as store:
+        result = examine(
+            store.db,
+            prices(store.settings),
+            lambda _agent, _provider, _at_ms: False,
+            at_ms,
+            since or "",
+            keys,
+        )
+    if as_json:
+        print_json(document(result, at_ms))
+    elif result.reported:
+        print(text(result))
+    if not result.reported:
+        raise NothingMatched("no provider has reported these days; see: tokentop providers")
+    return 1 if any(line.off for line in result.report.lines) else 0
 
 
 def examine(
@@ -160,7 +190,7 @@ def _row(line: Line) -> dict[str, Any]:
         "cost_usd": usd(line.ours_nusd),
         "provider_list_usd": None if line.list_nusd is None else usd(line.list_nusd),
         "billed_usd": None if line.billed_nusd is None else usd(line.billed_nusd),
-        "difference_usd": None if line.list_nusd is None else usd(line.ours_nusd - line.list_nusd),
+        "difference_usd": None if line.difference_nusd is None else usd(line.difference_nusd),
         "parts": [{"name": part.name, "usd": usd(part.nusd)} for part in line.parts],
         "unpriced_tokens": line.unpriced_tokens,
         "unknown_calls": line.unknown_calls,
@@ -230,7 +260,7 @@ def text(result: Result) -> str:
 
 
 def _cells(line: Line) -> tuple[str, ...]:
-    gap = None if line.list_nusd is None else line.ours_nusd - line.list_nusd
+    gap = line.difference_nusd
     return (
         line.day_utc + ("" if line.final else " *"),
         line.provider,

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tokentop.billing import Balance, Bill, ProviderState
+from tokentop.billing import CLASSES, Balance, Bill, BillLine, ProviderState
 from tokentop.model import Tokens
 
 KEY = ("kind", "model", "key", "project", "tier", "product", "item", "unit", "currency")
@@ -34,22 +34,6 @@ class KnownDay(Struct, frozen=True):
     day: str
     fetched_ms: int
     as_of_ms: int
-    final: bool
-
-
-class Line(Struct, frozen=True):
-    """One UTC day, model and key of a provider, with the tokens of its best usage report and the money of its best
-    cost report. None = no report tells it. "" = the report does not split by it."""
-
-    day: str
-    provider: str
-    model: str
-    key: str
-    project: str
-    tokens: Tokens | None
-    amount_nusd: int | None
-    list_nusd: int | None
-    currency: str
     final: bool
 
 
@@ -122,7 +106,7 @@ COST_SOURCES = {
 }
 
 
-def lines(db: sqlite3.Connection, since_day: str, until_day: str, *, provider: str = "") -> list[Line]:
+def lines(db: sqlite3.Connection, since_day: str, until_day: str, *, provider: str = "") -> list[BillLine]:
     """Spend by UTC day, provider, model and key, each figure from one report: the best that has told the day.
 
     Amounts that name no model (web search, code execution) have the model "".
@@ -130,22 +114,32 @@ def lines(db: sqlite3.Connection, since_day: str, until_day: str, *, provider: s
     told = {
         (known.source, known.day): known for known in known_days(db, since_day, until_day, provider=provider)
     }
-    sums: dict[tuple[str, str, str, str, str, str], Line] = {}
+    sums: dict[tuple[str, str, str, str, str, str], BillLine] = {}
     for bill in bills(db, since_day, until_day, provider=provider):
         is_usage = bill.source == _best(USAGE_SOURCES, bill.provider, bill.day_utc, told)
         is_cost = bill.source == _best(COST_SOURCES, bill.provider, bill.day_utc, told)
         if not is_usage and not is_cost:
             continue
         key = (bill.day_utc, bill.provider, bill.model, bill.key, bill.project, bill.currency)
-        known = sums.get(key) or Line(*key[:5], None, None, None, bill.currency, bill.final)
+        known = sums.get(key) or BillLine(*key[:5], None, None, None, bill.currency, bill.final)
         sums[key] = replace(
             known,
             tokens=_add_tokens(known.tokens, bill.tokens if is_usage else None),
             amount_nusd=_add(known.amount_nusd, bill.amount_nusd if is_cost else None),
             list_nusd=_add(known.list_nusd, bill.list_nusd if is_cost else None),
             final=known.final and bill.final,
+            classes=_by_class(known.classes, bill) if is_cost else known.classes,
+            rows=known.rows + 1,
         )
     return [sums[key] for key in sorted(sums)]
+
+
+def _by_class(known: tuple[int | None, ...], bill: Bill) -> tuple[int | None, ...]:
+    """The money by class of tokens, at list price where that is told; what is no class is in the sums alone."""
+    price = bill.amount_nusd if bill.list_nusd is None else bill.list_nusd
+    return tuple(
+        _add(old, price if bill.kind == name else None) for name, old in zip(CLASSES, known, strict=True)
+    )
 
 
 def _best(

@@ -341,6 +341,25 @@ def projections(db: sqlite3.Connection, day: str) -> list[tuple[int, int, int, i
     ).fetchall()
 
 
+def projections_since(db: sqlite3.Connection, since_ms: int) -> list[tuple[int, str, int, int, int, int]]:
+    """(at_ms, local day, spent then, projected, low, high in nano-dollars) of all stored projections, by time."""
+    return db.execute(
+        "SELECT at_ms, day, today_nusd, projected_nusd, low_nusd, high_nusd FROM projection WHERE at_ms >= ?"
+        " AND method = 'profile' ORDER BY at_ms",
+        (since_ms,),
+    ).fetchall()
+
+
+def spent_by(db: sqlite3.Connection, since_ms: int, until_ms: int) -> dict[tuple[str, str], int]:
+    """Nano-dollars by (agent, project) of a time span of whole quarter hours, such as local days."""
+    rows = db.execute(
+        "SELECT p.agent, p.name, sum(r.cost_nusd) FROM rollup r JOIN project p ON p.id = r.project"
+        " WHERE r.slot >= ? AND r.slot < ? GROUP BY r.project",
+        (since_ms // SLOT_MS, until_ms // SLOT_MS),
+    )
+    return {(agent, project): cost for agent, project, cost in rows}
+
+
 def data_version(db: sqlite3.Connection) -> int:
     """Changes when another connection has committed."""
     return int(db.execute("PRAGMA data_version").fetchone()[0])

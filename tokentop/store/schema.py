@@ -131,6 +131,9 @@ CREATE TABLE provider_state (
   ok_ms INTEGER NOT NULL, blocked_until_ms INTEGER NOT NULL, document TEXT NOT NULL,
   PRIMARY KEY (provider, source, account)
 ) WITHOUT ROWID;
+ALTER TABLE projection ADD COLUMN low_half_nusd INTEGER;
+ALTER TABLE projection ADD COLUMN high_half_nusd INTEGER;
+ALTER TABLE projection ADD COLUMN month_nusd INTEGER;
 """
 
 MIGRATIONS: tuple[str, ...] = (_V1, _V2, _V3)

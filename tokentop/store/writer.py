@@ -534,9 +534,11 @@ class Writer:
     def projection(self, forecast: Forecast) -> None:
         """Store a projection, so that its error can be known later."""
         self._db.execute(
-            "INSERT OR REPLACE INTO projection VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO projection (at_ms, day, today_nusd, projected_nusd, low_nusd, high_nusd, method,"
+            " low_half_nusd, high_half_nusd, month_nusd) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (forecast.at_ms, forecast.day, forecast.today_nusd, forecast.projected_nusd, forecast.low_nusd,
-             forecast.high_nusd, forecast.method),
+             forecast.high_nusd, forecast.method, forecast.low_half_nusd, forecast.high_half_nusd,
+             forecast.month.projected_nusd if forecast.month else None),
         )  # fmt: skip
 
     def action(self, receipt: Receipt) -> None:
