@@ -103,6 +103,7 @@ class Collector:
             titles=settings.titles,
             unlogged=(agent.id for agent in all_agents() if not agent.sources),
         )
+        self._live.host = os.uname().nodename if hasattr(os, "uname") else environ.get("COMPUTERNAME", "")
         self._lock: Lock | None = None
         self._ledger: Ledger | None = None
         self._reader: sqlite3.Connection | None = None

@@ -65,6 +65,7 @@ class DemoSource:
         self.zone = zone
         self.live = LiveState(resume=_RESUME, thresholds=Thresholds(), titles=titles)
         self.live.set_mode("demo")
+        self.live.host = "demo"
         self._world: World | None = None
         self._days: tuple[Day, ...] = ()
         self._day = ""

@@ -91,6 +91,7 @@ class LiveState:
         self.health: tuple[Diagnostic, ...] = ()
         self.looked: tuple[Looked, ...] = ()
         self.mode = "live"
+        self.host = ""  # name of this machine
         self.places: dict[str, str] = {}  # `AgentProc.tmux` -> where that pane is, "" = not its pane
         self.changes: dict[str, FolderChange] = {}  # by folder
         self.own_cpu_pct = 0.0

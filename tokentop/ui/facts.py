@@ -7,11 +7,8 @@ from typing import NamedTuple
 
 from tokentop import text
 from tokentop.model import Alert, Figures, Quota, Row, Tokens
-from tokentop.ui.columns import context_pct, cost_text, unread
+from tokentop.ui.cells import STALE_MS, VENDORS, context_pct, cost_text, unread
 from tokentop.ui.glyphs import LOOKS, safe
-
-STALE_MS = 15 * 60_000  # a limit that nobody has reported for longer is shown with its age
-_VENDORS = {"claude": "anthropic", "codex": "openai", "gemini": "google"}  # who sets the plan limits
 
 
 class Field(NamedTuple):
@@ -120,7 +117,7 @@ def _tokens(tokens: Tokens, label: str) -> Iterator[Field]:
 
 def _limits(row: Row, now_ms: int, quotas: Sequence[Quota]) -> Iterator[Field]:
     for quota in quotas:
-        if quota.provider in {row.agent, _VENDORS.get(row.agent)}:
+        if quota.provider in {row.agent, VENDORS.get(row.agent)}:
             over = 0 < quota.resets_at_ms <= now_ms
             shown = "?, was reset" if over else f"{text.percent(quota.used_pct)} →"
             reset = f" {text.clock_near(quota.resets_at_ms, now_ms)}" if quota.resets_at_ms else " ?"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from tokentop.model import Figures, Row
-from tokentop.ui.columns import context_pct, unread
+from tokentop.ui.cells import context_pct, unread
 from tokentop.ui.glyphs import LOOKS
 
 Predicate = Callable[[Row], bool]

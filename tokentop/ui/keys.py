@@ -50,6 +50,7 @@ KEYS: tuple[Key, ...] = (
     Key("unfold", "plus", "fold(False)", "+", "unfold", "unfold the row", "look", palette=False),
     Key("fold", "minus", "fold(True)", "-", "fold", "fold the row", "look", palette=False),
     Key("fold_all", "asterisk", "fold_all", "*", "fold all", "fold or unfold everything", "look"),
+    Key("columns", "w", "columns", "w", "columns", "choose and order the columns", "look"),
     Key("pause", "p", "pause", "p", "pause", "hold the picture, data goes on", "look", 11),
     Key("sort_rate", "T", "sort('rate')", "T", "sort tok/min", "sort by tokens per minute", "sort"),
     Key("sort_cost", "P", "sort('cost')", "P", "sort cost", "sort by cost", "sort"),

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from tokentop.model import Row, Snapshot
 from tokentop.ui import filtering
+from tokentop.ui.columns import AS_DECLARED, MINUTE
 from tokentop.ui.ordering import RERANK_MS, Order
 
 
@@ -41,6 +42,8 @@ class View:
         self._serial = 0  # no two states of a row have one version, also where it left in between
         self.cursor: str | None = None
         self.tree = True
+        self.choice = AS_DECLARED
+        self.window_min = MINUTE  # what tok/min and $/h are averages over
         self.follow = False
         self.folded: set[str] = set()
         self.query = ""

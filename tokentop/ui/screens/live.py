@@ -14,6 +14,7 @@ from textual.widgets import Input
 from tokentop import text
 from tokentop.model import Alert, Snapshot
 from tokentop.ui import facts, keys
+from tokentop.ui.cells import most_urgent
 from tokentop.ui.columns import place
 from tokentop.ui.filtering import FilterError
 from tokentop.ui.layout import Layout, layout
@@ -112,6 +113,7 @@ class LiveScreen(LiveActions):
             alert.row_key: alert.since_ms for alert in snapshot.alerts if alert.kind == "no-progress"
         }
         self._show_countdowns()
+        self._follow_limits(snapshot)
         change = self.view.feed(snapshot)
         if change.structure or change.keys:
             self.table.apply(change)
@@ -122,6 +124,17 @@ class LiveScreen(LiveActions):
             self.redraw()
         elif self.view.cursor in change.keys:
             self.show_detail()
+
+    def _follow_limits(self, snapshot: Snapshot) -> None:
+        """The limits of the rows, while they are looked at."""
+        order = self.view.order
+        shown = order.sort_id == "limit" or any(one.column.id == "limit" for one in self.table.placed)
+        if shown:
+            agents = {row.agent for row in snapshot.rows}
+            limits = most_urgent(snapshot.quotas, agents, snapshot.at_ms)
+            if limits != order.limits:
+                order.limits = limits
+                self.table.forget()
 
     def _tick(self) -> None:
         now = time.monotonic()
@@ -203,10 +216,10 @@ class LiveScreen(LiveActions):
 
     def place_columns(self) -> None:
         """Columns for the room the table has; a scroll bar takes from SESSION only."""
-        placed = place(self.table.outer_size.width, self.table.room)
+        view = self.view
+        placed = place(self.table.outer_size.width, self.table.room, view.choice, view.window_min)
         if placed != self.table.placed:
-            self.table.placed = placed
-            self.table.forget()
+            self.table.put(placed)
             self.head.refresh()
 
     @on(LiveTable.Resized)

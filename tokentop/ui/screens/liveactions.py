@@ -10,6 +10,7 @@ from textual.screen import Screen
 
 from tokentop.model import Action, Row, Snapshot, State
 from tokentop.ui import keys
+from tokentop.ui.columns import Choice
 from tokentop.ui.keys import Key
 from tokentop.ui.screens.pages import HelpPage, Page, help_lines, problem_page, receipt_page
 from tokentop.ui.source import UiOptions
@@ -52,6 +53,9 @@ class LiveActions(Screen[None]):
         raise NotImplementedError
 
     def apply_filter(self, query: str) -> None:
+        raise NotImplementedError
+
+    def place_columns(self) -> None:
         raise NotImplementedError
 
     # ------------------------------------------------------------ what is possible
@@ -160,7 +164,7 @@ class LiveActions(Screen[None]):
         self._sorted()
 
     def action_sort_step(self, by: int) -> None:
-        self.view.order.step(by)
+        self.view.order.step(by, tuple(placed.column.id for placed in self.table.placed))
         self._sorted()
 
     def action_reverse(self) -> None:
@@ -178,6 +182,17 @@ class LiveActions(Screen[None]):
         order = self.view.order
         if not any(placed.column.id == order.sort_id for placed in self.table.placed):
             self.app.notify(f"sorted by {order.sort_id}", markup=False, timeout=2)
+
+    # ------------------------------------------------------------ columns
+
+    def action_columns(self) -> None:
+        from tokentop.ui.screens.chooser import ChooserScreen  # not needed for the first paint
+
+        self.app.push_screen(ChooserScreen(self.view.choice, self.view.window_min, self._choose))
+
+    def _choose(self, choice: Choice) -> None:
+        self.view.choice = choice
+        self.place_columns()
 
     # ------------------------------------------------------------ acting on processes
 

@@ -13,8 +13,8 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tokentop.model import Row
-from tokentop.ui import columns
-from tokentop.ui.columns import Placed, Scene
+from tokentop.ui.cells import Scene
+from tokentop.ui.columns import Placed
 from tokentop.ui.glyphs import RESTING, safe
 from tokentop.ui.paint import Piece, fit, palette_of, strip
 from tokentop.ui.theme import Palette
@@ -48,9 +48,10 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         self.now_ms = 0
         self.alerts: dict[str, int] = {}
         self.placed: tuple[Placed, ...] = ()
+        self._timed: tuple[Placed, ...] = ()  # those whose text moves with the clock
         self._cache: OrderedDict[tuple[object, ...], Strip] = OrderedDict()
         self._painted_s: dict[str, float] = {}
-        self._drawn_times: dict[str, tuple[str, str]] = {}  # what each line said about time
+        self._drawn_times: dict[str, tuple[str, ...]] = {}  # what each line said about time
         self._waiting: set[str] = set()
         self._flush_planned = False
         self._clicked: tuple[str | None, float] = (None, 0.0)
@@ -107,6 +108,12 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
             self.show_cursor()
         self.refresh()
         self.post_message(self.Moved())
+
+    def put(self, placed: tuple[Placed, ...]) -> None:
+        """Draw these columns from now on."""
+        self.placed = placed
+        self._timed = tuple(one for one in placed if one.column.timed)
+        self.forget()
 
     def forget(self) -> None:
         """Drop all drawn lines: theme, width or figures changed."""
@@ -231,11 +238,14 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         """How wide the columns are together, with the mark in front and the spaces between."""
         return 2 + sum(width for _, width in self.placed) + max(0, len(self.placed) - 1)
 
-    def _times(self, row: Row) -> tuple[str, str]:
-        scene = Scene(self.now_ms, 5, self.view.tree, self.alerts)
-        age = columns.BY_ID["age"].cell(row, scene)[0]
+    def _scene(self, width: int) -> Scene:
+        return Scene(self.now_ms, width, self.view.tree, self.alerts, self.view.order.limits)
+
+    def _times(self, row: Row) -> tuple[str, ...]:
+        """What a line says about time."""
         since = self.alerts.get(row.key)
-        return age, "" if since is None else str((self.now_ms - since) // 60_000)
+        said = "" if since is None else str((self.now_ms - since) // 60_000)
+        return (said, *(column.cell(row, self._scene(width))[0] for column, width in self._timed))
 
     def _pieces(self, row: Row, line: Line, selected: bool) -> Iterable[tuple[str, str]]:
         mark = ("» " if self.view.follow else "> ") if selected else "  "
@@ -247,7 +257,7 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
             if column.id == "session":
                 yield from session_pieces(row, line, width)
                 continue
-            text, role = column.cell(row, Scene(self.now_ms, width, self.view.tree, self.alerts))
+            text, role = column.cell(row, self._scene(width))
             if resting and role in {"", "strong", "muted"}:
                 role = "dim"
             yield fit(text, width, column.right), role
@@ -304,7 +314,12 @@ class TableHead(ScrollView):
             sorted_here = column.id == order.sort_id and (column.id != "status" or order.reverse)
             role = "key" if sorted_here else "head"
             pieces.append((("↑" if order.reverse else "↓") if sorted_here else " ", palette[role]))
-            pieces.append((fit(column.header if width > 1 else "", width, column.right), palette[role]))
+            pieces.append(
+                (
+                    fit(column.head(self.table.view.window_min) if width > 1 else "", width, column.right),
+                    palette[role],
+                )
+            )
         return strip(pieces, self.size.width, palette.base)
 
     def on_click(self, event: events.Click) -> None:
