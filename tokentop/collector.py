@@ -26,6 +26,7 @@ from .engine.live import LiveState
 from .engine.pace import OLDEST_MS
 from .engine.rules import Thresholds
 from .engine.snapshot import take
+from .engine.window import Window
 from .ingest.signs import Signs
 from .ledger import Ledger, Lock, is_reading, prices
 from .model import (
@@ -67,6 +68,8 @@ FORECAST_S = 10.0
 STORE_FORECAST_MS = 15 * 60_000
 HISTORY_S = 900.0
 RETRY_S = 2.0
+WHOLE_S = 30.0
+LOOK_BACK_SLICE_S = 0.02
 RECENT_MS = 65 * 60_000
 CANDIDATE_MS = 24 * 3_600_000
 BACKLOG_SLICE_S = 0.15  # a slice of the backlog between two looks at live files
@@ -146,6 +149,8 @@ class Collector:
         forecast = self._is_due("forecast", now_s, FORECAST_S)
         if forecast or (self._spent_dirty and now_s >= self._due.get("spent", 0.0)):
             self._money(now_s, wall_ms, forced=forecast)
+        if self._live.longer is not None:
+            self._look_back(self._live.longer, now_s, wall_ms)
         self._show(now_s, wall_ms)
         return 0.0 if more else POLL_S
 
@@ -406,6 +411,23 @@ class Collector:
         connection = self._connection
         return None if connection is None else reader.actions(connection, limit=500)
 
+    def recall(self, name: str) -> str | None:
+        """What `remember` kept under this name, "" = nothing; None while no store can be read."""
+        try:
+            return None if self._connection is None else reader.remembered(self._connection, name)
+        except sqlite3.Error as error:
+            log.warning("%s: %s", name, error)
+            return None
+
+    def remember(self, name: str, value: str) -> None:
+        """Keep a line of text for the next run; only the one that writes does."""
+        if self._ledger is None:
+            return
+        try:
+            self._ledger.remember(name, value)
+        except sqlite3.Error as error:
+            log.warning("%s not kept: %s", name, error)
+
     @property
     def _connection(self) -> sqlite3.Connection | None:
         return self._ledger.db if self._ledger is not None else self._reader
@@ -586,6 +608,33 @@ class Collector:
                 self._stored_forecast_ms = wall_ms
             except sqlite3.Error as error:
                 self._store_failed(error)
+
+    # ------------------------------------------------------------ a longer window
+
+    def look_back(self, minutes: int) -> None:
+        """Work out averages over so many minutes from now on; a screen asks for it."""
+        self._live.look_back(minutes)
+        self._due.pop("whole", None)
+
+    def _look_back(self, window: Window, now_s: float, wall_ms: int) -> None:
+        """Ask the store for what the averages lack, a little of it in each slice."""
+        connection = self._connection
+        if connection is None or now_s < self._store_due_s:
+            return
+        until_s, since_ms = time.monotonic() + LOOK_BACK_SLICE_S, wall_ms - window.ms
+        try:
+            for key, track in window.wanted():
+                one = track.session
+                cells = reader.spent_cells(connection, one.agent, one.id, since_ms, window.cell_ms)
+                window.learn(key, since_ms, cells)
+                self._live.revision += 1
+                if time.monotonic() > until_s:
+                    break
+            if window.ms > self._live.rates.held_ms and self._is_due("whole", now_s, WHOLE_S):
+                window.whole = reader.average(connection, wall_ms - window.ms, wall_ms)
+                self._live.revision += 1
+        except sqlite3.Error as error:
+            self._store_failed(error)
 
     def close(self) -> None:
         self._close_store()

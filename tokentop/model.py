@@ -444,6 +444,14 @@ class Figures(Struct, frozen=True, gc=False):
     rates_known: bool = True  # False: averages over a longer time that have not been worked out yet
 
 
+class Average(Struct, frozen=True, gc=False):
+    """Rates over a longer time than the last 60 s."""
+
+    tokens_per_min: float = 0.0
+    reads_per_min: float = 0.0
+    burn_nusd_per_h: int = 0
+
+
 class Status(Struct, frozen=True, gc=False):
     state: State
     detail: str = ""  # tool name, error text, what is waited for
@@ -610,3 +618,8 @@ class Snapshot(Struct, frozen=True, gc=False):
     countdowns: tuple[Countdown, ...] = ()
     notices: tuple[Notice, ...] = ()  # the newest of this run, oldest first
     acted: tuple[Receipt, ...] = ()  # what rules did in this run, oldest first
+    window_min: int = 1  # what `averages` are over; 1 = none were asked for
+    averages: dict[
+        str, tuple[Average | None, Average | None]
+    ] = {}  # row key -> own, with below; None = not known yet
+    average: Average | None = None  # of all rows together

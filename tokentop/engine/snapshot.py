@@ -26,7 +26,8 @@ def take(live: LiveState, at_ms: int) -> Snapshot:
     live.advance(at_ms)
     rows: list[Row] = []
     unpriced: dict[str, str] = {}
-    for node in build(live, at_ms):
+    nodes, longer = build(live, at_ms), live.longer
+    for node in nodes:
         if not node.shown:
             continue
         rows.append(_session_row(live, node, at_ms) if node.track is not None else _proc_row(live, node))
@@ -52,6 +53,9 @@ def take(live: LiveState, at_ms: int) -> Snapshot:
         own_rss_bytes=live.own_rss_bytes,
         mode=live.mode,
         history_events=live.history_events,
+        window_min=longer.minutes if longer is not None else 1,
+        averages=longer.averages([*nodes], live.rates) if longer is not None else {},
+        average=longer.total(live.rates) if longer is not None else None,
     )
 
 

@@ -6,6 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable
 
+from rich.cells import cell_len
 from textual import events
 from textual.geometry import Region, Size
 from textual.message import Message
@@ -15,7 +16,8 @@ from textual.strip import Strip
 from tokentop.model import Row
 from tokentop.ui.cells import Scene
 from tokentop.ui.columns import Placed
-from tokentop.ui.glyphs import RESTING, safe
+from tokentop.ui.glyphs import LOOKS, RESTING, safe
+from tokentop.ui.grouping import Head
 from tokentop.ui.paint import Piece, fit, palette_of, strip
 from tokentop.ui.theme import Palette
 from tokentop.ui.view import Change, Line, View
@@ -147,7 +149,7 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._repaint(ripe, now)
         top, old = self.scroll_offset.y, []
         for at in range(top, min(top + self.size.height, len(self.view.lines))):
-            row = self.view.rows.get(self.view.lines[at].key)
+            row = self.view.drawn(self.view.lines[at].key)
             if row is not None and self._drawn_times.get(row.key) != self._times(row):
                 old.append(at)
         self._refresh_visible(old)
@@ -215,7 +217,7 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         if at >= len(self.view.lines):
             return Strip.blank(width, palette.base)
         line = self.view.lines[at]
-        row = self.view.rows.get(line.key)
+        row = self.view.drawn(line.key)
         if row is None:
             return Strip.blank(width, palette.base)
         selected = line.key == self.view.cursor
@@ -243,6 +245,8 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _times(self, row: Row) -> tuple[str, ...]:
         """What a line says about time."""
+        if row.kind == "group":
+            return ()
         since = self.alerts.get(row.key)
         said = "" if since is None else str((self.now_ms - since) // 60_000)
         return (said, *(column.cell(row, self._scene(width))[0] for column, width in self._timed))
@@ -250,6 +254,10 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
     def _pieces(self, row: Row, line: Line, selected: bool) -> Iterable[tuple[str, str]]:
         mark = ("» " if self.view.follow else "> ") if selected else "  "
         yield mark, "strong"
+        head = self.view.heads.get(line.key)
+        if head is not None:
+            yield from self._head_pieces(head, line)
+            return
         resting = row.status.state in RESTING or not line.match
         for at, (column, width) in enumerate(self.placed):
             if at:
@@ -261,6 +269,31 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
             if resting and role in {"", "strong", "muted"}:
                 role = "dim"
             yield fit(text, width, column.right), role
+
+    def _head_pieces(self, head: Head, line: Line) -> Iterable[tuple[str, str]]:
+        """The header of a group: its name, how many are in which state, and the sums."""
+        for at, (column, width) in enumerate(self.placed):
+            if at:
+                yield " ", ""
+            if column.id == "session":
+                yield from group_pieces(head, line, width)
+                continue
+            text, role = column.cell(head.row, self._scene(width)) if column.summed else ("", "")
+            yield fit(text, width, column.right), "title" if role in {"", "strong", "muted"} else role
+
+
+def group_pieces(head: Head, line: Line, width: int) -> Iterable[tuple[str, str]]:
+    """`▾ api  !1 ●3`; the counts are what a narrow screen keeps."""
+    chips = [(f" {LOOKS[state].glyph}{count}", state.value) for state, count in head.counts]
+    while chips and sum(len(chip) for chip, _ in chips) > width - len(line.lead) - 4:
+        chips.pop()  # the least urgent
+    room = width - len(line.lead) - sum(len(chip) for chip, _ in chips)
+    name = safe(head.row.title, 80)
+    yield line.lead, "dim"
+    shown = fit(name, min(room, max(cell_len(name), 1)))
+    yield shown, "title"
+    yield from chips
+    yield " " * max(0, room - cell_len(shown)), ""
 
 
 def session_pieces(row: Row, line: Line, width: int) -> Iterable[tuple[str, str]]:
