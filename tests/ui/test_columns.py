@@ -231,11 +231,33 @@ def test_each_height_has_its_regions(height: int, strip: bool, graphs: int) -> N
         ("model:glm", {"e1"}),
         ("pid:30122", {"a1t"}),
         ("cost<=0.31 !kind:tool agent:opencode", {"e1"}),
+        ("branch:main agent:codex", {"b1"}),
+        ("age>2h !kind:tool !kind:orphan agent:opencode", {"e1"}),
+        ("age<90s", {"a1t"}),
+        ("age>1h10m", None),
+        ("tokens>1m agent:gemini", {"d1"}),
+        ("responses>=41 agent:codex", {"b1"}),
+        ("hit>90 agent:codex", {"b1"}),
+        ("where:work:1 agent:codex", {"b1"}),
+        ("title:vite", {"b1"}),
+        ("session:e1-4f", {"e1"}),
+        ("host:nowhere", set()),
+        ("pid>30121 pid<30123", {"a1t"}),
+        ("https://example cost>5", set()),
+        ("agnet:claude", None),
+        ("brnch:x", None),
+        ("costs>5", None),
+        ("cost>nan", None),
+        ("ctx>", None),
     ],
 )
-def test_filters_find_the_right_rows(query: str, found: set[str]) -> None:
-    """Conformance 24."""
-    predicate = filtering.parse(query)
+def test_filters_find_the_right_rows(query: str, found: set[str] | None) -> None:
+    """Conformance 24. None: it is refused, and what is wrong is said."""
+    if found is None:
+        with pytest.raises(filtering.FilterError, match=r"no field \w+; \w+\?|needs a number"):
+            filtering.parse(query)
+        return
+    predicate = filtering.parse(query, lambda: build.NOW)
     assert predicate is not None
     assert filtering.matches(build.picture(), predicate) == found
 

@@ -59,6 +59,7 @@ class View:
         self.matched = (0, 0)  # rows that the filter lets through, folded ones too, and all rows
         self.changes = 0  # changed rows since the pause began
         self.paused = False
+        self._window_drawn = MINUTE
         self._predicate: filtering.Predicate | None = None
         self._held = False
         self._latest: Snapshot | None = None  # newest one, shown or not
@@ -90,7 +91,7 @@ class View:
         self.window_min = minutes
         if self._latest is not None:
             self._seen = self._rows_of(self._latest)
-        self.order.reset()
+        self._window_drawn = 0
         return self._catch_up()
 
     def plain(self, row: Row) -> Row:
@@ -112,6 +113,9 @@ class View:
         self.rows = new
         self._at_ms = snapshot.at_ms
         self._bump(changed)
+        if snapshot.window_min != self._window_drawn:  # other rates: an order of their own
+            self._window_drawn, self._built_ms = snapshot.window_min, -RERANK_MS
+            self.order.reset()
         due = not 0 <= snapshot.at_ms - self._built_ms < RERANK_MS
         if moved or due or self._predicate is not None:
             structure = self.rebuild()
@@ -292,7 +296,7 @@ class View:
 
     def set_filter(self, query: str) -> bool:
         """Apply a filter; raises FilterError and keeps the last good one."""
-        self._predicate = filtering.parse(query)
+        self._predicate = filtering.parse(query, lambda: self._at_ms)
         self.query = query if self._predicate else ""
         return self.rebuild()
 
