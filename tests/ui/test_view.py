@@ -274,8 +274,13 @@ def test_nothing_is_selected_on_a_header_and_it_folds() -> None:
     assert view.cursor == "group:project:api"
     line = view.lines[view.index["group:project:api"]]
     assert line.hidden == count - len(view.lines) == 5
+    view.fold("group:project:api", False)
+    view.fold("a1", True)
     view.fold(None, True)
     assert all(key.startswith("group:") for key in keys(view))
+    view.set_group("")  # the headers were folded, the trees were not
+    assert [key for key in view.folded if key in view.rows] == ["a1"]
+    view.set_group("project")
     view.fold(None, False)
     assert len(view.lines) == count
 

@@ -301,9 +301,14 @@ class View:
         return self.rebuild()
 
     def fold(self, key: str | None, folded: bool) -> bool:
-        """Fold or unfold one row, or (None) all."""
+        """Fold or unfold one row, or (None) all: groups where there are any."""
         parents = {row.parent_key for row in self.rows.values() if row.parent_key}
-        keys = {key} if key is not None else parents | self.heads.keys()
+        if key is not None:
+            keys = {key}
+        elif folded and self.heads:
+            keys = {*self.heads}
+        else:
+            keys = parents | self.heads.keys()
         if folded:
             self.folded |= keys
         else:
