@@ -229,6 +229,14 @@ async def test_the_window_is_named_in_the_head_and_the_strip_and_unknown_until_i
         assert "tok/min 5m" not in text(app)
 
 
+async def test_a_paused_picture_keeps_its_window() -> None:
+    async with screen(size=(120, 40)) as (app, pilot, source):
+        await pilot.press("p", "right_square_bracket")
+        assert source.windows == []
+        assert app.live.view.window_min == 1
+        assert "64.2k" in text(app)
+
+
 async def test_a_plan_is_made_for_the_row_with_the_rates_of_the_last_minute() -> None:
     rows = (build.row("a", rate=900.0, burn=18.0),)
     async with screen(build.FakeSource(build.snapshot(rows)), size=(120, 40)) as (app, pilot, source):

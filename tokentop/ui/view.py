@@ -71,7 +71,7 @@ class View:
 
     def feed(self, snapshot: Snapshot) -> Change:
         """Take a snapshot; returns what changed on the screen."""
-        new = self._rows_of(snapshot)
+        new = {row.key: row for row in snapshot.rows}
         if self.paused:
             self.changes += len(_changed(self._seen, new)) + len(self._seen.keys() - new.keys())
             self._latest, self._seen = snapshot, new
@@ -79,28 +79,25 @@ class View:
         self._latest, self._seen = snapshot, new
         return self._show(snapshot, new)
 
-    def _rows_of(self, snapshot: Snapshot) -> dict[str, Row]:
-        """Its rows by key, with the rates of the asked window; until those are there, without any."""
+    def _over_window(self, snapshot: Snapshot, new: dict[str, Row]) -> dict[str, Row]:
+        """The rows with the rates of the asked window; until those are there, without any."""
         if self.window_min == MINUTE:
-            return {row.key: row for row in snapshot.rows}
+            return new
         known = snapshot.averages if snapshot.window_min == self.window_min else {}
-        return {row.key: over(row, *known.get(row.key, (None, None))) for row in snapshot.rows}
+        return {key: over(row, *known.get(key, (None, None))) for key, row in new.items()}
 
     def set_window(self, minutes: int) -> Change:
         """Show rates over so many minutes; those of the newest snapshot, if it has them."""
         self.window_min = minutes
-        if self._latest is not None:
-            self._seen = self._rows_of(self._latest)
         self._window_drawn = 0
         return self._catch_up()
 
     def plain(self, row: Row) -> Row:
-        """The row as the snapshot has it, with the rates of the last minute: what an action is told."""
-        if self.window_min == MINUTE or self._latest is None:
-            return row
-        return next((one for one in self._latest.rows if one.key == row.key), row)
+        """The row with the rates of the last minute, which are what an action is told."""
+        return row if self.window_min == MINUTE else self._seen.get(row.key, row)
 
     def _show(self, snapshot: Snapshot, new: dict[str, Row]) -> Change:
+        new = self._over_window(snapshot, new)
         changed = _changed(self.rows, new)
         if self._held:  # values stay live, but no line comes, goes or moves
             known = frozenset(key for key in changed if key in self.rows)

@@ -234,6 +234,9 @@ class LiveActions(Screen[None]):
 
     def action_window(self, step: int) -> None:
         """A longer or shorter time that tok/min and $/h are averages over."""
+        if self.view.paused:  # what is drawn is over the window of the moment when the pause began
+            self.app.notify("paused: p goes on, then [ ] change the time", markup=False, timeout=3)
+            return
         steps = list(WINDOWS_MIN)
         at = steps.index(self.view.window_min) + step
         if 0 <= at < len(steps):
