@@ -261,6 +261,7 @@ async def test_a_kept_view_is_there_with_the_first_data() -> None:
         assert "BRANCH" in heads(app)
         assert "TOK/MIN 1h" in heads(app)
         assert view.lines[0].key.startswith("group:")
+        assert view.selected is not None
         assert source.remembered == []
 
 

@@ -253,7 +253,8 @@ class View:
         at = keys.index(self.cursor) if self.cursor in keys else -1
         after = next((key for key in keys[at + 1 :] if key in self.index), None) if at >= 0 else None
         before = next((key for key in reversed(keys[: max(at, 0)]) if key in self.index), None)
-        self.cursor = after or before or (self.lines[0].key if self.lines else None)
+        first = next((line.key for line in self.lines if line.key in self.rows), None)
+        self.cursor = after or before or first or (self.lines[0].key if self.lines else None)
 
     # ------------------------------------------------------------ commands
 

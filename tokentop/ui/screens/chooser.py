@@ -87,9 +87,17 @@ class ColumnList(Painted):
 
 
 class _Hint(Painted):
-    DEFAULT_CSS = "_Hint { height: 1; width: 1fr; }"
+    """The selected column's help in full, and the keys."""
+
+    DEFAULT_CSS = "_Hint { height: 2; width: 1fr; }"
+
+    def __init__(self, columns: ColumnList) -> None:
+        super().__init__()
+        self._list = columns
 
     def line(self, y: int, width: int, palette: Palette) -> list[Piece]:
+        if y == 0:
+            return [(fit(" " + self._list.columns[self._list.cursor].help, width), palette["muted"])]
         pieces: list[Piece] = []
         for key, what in (("Space", "on/off"), ("< >", "move"), ("r", "reset"), ("Esc", "close")):
             pieces += [(f" {key} ", palette["key"]), (f"{what}  ", palette["muted"])]
@@ -124,12 +132,13 @@ class ChooserScreen(ModalScreen[None]):
         super().__init__()
         self.list = ColumnList()
         self.list.choice, self.list.window_min = choice, window_min
+        self.hint = _Hint(self.list)
         self._changed = changed
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box"):
             yield self.list
-            yield _Hint()
+            yield self.hint
 
     def on_mount(self) -> None:
         self.query_one("#box").border_title = "columns"
@@ -137,7 +146,11 @@ class ChooserScreen(ModalScreen[None]):
 
     def on_resize(self) -> None:
         self.list.screen_width = self.app.size.width
+        self._redraw()
+
+    def _redraw(self) -> None:
         self.list.refresh()
+        self.hint.refresh()
 
     @property
     def _selected(self) -> Column:
@@ -145,12 +158,12 @@ class ChooserScreen(ModalScreen[None]):
 
     def _set(self, choice: Choice) -> None:
         self.list.choice = choice
-        self.list.refresh()
+        self._redraw()
         self._changed(choice)
 
     def action_move(self, by: int) -> None:
         self.list.cursor = min(max(self.list.cursor + by, 0), len(self.list.columns) - 1)
-        self.list.refresh()
+        self._redraw()
 
     def action_switch(self) -> None:
         column = self._selected
