@@ -30,6 +30,7 @@ from .engine.live import LiveState
 from .engine.pace import OLDEST_MS
 from .engine.rules import Thresholds
 from .engine.snapshot import take
+from .engine.window import Window
 from .ingest.inbox import Inbox
 from .ingest.signs import Signs
 from .ledger import Ledger, Lock, is_reading, prices
@@ -76,6 +77,8 @@ MOVED_MS = 60_000  # a projection that has moved by so much is stored, at most o
 BIG_SHARE, BIG_NUSD = 0.1, 1_000_000_000
 HISTORY_S = 900.0
 RETRY_S = 2.0
+WHOLE_S = 30.0
+LOOK_BACK_SLICE_S = 0.02
 RECENT_MS = 65 * 60_000
 CANDIDATE_MS = 24 * 3_600_000
 BACKLOG_SLICE_S = 0.15  # a slice of the backlog between two looks at live files
@@ -111,6 +114,7 @@ class Collector:
             titles=settings.titles,
             unlogged=(agent.id for agent in all_agents() if not agent.sources),
         )
+        self._live.host = os.uname().nodename if hasattr(os, "uname") else environ.get("COMPUTERNAME", "")
         self._lock: Lock | None = None
         self._ledger: Ledger | None = None
         self._reader: sqlite3.Connection | None = None
@@ -157,6 +161,8 @@ class Collector:
         forecast = self._is_due("forecast", now_s, FORECAST_S)
         if forecast or (self._spent_dirty and now_s >= self._due.get("spent", 0.0)):
             self._money(now_s, wall_ms, forced=forecast)
+        if self._live.longer is not None:
+            self._look_back(self._live.longer, now_s, wall_ms)
         self._show(now_s, wall_ms)
         return 0.0 if more else POLL_S
 
@@ -426,6 +432,23 @@ class Collector:
         connection = self._connection
         return None if connection is None else reader.actions(connection, limit=500)
 
+    def recall(self, name: str) -> str | None:
+        """What `remember` kept under this name, "" = nothing; None while no store can be read."""
+        try:
+            return None if self._connection is None else reader.remembered(self._connection, name)
+        except sqlite3.Error as error:
+            log.warning("%s: %s", name, error)
+            return None
+
+    def remember(self, name: str, value: str) -> None:
+        """Keep a line of text for the next run; only the one that writes does."""
+        if self._ledger is None:
+            return
+        try:
+            self._ledger.remember(name, value)
+        except sqlite3.Error as error:
+            log.warning("%s not kept: %s", name, error)
+
     @property
     def _connection(self) -> sqlite3.Connection | None:
         return self._ledger.db if self._ledger is not None else self._reader
@@ -586,7 +609,7 @@ class Collector:
             if self._is_due("events", now_s, FORECAST_S):
                 self._history = reader.event_count(connection)
             if self._is_due("history", now_s, HISTORY_S) or self._history_day != start_ms:
-                self._look_back(connection, wall_ms)
+                self._recall_days(connection, wall_ms)
             if self._spent_dirty and self._is_due("spent", now_s, SPENT_S):
                 self._live.set_today(reader.spent(connection, start_ms, end_ms))
                 self._spent_dirty = False
@@ -603,7 +626,7 @@ class Collector:
             self._live.set_budgets(judge_budgets(self._limits, forecast, spent, self._forecaster, self._zone))
         self._store_forecast(forecast)
 
-    def _look_back(self, connection: sqlite3.Connection, wall_ms: int) -> None:
+    def _recall_days(self, connection: sqlite3.Connection, wall_ms: int) -> None:
         """The days before today: the profile, and what of the week and the month was spent by then."""
         start_ms, _, _ = day_bounds(wall_ms, self._zone)
         since_ms = start_ms - (HISTORY_DAYS + 1) * 86_400_000
@@ -641,6 +664,33 @@ class Collector:
         try:
             self._ledger.writer.projection(forecast)
             self._stored_forecast = forecast
+        except sqlite3.Error as error:
+            self._store_failed(error)
+
+    # ------------------------------------------------------------ a longer window
+
+    def look_back(self, minutes: int) -> None:
+        """Work out averages over so many minutes from now on; a screen asks for it."""
+        self._live.look_back(minutes)
+        self._due.pop("whole", None)
+
+    def _look_back(self, window: Window, now_s: float, wall_ms: int) -> None:
+        """Ask the store for what the averages lack, a little of it in each slice."""
+        connection = self._connection
+        if connection is None or now_s < self._store_due_s:
+            return
+        until_s, since_ms = time.monotonic() + LOOK_BACK_SLICE_S, wall_ms - window.ms
+        try:
+            for key, track in window.wanted():
+                one = track.session
+                cells = reader.spent_cells(connection, one.agent, one.id, since_ms, window.cell_ms)
+                window.learn(key, since_ms, cells)
+                self._live.revision += 1
+                if time.monotonic() > until_s:
+                    break
+            if window.ms > self._live.rates.held_ms and self._is_due("whole", now_s, WHOLE_S):
+                window.whole = reader.average(connection, wall_ms - window.ms, wall_ms)
+                self._live.revision += 1
         except sqlite3.Error as error:
             self._store_failed(error)
 

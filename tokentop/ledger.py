@@ -213,6 +213,10 @@ class Ledger:
             return
         self.db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_BACKLOG, "1" if reading else ""))
 
+    def remember(self, name: str, value: str) -> None:
+        """Keep a line of text under a name of its own. sqlite3.Error."""
+        self.db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (reader.KEPT + name, value))
+
     def health(self) -> tuple[Diagnostic, ...]:
         """What could not be read: now, and so far."""
         return (*self.notes, *self.follower.diagnostics.values(), *reader.health(self.db))

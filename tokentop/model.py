@@ -441,6 +441,15 @@ class Figures(Struct, frozen=True, gc=False):
     tokens_per_min: float = 0.0  # fresh tokens of the last 60 s
     reads_per_min: float = 0.0  # cache reads of the last 60 s
     burn_nusd_per_h: int = 0
+    rates_known: bool = True  # False: averages over a longer time that have not been worked out yet
+
+
+class Average(Struct, frozen=True, gc=False):
+    """Rates over a longer time than the last 60 s."""
+
+    tokens_per_min: float = 0.0
+    reads_per_min: float = 0.0
+    burn_nusd_per_h: int = 0
 
 
 class Status(Struct, frozen=True, gc=False):
@@ -494,6 +503,8 @@ class Row(Struct, frozen=True, gc=False):
     same_calls: int = 0  # the present tool call in a row; 0 = its argument is not logged
     same_call: str = ""
     compactions: int = 0  # within the last hour
+    last_tool: str = ""  # newest tool that its log names, "" = none since tokentop looks
+    host: str = ""  # machine that it runs on, "" = not told
 
 
 class FolderChange(Struct, frozen=True, gc=False):
@@ -649,3 +660,8 @@ class Snapshot(Struct, frozen=True, gc=False):
     countdowns: tuple[Countdown, ...] = ()
     notices: tuple[Notice, ...] = ()  # the newest of this run, oldest first
     acted: tuple[Receipt, ...] = ()  # what rules did in this run, oldest first
+    window_min: int = 1  # what `averages` are over; 1 = none were asked for
+    averages: dict[
+        str, tuple[Average | None, Average | None]
+    ] = {}  # row key -> own, with below; None = not known yet
+    average: Average | None = None  # of all rows together

@@ -32,6 +32,7 @@ STOP_S = 10.0
 POLLER_START_S = 3.0
 POLLER_STOP_S = 3.0
 LIMITS_S = 5.0  # between two looks at how old the limits from logs are
+VIEW = "view"  # under this name the store keeps the state of the screen
 ACTION_S = 40.0  # an action that is under way is carried to its end
 Publish = Callable[[Snapshot], None]
 T = TypeVar("T")
@@ -42,6 +43,7 @@ class World(Protocol):
 
     def snapshot(self, now_ms: int) -> Snapshot: ...
     def plan(self, row_key: str, action: Action, now_ms: int) -> KillPlan: ...
+    def look_back(self, minutes: int) -> None: ...
     def plan_orphans(self, now_ms: int) -> tuple[Orphan, ...]: ...
     def execute(self, plan: KillPlan, now_ms: int) -> Receipt: ...
 
@@ -77,6 +79,15 @@ class DemoRuntime:
 
     def cancel(self, number: int) -> None:
         """No rule acts in the demo."""
+
+    def recall(self) -> str:
+        return ""
+
+    def remember(self, _state: str) -> None:
+        """The demo keeps nothing."""
+
+    def look_back(self, minutes: int) -> None:
+        self._jobs.put((lambda: self._world.look_back(minutes), queue.SimpleQueue()))
 
     def plan_orphans(self) -> tuple[Orphan, ...]:
         found = self._in_world(lambda: self._world.plan_orphans(now_ms()))
@@ -241,6 +252,8 @@ class Runtime:
         self._cancels: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._notices: queue.SimpleQueue[Notice] = queue.SimpleQueue()
         self._acting: list[threading.Thread] = []
+        self._views: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._recalled: str | None = None  # set once, by the collector's thread
         self._newest: list[Snapshot] = []  # that no rule has looked at yet
         self._remembered = False
         self._thread: threading.Thread | None = None
@@ -299,6 +312,18 @@ class Runtime:
         """Call a rule's countdown off."""
         self._cancels.put(number)
 
+    def look_back(self, minutes: int) -> None:
+        """Average rates over so many minutes from now on."""
+        self._questions.put(lambda collector: collector.look_back(minutes))
+
+    def recall(self) -> str | None:
+        """The state of the view as an earlier run kept it; None until the store is open."""
+        return self._recalled
+
+    def remember(self, state: str) -> None:
+        """Have the collector keep the state of the view, if it is the one that writes."""
+        self._views.put(state)
+
     def jump(self, row: Row) -> Jump:
         """Show the terminal of the row's agent; blocks while other programs are asked."""
         from .procs.jump import jump
@@ -322,6 +347,8 @@ class Runtime:
 
         def show(snapshot: Snapshot) -> None:
             self._newest = [snapshot]
+            if self._recalled is None:
+                self._recalled = collector.recall(VIEW)
             publish(snapshot if enforcer is None else enforcer.dress(snapshot))
 
         collector = Collector(self._folder, self._environ, self._settings, show)
@@ -401,6 +428,11 @@ class Runtime:
         self._acting[-1].start()
 
     def _keep(self, collector: Collector, enforcer: Enforcer | None) -> None:
+        state = None
+        while not self._views.empty():
+            state = self._views.get()
+        if state is not None:  # the newest will do
+            collector.remember(VIEW, state)
         while not self._receipts.empty():
             receipt = self._receipts.get()
             collector.keep(receipt)

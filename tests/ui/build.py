@@ -249,6 +249,18 @@ class FakeSource:
         self.started = threading.Event()
         self.cancelled: list[int] = []
         self.stopped = False
+        self.recalled: str | None = ""
+        self.remembered: list[str] = []
+        self.windows: list[int] = []
+
+    def recall(self) -> str | None:
+        return self.recalled
+
+    def remember(self, state: str) -> None:
+        self.remembered.append(state)
+
+    def look_back(self, minutes: int) -> None:
+        self.windows.append(minutes)
 
     def start(self, publish: Callable[[Snapshot], None]) -> None:
         self.publish = publish

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 from rich.cells import cell_len
 
 from tests.ui import build
-from tokentop.model import Figures, State, Status
+from tokentop.model import Figures, Quota, State, Status
 from tokentop.ui import columns, facts, filtering
-from tokentop.ui.columns import BY_ID, Scene
+from tokentop.ui.cells import Scene, most_urgent
+from tokentop.ui.columns import AS_DECLARED, BY_ID, FROZEN, Choice
 from tokentop.ui.glyphs import LOOKS, to_ascii, wants_ascii
 from tokentop.ui.layout import layout
 from tokentop.ui.paint import fit
@@ -45,6 +48,89 @@ def test_the_four_fixed_columns_are_on_every_width(width: int) -> None:
     """Conformance 6."""
     ids = {p.column.id for p in columns.place(width)}
     assert {"status", "session", "rate", "cost"} <= ids
+
+
+@given(
+    st.integers(1, 300),
+    st.lists(st.sampled_from(sorted(BY_ID)), unique=True),
+    st.frozensets(st.sampled_from(sorted(BY_ID))),
+    st.frozensets(st.sampled_from(sorted(BY_ID))),
+)
+def test_whatever_is_chosen_the_frozen_columns_stay_and_the_session_keeps_its_room(
+    width: int, order: list[str], on: frozenset[str], off: frozenset[str]
+) -> None:
+    choice = AS_DECLARED
+    for name in order:
+        choice = choice.moved(name, -2).switched(name, name in on)
+    choice = Choice(choice.order, choice.on | on, choice.off | (off - FROZEN))
+    placed = columns.place(width, None, choice)
+    ids = [one.column.id for one in placed]
+    assert ids == [column.id for column in choice.columns() if column.id in ids]
+    assert set(ids) >= FROZEN
+    assert not set(ids) & (choice.off - FROZEN)
+    session = next(one.width for one in placed if one.column.id == "session")
+    assert session >= columns.LEAST_SESSION or set(ids) == FROZEN
+
+
+def test_a_chosen_column_stays_where_one_that_nobody_asked_for_has_to_leave() -> None:
+    choice = AS_DECLARED.switched("branch", True).switched("memory", True)
+    ids = {one.column.id for one in columns.place(80, None, choice)}
+    assert {"branch", "memory"} <= ids
+    assert "ctx" not in ids
+    assert {one.column.id for one in columns.place(30, None, choice)} == FROZEN
+
+
+def test_a_choice_of_another_version_is_taken_as_far_as_it_is_known() -> None:
+    choice = Choice(("cost", "gone", "cost", "status"), frozenset({"gone"}), frozenset({"gone"}))
+    ids = [column.id for column in choice.columns()]
+    assert ids[:2] == ["cost", "status"]
+    assert sorted(ids) == sorted(BY_ID)
+
+
+@pytest.mark.parametrize(
+    ("column", "fields", "shown"),
+    [
+        ("memory", {"rss_bytes": 412 << 20}, "412M"),
+        ("memory", {"pid": None}, "–"),
+        ("cpu", {"cpu_pct": 3.42}, "3.4%"),
+        ("cpu", {"pid": None}, "–"),
+        ("subs", {"sub_agents": 3, "working_below": 1}, "1/3"),
+        ("subs", {}, "0"),
+        ("subs", {"last_ms": 0, "own": Figures()}, "?"),
+        ("responses", {}, "41"),
+        ("responses", {"session_id": ""}, "?"),
+        ("hit", {}, "95%"),
+        ("hit", {"own": Figures()}, "–"),
+        ("tool", {"last_tool": "Bash"}, "Bash"),
+        ("tool", {}, "?"),
+        ("branch", {"branch": "feat/retry"}, "feat/retry"),
+        ("host", {"host": "build-7"}, "build-7"),
+        ("host", {}, "?"),
+        ("since", {}, "42s"),
+        ("since", {"status": Status(State.IDLE)}, "?"),
+        ("rate", {"own": Figures(responses=1, rates_known=False)}, "?"),
+        ("burn", {"own": Figures(responses=1, rates_known=False)}, "?"),
+    ],
+)
+def test_columns_of_the_chooser_say_unknown_where_they_do_not_know(
+    column: str, fields: dict[str, object], shown: str
+) -> None:
+    assert cell(column, build.row("a", **fields)) == shown
+
+
+def test_the_limit_column_shows_the_fullest_window_and_no_figure_of_one_that_is_over() -> None:
+    now = build.NOW
+    weekly = Quota("anthropic", "me", 10080, "", 31.0, now + 1000, "log", now)
+    daily = Quota("anthropic", "me", 300, "", 78.0, now + 1000, "log", now)
+    other = Quota("openai", "me", 300, "", 12.0, now - 1, "log", now - 60_000)
+    limits = most_urgent((weekly, daily, other), ("claude", "codex", "gemini"), now)
+    scene = Scene(now, 8, True, {}, limits)
+    assert BY_ID["limit"].cell(build.row("a"), scene) == ("5h 78%", "")
+    assert BY_ID["limit"].cell(build.row("b", agent="codex"), scene)[0] == "5h ?"
+    assert BY_ID["limit"].cell(build.row("c", agent="gemini"), scene)[0] == "?"
+    sort = BY_ID["limit"].sort
+    assert sort is not None
+    assert sort(build.row("a"), scene) < sort(build.row("b", agent="codex"), scene)
 
 
 def test_unknown_unpriced_and_zero_look_different() -> None:
@@ -145,11 +231,33 @@ def test_each_height_has_its_regions(height: int, strip: bool, graphs: int) -> N
         ("model:glm", {"e1"}),
         ("pid:30122", {"a1t"}),
         ("cost<=0.31 !kind:tool agent:opencode", {"e1"}),
+        ("branch:main agent:codex", {"b1"}),
+        ("age>2h !kind:tool !kind:orphan agent:opencode", {"e1"}),
+        ("age<90s", {"a1t"}),
+        ("age>1h10m", None),
+        ("tokens>1m agent:gemini", {"d1"}),
+        ("responses>=41 agent:codex", {"b1"}),
+        ("hit>90 agent:codex", {"b1"}),
+        ("where:work:1 agent:codex", {"b1"}),
+        ("title:vite", {"b1"}),
+        ("session:e1-4f", {"e1"}),
+        ("host:nowhere", set()),
+        ("pid>30121 pid<30123", {"a1t"}),
+        ("https://example cost>5", set()),
+        ("agnet:claude", None),
+        ("brnch:x", None),
+        ("costs>5", None),
+        ("cost>nan", None),
+        ("ctx>", None),
     ],
 )
-def test_filters_find_the_right_rows(query: str, found: set[str]) -> None:
-    """Conformance 24."""
-    predicate = filtering.parse(query)
+def test_filters_find_the_right_rows(query: str, found: set[str] | None) -> None:
+    """Conformance 24. None: it is refused, and what is wrong is said."""
+    if found is None:
+        with pytest.raises(filtering.FilterError, match=r"no field \w+; \w+\?|needs a number"):
+            filtering.parse(query)
+        return
+    predicate = filtering.parse(query, lambda: build.NOW)
     assert predicate is not None
     assert filtering.matches(build.picture(), predicate) == found
 
@@ -229,4 +337,5 @@ def test_an_unknown_cost_is_neither_below_a_limit_nor_sorted_as_zero() -> None:
     assert not cheap(row)
     sort = BY_ID["cost"].sort
     assert sort is not None
-    assert sort(row, True) > sort(build.row("n2", cost=0.0), True)
+    scene = Scene(build.NOW, 0, True, {})
+    assert sort(row, scene) > sort(build.row("n2", cost=0.0), scene)

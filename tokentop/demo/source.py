@@ -15,8 +15,10 @@ from tokentop.engine.forecast import HISTORY_DAYS, Forecaster
 from tokentop.engine.live import LiveState
 from tokentop.engine.rules import NUSD, Thresholds
 from tokentop.engine.snapshot import take
+from tokentop.engine.window import Window
 from tokentop.model import (
     Action,
+    Average,
     Figures,
     KillPlan,
     Orphan,
@@ -65,6 +67,7 @@ class DemoSource:
         self.zone = zone
         self.live = LiveState(resume=_RESUME, thresholds=Thresholds(), titles=titles)
         self.live.set_mode("demo")
+        self.live.host = "demo"
         self._world: World | None = None
         self._days: tuple[Day, ...] = ()
         self._forecaster = Forecaster((), zone)
@@ -84,9 +87,36 @@ class DemoSource:
             self._quotas(now_ms)
             burn = self.live.rates.total().burn_nusd_per_h
             self.live.set_forecast(self._forecaster.project(now_ms, world.today.cost_nusd, burn))
+        if self.live.longer is not None:
+            self._look_back(world, self.live.longer, now_ms)
         picture = take(self.live, now_ms)
         self._rows = {row.key: row for row in picture.rows}
         return picture
+
+    def look_back(self, minutes: int) -> None:
+        """Average rates over so many minutes from now on."""
+        self.live.look_back(minutes)
+
+    def _look_back(self, world: World, window: Window, now_ms: int) -> None:
+        """What the store answers elsewhere; what the world has forgotten stays unknown."""
+        since_ms = now_ms - window.ms
+        if window.ms <= HOUR_MS:
+            for key, track in window.wanted():
+                cells: dict[int, tuple[int, int, int]] = {}
+                before = [track.own.tokens.fresh, track.own.tokens.cache_read, track.own.cost_nusd]
+                for _, at_ms, *parts in (one for one in world.spent if one[0] == key and one[1] >= since_ms):
+                    cell = (at_ms - since_ms) // window.cell_ms
+                    old = cells.get(cell, (0, 0, 0))
+                    cells[cell] = (old[0] + parts[0], old[1] + parts[1], old[2] + parts[2])
+                    before = [left - part for left, part in zip(before, parts, strict=True)]
+                window.learn(key, since_ms, {**cells, -1: (before[0], before[1], before[2])})
+            return
+        young = [t.own for t in self.live.tracks.values() if t.record_ms >= since_ms]
+        window.whole = Average(
+            sum(own.tokens.fresh for own in young) / window.minutes,
+            sum(own.tokens.cache_read for own in young) / window.minutes,
+            sum(own.cost_nusd for own in young) * 60 // window.minutes,
+        )
 
     # ------------------------------------------------------------ the past
 

@@ -6,6 +6,7 @@ A queue of moments drives it: the same seed and the same calls give the same wor
 from __future__ import annotations
 
 import heapq
+from collections import deque
 
 from tokentop.demo.actor import FIRST_PID, Actor
 from tokentop.demo.cast import (
@@ -36,6 +37,7 @@ from tokentop.model import (
 )
 
 MINUTE_MS = 60_000
+SPENT_MS = 125 * MINUTE_MS  # how long single responses are remembered
 FLEET = 40
 GAP_MS = 30 * MINUTE_MS  # a longer pause of the clock (a machine that slept) passes in the world unseen
 _TEMPERS = {3: "runaway", 5: "limited", 8: "asking", 20: "asking", 33: "asking"}
@@ -54,6 +56,9 @@ class World:
         self.actors: dict[str, Actor] = {}
         self._born = 0
         self._events = 0
+        self.spent: deque[tuple[str, int, int, int, int]] = (
+            deque()
+        )  # key, at_ms, fresh tokens, reads, nano-dollars
         self._queue: list[tuple[int, int, Actor]] = []
         self._pushed = 0
         self.orphan: AgentProc | None = self._orphan(start_ms)
@@ -195,6 +200,9 @@ class World:
         )
         self.live.load_session(actor.session(at_ms), actor.own)
         self.live.apply_usage(Priced(self._events, usage, cost))
+        self.spent.append((actor.key, at_ms, tokens.fresh, tokens.cache_read, cost or 0))
+        while self.spent[0][1] < at_ms - SPENT_MS:
+            self.spent.popleft()
         self.live.apply_context(
             Context(actor.agent, actor.session_id, at_ms, actor.context, actor.model.window)
         )

@@ -14,6 +14,7 @@ from tokentop.engine.pace import full_at, worth_keeping
 from tokentop.engine.rates import FUTURE_MS, HOUR_MS, Rates
 from tokentop.engine.rules import Rules, Thresholds
 from tokentop.engine.track import Track, parent_key, session_key
+from tokentop.engine.window import Window
 from tokentop.model import (
     Activity,
     AgentProc,
@@ -93,6 +94,8 @@ class LiveState:
         self.health: tuple[Diagnostic, ...] = ()
         self.looked: tuple[Looked, ...] = ()
         self.mode = "live"
+        self.longer: Window | None = None  # asked for by a screen
+        self.host = ""  # name of this machine
         self.places: dict[str, str] = {}  # `AgentProc.tmux` -> where that pane is, "" = not its pane
         self.changes: dict[str, FolderChange] = {}  # by folder
         self.own_cpu_pct = 0.0
@@ -375,6 +378,12 @@ class LiveState:
     def set_mode(self, mode: str) -> None:
         self.mode = mode
         self.revision += 1
+
+    def look_back(self, minutes: int) -> None:
+        """Work out averages over so many minutes from now on; 1 = the rates of the last minute are enough."""
+        if minutes != (self.longer.minutes if self.longer is not None else 1):
+            self.longer = Window(minutes) if minutes > 1 else None
+            self.revision += 1
 
     def set_self(self, cpu_pct: float, rss_bytes: int, history_events: int) -> None:
         """Our own use of the machine, and how many events the store holds; not worth a revision."""

@@ -223,6 +223,25 @@ class Rates:
             meters.rate_ms = self.now_ms
         return meters.rate
 
+    @property
+    def held_ms(self) -> int:
+        """How far back the sums of all sessions together go."""
+        return HOUR_MS
+
+    def sums(self, key: str, back_ms: int) -> tuple[int, int, int]:
+        """Fresh tokens, cache reads and nano-dollars of one session in the last minutes, 12 at most."""
+        meters = self._sessions.get(key)
+        found = meters.coarse.window(self.now_ms - back_ms, self.now_ms) if meters is not None else ()
+        return (found[0], found[1], found[2]) if found else _ZERO3
+
+    def sums_of_all(self, back_ms: int) -> tuple[int, int, int]:
+        """The same of all sessions together, of the last hour at most."""
+        found = self._all.window(self.now_ms - back_ms, self.now_ms)
+        if not found:
+            return _ZERO3
+        output, writes, fresh_input, reads, cost = found
+        return output + writes + fresh_input, reads, cost
+
     def spent_since(self, key: str, since_ms: int) -> int:
         """Nano-dollars of one session since then, of the last hour at most."""
         meter = self._spent.get(key)

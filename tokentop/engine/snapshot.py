@@ -26,13 +26,14 @@ def take(live: LiveState, at_ms: int) -> Snapshot:
     live.advance(at_ms)
     rows: list[Row] = []
     unpriced: dict[str, str] = {}
-    for node in build(live, at_ms):
+    nodes, longer = build(live, at_ms), live.longer
+    for node in nodes:
         if not node.shown:
             continue
         rows.append(_session_row(live, node, at_ms) if node.track is not None else _proc_row(live, node))
         if node.track is not None and node.track.unpriced_model and node.status.state is not State.DONE:
             unpriced[node.key] = node.track.unpriced_model
-        rows.extend(_tool_row(node, child) for child in tool_lines(node, at_ms))
+        rows.extend(_tool_row(live, node, child) for child in tool_lines(node, at_ms))
     rows.extend(_orphan_row(live, key, proc, at_ms) for key, proc in live.orphans.items())
     return Snapshot(
         revision=live.revision,
@@ -53,6 +54,9 @@ def take(live: LiveState, at_ms: int) -> Snapshot:
         own_rss_bytes=live.own_rss_bytes,
         mode=live.mode,
         history_events=live.history_events,
+        window_min=longer.minutes if longer is not None else 1,
+        averages=longer.averages([*nodes], live.rates) if longer is not None else {},
+        average=longer.total(live.rates) if longer is not None else None,
     )
 
 
@@ -117,6 +121,8 @@ def _session_row(live: LiveState, node: Node, at_ms: int) -> Row:
         same_calls=habits.same_calls,
         same_call=habits.same_call,
         compactions=habits.compactions(at_ms),
+        last_tool=track.last_tool,
+        host=live.host,
         **_of_proc(live, proc),
     )
 
@@ -233,11 +239,12 @@ def _bare_row(
         context_window=0,
         started_ms=proc.started_ms,
         last_ms=0,
+        host=live.host,
         **_of_proc(live, proc),
     )
 
 
-def _tool_row(node: Node, child: ChildProc) -> Row:
+def _tool_row(live: LiveState, node: Node, child: ChildProc) -> Row:
     agent = node.track.session.agent if node.track is not None else (node.proc.agent if node.proc else "")
     cwd = node.track.session.cwd if node.track is not None else (node.proc.cwd if node.proc else "")
     return Row(
@@ -265,4 +272,5 @@ def _tool_row(node: Node, child: ChildProc) -> Row:
         cpu_pct=child.cpu_pct,
         rss_bytes=child.rss_bytes,
         command=child.command,
+        host=live.host,
     )

@@ -65,6 +65,7 @@ class Track:
         "_rested_ms",
         "_settled_ms",
         "_success_ms",
+        "_tool_ms",
         "context",
         "edit_ms",
         "ended_ms",
@@ -72,6 +73,7 @@ class Track:
         "host",
         "key",
         "last",
+        "last_tool",
         "loaded",
         "model",
         "model_ms",
@@ -102,6 +104,8 @@ class Track:
         self.context: Context | None = None
         self.habits = Habits()
         self.last: Activity | None = None
+        self.last_tool = ""
+        self._tool_ms = 0
         self.record_ms = 0
         self.edit_ms = 0  # newest call of an editing tool
         self._rested_ms = 0  # newest record of a rest
@@ -147,8 +151,11 @@ class Track:
             self._success_ms = max(self._success_ms, at_ms)
         self.seen_ms = min(self.seen_ms or at_ms, at_ms)
         self._follow_rest(activity)
-        if activity.state is State.TOOL and is_edit(activity.tool):
-            self.edit_ms = max(self.edit_ms, at_ms)
+        if activity.state is State.TOOL:
+            if activity.tool and at_ms >= self._tool_ms:
+                self.last_tool, self._tool_ms = activity.tool, at_ms
+            if is_edit(activity.tool):
+                self.edit_ms = max(self.edit_ms, at_ms)
         if self.last is None or at_ms >= self.last.at_ms:
             self.last = activity
             self.habits.on_activity(activity)

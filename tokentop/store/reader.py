@@ -8,7 +8,18 @@ from collections.abc import Iterable, Iterator
 import msgspec
 from msgspec import Struct
 
-from tokentop.model import Cursor, Diagnostic, Figures, Priced, Quota, Receipt, Session, Tokens, Usage
+from tokentop.model import (
+    Average,
+    Cursor,
+    Diagnostic,
+    Figures,
+    Priced,
+    Quota,
+    Receipt,
+    Session,
+    Tokens,
+    Usage,
+)
 
 from .schema import (
     FLAG_AT_ESTIMATED,
@@ -25,6 +36,7 @@ _SESSION = f"SELECT {', '.join('s.' + name for name in COLUMNS)}"
 _BUCKETS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning")
 _SUMS = (*_BUCKETS, "cost_nusd", "unpriced_tokens", "unknown_calls", "logged_nusd")
 _DAY_MS = 86_400_000
+KEPT = "kept "  # names in `meta` of what a screen keeps begin with it
 
 
 class Slot(Struct, frozen=True, gc=False):
@@ -257,6 +269,20 @@ def events_of(db: sqlite3.Connection, agent: str, sid: str, since_ms: int = 0) -
     return [_priced(row) for row in rows]
 
 
+def spent_cells(
+    db: sqlite3.Connection, agent: str, sid: str, since_ms: int, cell_ms: int
+) -> dict[int, tuple[int, int, int]]:
+    """Fresh tokens, cache reads and nano-dollars of one session by `(at_ms - since_ms) / cell_ms`; -1 = before."""
+    rows = db.execute(
+        "SELECT CASE WHEN e.at_ms < ?1 THEN -1 ELSE (e.at_ms - ?1) / ?2 END AS cell,"
+        " sum(e.input + e.cache_write_5m + e.cache_write_1h + e.output), sum(e.cache_read),"
+        " coalesce(sum(e.cost_nusd), 0) FROM session s CROSS JOIN event e ON e.session = s.id"
+        " WHERE s.agent=?3 AND s.sid=?4 GROUP BY cell",
+        (since_ms, cell_ms, agent, sid),
+    )
+    return {cell: (fresh, reads, cost) for cell, fresh, reads, cost in rows}
+
+
 def recent_events(db: sqlite3.Connection, since_ms: int) -> list[Priced]:
     """Events since a time, of all sessions: fills the live state at the start.
 
@@ -296,6 +322,18 @@ def spent(db: sqlite3.Connection, since_ms: int, until_ms: int) -> Figures:
         estimated = estimated or slot.estimated or slot.cost_estimated
         unknown += slot.unknown_calls
     return Figures(total, responses, cost, unpriced, estimated, unknown)
+
+
+def average(db: sqlite3.Connection, since_ms: int, now_ms: int) -> Average:
+    """Rates of everything since the quarter hour of `since_ms`, from the rollups alone."""
+    first = since_ms // SLOT_MS
+    fresh, reads, cost = db.execute(
+        "SELECT coalesce(sum(input + cache_write_5m + cache_write_1h + output), 0), coalesce(sum(cache_read), 0),"
+        " coalesce(sum(cost_nusd), 0) FROM rollup WHERE slot >= ? AND slot <= ?",
+        (first, now_ms // SLOT_MS),
+    ).fetchone()
+    minutes = max(1.0, (now_ms - first * SLOT_MS) / 60_000)
+    return Average(fresh / minutes, reads / minutes, round(cost * 60 / minutes))
 
 
 def cost_by_hour(db: sqlite3.Connection, since_ms: int, until_ms: int) -> list[tuple[int, int]]:
@@ -358,6 +396,12 @@ def spent_by(db: sqlite3.Connection, since_ms: int, until_ms: int) -> dict[tuple
         (since_ms // SLOT_MS, until_ms // SLOT_MS),
     )
     return {(agent, project): cost for agent, project, cost in rows}
+
+
+def remembered(db: sqlite3.Connection, name: str) -> str:
+    """What was kept under a name, "" = nothing."""
+    row = db.execute("SELECT value FROM meta WHERE name=?", (KEPT + name,)).fetchone()
+    return str(row[0]) if row else ""
 
 
 def data_version(db: sqlite3.Connection) -> int:

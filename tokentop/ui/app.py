@@ -69,6 +69,7 @@ class TokentopApp(App[str]):
         self.jumper = Jumper(self, source)
         self._inbox: Snapshot | None = None
         self._announced = False
+        self._recalled = False  # the view is as an earlier run left it
         self._drawn_s = -_LEAST_GAP_S  # the first one is drawn as soon as it arrives
         self._ctrl_c_s = -_CTRL_C_S
         if options.no_color and not self.no_color:
@@ -137,6 +138,8 @@ class TokentopApp(App[str]):
         snapshot, self._inbox = self._inbox, None
         self._drawn_s = time.monotonic()
         if snapshot is not None:
+            if not self._recalled:
+                self._recalled = self.live.recall(self.source.recall())
             self.live.show(snapshot)
             self.herald.tell(snapshot)
             self.commander.take_over(snapshot.acted)

@@ -1,7 +1,4 @@
-"""The one list of columns: the table, the help and the documentation are made from it. Pure.
-
-A cell is (text, role); a role is a name of `theme.Palette`, so that a column knows no colour.
-"""
+"""The one list of columns: the table, the chooser, the help and the documentation are made from it. Pure."""
 
 from __future__ import annotations
 
@@ -10,24 +7,18 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from tokentop import text
-from tokentop.model import Figures, Row, State
-from tokentop.ui.glyphs import LOOKS, RESTING, safe, sparkline
+from tokentop.model import Figures, Row
+from tokentop.ui import cells
+from tokentop.ui.cells import Cell, Scene, figures, has_figures, unread
+from tokentop.ui.glyphs import LOOKS
 
-HOT_NUSD_PER_H = (10_000_000_000, 30_000_000_000)  # $/h from which a burn rate is warm, hot
-HOT_CONTEXT_PCT = (80, 92)
+FROZEN = frozenset({"status", "session", "rate", "cost"})  # on every width, whatever is chosen
+LEAST_SESSION = 12  # cells of SESSION that a column must leave to be shown
+MINUTE = 1
+WINDOWS_MIN = {1: "1m", 5: "5m", 60: "1h", 1440: "24h"}  # what rates can be averages over
 
-Cell = tuple[str, str]
 SortKey = tuple[int, float, str]
-
-
-class Scene(NamedTuple):
-    """What a cell needs beside its row."""
-
-    now_ms: int
-    width: int  # of the cell
-    tree: bool  # figures include everything below
-    alerts: dict[str, int]  # row key -> since when an alert stands
+_BY_HAND = 1 << 20  # no screen is that wide: the column is shown where it is chosen
 
 
 def _no_cell(row: Row, scene: Scene) -> Cell:
@@ -44,202 +35,67 @@ class Column(Struct, frozen=True):
     widths: tuple[tuple[int, int], ...]  # (from this screen width on, cells), ascending; 0 = flexible
     right: bool = False
     cell: Callable[[Row, Scene], Cell] = _no_cell
-    sort: Callable[[Row, bool], SortKey] | None = None
+    sort: Callable[[Row, Scene], SortKey] | None = None
+    timed: bool = False  # its text moves with the clock alone
+    windowed: bool = False  # an average over the time window, which its head names
+    summed: bool = False  # makes sense for a group of rows
 
     def width_at(self, screen_width: int) -> int | None:
-        """Cells on a screen this wide, 0 = takes what is left, None = not shown."""
+        """Cells on a screen this wide, 0 = takes what is left, None = not shown unless it is chosen."""
         best = None
-        for least, cells in self.widths:
+        for least, width in self.widths:
             if screen_width >= least:
-                best = cells
+                best = width
         return best
 
+    @property
+    def first_width(self) -> int | None:
+        """The screen width from which on it is shown by itself; None = by the chooser alone."""
+        least = self.widths[0][0]
+        return least if least < _BY_HAND else None
 
-def figures(row: Row, tree: bool) -> Figures:
-    return row.tree if tree else row.own
-
-
-def _has_figures(row: Row) -> bool:
-    return row.kind not in {"tool", "orphan"}
-
-
-def unread(row: Row, tree: bool) -> bool:
-    """Nothing has been read about these figures: they are unknown, not zero.
-
-    A process without a session, or a session of which no response and no other record has been read.
-    """
-    numbers = figures(row, tree)
-    return not row.session_id or (not row.last_ms and not numbers.responses and not numbers.tokens.total)
-
-
-# ---------------------------------------------------------------- cells
-
-
-def _status(row: Row, scene: Scene) -> Cell:
-    state = row.status.state
-    look = LOOKS[state]
-    mark = "~" if row.status.inferred else ""
-    role = "inferred" if mark else state.value
-    if scene.width < 4:
-        return look.glyph, role
-    short = scene.width < 12
-    word = look.short if short else look.word
-    if state is State.TOOL and row.status.detail:
-        word = safe(row.status.detail, 40)
-    shown = f"{look.glyph} {mark}{word}"
-    since = scene.alerts.get(row.key)
-    if since is not None and not short:
-        note = f"∅{text.duration((scene.now_ms - since) / 1000)}"
-        room = scene.width - len(note) - 1
-        return f"{shown[:room]:<{room}} {note}", role
-    return shown, role
-
-
-def _agent(row: Row, scene: Scene) -> Cell:
-    return safe(row.agent, 20), "dim" if row.kind == "tool" else ""
-
-
-def _project(row: Row, scene: Scene) -> Cell:
-    return safe(row.project, 40), "muted"
-
-
-def _model(row: Row, scene: Scene) -> Cell:
-    if not _has_figures(row):
-        return "", ""
-    return safe(text.short_model(row.model), 40) or text.UNKNOWN, "muted"
-
-
-def _rate(row: Row, scene: Scene) -> Cell:
-    if not _has_figures(row):
-        return "", ""
-    if unread(row, scene.tree):
-        return text.UNKNOWN, "dim"
-    value = figures(row, scene.tree).tokens_per_min
-    if value <= 0:
-        return (text.NOT_APPLICABLE if row.status.state in RESTING else "0"), "dim"
-    return text.rate(value), "strong"
-
-
-def _spark(row: Row, scene: Scene) -> Cell:
-    if not _has_figures(row) or not row.spark or unread(row, scene.tree):
-        return "", ""
-    return sparkline(row.spark, scene.width), "spark" if any(row.spark) else "faint"
-
-
-def _burn(row: Row, scene: Scene) -> Cell:
-    if not _has_figures(row):
-        return "", ""
-    numbers = figures(row, scene.tree)
-    if unread(row, scene.tree):
-        return text.UNKNOWN, "dim"
-    if numbers.burn_nusd_per_h <= 0:
-        if numbers.tokens_per_min > 0 and numbers.unpriced_tokens:
-            return text.UNKNOWN, "dim"
-        return (text.NOT_APPLICABLE if row.status.state in RESTING else "0"), "dim"
-    heat = sum(numbers.burn_nusd_per_h >= step for step in HOT_NUSD_PER_H)
-    return text.money(numbers.burn_nusd_per_h, sign="", width=scene.width), ("", "warm", "hot")[heat]
-
-
-def cost_text(numbers: Figures, width: int = 6, partial: bool = False) -> str:
-    """`$31.20`; `$?` unpriced, `≥` a part is unpriced, lost or (`partial`) unread, `≈` a part is estimated."""
-    incomplete = partial or numbers.unpriced_tokens > 0 or numbers.unknown_calls > 0
-    if numbers.cost_nusd == 0 and incomplete:
-        return "$?"
-    mark = "≥" if incomplete else "≈" if numbers.estimated else ""
-    return text.money(numbers.cost_nusd, mark, width=width)
-
-
-def _cost(row: Row, scene: Scene) -> Cell:
-    if not _has_figures(row):
-        return "", ""
-    if unread(row, scene.tree):
-        return text.UNKNOWN, "dim"
-    numbers = figures(row, scene.tree)
-    shown = cost_text(numbers, scene.width, partial=unread(row, tree=False))
-    return shown, "dim" if shown in {"$?", "$0.00"} else ""
-
-
-def context_pct(row: Row) -> float | None:
-    """How full the context window is in per cent; None where the use or the window is not known."""
-    if row.context_used is None or row.context_window <= 0 or unread(row, tree=False):
-        return None
-    return 100 * row.context_used / row.context_window
-
-
-def _context(row: Row, scene: Scene) -> Cell:
-    if not _has_figures(row):
-        return "", ""
-    share = context_pct(row)
-    if share is None:
-        return text.UNKNOWN, "dim"
-    heat = sum(share >= step for step in HOT_CONTEXT_PCT)
-    return text.percent(share), ("", "warm", "hot")[heat]
-
-
-def _age(row: Row, scene: Scene) -> Cell:
-    if row.started_ms <= 0:
-        return text.UNKNOWN, "dim"
-    return text.duration((scene.now_ms - row.started_ms) / 1000), "muted"
-
-
-def _tokens(pick: Callable[[Figures], int]) -> Callable[[Row, Scene], Cell]:
-    def cell(row: Row, scene: Scene) -> Cell:
-        if not _has_figures(row):
-            return "", ""
-        if unread(row, scene.tree):
-            return text.UNKNOWN, "dim"
-        return text.digits3(pick(figures(row, scene.tree))), "muted"
-
-    return cell
-
-
-def _pid(row: Row, scene: Scene) -> Cell:
-    if row.pid is None:
-        return text.NOT_APPLICABLE, "faint"
-    inferred = row.confidence == "inferred"
-    return f"{'~' if inferred else ''}{row.pid}", "inferred" if inferred else "muted"
-
-
-def _where(row: Row, scene: Scene) -> Cell:
-    """`tmux session:window.pane`; where the room is short the pane matters more than the word and the session."""
-    shown = safe(row.where, 100)
-    if len(shown) > scene.width:
-        shown = shown.removeprefix("tmux ")
-    session, colon, pane = shown.rpartition(":")
-    room = scene.width - len(pane) - 2
-    if len(shown) > scene.width and colon and room > 0:
-        shown = f"{session[:room]}…:{pane}"
-    return shown, "muted"
+    def head(self, window_min: int = MINUTE) -> str:
+        return (
+            f"{self.header} {WINDOWS_MIN[window_min]}"
+            if self.windowed and window_min != MINUTE
+            else self.header
+        )
 
 
 # ---------------------------------------------------------------- sort keys
 
 
-def _by_state(row: Row, tree: bool) -> SortKey:
-    return LOOKS[row.status.state].rank, figures(row, tree).tokens_per_min, ""
+def _by_state(row: Row, scene: Scene) -> SortKey:
+    return LOOKS[row.status.state].rank, figures(row, scene.tree).tokens_per_min, ""
 
 
-def _by_text(pick: Callable[[Row], str]) -> Callable[[Row, bool], SortKey]:
-    return lambda row, tree: (0, 0.0, pick(row).casefold())
+def _by_text(pick: Callable[[Row], str]) -> Callable[[Row, Scene], SortKey]:
+    return lambda row, scene: (0, 0.0, pick(row).casefold())
 
 
-def _by_number(pick: Callable[[Row], float | None]) -> Callable[[Row, bool], SortKey]:
-    def key(row: Row, tree: bool) -> SortKey:
-        value = pick(row)
+def _by_number(pick: Callable[[Row], float | None]) -> Callable[[Row, Scene], SortKey]:
+    return _by_scene(lambda row, _: pick(row))
+
+
+def _by_scene(pick: Callable[[Row, Scene], float | None]) -> Callable[[Row, Scene], SortKey]:
+    """Rows whose value is unknown come last."""
+
+    def key(row: Row, scene: Scene) -> SortKey:
+        value = pick(row, scene)
         return (1, 0.0, "") if value is None else (0, float(value), "")
 
     return key
 
 
-def _by_figure(pick: Callable[[Figures], float]) -> Callable[[Row, bool], SortKey]:
-    """Rows whose figures are unknown come last."""
+def _by_figure(pick: Callable[[Figures], float | None]) -> Callable[[Row, Scene], SortKey]:
+    """The same for figures."""
 
-    def key(row: Row, tree: bool) -> SortKey:
-        if not _has_figures(row) or unread(row, tree):
-            return 1, 0.0, ""
-        return 0, float(pick(figures(row, tree))), ""
+    def value(row: Row, scene: Scene) -> float | None:
+        if not has_figures(row) or unread(row, scene.tree):
+            return None
+        return pick(figures(row, scene.tree))
 
-    return key
+    return _by_scene(value)
 
 
 def _writes_and_input(numbers: Figures) -> int:
@@ -249,48 +105,102 @@ def _writes_and_input(numbers: Figures) -> int:
 COLUMNS: tuple[Column, ...] = (
     Column(
         "status", "STATUS", "", "what it does now; who needs you comes first",
-        ((0, 1), (60, 8), (80, 12), (120, 13)), cell=_status, sort=_by_state,
+        ((0, 1), (60, 8), (80, 12), (120, 13)), cell=cells.status, sort=_by_state,
     ),
-    Column("agent", "AGENT", "", "the program", ((60, 8),), cell=_agent, sort=_by_text(lambda r: r.agent)),
+    Column("agent", "AGENT", "", "the program", ((60, 8),), cell=cells.agent, sort=_by_text(lambda r: r.agent)),
     Column(
         "project", "PROJECT", "", "last part of the working directory, or the repository",
-        ((120, 7),), cell=_project, sort=_by_text(lambda r: r.project),
+        ((120, 7),), cell=cells.project, sort=_by_text(lambda r: r.project),
     ),
     Column("session", "SESSION", "", "title of the session, or the command", ((0, 0),),
            sort=_by_text(lambda r: r.title)),
-    Column("model", "MODEL", "", "model of the newest response", ((120, 9),), cell=_model,
+    Column("model", "MODEL", "", "model of the newest response", ((120, 9),), cell=cells.model,
            sort=_by_text(lambda r: r.model)),
     Column(
         "rate", "TOK/MIN", "tokens/min",
-        "tokens produced and newly read in the last 60 s, without cache reads",
-        ((0, 7),), right=True, cell=_rate, sort=_by_figure(lambda f: f.tokens_per_min),
+        "tokens produced and newly read in the last 60 s, without cache reads; [ ] average over longer",
+        ((0, 7),), right=True, cell=cells.rate, windowed=True, summed=True,
+        sort=_by_figure(lambda f: f.tokens_per_min if f.rates_known else None),
     ),
     Column("spark", "", "tokens/min", "tok/min of the last minutes, each row on its own scale",
-           ((120, 6), (150, 12)), cell=_spark),
-    Column("burn", "$/H", "$/hour", "the last 60 s at list price", ((80, 6),), right=True, cell=_burn,
-           sort=_by_figure(lambda f: f.burn_nusd_per_h)),
+           ((120, 6), (150, 12)), cell=cells.spark),
+    Column("burn", "$/H", "$/hour", "the last 60 s at list price; [ ] average over longer", ((80, 6),), right=True,
+           cell=cells.burn, windowed=True, summed=True,
+           sort=_by_figure(lambda f: f.burn_nusd_per_h if f.rates_known else None)),
     Column("cost", "COST", "$", "the session so far at list price; ≈ estimated, ≥ incomplete, $? unpriced",
-           ((0, 6), (120, 7)), right=True, cell=_cost, sort=_by_figure(lambda f: f.cost_nusd)),
-    Column("ctx", "CTX", "%", "how full the context window is", ((60, 4),), right=True, cell=_context,
-           sort=_by_number(context_pct)),
+           ((0, 6), (120, 7)), right=True, cell=cells.cost, sort=_by_figure(lambda f: f.cost_nusd), summed=True),
+    Column("ctx", "CTX", "%", "how full the context window is", ((60, 4),), right=True, cell=cells.context,
+           sort=_by_number(cells.context_pct)),
     Column("in", "IN", "tokens", "newly read: input and cache writes", ((150, 6),), right=True,
-           cell=_tokens(_writes_and_input), sort=_by_figure(_writes_and_input)),
-    Column("out", "OUT", "tokens", "produced, reasoning included", ((150, 6),), right=True,
-           cell=_tokens(lambda f: f.tokens.output), sort=_by_figure(lambda f: f.tokens.output)),
-    Column("cache", "CACHE", "tokens", "read from the prompt cache", ((150, 6),), right=True,
-           cell=_tokens(lambda f: f.tokens.cache_read), sort=_by_figure(lambda f: f.tokens.cache_read)),
-    Column("age", "AGE", "", "since the session or process started", ((120, 5),), right=True, cell=_age,
-           sort=_by_number(lambda r: -r.started_ms if r.started_ms else None)),
+           cell=cells.tokens_of(_writes_and_input), sort=_by_figure(_writes_and_input), summed=True),
+    Column("out", "OUT", "tokens", "produced, reasoning included", ((150, 6),), right=True, summed=True,
+           cell=cells.tokens_of(lambda f: f.tokens.output), sort=_by_figure(lambda f: f.tokens.output)),
+    Column("cache", "CACHE", "tokens", "read from the prompt cache", ((150, 6),), right=True, summed=True,
+           cell=cells.tokens_of(lambda f: f.tokens.cache_read), sort=_by_figure(lambda f: f.tokens.cache_read)),
+    Column("age", "AGE", "", "since the session or process started", ((120, 5),), right=True, cell=cells.age,
+           sort=_by_number(lambda r: -r.started_ms if r.started_ms else None), timed=True),
     Column("pid", "PID", "", "process; ~ inferred, – only known from its log", ((150, 8),), right=True,
-           cell=_pid, sort=_by_number(lambda r: None if r.pid is None else -r.pid)),
-    Column("where", "WHERE", "", "tmux session:window.pane, kitty or wezterm window, tty", ((150, 10),), cell=_where,
-           sort=_by_text(lambda r: r.where)),
+           cell=cells.pid, sort=_by_number(lambda r: None if r.pid is None else -r.pid)),
+    Column("where", "WHERE", "", "tmux session:window.pane, kitty or wezterm window, tty", ((150, 10),),
+           cell=cells.where, sort=_by_text(lambda r: r.where)),
+    Column("memory", "MEM", "bytes", "resident memory of the process", ((_BY_HAND, 5),), right=True,
+           cell=cells.memory, sort=_by_number(lambda r: r.rss_bytes if r.pid is not None else None)),
+    Column("cpu", "CPU", "%", "processor time of the process, 100 % = one core", ((_BY_HAND, 5),), right=True,
+           cell=cells.cpu, sort=_by_number(lambda r: r.cpu_pct if r.pid is not None else None)),
+    Column("subs", "SUBS", "", "sub-agents and agents below it: at work / all", ((_BY_HAND, 5),), right=True,
+           cell=cells.sub_agents, sort=_by_number(lambda r: r.sub_agents if has_figures(r) else None)),
+    Column("responses", "RESP", "responses", "responses so far", ((_BY_HAND, 5),), right=True, summed=True,
+           cell=cells.tokens_of(lambda f: f.responses), sort=_by_figure(lambda f: f.responses)),
+    Column("hit", "HIT", "%", "part of the prompts that came from the prompt cache", ((_BY_HAND, 4),), right=True,
+           cell=cells.cache_hit, sort=_by_figure(cells.hit_pct), summed=True),
+    Column("tool", "LAST TOOL", "", "newest tool that its log names", ((_BY_HAND, 10),), cell=cells.last_tool,
+           sort=_by_text(lambda r: r.last_tool)),
+    Column("branch", "BRANCH", "", "git branch that its log names", ((_BY_HAND, 12),), cell=cells.branch,
+           sort=_by_text(lambda r: r.branch)),
+    Column("limit", "LIMIT", "%", "the fullest plan limit of who sets the agent's limits", ((_BY_HAND, 8),),
+           right=True, cell=cells.limit, sort=_by_scene(cells.limit_pct)),
+    Column("host", "HOST", "", "machine that it runs on", ((_BY_HAND, 10),), cell=cells.host,
+           sort=_by_text(lambda r: r.host)),
+    Column("since", "SINCE", "", "time in the present state", ((_BY_HAND, 5),), right=True, cell=cells.in_state,
+           sort=_by_number(lambda r: -r.status.since_ms if r.status.since_ms else None), timed=True),
 )  # fmt: skip
 
 BY_ID = {column.id: column for column in COLUMNS}
-MEMORY = Column("memory", "MEM", "bytes", "resident memory of the process", (), right=True,
-                sort=_by_number(lambda r: r.rss_bytes))  # fmt: skip
-SORTS: tuple[Column, ...] = (*(c for c in COLUMNS if c.sort is not None), MEMORY)
+SORTS: tuple[Column, ...] = tuple(column for column in COLUMNS if column.sort is not None)
+
+
+# ---------------------------------------------------------------- which of them
+
+
+class Choice(Struct, frozen=True):
+    """What a person made of the columns; those in neither `on` nor `off` follow the width of the screen."""
+
+    order: tuple[str, ...] = ()  # all ids; () = as declared
+    on: frozenset[str] = frozenset()
+    off: frozenset[str] = frozenset()
+
+    def columns(self) -> tuple[Column, ...]:
+        """All columns in their order; ids that no version knows are passed over, new ones come last."""
+        return tuple(BY_ID[name] for name in dict.fromkeys((*self.order, *BY_ID)) if name in BY_ID)
+
+    def switched(self, name: str, on: bool) -> Choice:
+        """With a column switched on or off; the frozen ones stay on."""
+        if name in FROZEN or name not in BY_ID:
+            return self
+        others_on, others_off = self.on - {name}, self.off - {name}
+        return Choice(
+            self.order, others_on | ({name} if on else set()), others_off | (set() if on else {name})
+        )
+
+    def moved(self, name: str, by: int) -> Choice:
+        """With a column `by` places further to the right."""
+        ids = [column.id for column in self.columns()]
+        at = ids.index(name)
+        ids.insert(min(max(at + by, 0), len(ids) - 1), ids.pop(at))
+        return Choice(tuple(ids), self.on, self.off)
+
+
+AS_DECLARED = Choice()
 
 
 class Placed(NamedTuple):
@@ -298,12 +208,42 @@ class Placed(NamedTuple):
     width: int
 
 
-def place(screen_width: int, room: int | None = None) -> tuple[Placed, ...]:
+def wanted(screen_width: int, choice: Choice, window_min: int = MINUTE) -> list[Placed]:
+    """The columns that are to be shown on a screen this wide, whether or not there is room."""
+    out = []
+    for column in choice.columns():
+        width = column.width_at(screen_width)
+        if width is None and column.id in choice.on:
+            width = column.widths[0][1]
+        if width is not None and column.id not in choice.off:
+            if column.windowed:
+                width = max(width, len(column.head(window_min)))
+            out.append(Placed(column, width))
+    return out
+
+
+def place(
+    screen_width: int, room: int | None = None, choice: Choice = AS_DECLARED, window_min: int = MINUTE
+) -> tuple[Placed, ...]:
     """The columns of a table this wide; SESSION gets what is left of `room`, at least 4 cells.
 
-    Two cells in front belong to the cursor; one space stands between columns.
+    Two cells in front belong to the cursor; one space stands between columns. Where a choice leaves too little
+    room, columns go from the right: those that nobody asked for first, the frozen ones never.
     """
-    shown = [(c, w) for c in COLUMNS if (w := c.width_at(screen_width)) is not None]
-    fixed = 2 + sum(w for _, w in shown) + len(shown) - 1
-    rest = max(4, (screen_width if room is None else room) - fixed)
-    return tuple(Placed(c, w or rest) for c, w in shown)
+    shown = wanted(screen_width, choice, window_min)
+    if choice != AS_DECLARED:
+        for dropped in _dispensable(shown, choice):
+            if screen_width - _fixed(shown) >= LEAST_SESSION:
+                break
+            shown.remove(dropped)
+    rest = max(4, (screen_width if room is None else room) - _fixed(shown))
+    return tuple(Placed(column, width or rest) for column, width in shown)
+
+
+def _fixed(shown: list[Placed]) -> int:
+    return 2 + sum(width for _, width in shown) + len(shown) - 1
+
+
+def _dispensable(shown: list[Placed], choice: Choice) -> list[Placed]:
+    free = [one for one in reversed(shown) if one.column.id not in FROZEN]
+    return sorted(free, key=lambda one: one.column.id in choice.on)

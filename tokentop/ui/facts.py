@@ -7,11 +7,10 @@ from typing import NamedTuple
 
 from tokentop import text
 from tokentop.model import Alert, Figures, Quota, Row, Tokens
-from tokentop.ui.columns import context_pct, cost_text, unread
+from tokentop.ui.cells import STALE_MS, VENDORS, context_pct, cost_text, unread
+from tokentop.ui.columns import MINUTE, WINDOWS_MIN
 from tokentop.ui.glyphs import LOOKS, safe
-
-STALE_MS = 15 * 60_000  # a limit that nobody has reported for longer is shown with its age
-_VENDORS = {"claude": "anthropic", "codex": "openai", "gemini": "google"}  # who sets the plan limits
+from tokentop.ui.grouping import Head
 
 
 class Field(NamedTuple):
@@ -34,6 +33,34 @@ def fields(row: Row, now_ms: int, alerts: Sequence[Alert], quotas: Sequence[Quot
     out += _children(row, now_ms)
     out += [Field("quality" if at == 0 else "", safe(note), "dim") for at, note in enumerate(quality(row))]
     return out
+
+
+def group(head: Head) -> tuple[str, list[Field]]:
+    """Name and sums of a group of rows."""
+    numbers, nothing = head.row.tree, unread(head.row, tree=True)
+    states = "  ".join(f"{LOOKS[state].glyph} {count} {LOOKS[state].word}" for state, count in head.counts)
+    out = [Field("group", states)]
+    if nothing:
+        return safe(head.row.title, 80), [*out, Field("cost", "? no log has been read yet", "dim")]
+    rate = f"{text.rate(numbers.tokens_per_min)} tok/min, {burn_text(numbers)}"
+    out += [
+        Field("cost", cost_text(numbers, 9), "strong"),
+        Field("rate", rate if numbers.rates_known else "?"),
+    ]
+    return safe(head.row.title, 80), [*out, *_tokens(numbers.tokens, "tokens")]
+
+
+def over_window(found: list[Field], row: Row, window_min: int) -> list[Field]:
+    """Fields of a row whose rates are averages over a longer window, which they name; `?` while not known."""
+    if window_min == MINUTE:
+        return found
+    name, known = WINDOWS_MIN[window_min], row.tree.rates_known
+    return [
+        one._replace(label=f"{one.label} {name}", value=one.value if known else text.UNKNOWN)
+        if one.label in {"rate", "reads"}
+        else one
+        for one in found
+    ]
 
 
 def _state(row: Row, now_ms: int, alerts: Sequence[Alert]) -> Iterator[Field]:
@@ -120,7 +147,7 @@ def _tokens(tokens: Tokens, label: str) -> Iterator[Field]:
 
 def _limits(row: Row, now_ms: int, quotas: Sequence[Quota]) -> Iterator[Field]:
     for quota in quotas:
-        if quota.provider in {row.agent, _VENDORS.get(row.agent)}:
+        if quota.provider in {row.agent, VENDORS.get(row.agent)}:
             over = 0 < quota.resets_at_ms <= now_ms
             shown = "?, was reset" if over else f"{text.percent(quota.used_pct)} →"
             reset = f" {text.clock_near(quota.resets_at_ms, now_ms)}" if quota.resets_at_ms else " ?"

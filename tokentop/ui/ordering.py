@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from tokentop.model import Row
+from tokentop.model import Quota, Row
+from tokentop.ui.cells import Scene
 from tokentop.ui.columns import BY_ID, SORTS, SortKey
 
 RERANK_MS = 3000
@@ -26,6 +27,7 @@ class Order:
     def __init__(self) -> None:
         self.sort_id = "status"
         self.reverse = False
+        self.limits: Mapping[str, Quota] = {}  # agent -> the fullest limit of who sets its limits
         self._ranked_ms = -RERANK_MS
         self._siblings: dict[str, list[str]] = {}
 
@@ -37,10 +39,12 @@ class Order:
             self.sort_id, self.reverse = sort_id, False
         self.reset()
 
-    def step(self, by: int) -> None:
-        """The next sortable column to the right or left."""
-        ids = [column.id for column in SORTS]
-        self.sort_id = ids[(ids.index(self.sort_id) + by) % len(ids)]
+    def step(self, by: int, shown: Sequence[str] = ()) -> None:
+        """The next sortable column to the right or left, of those that are shown (none told: of all)."""
+        ids = [column.id for column in SORTS if not shown or column.id in shown]
+        ids = sorted(ids, key=shown.index) if shown else ids
+        at = ids.index(self.sort_id) if self.sort_id in ids else -1 if by > 0 else 0
+        self.sort_id = ids[(at + by) % len(ids)]
         self.reverse = False
         self.reset()
 
@@ -49,26 +53,34 @@ class Order:
         self._siblings = {}
         self._ranked_ms = -RERANK_MS
 
-    def arrange(self, rows: Sequence[Row], at_ms: int, tree: bool) -> list[Row]:
-        """All rows in display order: every parent before what is below it."""
+    def arrange(
+        self, rows: Sequence[Row], at_ms: int, tree: bool, heads: Mapping[str, str] | None = None
+    ) -> list[Row]:
+        """All rows in display order: every parent before what is below it.
+
+        `heads` names the group header (one of `rows`) above each row that would else be at the top.
+        """
         by_key = {row.key: row for row in rows}
+        scene = Scene(at_ms, 0, tree, {}, self.limits)
         groups: dict[str, list[Row]] = {}
         for row in rows:
             parent = row.parent_key if tree and row.parent_key in by_key else ""
+            if not parent and heads:
+                parent = heads.get(row.key, "")
             groups.setdefault("" if parent == row.key else parent, []).append(row)
         due = not 0 <= at_ms - self._ranked_ms < RERANK_MS
         if due:
             self._ranked_ms = at_ms
         order = {
-            parent: self._rank(parent, siblings, by_key, due, tree) for parent, siblings in groups.items()
+            parent: self._rank(parent, siblings, by_key, due, scene) for parent, siblings in groups.items()
         }
         self._siblings = order
         return [by_key[key] for key in _walk(order, len(rows))]
 
     def _rank(
-        self, parent: str, siblings: list[Row], by_key: Mapping[str, Row], due: bool, tree: bool
+        self, parent: str, siblings: list[Row], by_key: Mapping[str, Row], due: bool, scene: Scene
     ) -> list[str]:
-        keys = {row.key: self._key(row, tree) for row in siblings}
+        keys = {row.key: self._key(row, scene) for row in siblings}
         old = [key for key in self._siblings.get(parent, ()) if key in keys]
         known = set(old)
         fresh = sorted((key for key in keys if key not in known), key=lambda k: self._plain(keys, by_key, k))
@@ -87,9 +99,9 @@ class Order:
             _insert(ranked, key, keys, self.reverse, _LOOK_BACK)
         return ranked
 
-    def _key(self, row: Row, tree: bool) -> SortKey:
-        column = BY_ID.get(self.sort_id) or next(c for c in SORTS if c.id == self.sort_id)
-        group, number, word = column.sort(row, tree) if column.sort else _NO_KEY
+    def _key(self, row: Row, scene: Scene) -> SortKey:
+        sort = BY_ID[self.sort_id].sort
+        group, number, word = sort(row, scene) if sort else _NO_KEY
         if row.kind == "tool":  # below the sessions beside it, whichever way the order runs
             group += -_TOOLS if self.reverse else _TOOLS
         return group, number, word

@@ -35,6 +35,15 @@ class Source(Protocol):
     def cancel(self, number: int) -> None:
         """Call the countdown of that id off. Does not block."""
 
+    def look_back(self, minutes: int) -> None:
+        """Give each snapshot the average rates over so many minutes from now on; 1 = none. Does not block."""
+
+    def recall(self) -> str | None:
+        """What `remember` kept in an earlier run, "" = nothing, None = not known yet. Does not block."""
+
+    def remember(self, state: str) -> None:
+        """Keep the state of the view for the next run, where something can be kept. Does not block."""
+
     def jump(self, row: Row) -> Jump:
         """Show the terminal of the row's agent. May block."""
 

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from tokentop.model import Row, Snapshot
-from tokentop.ui import filtering
+from msgspec.structs import replace
+
+from tokentop.model import Average, Figures, Row, Snapshot
+from tokentop.ui import filtering, grouping
+from tokentop.ui.cells import has_figures
+from tokentop.ui.columns import AS_DECLARED, MINUTE
+from tokentop.ui.grouping import Head
 from tokentop.ui.ordering import RERANK_MS, Order
 
 
@@ -41,12 +46,20 @@ class View:
         self._serial = 0  # no two states of a row have one version, also where it left in between
         self.cursor: str | None = None
         self.tree = True
+        self.choice = AS_DECLARED
+        self.group = ""  # what the rows are grouped by, one of `grouping.CYCLE`
+        self.heads: dict[str, Head] = {}  # of the groups
+        self._member_of: dict[str, str] = {}  # row key -> key of its head, as laid out
+        self._top: dict[str, str] = {}
+        self._restated: set[str] = set()  # heads that have changed and are to be drawn
+        self.window_min = MINUTE  # what tok/min and $/h are averages over
         self.follow = False
         self.folded: set[str] = set()
         self.query = ""
         self.matched = (0, 0)  # rows that the filter lets through, folded ones too, and all rows
         self.changes = 0  # changed rows since the pause began
         self.paused = False
+        self._window_drawn = MINUTE
         self._predicate: filtering.Predicate | None = None
         self._held = False
         self._latest: Snapshot | None = None  # newest one, shown or not
@@ -66,23 +79,52 @@ class View:
         self._latest, self._seen = snapshot, new
         return self._show(snapshot, new)
 
+    def _over_window(self, snapshot: Snapshot, new: dict[str, Row]) -> dict[str, Row]:
+        """The rows with the rates of the asked window; until those are there, without any."""
+        if self.window_min == MINUTE:
+            return new
+        known = snapshot.averages if snapshot.window_min == self.window_min else {}
+        return {key: over(row, *known.get(key, (None, None))) for key, row in new.items()}
+
+    def set_window(self, minutes: int) -> Change:
+        """Show rates over so many minutes; those of the newest snapshot, if it has them."""
+        self.window_min = minutes
+        self._window_drawn = 0
+        return self._catch_up()
+
+    def plain(self, row: Row) -> Row:
+        """The row with the rates of the last minute, which are what an action is told."""
+        return row if self.window_min == MINUTE else self._seen.get(row.key, row)
+
     def _show(self, snapshot: Snapshot, new: dict[str, Row]) -> Change:
+        new = self._over_window(snapshot, new)
         changed = _changed(self.rows, new)
         if self._held:  # values stay live, but no line comes, goes or moves
             known = frozenset(key for key in changed if key in self.rows)
             self.rows.update((key, new[key]) for key in known)
             self._bump(known)
-            return Change(False, known)
+            return Change(False, known | self._sum_up())
         moved = new.keys() != self.rows.keys() or any(
-            self.rows[key].parent_key != new[key].parent_key for key in changed if key in self.rows
+            self._moved(self.rows[key], new[key]) for key in changed if key in self.rows
         )
         self.rows = new
         self._at_ms = snapshot.at_ms
         self._bump(changed)
+        if snapshot.window_min != self._window_drawn:  # other rates: an order of their own
+            self._window_drawn, self._built_ms = snapshot.window_min, -RERANK_MS
+            self.order.reset()
         due = not 0 <= snapshot.at_ms - self._built_ms < RERANK_MS
         if moved or due or self._predicate is not None:
-            return Change(self.rebuild(), changed)
-        return Change(False, changed)
+            structure = self.rebuild()
+            restated, self._restated = frozenset(self._restated), set()
+            return Change(structure, changed | restated)
+        return Change(False, changed | self._sum_up())
+
+    def _moved(self, old: Row, new: Row) -> bool:
+        """It hangs below another row, or belongs to another group."""
+        if old.parent_key != new.parent_key:
+            return True
+        return bool(self.group) and grouping.head_key(self.group, old) != grouping.head_key(self.group, new)
 
     def _bump(self, keys: Iterable[str]) -> None:
         for key in keys:
@@ -111,11 +153,13 @@ class View:
         rows: Sequence[Row] = list(self.rows.values())
         if not self.tree:
             rows = [row for row in rows if row.kind != "tool"]
-        ordered = self.order.arrange(rows, self._at_ms, self.tree)
-        self.versions = {key: self.versions.get(key, 0) for key in self.rows}
-        matched, shown = self._filtered(ordered)
-        self.matched = (len(matched), len(ordered))
-        lines = self._tree_lines(ordered, matched, shown) if self.tree else [
+        matched, shown = self._filtered(rows)
+        self.matched = (len(matched), len(rows))
+        tops = self._into_groups(rows, shown)
+        self.versions = {key: self.versions.get(key, 0) for key in (*self.rows, *self.heads)}
+        above = [head.row for head in self.heads.values()]
+        ordered = self.order.arrange((*rows, *above), self._at_ms, self.tree, tops)
+        lines = self._tree_lines(ordered, matched, shown) if self.tree or self.group else [
             Line(row.key, "", 0, True) for row in ordered if row.key in shown
         ]  # fmt: skip
         if lines == self.lines:
@@ -124,6 +168,30 @@ class View:
         self.index = {line.key: at for at, line in enumerate(lines)}
         self._keep_cursor(old)
         return True
+
+    def _into_groups(self, rows: Sequence[Row], shown: frozenset[str]) -> dict[str, str]:
+        """Sum the groups of the shown rows up; returns the head of each row that is at the top."""
+        if not self.group:
+            self.heads, self._member_of, self._top = {}, {}, {}
+            return {}
+        by_key = {row.key: row for row in rows}
+        self._top = grouping.tops(by_key, self.tree)
+        head_of = {key: grouping.head_key(self.group, by_key[key]) for key in set(self._top.values())}
+        self._member_of = {key: head_of[top] for key, top in self._top.items() if key in shown}
+        self.heads = {key: self.heads[key] for key in set(self._member_of.values()) & self.heads.keys()}
+        self._restated |= self._sum_up()
+        return head_of
+
+    def _sum_up(self) -> frozenset[str]:
+        """The sums of the groups as they are laid out; returns the heads that have changed."""
+        if not self.group:
+            return frozenset()
+        members = [row for key in self._member_of if (row := self.rows.get(key)) is not None]
+        new = grouping.heads(members, self._member_of, self._top, self.tree)
+        changed = frozenset(key for key, head in new.items() if self.heads.get(key) != head)
+        self.heads = new
+        self._bump(changed)
+        return changed
 
     def _filtered(self, ordered: Sequence[Row]) -> tuple[frozenset[str], frozenset[str]]:
         """Keys that match, and keys to show: those and, in the tree, what stands above them."""
@@ -147,8 +215,11 @@ class View:
         below: dict[str, list[str]] = {}
         for row in ordered:
             if row.key in shown:
-                parent = row.parent_key if row.parent_key in shown else ""
-                below.setdefault("" if parent == row.key else parent, []).append(row.key)
+                parent = row.parent_key if self.tree and row.parent_key in shown else ""
+                parent = "" if parent == row.key else parent
+                below.setdefault(parent or self._member_of.get(row.key, ""), []).append(row.key)
+            elif row.key in self.heads:
+                below.setdefault("", []).append(row.key)
         lines: list[Line] = []
         seen: set[str] = set()
         stack = [(key, "", "") for key in reversed(below.get("", ()))]
@@ -161,13 +232,17 @@ class View:
             folded = key in self.folded and bool(children)
             mark = "▸ " if folded else "▾ " if children else "" if branch else "  "
             hidden = _count_below(key, below) if folded else 0
-            lines.append(Line(key, indent + branch + mark, hidden, key in matched))
-            if not folded:
-                inner = indent + ("│ " if branch == "├ " else "  ")
-                stack.extend(
-                    (child, inner, "└ " if at == len(children) - 1 else "├ ")
-                    for at, child in reversed(list(enumerate(children)))
-                )
+            lines.append(Line(key, indent + branch + mark, hidden, key in matched or key in self.heads))
+            if folded:
+                continue
+            inner = indent + ("│ " if branch == "├ " else "  ")
+            if key in self.heads:
+                stack.extend((child, inner if self.tree else indent, "") for child in reversed(children))
+                continue
+            stack.extend(
+                (child, inner, "└ " if at == len(children) - 1 else "├ ")
+                for at, child in reversed(list(enumerate(children)))
+            )
         return lines
 
     def _keep_cursor(self, old: Sequence[Line]) -> None:
@@ -178,13 +253,27 @@ class View:
         at = keys.index(self.cursor) if self.cursor in keys else -1
         after = next((key for key in keys[at + 1 :] if key in self.index), None) if at >= 0 else None
         before = next((key for key in reversed(keys[: max(at, 0)]) if key in self.index), None)
-        self.cursor = after or before or (self.lines[0].key if self.lines else None)
+        first = next((line.key for line in self.lines if line.key in self.rows), None)
+        self.cursor = after or before or first or (self.lines[0].key if self.lines else None)
 
     # ------------------------------------------------------------ commands
 
     @property
     def selected(self) -> Row | None:
+        """The row under the cursor; None on the header of a group, so that nothing can act on it."""
         return self.rows.get(self.cursor) if self.cursor is not None else None
+
+    @property
+    def selected_head(self) -> Head | None:
+        """The header of a group under the cursor."""
+        return self.heads.get(self.cursor) if self.cursor is not None else None
+
+    def drawn(self, key: str) -> Row | None:
+        """What a line is drawn from: a row or a header."""
+        row = self.rows.get(key)
+        if row is None and key in self.heads:
+            return self.heads[key].row
+        return row
 
     def move(self, by: int) -> None:
         """Move the cursor by lines, stopping at the ends."""
@@ -198,30 +287,59 @@ class View:
         count = len(self.lines)
         for distance in range(1, count + 1):
             line = self.lines[(at + step * distance) % count]
-            if line.match:
+            if line.match and line.key in self.rows:
                 self.cursor = line.key
                 return True
         return False
 
     def set_filter(self, query: str) -> bool:
         """Apply a filter; raises FilterError and keeps the last good one."""
-        self._predicate = filtering.parse(query)
+        self._predicate = filtering.parse(query, lambda: self._at_ms)
         self.query = query if self._predicate else ""
         return self.rebuild()
 
     def fold(self, key: str | None, folded: bool) -> bool:
-        """Fold or unfold one row, or (None) all."""
-        keys = {key} if key is not None else {row.parent_key for row in self.rows.values() if row.parent_key}
+        """Fold or unfold one row, or (None) all: groups where there are any."""
+        parents = {row.parent_key for row in self.rows.values() if row.parent_key}
+        if key is not None:
+            keys = {key}
+        elif folded and self.heads:
+            keys = {*self.heads}
+        else:
+            keys = parents | self.heads.keys()
         if folded:
             self.folded |= keys
         else:
             self.folded -= keys
         return self.rebuild()
 
+    def set_group(self, by: str) -> bool:
+        """Group by project, model, agent or ("") nothing."""
+        self.group = by
+        self.folded = {key for key in self.folded if not key.startswith("group:")}
+        self.order.reset()
+        return self.rebuild()
+
     def set_tree(self, tree: bool) -> bool:
         self.tree = tree
         self.order.reset()
         return self.rebuild()
+
+
+def over(row: Row, own: Average | None, tree: Average | None) -> Row:
+    """`row` with the rates of a longer window, None = not known yet; tools and orphans have none."""
+    if not has_figures(row):
+        return row
+    return replace(row, own=_with_rates(row.own, own), tree=_with_rates(row.tree, tree))
+
+
+def _with_rates(numbers: Figures, average: Average | None) -> Figures:
+    if average is None:
+        return replace(numbers, tokens_per_min=0.0, reads_per_min=0.0, burn_nusd_per_h=0, rates_known=False)
+    return replace(
+        numbers, tokens_per_min=average.tokens_per_min, reads_per_min=average.reads_per_min,
+        burn_nusd_per_h=average.burn_nusd_per_h,
+    )  # fmt: skip
 
 
 def _changed(old: dict[str, Row], new: dict[str, Row]) -> frozenset[str]:

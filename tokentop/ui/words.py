@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from tokentop import text
 from tokentop.model import Action, KillPlan, Orphan, PlannedProc, Receipt, Row, State
-from tokentop.ui.columns import unread
+from tokentop.ui.cells import unread
 from tokentop.ui.facts import Field
 from tokentop.ui.glyphs import safe
 

@@ -13,8 +13,9 @@ from textual.widgets import Input
 
 from tokentop import text
 from tokentop.model import Alert, Snapshot
-from tokentop.ui import facts, keys
-from tokentop.ui.columns import place
+from tokentop.ui import facts, keys, remembered
+from tokentop.ui.cells import most_urgent
+from tokentop.ui.columns import MINUTE, place
 from tokentop.ui.filtering import FilterError
 from tokentop.ui.layout import Layout, layout
 from tokentop.ui.screens.liveactions import LiveActions
@@ -71,6 +72,7 @@ class LiveScreen(LiveActions):
         self.drawer_open = False
         self._layout: Layout | None = None
         self._ticked_s = 0.0
+        self.changed_by_hand = False  # a state that arrives late does not undo what a person has set
         self._faulty = False  # what is typed as a filter cannot be understood
 
     def compose(self) -> ComposeResult:
@@ -112,6 +114,7 @@ class LiveScreen(LiveActions):
             alert.row_key: alert.since_ms for alert in snapshot.alerts if alert.kind == "no-progress"
         }
         self._show_countdowns()
+        self._follow_limits(snapshot)
         change = self.view.feed(snapshot)
         if change.structure or change.keys:
             self.table.apply(change)
@@ -122,6 +125,33 @@ class LiveScreen(LiveActions):
             self.redraw()
         elif self.view.cursor in change.keys:
             self.show_detail()
+
+    def recall(self, kept: str | None) -> bool:
+        """Put the view into the state of an earlier run; False = not known yet what that was."""
+        if kept is None:
+            return False
+        if kept and not self.changed_by_hand and remembered.apply(kept, self.view):
+            self.tokentop.source.look_back(self.view.window_min)
+            self.view.rebuild()
+            self.table.forget()
+            self.place_columns()
+            self.head.refresh()
+        return True
+
+    def remember(self) -> None:
+        self.changed_by_hand = True
+        self.tokentop.source.remember(remembered.state_of(self.view))
+
+    def _follow_limits(self, snapshot: Snapshot) -> None:
+        """The limits of the rows, while they are looked at."""
+        order = self.view.order
+        shown = order.sort_id == "limit" or any(one.column.id == "limit" for one in self.table.placed)
+        if shown:
+            agents = {row.agent for row in snapshot.rows}
+            limits = most_urgent(snapshot.quotas, agents, snapshot.at_ms)
+            if limits != order.limits:
+                order.limits = limits
+                self.table.forget()
 
     def _tick(self) -> None:
         now = time.monotonic()
@@ -135,7 +165,7 @@ class LiveScreen(LiveActions):
         now_ms = self.now_ms()
         self.table.tick(now_ms)
         pause = f"PAUSED, {text.plural(self.view.changes, 'change')}" if self.view.paused else ""
-        self.totals.show(self.snapshot, now_ms, pause)
+        self.totals.show(self.snapshot, now_ms, pause, self.view.window_min)
         if self.snapshot is not None and not self.view.paused:
             self._show_graphs(self.snapshot)
             self.limits.show(self.snapshot.quotas, now_ms)
@@ -169,7 +199,8 @@ class LiveScreen(LiveActions):
         burn = series.burn_nusd_per_h
         top = nice_top(max(burn, default=0.0) / 1e9) * 1e9
         label = text.money(int(top)).replace(".00", "") if top else ""
-        self.burn_graph.show(burn, top, label, f"now {text.money(snapshot.totals.burn_nusd_per_h)}")
+        now = "now" if self.view.window_min == MINUTE else "last 60 s"
+        self.burn_graph.show(burn, top, label, f"{now} {text.money(snapshot.totals.burn_nusd_per_h)}")
 
     def _show_empty(self) -> None:
         nothing = not self.view.lines
@@ -203,10 +234,10 @@ class LiveScreen(LiveActions):
 
     def place_columns(self) -> None:
         """Columns for the room the table has; a scroll bar takes from SESSION only."""
-        placed = place(self.table.outer_size.width, self.table.room)
+        view = self.view
+        placed = place(self.table.outer_size.width, self.table.room, view.choice, view.window_min)
         if placed != self.table.placed:
-            self.table.placed = placed
-            self.table.forget()
+            self.table.put(placed)
             self.head.refresh()
 
     @on(LiveTable.Resized)
@@ -226,11 +257,13 @@ class LiveScreen(LiveActions):
         if not self.drawer_open:
             return
         if row is None:
-            self.detail.show("nothing selected", [])
+            head = self.view.selected_head
+            self.detail.show(*(("nothing selected", []) if head is None else facts.group(head)))
             return
         quotas = self.snapshot.quotas if self.snapshot else ()
         alerts: tuple[Alert, ...] = self.snapshot.alerts if self.snapshot else ()
-        self.detail.show(name_of(row)[0], facts.fields(row, self.now_ms(), alerts, quotas))
+        fields = facts.fields(row, self.now_ms(), alerts, quotas)
+        self.detail.show(name_of(row)[0], facts.over_window(fields, row, self.view.window_min))
 
     @on(LiveTable.Moved)
     def _moved(self) -> None:
@@ -239,7 +272,7 @@ class LiveScreen(LiveActions):
 
     @on(LiveTable.Opened)
     def _opened(self) -> None:
-        self.set_drawer(True)
+        self.action_detail(True)
 
     @on(TableHead.Chosen)
     def _head_clicked(self, event: TableHead.Chosen) -> None:
@@ -262,6 +295,8 @@ class LiveScreen(LiveActions):
                     hints.append((keys.first(key), "call off"))
                     continue
                 label = "thaw" if key.id == "freeze" and self.frozen_selected else key.label
+                if key.id == "detail" and self.view.selected_head is not None:
+                    label = "fold"
                 hints.append((keys.ascii_shown(shown) if self.options.ascii else shown, label))
         self.key_footer.show(hints)
 

@@ -10,6 +10,9 @@ from textual.screen import Screen
 
 from tokentop.model import Action, Row, Snapshot, State
 from tokentop.ui import keys
+from tokentop.ui.columns import WINDOWS_MIN, Choice
+from tokentop.ui.glyphs import safe
+from tokentop.ui.grouping import CYCLE
 from tokentop.ui.keys import Key
 from tokentop.ui.screens.pages import HelpPage, Page, help_lines, problem_page, receipt_page
 from tokentop.ui.source import UiOptions
@@ -54,6 +57,12 @@ class LiveActions(Screen[None]):
     def apply_filter(self, query: str) -> None:
         raise NotImplementedError
 
+    def place_columns(self) -> None:
+        raise NotImplementedError
+
+    def remember(self) -> None:
+        raise NotImplementedError
+
     # ------------------------------------------------------------ what is possible
 
     def allowed(self, key: Key) -> bool:
@@ -71,6 +80,8 @@ class LiveActions(Screen[None]):
         if not self.allowed(key):
             return False
         row = self.view.selected
+        if key.id == "detail" and self.view.selected_head is not None:
+            return True
         if key.id == "jump":
             return row is not None and bool(row.where)
         if key.id == "resume":
@@ -95,7 +106,9 @@ class LiveActions(Screen[None]):
         self.table.move(pages * max(1, self.table.size.height - 1))
 
     def action_detail(self, shown: bool) -> None:
-        if self.view.selected is not None:
+        if self.view.selected_head is not None:
+            self.toggle_group()
+        elif self.view.selected is not None:
             self.set_drawer(shown)
 
     def action_back(self) -> None:
@@ -131,6 +144,31 @@ class LiveActions(Screen[None]):
         self.table.forget()
         self.table.relayout()
         self.table.show_cursor()
+        self.remember()
+
+    def action_group(self) -> None:
+        """The next way of grouping."""
+        at = CYCLE.index(self.view.group)
+        self.view.set_group(CYCLE[(at + 1) % len(CYCLE)])
+        self.table.forget()
+        self.table.relayout()
+        self.table.show_cursor()
+        self.remember()
+
+    def toggle_group(self) -> None:
+        """Fold or unfold the group whose header the cursor is on."""
+        key = self.view.cursor
+        if key is not None and self.view.fold(key, key not in self.view.folded):
+            self.table.relayout()
+
+    def no_row(self) -> bool:
+        """Nothing acts on the header of a group; True where the cursor is on one, and that is said."""
+        head = self.view.selected_head
+        if head is not None:
+            self.app.notify(
+                f"{safe(head.row.title, 40)} is a group: choose one of its rows", markup=False, timeout=3
+            )
+        return head is not None
 
     def action_fold(self, folded: bool) -> None:
         if self.view.cursor is not None and self.view.fold(self.view.cursor, folded):
@@ -160,7 +198,7 @@ class LiveActions(Screen[None]):
         self._sorted()
 
     def action_sort_step(self, by: int) -> None:
-        self.view.order.step(by)
+        self.view.order.step(by, tuple(placed.column.id for placed in self.table.placed))
         self._sorted()
 
     def action_reverse(self) -> None:
@@ -172,19 +210,50 @@ class LiveActions(Screen[None]):
         self.view.rebuild()
         if not self.view.follow:
             self.view.move(-len(self.view.lines))
+            if self.view.selected_head is not None:
+                self.view.move(1)
         self.table.relayout()
         self.table.show_cursor()
         self.head.refresh()
+        self.remember()
         order = self.view.order
         if not any(placed.column.id == order.sort_id for placed in self.table.placed):
             self.app.notify(f"sorted by {order.sort_id}", markup=False, timeout=2)
+
+    # ------------------------------------------------------------ columns
+
+    def action_columns(self) -> None:
+        from tokentop.ui.screens.chooser import ChooserScreen  # not needed for the first paint
+
+        self.app.push_screen(ChooserScreen(self.view.choice, self.view.window_min, self._choose))
+
+    def _choose(self, choice: Choice) -> None:
+        self.view.choice = choice
+        self.place_columns()
+        self.remember()
+
+    def action_window(self, step: int) -> None:
+        """A longer or shorter time that tok/min and $/h are averages over."""
+        if self.view.paused:  # what is drawn is over the window of the moment when the pause began
+            self.app.notify("paused: p goes on, then [ ] change the time", markup=False, timeout=3)
+            return
+        steps = list(WINDOWS_MIN)
+        at = steps.index(self.view.window_min) + step
+        if 0 <= at < len(steps):
+            self.tokentop.source.look_back(steps[at])
+            self.table.apply(self.view.set_window(steps[at]))
+            self.place_columns()
+            self.table.forget()
+            self.head.refresh()
+            self.redraw()
+            self.remember()
 
     # ------------------------------------------------------------ acting on processes
 
     def _act(self, action: Action, dialog: bool) -> None:
         row = self.view.selected
-        if row is not None and not self.read_only:
-            self.tokentop.commander.begin(row, action, dialog)
+        if not self.no_row() and row is not None and not self.read_only:
+            self.tokentop.commander.begin(self.view.plain(row), action, dialog)
 
     def action_interrupt(self) -> None:
         """Stop the turn of the selected row, unless a rule counts down: then the key calls that off.
@@ -212,11 +281,13 @@ class LiveActions(Screen[None]):
         self.tokentop.commander.begin_sweep()
 
     def action_jump(self) -> None:
-        if self.view.selected is not None:
+        if not self.no_row() and self.view.selected is not None:
             self.tokentop.jumper.begin(self.view.selected)
 
     def action_copy_resume(self) -> None:
         row: Row | None = self.view.selected
+        if self.no_row():
+            return
         if row is None or not row.resume:
             self.app.notify("this row has no resume command", markup=False, timeout=3)
             return

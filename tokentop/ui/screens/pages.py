@@ -117,7 +117,7 @@ def help_lines(keys: Sequence[Key], width: int, ascii_only: bool) -> Lines:
         lines.append(
             [(f"  {look.glyph} ", state.value), (f"{look.word:<12}", state.value), (look.help, "muted")]
         )
-    lines += [[], [("Columns", "title"), ("   narrow screens show fewer", "dim")], []]
+    lines += [[], [("Columns", "title"), ("   narrow screens show fewer, w chooses", "dim")], []]
     for column in COLUMNS:
         name = column.header or "(graph)"
         lines.append([(f"  {name:<10}", "key"), (f"{column.unit:<11}", "dim"), (column.help, "muted")])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tokentop import text
 from tokentop.model import Quota
-from tokentop.ui.facts import STALE_MS
+from tokentop.ui.cells import STALE_MS
 from tokentop.ui.glyphs import safe
 from tokentop.ui.paint import Painted, Piece, fit
 from tokentop.ui.theme import Palette

@@ -8,7 +8,8 @@ from textual import events
 from textual.message import Message
 
 from tokentop import text
-from tokentop.model import Forecast, Progress, Snapshot, State
+from tokentop.model import Average, Figures, Forecast, Progress, Snapshot, State
+from tokentop.ui.columns import MINUTE, WINDOWS_MIN
 from tokentop.ui.glyphs import LOOKS, safe
 from tokentop.ui.paint import Painted, Piece
 from tokentop.ui.theme import Palette
@@ -84,12 +85,14 @@ class TotalsStrip(Painted):
         self._snapshot: Snapshot | None = None
         self._now_ms = 0
         self._pause = ""
+        self._window_min = MINUTE
         self._chips: list[tuple[int, int, State]] = []
         self._roomy = True
 
-    def show(self, snapshot: Snapshot | None, now_ms: int, pause: str) -> None:
-        """Draw anew; `pause` is the text of a paused view or empty."""
+    def show(self, snapshot: Snapshot | None, now_ms: int, pause: str, window_min: int = MINUTE) -> None:
+        """Draw anew; `pause` is the text of a paused view or empty, rates are over `window_min`."""
         self._snapshot, self._now_ms, self._pause = snapshot, now_ms, pause
+        self._window_min = window_min
         self.refresh()
 
     def line(self, y: int, width: int, palette: Palette) -> list[Piece]:
@@ -133,7 +136,7 @@ class TotalsStrip(Painted):
             *name,
             *self._modes(snapshot),
             *_counts(snapshot, " " if room == "full" else ""),
-            *_rates(snapshot),
+            *_rates(snapshot, self._window_min),
             Part(8, today_pieces(snapshot, room)),
             *self._right(snapshot, room),
         ]
@@ -180,15 +183,26 @@ def _counts(snapshot: Snapshot, gap: str) -> list[Part]:
     return parts or [Part(6, (("no agent runs", "dim"),))]
 
 
-def _rates(snapshot: Snapshot) -> list[Part]:
-    totals = snapshot.totals
-    burn = text.money(totals.burn_nusd_per_h)
-    unpriced_now = any(row.own.unpriced_tokens and row.own.tokens_per_min > 0 for row in snapshot.rows)
-    mark = "≥" if unpriced_now else ""
+def _rates(snapshot: Snapshot, window_min: int) -> list[Part]:
+    rate, burn, over = *_window_figures(snapshot, window_min), ""
+    if window_min != MINUTE:
+        over = f" {WINDOWS_MIN[window_min]}"
     return [
-        Part(7, ((text.rate(totals.tokens_per_min), "strong"), (" tok/min", "muted"))),
-        Part(7, ((mark + burn, "strong"), ("/h", "muted"))),
+        Part(7, ((rate, "strong"), (f" tok/min{over}", "muted"))),
+        Part(7, ((burn, "strong"), (f"/h{over}", "muted"))),
     ]
+
+
+def _window_figures(snapshot: Snapshot, window_min: int) -> tuple[str, str]:
+    """tok/min and $/h of everything over the window; `?` while they are not known."""
+    now: Figures | Average | None = snapshot.totals
+    unpriced = any(row.own.unpriced_tokens and row.own.tokens_per_min > 0 for row in snapshot.rows)
+    if window_min != MINUTE:
+        now = snapshot.average if snapshot.window_min == window_min else None
+        unpriced = any(row.own.unpriced_tokens for row in snapshot.rows)
+    if now is None:
+        return text.UNKNOWN, f"${text.UNKNOWN}"
+    return text.rate(now.tokens_per_min), ("≥" if unpriced else "") + text.money(now.burn_nusd_per_h)
 
 
 def _cells(parts: list[Part], roomy: bool) -> int:

@@ -6,6 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable
 
+from rich.cells import cell_len
 from textual import events
 from textual.geometry import Region, Size
 from textual.message import Message
@@ -13,9 +14,10 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tokentop.model import Row
-from tokentop.ui import columns
-from tokentop.ui.columns import Placed, Scene
-from tokentop.ui.glyphs import RESTING, safe
+from tokentop.ui.cells import Scene
+from tokentop.ui.columns import Placed
+from tokentop.ui.glyphs import LOOKS, RESTING, safe
+from tokentop.ui.grouping import Head
 from tokentop.ui.paint import Piece, fit, palette_of, strip
 from tokentop.ui.theme import Palette
 from tokentop.ui.view import Change, Line, View
@@ -48,9 +50,10 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         self.now_ms = 0
         self.alerts: dict[str, int] = {}
         self.placed: tuple[Placed, ...] = ()
+        self._timed: tuple[Placed, ...] = ()  # those whose text moves with the clock
         self._cache: OrderedDict[tuple[object, ...], Strip] = OrderedDict()
         self._painted_s: dict[str, float] = {}
-        self._drawn_times: dict[str, tuple[str, str]] = {}  # what each line said about time
+        self._drawn_times: dict[str, tuple[str, ...]] = {}  # what each line said about time
         self._waiting: set[str] = set()
         self._flush_planned = False
         self._clicked: tuple[str | None, float] = (None, 0.0)
@@ -108,6 +111,12 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         self.refresh()
         self.post_message(self.Moved())
 
+    def put(self, placed: tuple[Placed, ...]) -> None:
+        """Draw these columns from now on."""
+        self.placed = placed
+        self._timed = tuple(one for one in placed if one.column.timed)
+        self.forget()
+
     def forget(self) -> None:
         """Drop all drawn lines: theme, width or figures changed."""
         self._cache.clear()
@@ -140,7 +149,7 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._repaint(ripe, now)
         top, old = self.scroll_offset.y, []
         for at in range(top, min(top + self.size.height, len(self.view.lines))):
-            row = self.view.rows.get(self.view.lines[at].key)
+            row = self.view.drawn(self.view.lines[at].key)
             if row is not None and self._drawn_times.get(row.key) != self._times(row):
                 old.append(at)
         self._refresh_visible(old)
@@ -208,7 +217,7 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         if at >= len(self.view.lines):
             return Strip.blank(width, palette.base)
         line = self.view.lines[at]
-        row = self.view.rows.get(line.key)
+        row = self.view.drawn(line.key)
         if row is None:
             return Strip.blank(width, palette.base)
         selected = line.key == self.view.cursor
@@ -231,15 +240,24 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         """How wide the columns are together, with the mark in front and the spaces between."""
         return 2 + sum(width for _, width in self.placed) + max(0, len(self.placed) - 1)
 
-    def _times(self, row: Row) -> tuple[str, str]:
-        scene = Scene(self.now_ms, 5, self.view.tree, self.alerts)
-        age = columns.BY_ID["age"].cell(row, scene)[0]
+    def _scene(self, width: int) -> Scene:
+        return Scene(self.now_ms, width, self.view.tree, self.alerts, self.view.order.limits)
+
+    def _times(self, row: Row) -> tuple[str, ...]:
+        """What a line says about time."""
+        if row.kind == "group":
+            return ()
         since = self.alerts.get(row.key)
-        return age, "" if since is None else str((self.now_ms - since) // 60_000)
+        said = "" if since is None else str((self.now_ms - since) // 60_000)
+        return (said, *(column.cell(row, self._scene(width))[0] for column, width in self._timed))
 
     def _pieces(self, row: Row, line: Line, selected: bool) -> Iterable[tuple[str, str]]:
         mark = ("» " if self.view.follow else "> ") if selected else "  "
         yield mark, "strong"
+        head = self.view.heads.get(line.key)
+        if head is not None:
+            yield from self._head_pieces(head, line)
+            return
         resting = row.status.state in RESTING or not line.match
         for at, (column, width) in enumerate(self.placed):
             if at:
@@ -247,10 +265,35 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
             if column.id == "session":
                 yield from session_pieces(row, line, width)
                 continue
-            text, role = column.cell(row, Scene(self.now_ms, width, self.view.tree, self.alerts))
+            text, role = column.cell(row, self._scene(width))
             if resting and role in {"", "strong", "muted"}:
                 role = "dim"
             yield fit(text, width, column.right), role
+
+    def _head_pieces(self, head: Head, line: Line) -> Iterable[tuple[str, str]]:
+        """The header of a group: its name, how many are in which state, and the sums."""
+        for at, (column, width) in enumerate(self.placed):
+            if at:
+                yield " ", ""
+            if column.id == "session":
+                yield from group_pieces(head, line, width)
+                continue
+            text, role = column.cell(head.row, self._scene(width)) if column.summed else ("", "")
+            yield fit(text, width, column.right), "title" if role in {"", "strong", "muted"} else role
+
+
+def group_pieces(head: Head, line: Line, width: int) -> Iterable[tuple[str, str]]:
+    """`▾ api  !1 ●3`; the counts are what a narrow screen keeps."""
+    chips = [(f" {LOOKS[state].glyph}{count}", state.value) for state, count in head.counts]
+    while chips and sum(len(chip) for chip, _ in chips) > width - len(line.lead) - 4:
+        chips.pop()  # the least urgent
+    room = width - len(line.lead) - sum(len(chip) for chip, _ in chips)
+    name = safe(head.row.title, 80)
+    yield line.lead, "dim"
+    shown = fit(name, min(room, max(cell_len(name), 1)))
+    yield shown, "title"
+    yield from chips
+    yield " " * max(0, room - cell_len(shown)), ""
 
 
 def session_pieces(row: Row, line: Line, width: int) -> Iterable[tuple[str, str]]:
@@ -304,7 +347,12 @@ class TableHead(ScrollView):
             sorted_here = column.id == order.sort_id and (column.id != "status" or order.reverse)
             role = "key" if sorted_here else "head"
             pieces.append((("↑" if order.reverse else "↓") if sorted_here else " ", palette[role]))
-            pieces.append((fit(column.header if width > 1 else "", width, column.right), palette[role]))
+            pieces.append(
+                (
+                    fit(column.head(self.table.view.window_min) if width > 1 else "", width, column.right),
+                    palette[role],
+                )
+            )
         return strip(pieces, self.size.width, palette.base)
 
     def on_click(self, event: events.Click) -> None:

@@ -1,0 +1,116 @@
+"""Groups of rows by project, model or agent: a header line with sums above the rows of each. Pure.
+
+A header is drawn from a Row of the kind `group`, but it is none of the snapshot's: nothing can act on it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from tokentop import text
+from tokentop.model import Figures, Row, State, Status, Tokens
+from tokentop.ui.cells import figures, has_figures, unread
+from tokentop.ui.glyphs import LOOKS
+
+GROUPINGS: dict[str, Callable[[Row], str]] = {
+    "project": lambda row: row.project,
+    "model": lambda row: text.short_model(row.model),
+    "agent": lambda row: row.agent,
+}
+CYCLE = ("", *GROUPINGS)
+
+
+class Head(NamedTuple):
+    """A header: what is drawn of it, and how many agents of the group are in which state."""
+
+    row: Row
+    counts: tuple[tuple[State, int], ...]
+
+
+def head_key(by: str, row: Row) -> str:
+    """The key of the header that a top row stands below."""
+    return f"group:{by}:{GROUPINGS[by](row)}"
+
+
+def tops(rows: Mapping[str, Row], tree: bool) -> dict[str, str]:
+    """For each row the key of the row at the top that it hangs below; in a flat view its own."""
+    if not tree:
+        return {key: key for key in rows}
+    found: dict[str, str] = {}
+    for key in rows:
+        way = [key]
+        while way[-1] not in found:
+            parent = rows[way[-1]].parent_key
+            if parent not in rows or parent in way:
+                found[way[-1]] = way[-1]
+                break
+            way.append(parent)
+        found.update(dict.fromkeys(way, found[way[-1]]))
+    return found
+
+
+def heads(
+    rows: Iterable[Row], member_of: Mapping[str, str], top: Mapping[str, str], tree: bool
+) -> dict[str, Head]:
+    """The headers of `rows` by key. `member_of` = header of each row, `top` as of `tops`."""
+    members: dict[str, list[Row]] = {}
+    for row in rows:
+        members.setdefault(member_of[row.key], []).append(row)
+    return {key: _head(key, found, top, tree) for key, found in members.items()}
+
+
+def _head(key: str, members: list[Row], top: Mapping[str, str], tree: bool) -> Head:
+    _, by, name = key.split(":", 2)
+    summed = [row for row in members if top[row.key] == row.key and has_figures(row)]
+    numbers = total([figures(row, tree) for row in summed if not unread(row, tree)])
+    silent = sum(unread(row, tree) for row in summed)
+    if silent:  # what they spend is not known: the sum is a lower bound
+        numbers = replace(numbers, unknown_calls=numbers.unknown_calls + silent)
+    agents = [row for row in members if row.kind in {"agent", "orphan"}]
+    found = Counter(row.status.state for row in agents)
+    counts = tuple((state, found[state]) for state in sorted(found, key=lambda s: LOOKS[s].rank))
+    row = Row(
+        key=key,
+        parent_key="",
+        depth=0,
+        kind="group",
+        agent=name if by == "agent" else "",
+        session_id=key,
+        title=name or f"(no {by})",
+        project=name if by == "project" else "",
+        cwd="",
+        branch="",
+        model=name if by == "model" else "",
+        status=Status(counts[0][0] if counts else State.UNKNOWN),
+        own=numbers,
+        tree=numbers,
+        spark=(),
+        context_used=None,
+        context_window=0,
+        started_ms=0,
+        last_ms=max((row.last_ms for row in summed if not unread(row, tree)), default=0),
+    )
+    return Head(row, counts)
+
+
+def total(parts: Iterable[Figures]) -> Figures:
+    """The sum; its rates are known where all of them are."""
+    tokens, counts, rates, estimated, known = Tokens(), [0, 0, 0, 0, 0], [0.0, 0.0], False, True
+    for part in parts:
+        tokens += part.tokens
+        numbers = (
+            part.responses,
+            part.cost_nusd,
+            part.unpriced_tokens,
+            part.unknown_calls,
+            part.burn_nusd_per_h,
+        )
+        counts = [a + b for a, b in zip(counts, numbers, strict=True)]
+        rates = [rates[0] + part.tokens_per_min, rates[1] + part.reads_per_min]
+        estimated, known = estimated or part.estimated, known and part.rates_known
+    responses, cost, unpriced, unknown, burn = counts
+    return Figures(tokens, responses, cost, unpriced, estimated, unknown, rates[0], rates[1], burn, known)
