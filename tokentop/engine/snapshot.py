@@ -53,6 +53,7 @@ def take(live: LiveState, at_ms: int) -> Snapshot:
         own_rss_bytes=live.own_rss_bytes,
         mode=live.mode,
         history_events=live.history_events,
+        watched=live.aftermath.finished,
     )
 
 
