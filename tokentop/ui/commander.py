@@ -68,7 +68,11 @@ class Commander:
         self._begin(self._sweep, "the sweep", dialog=True)
 
     def _begin(self, work: Callable[[], Coroutine[None, None, None]], what: str, dialog: bool) -> None:
-        if self._busy or self._app.read_only:
+        if self._app.read_only:
+            return
+        if self._busy:
+            if not self.asking:
+                self._toast("another action is still under way: nothing was sent for this key", "warning")
             return
         self._busy, self.asking, self._given_up, self._early = True, dialog, False, ""
         self._app.run_worker(self._guarded(work, what), group="actions", exit_on_error=False)

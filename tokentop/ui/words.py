@@ -122,6 +122,7 @@ def _tree(plan: KillPlan) -> Iterator[Field]:
 
 
 _FINE = {"ended", "already gone", "frozen", "thawed", "interrupted", "requested"}
+_STOPS = {"ended", "interrupted", "frozen"}
 
 
 def severity(receipt: Receipt) -> str:
@@ -154,7 +155,7 @@ def receipt_lines(receipt: Receipt) -> list[str]:
     if receipt.survivors:
         alive = ", ".join(str(pid) for pid in receipt.survivors[:6])
         out.append(f"still alive: {alive}")
-    if receipt.burn_nusd_per_h and receipt.result in {"ended", "interrupted", "frozen"}:
+    if receipt.burn_nusd_per_h and receipt.result in _STOPS:
         out.append(f"stopped {text.money(receipt.burn_nusd_per_h, width=9)}/h")
     if receipt.after is not None:
         out.append(safe(in_words(receipt.after), 300))
@@ -172,7 +173,7 @@ def receipt_brief(receipt: Receipt) -> list[str]:
         )
     if receipt.survivors:
         what.append(f"still alive: {', '.join(str(pid) for pid in receipt.survivors[:6])}")
-    if receipt.burn_nusd_per_h and receipt.ended_pids:
+    if receipt.burn_nusd_per_h and receipt.result in _STOPS:
         what.append(f"stopped {text.money(receipt.burn_nusd_per_h, width=9)}/h")
     if receipt.detail and not receipt.ended_pids:
         what.append(safe(receipt.detail, 200))
