@@ -315,6 +315,10 @@ class Runtime:
         from .agents import all_processes
         from .procs.act import execute
 
+        if self.read_only:  # there is no key that leads here
+            from .enforce import without_signal
+
+            return without_signal(plan, "manual", now_ms(), "refused", "read-only: nothing is done")
         with self._being_done():
             receipt = execute(plan, now_ms=now_ms, agents=all_processes())
             self._receipts.put(receipt)
