@@ -101,6 +101,9 @@ class DemoRuntime:
     def jump(self, _row: Row) -> Jump:
         return Jump("the agents of the demo are invented: there is no terminal to show")
 
+    def resume(self, receipt: Receipt) -> Jump:
+        return Jump("the agents of the demo are invented: nothing to resume", copy=receipt.resume)
+
     def attach(self, _argv: tuple[str, ...]) -> int:
         return 127
 
@@ -380,6 +383,12 @@ class Runtime:
         if proc is None:
             return Jump("no process of it is known on this machine: it is seen in its log only")
         return jump(proc, self._environ)
+
+    def resume(self, receipt: Receipt) -> Jump:
+        """Resume what a receipt ended in a new tmux window; blocks while tmux is asked."""
+        from .procs.resume import resume
+
+        return Jump("read-only: nothing is started") if self.read_only else resume(receipt, self._environ)
 
     def attach(self, argv: tuple[str, ...]) -> int:
         """Run `argv` in tokentop's terminal, which the screen has left; blocks until it ends."""

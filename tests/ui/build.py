@@ -250,6 +250,7 @@ class FakeSource:
         self.started = threading.Event()
         self.cancelled: list[int] = []
         self.stopped = False
+        self.resumed: list[Receipt] = []
         self.batches: list[list[str]] = []
         self.plans_of: dict[str, dict[str, Any]] = {}  # fields of the plans of a batch, by row
         self.earlier: tuple[Receipt, ...] = ()
@@ -281,6 +282,10 @@ class FakeSource:
     def jump(self, row: Row) -> Jump:
         self.jumped.append(row.key)
         return self.jump_answer
+
+    def resume(self, receipt: Receipt) -> Jump:
+        self.resumed.append(receipt)
+        return Jump("resumed in tmux work:3", done=True)
 
     def attach(self, argv: tuple[str, ...]) -> int:
         self.attached.append(argv)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 
 import pytest
@@ -13,6 +14,7 @@ from tests.ui.terminal import Terminal, driver
 from tokentop.model import Action, After, KillPlan, PlannedProc, ProcRole, Receipt, Row, State
 from tokentop.ui.screens.batch import BatchScreen
 from tokentop.ui.screens.confirm import ConfirmScreen
+from tokentop.ui.screens.dialog import Dialog
 from tokentop.ui.screens.receipts import ReceiptsScreen
 from tokentop.ui.source import UiOptions
 from tokentop.ui.view import View
@@ -247,6 +249,27 @@ async def test_tagged_frozen_rows_are_thawed_and_a_nested_agent_is_hit_once() ->
         assert (child.pid, child.detail, child.result) == (6002, "ended with claude 6001", "ended")
 
 
+async def test_random_keys_never_act_on_tagged_rows_without_a_yes() -> None:
+    """Conformance 28, with tags."""
+    dice = random.Random(28)
+    async with screen() as (app, pilot, source):
+        app.live.go_to("a1")
+        await pilot.press("space", "A")
+        dialogs = 0
+        for _ in range(40):
+            await pilot.press(dice.choice(["k", "j", "K", "x", "X", "z", "Z", "p", "A", "enter"]))
+            app.live.view.tags["a1"] = None  # whatever `A` took away
+            if isinstance(app.screen, Dialog):
+                dialogs += 1
+                await pilot.press("escape")
+                await until(pilot, lambda: app.screen is app.live)
+            elif app.screen is not app.live:
+                await pilot.press("escape")
+        assert dialogs
+        assert source.batches
+        assert (source.planned, source.executed) == ([], [])
+
+
 async def test_where_nothing_can_be_hit_a_yes_sends_nothing() -> None:
     async with screen() as (app, pilot, source):
         source.plans_of = {"a1": {"refusal": "tokentop runs inside it"}}
@@ -270,6 +293,13 @@ async def test_read_only_has_no_tags_and_no_batch() -> None:
         assert (source.batches, source.planned, source.executed) == ([], [], [])
         assert app.screen is app.live
         assert not any(word in lines(app)[-1] for word in ("tag", "untag"))
+        app.commander._keep(receipt("a1", build.NOW))
+        await pilot.press("R", "o")
+        await until(pilot, lambda: "y copy resume" in text(app))
+        assert "resume in tmux" not in text(app)
+        assert source.resumed == []
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is app.live)
         app.live.view.tags["a1"] = None
         app.live.action_terminate()
         app.commander.begin_batch(app.live.view.tagged, Action.KILL)
@@ -386,6 +416,10 @@ async def test_the_drawer_lists_this_run_and_earlier_ones_and_copies_the_chosen_
         assert "no token spent in the 10 s after" in text(app)
         await pilot.press("j", "y")
         assert app.clipboard == old.resume
+        assert "o resume in tmux" in text(app)
+        await pilot.press("o")
+        await until(pilot, lambda: "resumed in tmux work:3" in text(app))
+        assert source.resumed == [source.earlier[1]]
         await pilot.press("enter")
         await until(pilot, lambda: "SIGTERM to " in text(app))
         for part in ("still alive: none", "ended: ", "start ", "by manual: terminate", " s  SIGTERM to "):

@@ -47,6 +47,9 @@ class Source(Protocol):
     def jump(self, row: Row) -> Jump:
         """Show the terminal of the row's agent. May block."""
 
+    def resume(self, receipt: Receipt) -> Jump:
+        """Resume what a receipt ended, in a new window of the terminal, or say why not. May block."""
+
     def attach(self, argv: tuple[str, ...]) -> int:
         """Run a command of `jump` in the terminal that the screen has left. Blocks until it ends."""
 

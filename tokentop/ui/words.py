@@ -63,9 +63,8 @@ def plan_fields(plan: KillPlan, row: Row, now_ms: int) -> list[Field]:
     out.append(
         Field("resume", safe(plan.resume, 200) or "– cannot be resumed", "key" if plan.resume else "dim")
     )
-    if plan.shared_session_ids:
-        others = text.plural(len(plan.shared_session_ids), "other session")
-        out.append(Field("shared", f"{others} live in this process", "hot"))
+    if shared := _shared(plan):
+        out.append(Field("shared", shared, "hot"))
     if plan.confidence not in {"", "exact"}:
         out.append(
             Field("caution", f"this process was matched by inference ({safe(plan.confidence, 20)})", "warm")
@@ -95,6 +94,16 @@ def _signals(plan: KillPlan) -> str:
         out += f", after {text.duration(wait)} {safe(name, 12)}" if out else safe(name, 12)
         wait = grace
     return out
+
+
+def _shared(plan: KillPlan) -> str:
+    """How many other sessions the process or its daemon serves, "" for none."""
+    count = sum(sid != plan.session_id for sid in plan.shared_session_ids)
+    return (
+        f"{text.plural(count, 'other session')} live in {'this process' if plan.means.daemon is None else 'its daemon'}"
+        if count
+        else ""
+    )
 
 
 def _process(plan: KillPlan, row: Row, now_ms: int) -> str:
@@ -326,9 +335,8 @@ def batch_lines(plan: KillPlan, row: Row, now_ms: int) -> Iterator[tuple[str, st
         yield f"  ends too: {_roles(plan)}", "muted"
     for inner in (proc for proc in below(plan) if proc.role is ProcRole.AGENT):
         yield f"  └ {inner.ident.pid} {safe(inner.command, 120)}  an agent of its own", "warm"
-    if plan.shared_session_ids:
-        others = text.plural(len(plan.shared_session_ids), "other session")
-        yield f"  {others} live in this process", "hot"
+    if shared := _shared(plan):
+        yield f"  {shared}", "hot"
     if plan.warning:
         yield f"  caution: {safe(plan.warning, 200)}", "warm"
     yield (f"  resume: {safe(plan.resume, 200)}" if plan.resume else "  cannot be resumed"), "dim"

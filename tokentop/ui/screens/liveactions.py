@@ -274,7 +274,10 @@ class LiveActions(Screen[None]):
             self.call_later(self.run_action, action)
 
     def action_receipts(self) -> None:
-        self.app.push_screen(ReceiptsScreen(self.tokentop.commander, self.now_ms()))
+        app = self.tokentop
+        app.clear_notifications()  # what they say is in the drawer, which they would hide
+        resume = None if self.read_only else app.jumper.resume
+        app.push_screen(ReceiptsScreen(app.commander, self.now_ms(), resume))
 
     def action_health(self) -> None:
         health = self.snapshot.health if self.snapshot else ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
@@ -143,6 +143,7 @@ class ReceiptsScreen(ModalScreen[None]):
         Binding("G,end", "move(100000)", show=False),
         Binding("enter,l,right", "open", "details", show=False),
         Binding("y", "copy", "copy the resume command", show=False),
+        Binding("o", "resume", "resume in a new tmux window", show=False),
     ]
     AUTO_FOCUS = ""
     DEFAULT_CSS = """
@@ -152,14 +153,17 @@ class ReceiptsScreen(ModalScreen[None]):
     }
     """
 
-    def __init__(self, commander: Commander, now_ms: int) -> None:
+    def __init__(self, commander: Commander, now_ms: int, resume: Callable[[Receipt], None] | None) -> None:
+        """`resume` starts what a receipt ended again; None where nothing may be started."""
         super().__init__()
         self._commander = commander
+        self._resume = resume
         self._now_ms = now_ms
         self._earlier: tuple[Receipt, ...] = ()
         self._title = Note([("Receipts", "title"), ("  reading those of earlier runs", "dim")])
+        resumes = [("o", "key"), (" resume in tmux  ", "muted")] if resume is not None else []
         self._keys = Note(
-            [("y", "key"), (" copy resume  ", "muted"), ("Enter", "key"), (" details  ", "muted"),
+            [("y", "key"), (" copy resume  ", "muted"), *resumes, ("Enter", "key"), (" details  ", "muted"),
              ("j k", "key"), (" move  ", "muted"), ("Esc", "key"), (" close", "muted")]
         )  # fmt: skip
         self.list = ReceiptList(now_ms)
@@ -210,6 +214,10 @@ class ReceiptsScreen(ModalScreen[None]):
     def action_open(self) -> None:
         self.list.open = not self.list.open
         self.list.lay_out()
+
+    def action_resume(self) -> None:
+        if self._resume is not None and self.list.chosen is not None:
+            self._resume(self.list.chosen)
 
     def action_copy(self) -> None:
         receipt = self.list.chosen
