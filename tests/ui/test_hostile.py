@@ -10,6 +10,7 @@ from rich.cells import cell_len
 from tests.ui import build, hostile
 from tests.ui.pilot import lines, screen, text, until
 from tokentop.ui.app import TokentopApp
+from tokentop.ui.screens.batch import BatchScreen
 from tokentop.ui.screens.confirm import ConfirmScreen
 from tokentop.ui.screens.pages import Page
 from tokentop.ui.screens.receipts import ReceiptsScreen
@@ -61,6 +62,10 @@ async def test_every_screen_survives_and_shows_hostile_text(name: str, size: tup
             check(app)
             await pilot.press("escape")
         await pilot.press("y")
+        await pilot.press("space", "A", "K")
+        await until(pilot, lambda: isinstance(app.screen, BatchScreen) and app.screen.seen)
+        check(app)
+        await pilot.press("escape", "U")
         await pilot.press("colon", *"go to")
         await pilot.pause(0.5)
         check(app)

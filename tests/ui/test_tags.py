@@ -310,6 +310,24 @@ async def test_read_only_has_no_tags_and_no_batch() -> None:
         assert "tag the row and go on" not in text(app)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (20, 5), (40, 10), (59, 24), (80, 8), (200, 60)])
+async def test_the_dialog_and_the_drawer_survive_every_size(size: tuple[int, int]) -> None:
+    async with screen(size=size) as (app, pilot, _):
+        app.live.go_to("a1")
+        await pilot.press("space", "K")
+        await until(pilot, lambda: isinstance(app.screen, BatchScreen) and app.screen.seen)
+        await pilot.resize_terminal(size[0] + 1, size[1] + 1)
+        await pilot.press("j", "k", "pagedown")
+        app.screen.dismiss(app.screen.said_yes())  # type: ignore[attr-defined]
+        await until(pilot, lambda: len(app.commander.receipts) == 1)
+        await pilot.press("R")
+        await until(pilot, lambda: isinstance(app.screen, ReceiptsScreen))
+        await pilot.press("enter", "j", "G", "g")
+        await pilot.resize_terminal(*size)
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is app.live)
+
+
 # ---------------------------------------------------------------- keys that come too early
 
 
@@ -357,7 +375,7 @@ async def test_between_the_opening_and_the_first_picture_a_key_gets_its_hint_and
         )  # type: ignore[arg-type]
         leaving.too_early("escape")
         app.push_screen(leaving)
-        await until(pilot, lambda: leaving.seen and app.screen is app.live)
+        await until(pilot, lambda: app.screen is app.live)
         assert source.executed == []
 
 

@@ -34,6 +34,7 @@ class Commander:
         self._app = app
         self._source = source
         self._busy = False
+        self._told_busy = False  # that a key came while an action was under way; once for each action
         self._receipts: dict[tuple[int, str, int, str], Receipt] = {}  # of this run, oldest first
         self.dialog: ConfirmScreen | None = None
         self.asking = False  # a dialog is on its way: keys typed now are not for the table behind it
@@ -71,10 +72,12 @@ class Commander:
         if self._app.read_only:
             return
         if self._busy:
-            if not self.asking:
+            if not self.asking and not self._told_busy:
+                self._told_busy = True
                 self._toast("another action is still under way: nothing was sent for this key", "warning")
             return
         self._busy, self.asking, self._given_up, self._early = True, dialog, False, ""
+        self._told_busy = False
         self._app.run_worker(self._guarded(work, what), group="actions", exit_on_error=False)
 
     async def _guarded(self, work: Callable[[], Coroutine[None, None, None]], what: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import ClassVar, TypeVar
 
 from rich.style import Style
@@ -16,6 +17,7 @@ from tokentop.ui.paint import palette_of
 from tokentop.ui.theme import Palette
 
 MANY = 5  # more processes than this, or a shared one: a word must be typed
+_LEAST_LINES = 8  # on fewer there may be no room for what a dialog shows
 Answer = TypeVar("Answer")
 
 
@@ -117,19 +119,22 @@ class Dialog(ModalScreen[Answer]):
 
     def painted(self) -> None:
         """The terminal has been sent a picture of the screen that is on top."""
-        if self.seen:
+        if self.seen or not self.is_mounted:
             return
-        try:
-            self.seen = self.is_mounted and self.query_one("#body", Static).size.height > 0
-        except NoMatches:  # not composed yet
-            return
-        if self.seen and self._leaving:
+        with contextlib.suppress(NoMatches):  # not composed yet
+            laid_out = self.query_one("#body", Static).size.height > 0
+            self.seen = laid_out or self.app.size.height < _LEAST_LINES
+
+    def on_mount(self) -> None:
+        if self._leaving:
             self.call_later(self.action_no)
 
     def too_early(self, key: str) -> None:
         """A key came before the first picture. To leave is always meant; anything else is asked for again."""
         if key == "escape":
             self._leaving = True
+            if self.is_mounted:
+                self.action_no()
         elif key != "enter" and key in self._bindings.key_to_bindings:
             self.say(f"{key} was pressed before this was shown and did nothing: press it again")
 
