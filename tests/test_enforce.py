@@ -139,6 +139,13 @@ def test_what_a_rule_must_not_touch_is_only_told(plan: dict[str, Any], why: str)
     assert len(desk.told) == 1
 
 
+def test_a_rule_does_not_end_a_one_shot_by_stopping_its_turn() -> None:
+    desk = Desk(cost(ladder=(Step.STOP,)), rungs=(("INT", 2.0),), action=Action.INTERRUPT)
+    desk.watch(0, 90, DEAR)
+    assert desk.struck == []
+    assert "a one-shot run ends with its turn" in desk.said
+
+
 def test_a_row_that_is_inferred_is_not_hit_whatever_the_plan_says() -> None:
     desk = Desk(cost())
     desk.watch(0, 90, structs.replace(DEAR, confidence="inferred"))

@@ -145,6 +145,28 @@ def test_a_one_shot_claude_gets_int_and_no_term_when_it_obeys(world):
     assert receipt.result == "ended"
 
 
+def test_stopping_the_turn_of_a_one_shot_is_int_alone_and_asks_first(world):
+    """Its turn is all that it does: the plan says so, and nothing harder follows the INT."""
+    fake = world.claude("-p", "hi", fields={"entrypoint": "sdk-cli"}, children=[{"argv": SLEEP}])
+    proc = only(world.tick())
+    plan = world.watcher.plan(world.row(proc), Action.INTERRUPT, now_ms())
+    assert [name for name, _ in plan.rungs] == ["INT"]
+    assert plan.way == f"SIGINT to pid {fake.pid}"
+    assert "ends with its turn" in plan.warning
+    receipt = execute(plan, now_ms=now_ms, agents=SPECS)
+    assert (receipt.result, receipt.way) == ("ended", plan.way)
+    assert sent(receipt, fake.pid) == ["INT"]
+    assert not is_alive(fake.children[0])
+
+
+def test_a_one_shot_that_ignores_int_is_not_ended_by_stopping_its_turn(world):
+    fake = world.claude("-p", "hi", fields={"entrypoint": "sdk-cli"}, ignore=["INT"])
+    receipt = world.act(only(world.tick()), Action.INTERRUPT)
+    assert receipt.result == "still alive"
+    assert sent(receipt, fake.pid) == ["INT"]
+    assert is_alive(fake.pid)
+
+
 def test_codex_exec_gets_int_first_and_is_mapped_by_its_open_rollout(world):
     """processes.md cases 4, 33 and 98."""
     thread = str(uuid.uuid4())
@@ -318,6 +340,8 @@ def test_a_background_agent_is_stopped_by_its_own_command_and_never_by_a_signal(
     assert (str(proc.state), proc.state_detail, proc.background_id) == ("input", "which branch?", "ab12")
     assert "start it again" in world.watcher.plan(world.row(proc), Action.KILL, now_ms()).refusal
     receipt = world.act(proc, Action.TERMINATE)
+    assert receipt.way.startswith("its own command `")
+    assert receipt.way.endswith("stop ab12`")
     assert job.joinpath("stopped").exists()
     assert sent(receipt, fake.pid) == ["stop command"]
     assert receipt.result == "ended"

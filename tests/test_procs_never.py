@@ -254,7 +254,9 @@ def test_interrupt_presses_escape_in_the_agent_s_own_pane_only(world):
     assert refused.result == "refused"
     assert "not on the agent's" in refused.detail
     assert not keys.exists()
-    assert execute(plan, now_ms=now_ms).result == "requested"
+    assert plan.way == f"Escape into its own tmux pane %0 ({proc.tty})"
+    receipt = execute(plan, now_ms=now_ms)
+    assert (receipt.result, receipt.way) == ("requested", plan.way)
     assert wait_for(lambda: keys.exists() and keys.read_bytes()) == b"\x1b"
     assert is_alive(proc.ident.pid)
 
@@ -267,6 +269,36 @@ def test_interrupt_without_a_pane_says_what_to_do(world):
         in world.watcher.plan(world.row(proc), Action.INTERRUPT, now_ms()).refusal
     )
     assert is_alive(fake.pid)
+
+
+def test_where_no_way_to_stop_a_turn_is_known_the_plan_says_so(world):
+    world.start(["codex"])
+    (proc,) = world.tick()
+    plan = world.watcher.plan_pid(proc.ident.pid, Action.INTERRUPT, now_ms())
+    assert "no way is known to stop a turn of Codex and keep it running: terminate it instead" in plan.refusal
+    assert (plan.rungs, plan.way) == ((), "")
+
+
+def test_what_tokentop_runs_inside_is_refused_when_it_is_planned(world):
+    """processes.md case 83: the dialog says it, not only the receipt."""
+    code = f"""
+        import os, sys
+        sys.path.insert(0, {str(ROOT)!r})
+        from pathlib import Path
+        from tests.fake_agents.world import SPECS, now_ms
+        from tokentop.model import Action
+        from tokentop.procs import ProcWatcher
+        watcher = ProcWatcher(SPECS, Path({str(world.home)!r}), {{}})
+        watcher.tick(now_ms(), ())
+        shell = Path(f"/proc/{{os.getppid()}}/stat").read_text()
+        agent = int(shell.rpartition(")")[2].split()[1])
+        print(agent, watcher.plan_pid(agent, Action.TERMINATE, now_ms()).refusal)
+    """
+    script, said = world.work / "look.py", world.work / "said"
+    script.write_text(textwrap.dedent(code))
+    shell = ["/bin/sh", "-c", f"{sys.executable} {script} > {said}.tmp 2>&1; mv {said}.tmp {said}; sleep 600"]
+    fake = world.claude(children=[{"argv": shell, "env": {}}])
+    assert wait_for(lambda: said.exists() and said.read_text()) == f"{fake.pid} tokentop runs inside it\n"
 
 
 IN_NAMESPACE = """

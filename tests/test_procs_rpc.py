@@ -145,6 +145,7 @@ def test_interrupt_keeps_the_client_and_names_the_tools_that_still_run(world, se
     (proc,) = agents(world.tick())
     receipt = world.act(proc, Action.INTERRUPT)
     assert receipt.result == "interrupted"
+    assert receipt.way == f"turn/interrupt over the control socket of daemon {daemon.pid}"
     assert daemon.children[1] in receipt.survivors
     assert {daemon.pid, client.pid, daemon.children[0], daemon.children[2]}.isdisjoint(receipt.survivors)
     assert all(is_alive(pid) for pid in (daemon.pid, client.pid, *daemon.children))

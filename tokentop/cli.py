@@ -264,6 +264,9 @@ def _kill(verbs: argparse._SubParsersAction[_Parser]) -> None:
     how.add_argument("--kill", action="store_const", dest="action", const="kill", help="SIGKILL at once")
     kill.add_argument("--dry-run", action="store_true", help="say what would be hit, signal nothing")
     kill.add_argument("--yes", action="store_true", help="do not ask")
+    kill.add_argument(
+        "--watch", action="store_true", help="stay 12 s and say whether a token was spent afterwards"
+    )
     kill.add_argument("--json", action="store_true")
     kill.set_defaults(action="terminate")
 

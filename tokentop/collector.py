@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from .agents import all_agents, all_processes
+from .agents.base import Agent, Quality
 from .aside import PANES_S, Seen, Wanted
 from .billing import ENDPOINT, Fetched, Health, ProviderState
 from .clock import now_ms
@@ -53,7 +54,7 @@ from .model import (
     Snapshot,
 )  # fmt: skip
 from .store import db, left, reader
-from .store.writer import append_action
+from .store.writer import append_action, replace_action
 
 if TYPE_CHECKING:
     from .procs.watch import ProcWatcher
@@ -113,6 +114,7 @@ class Collector:
             ),
             titles=settings.titles,
             unlogged=(agent.id for agent in all_agents() if not agent.sources),
+            blind={agent.id: _UNTOLD for agent in all_agents() if not _tells_calls(agent)},
         )
         self._live.host = os.uname().nodename if hasattr(os, "uname") else environ.get("COMPUTERNAME", "")
         self._lock: Lock | None = None
@@ -158,6 +160,8 @@ class Collector:
             self._show(now_s, wall_ms)  # what the store knows, before the first look at processes
         if self._is_due("procs", now_s, PROCS_S):
             self._look_at_processes(wall_ms)
+        for receipt in self._live.watched(now_s):
+            self._store_action(receipt, again=True)
         forecast = self._is_due("forecast", now_s, FORECAST_S)
         if forecast or (self._spent_dirty and now_s >= self._due.get("spent", 0.0)):
             self._money(now_s, wall_ms, forced=forecast)
@@ -405,6 +409,7 @@ class Collector:
             text = f"paused: {error}"
         self.note("store", text)
         self._live.set_mode(text)
+        self._live.aftermath.blinded("the logs could not be read meanwhile")
 
     def _close_store(self) -> None:
         if self._ledger is not None:
@@ -418,14 +423,25 @@ class Collector:
         self._notes[source] = Diagnostic(source, "error", text)
 
     def keep(self, receipt: Receipt) -> None:
-        """Append a receipt to the action log; another tokentop may be writing, the database serialises."""
+        """Append a receipt to the action log, and watch its session for what is still spent."""
+        self._live.watch(receipt, time.monotonic())
+        self._store_action(receipt, again=False)
+
+    def _store_action(self, receipt: Receipt, *, again: bool) -> None:
+        """Another tokentop may be writing: the database serialises."""
         try:
             if self._ledger is not None:
-                self._ledger.writer.action(receipt)
+                writer = self._ledger.writer
+                (writer.action_watched if again else writer.action)(receipt)
             else:
-                store_receipt(self._folder, receipt)
+                store_receipt(self._folder, receipt, again=again)
         except (sqlite3.Error, db.StoreError) as error:
             self.note("actions", f"receipt not stored: {error}")
+
+    @property
+    def watching(self) -> bool:
+        """Whether a session is still watched after an action on it."""
+        return self._live.aftermath.watching
 
     def receipts(self) -> list[Receipt] | None:
         """What was done so far, newest first; None while no store is open."""
@@ -521,6 +537,13 @@ class Collector:
         if isinstance(target, int):
             return self._watcher.plan_pid(target, action, wall_ms)
         return self._watcher.plan(target, action, wall_ms)
+
+    def plan_many(self, rows: Sequence[Row], action: Action) -> tuple[KillPlan, ...]:
+        """Plans for several rows, from one look taken now."""
+        wall_ms = now_ms()
+        self._look_at_processes(wall_ms)
+        assert self._watcher is not None
+        return self._watcher.plan_many(rows, action, wall_ms)
 
     def plan_orphans(self) -> tuple[Orphan, ...]:
         """What a sweep would end, from a look taken now."""
@@ -700,10 +723,21 @@ class Collector:
             self._lock.release()
 
 
-def store_receipt(folder: Path, receipt: Receipt) -> None:
-    """Append a receipt to the action log with a connection of its own. sqlite3.Error, db.StoreError."""
+def store_receipt(folder: Path, receipt: Receipt, *, again: bool = False) -> None:
+    """Append a receipt to the action log, or replace it, with a connection of its own.
+
+    sqlite3.Error, db.StoreError.
+    """
     connection = db.open_writer(folder)
     try:
-        append_action(connection, receipt)
+        (replace_action if again else append_action)(connection, receipt)
     finally:
         connection.close()
+
+
+_UNTOLD = "its log does not tell single calls"
+
+
+def _tells_calls(agent: Agent) -> bool:
+    """Whether an agent's log has the tokens of each call, at least as an estimate."""
+    return bool(agent.sources) and agent.tokens in (Quality.EXACT, Quality.ESTIMATE)

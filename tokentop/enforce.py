@@ -248,6 +248,8 @@ def unfit(plan: KillPlan, row: Row, rule: Rule) -> str:
         return "it lives in a shared daemon: a rule never touches it"
     if plan.confidence not in _SAFE or (row.session_id and row.confidence not in _SAFE):
         return "its process is only inferred: a rule never acts on it"
+    if plan.action is Action.INTERRUPT and plan.rungs[:1] and plan.rungs[0][0] == "INT":
+        return "a one-shot run ends with its turn: a rule does not stop it so"
     for planned in plan.tree:
         sid = planned.nested_session_id
         if sid and any(is_named("", sid, "", "", name) for name in rule.allow):
@@ -263,6 +265,7 @@ def without_signal(plan: KillPlan, reason: str, at_ms: int, result: str, detail:
         pid=target.pid if target else 0, start_ticks=target.start_ticks if target else 0,
         argv0=target.argv0 if target else "", cwd=plan.cwd, result=result, detail=detail, rungs=(), ended_pids=(),
         survivors=(), took_ms=0, cost_nusd=plan.cost_nusd, burn_nusd_per_h=plan.burn_nusd_per_h, resume=plan.resume,
+        title=plan.title, project=plan.project, way=plan.way,
     )  # fmt: skip
 
 

@@ -384,6 +384,8 @@ class KillPlan(Struct, frozen=True, gc=False):
     warning: str = ""
     shared_session_ids: tuple[str, ...] = ()
     means: Means = Means()
+    way: str = ""  # how it is carried out, in words: a signal, keys, a request to a daemon
+    through: Ident | None = None  # it ends with this target of the same batch and is not signalled itself
 
 
 class Orphan(Struct, frozen=True, gc=False):
@@ -401,6 +403,20 @@ class Rung(Struct, frozen=True, gc=False):
     signal: str
     at_ms: int
     result: str  # sent, gone, refused: why
+
+
+class After(Struct, frozen=True, gc=False):
+    """What a session, with everything below it, spent in the `seconds` after an action had ended.
+
+    `unknown` says why nothing can be said; what was seen to be spent counts all the same.
+    """
+
+    seconds: int
+    calls: int = 0
+    tokens: int = 0
+    cost_nusd: int | None = 0  # None = a part has no price
+    where: str = ""
+    unknown: str = ""
 
 
 class Receipt(Struct, frozen=True, gc=False):
@@ -424,6 +440,15 @@ class Receipt(Struct, frozen=True, gc=False):
     cost_nusd: int | None
     burn_nusd_per_h: int | None
     resume: str
+    title: str = ""
+    project: str = ""
+    way: str = ""  # how it was carried out, in words
+    after: After | None = None  # None = not watched, or not to its end
+
+    @property
+    def key(self) -> tuple[int, str, int, str]:
+        """What tells one receipt from another; it stays when `after` is added."""
+        return self.at_ms, self.action.value, self.pid, self.session_id
 
 
 # ---------------------------------------------------------------- snapshot
@@ -665,3 +690,4 @@ class Snapshot(Struct, frozen=True, gc=False):
         str, tuple[Average | None, Average | None]
     ] = {}  # row key -> own, with below; None = not known yet
     average: Average | None = None  # of all rows together
+    watched: tuple[Receipt, ...] = ()  # the newest whose seconds afterwards are over, oldest first

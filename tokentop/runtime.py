@@ -11,7 +11,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
@@ -34,6 +34,7 @@ POLLER_STOP_S = 3.0
 LIMITS_S = 5.0  # between two looks at how old the limits from logs are
 VIEW = "view"  # under this name the store keeps the state of the screen
 ACTION_S = 40.0  # an action that is under way is carried to its end
+BATCH_THREADS = 12  # actions side by side: each of them mostly waits for its agent to end
 Publish = Callable[[Snapshot], None]
 T = TypeVar("T")
 
@@ -77,6 +78,20 @@ class DemoRuntime:
         assert isinstance(receipt, Receipt)
         return receipt
 
+    def plan_many(self, rows: Sequence[Row], action: Action) -> tuple[KillPlan, ...]:
+        from .procs.batch import arrange
+
+        return arrange([self.plan(row, action) for row in rows])
+
+    def execute_many(self, plans: Sequence[KillPlan]) -> tuple[Receipt, ...]:
+        from .procs.batch import carry_out
+
+        return carry_out(plans, lambda some: [self.execute(plan) for plan in some])
+
+    def receipts(self) -> tuple[Receipt, ...]:
+        """The demo remembers nothing of earlier runs."""
+        return ()
+
     def cancel(self, number: int) -> None:
         """No rule acts in the demo."""
 
@@ -96,6 +111,9 @@ class DemoRuntime:
 
     def jump(self, _row: Row) -> Jump:
         return Jump("the agents of the demo are invented: there is no terminal to show")
+
+    def resume(self, receipt: Receipt) -> Jump:
+        return Jump("the agents of the demo are invented: nothing to resume", copy=receipt.resume)
 
     def attach(self, _argv: tuple[str, ...]) -> int:
         return 127
@@ -254,6 +272,7 @@ class Runtime:
         self._acting: list[threading.Thread] = []
         self._views: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._recalled: str | None = None  # set once, by the collector's thread
+        self._under_way: list[threading.Event] = []  # a person's actions: each is set at its end
         self._newest: list[Snapshot] = []  # that no rule has looked at yet
         self._remembered = False
         self._thread: threading.Thread | None = None
@@ -273,11 +292,19 @@ class Runtime:
         self._aside.stop()
         self._poller.stop()
         if self._thread is not None:
-            self._thread.join(timeout=ACTION_S if self._acting else STOP_S)
+            self._thread.join(timeout=ACTION_S if self._acting or self._under_way else STOP_S)
 
     def plan(self, row: Row, action: Action) -> KillPlan:
         """Ask the collector, which alone looks at processes, what the action would hit."""
         return self._ask_collector(lambda collector: collector.plan(row, action))
+
+    def plan_many(self, rows: Sequence[Row], action: Action) -> tuple[KillPlan, ...]:
+        """The same for several rows, from one look at the processes."""
+        return self._ask_collector(lambda collector: collector.plan_many(rows, action))
+
+    def receipts(self) -> tuple[Receipt, ...]:
+        """What was done so far, by earlier runs too, newest first."""
+        return self._ask_collector(lambda collector: tuple(collector.receipts() or ()))
 
     def plan_orphans(self) -> tuple[Orphan, ...]:
         """The same for all processes without a living owner."""
@@ -300,13 +327,62 @@ class Runtime:
         return cast("T", found)
 
     def execute(self, plan: KillPlan) -> Receipt:
-        """Carry a plan out; blocks. The receipt is stored by the collector."""
+        """Carry a plan out; blocks. The receipt is stored by the collector, also when the screen is left."""
         from .agents import all_processes
         from .procs.act import execute
 
-        receipt = execute(plan, now_ms=now_ms, agents=all_processes())
-        self._receipts.put(receipt)
+        if self.read_only:  # there is no key that leads here
+            from .enforce import without_signal
+
+            return without_signal(plan, "manual", now_ms(), "refused", "read-only: nothing is done")
+        with self._being_done():
+            receipt = execute(plan, now_ms=now_ms, agents=all_processes())
+            self._receipts.put(receipt)
         return receipt
+
+    def execute_many(self, plans: Sequence[KillPlan]) -> tuple[Receipt, ...]:
+        """Carry plans out side by side; blocks until the last one has ended. Each has its own receipt."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        from .procs.batch import carry_out
+
+        stored: list[Receipt] = []
+
+        def act(some: Sequence[KillPlan]) -> list[Receipt]:
+            with ThreadPoolExecutor(min(len(some), BATCH_THREADS) or 1, "batch") as pool:
+                receipts = list(pool.map(self._surely, some))
+            stored.extend(receipts)
+            return receipts
+
+        with self._being_done():
+            receipts = carry_out(plans, act)
+            for receipt in receipts:
+                if receipt not in stored:  # it ended with another one
+                    self._receipts.put(receipt)
+        return receipts
+
+    def _surely(self, plan: KillPlan) -> Receipt:
+        """An action whose failure is a receipt too: the others of its batch go on."""
+        from .enforce import without_signal
+
+        try:
+            return self.execute(plan)
+        except Exception as error:
+            log.exception("%s", plan.action.value)
+            receipt = without_signal(plan, "manual", now_ms(), "failed", type(error).__name__)
+            self._receipts.put(receipt)
+            return receipt
+
+    @contextlib.contextmanager
+    def _being_done(self) -> Iterator[None]:
+        """While this lasts, the end of the collector waits."""
+        done = threading.Event()
+        self._under_way.append(done)
+        try:
+            yield
+        finally:
+            done.set()
+            self._under_way.remove(done)
 
     def cancel(self, number: int) -> None:
         """Call a rule's countdown off."""
@@ -332,6 +408,12 @@ class Runtime:
         if proc is None:
             return Jump("no process of it is known on this machine: it is seen in its log only")
         return jump(proc, self._environ)
+
+    def resume(self, receipt: Receipt) -> Jump:
+        """Resume what a receipt ended in a new tmux window; blocks while tmux is asked."""
+        from .procs.resume import resume
+
+        return Jump("read-only: nothing is started") if self.read_only else resume(receipt, self._environ)
 
     def attach(self, argv: tuple[str, ...]) -> int:
         """Run `argv` in tokentop's terminal, which the screen has left; blocks until it ends."""
@@ -369,6 +451,8 @@ class Runtime:
                     self._stop.wait(wait_s)
             for thread in self._acting:
                 thread.join(timeout=ACTION_S)
+            for done in tuple(self._under_way):
+                done.wait(timeout=ACTION_S)
             self._keep(collector, enforcer)
         except Exception:
             log.exception("the collector stopped")

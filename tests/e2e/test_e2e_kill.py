@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from billing import by_agent
 from harness import Client, World
@@ -74,7 +72,6 @@ def test_the_kill_key_ends_the_selected_agent_after_a_yes(world: World) -> None:
     for pid in tree.keys() - {target.pid}:
         world.line_with("tool", str(pid), seconds=1)
     assert still_there(tree) == list(tree), "nothing happens before the yes"
-    time.sleep(0.5)  # the dialog takes no key until its first picture is out; nobody reads it faster
     world.key("tokentop", "y")
     until("the end of the tree", lambda: not still_there(tree), 20, lambda: world.screen("tokentop"))
     assert target.processes() == {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -31,6 +31,7 @@ from tokentop.model import (
     Status,
     Tokens,
 )
+from tokentop.procs.batch import arrange, carry_out
 
 NOW = 1_795_295_645_000  # 2026-11-21T21:14:05Z
 USD = 1_000_000_000
@@ -253,6 +254,11 @@ class FakeSource:
         self.remembered: list[str] = []
         self.windows: list[int] = []
 
+        self.resumed: list[Receipt] = []
+        self.batches: list[list[str]] = []
+        self.plans_of: dict[str, dict[str, Any]] = {}  # fields of the plans of a batch, by row
+        self.earlier: tuple[Receipt, ...] = ()
+
     def recall(self) -> str | None:
         return self.recalled
 
@@ -278,12 +284,21 @@ class FakeSource:
         self.planned.append((row.key, action))
         return plan_for(row, action, **self.plan_fields)
 
+    def plan_many(self, rows: Sequence[Row], action: Action) -> tuple[KillPlan, ...]:
+        self.batches.append([row.key for row in rows])
+        plans = [plan_for(row, action, **self.plans_of.get(row.key, {})) for row in rows]
+        return arrange(plans)
+
     def plan_orphans(self) -> tuple[Orphan, ...]:
         return self.orphans
 
     def jump(self, row: Row) -> Jump:
         self.jumped.append(row.key)
         return self.jump_answer
+
+    def resume(self, receipt: Receipt) -> Jump:
+        self.resumed.append(receipt)
+        return Jump("resumed in tmux work:3", done=True)
 
     def attach(self, argv: tuple[str, ...]) -> int:
         self.attached.append(argv)
@@ -292,6 +307,12 @@ class FakeSource:
     def execute(self, plan: KillPlan) -> Receipt:
         self.executed.append(plan)
         return receipt_for(plan, **self.receipt_fields)
+
+    def execute_many(self, plans: Sequence[KillPlan]) -> tuple[Receipt, ...]:
+        return carry_out(plans, lambda some: [self.execute(plan) for plan in some])
+
+    def receipts(self) -> tuple[Receipt, ...]:
+        return self.earlier
 
 
 def change(rows: tuple[Row, ...], key: str, **fields: Any) -> tuple[Row, ...]:

@@ -12,6 +12,7 @@ from tests.ui.pilot import lines, screen, show, text, until
 from tokentop.model import Action, Jump, Orphan, State
 from tokentop.ui.screens.confirm import ConfirmScreen
 from tokentop.ui.screens.pages import Page
+from tokentop.ui.screens.receipts import ReceiptsScreen
 from tokentop.ui.screens.sweep import SweepScreen
 from tokentop.ui.source import UiOptions
 
@@ -85,7 +86,7 @@ async def test_terminate_is_two_keys_and_the_receipt_is_kept() -> None:
         assert source.executed[0].action is Action.TERMINATE
         await until(pilot, lambda: ": ended" in text(app))
         await pilot.press("R")
-        await until(pilot, lambda: isinstance(app.screen, Page))
+        await until(pilot, lambda: isinstance(app.screen, ReceiptsScreen))
         await until(pilot, lambda: "resume: claude --resume a1" in text(app))
 
 

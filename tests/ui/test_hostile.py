@@ -10,8 +10,10 @@ from rich.cells import cell_len
 from tests.ui import build, hostile
 from tests.ui.pilot import lines, screen, text, until
 from tokentop.ui.app import TokentopApp
+from tokentop.ui.screens.batch import BatchScreen
 from tokentop.ui.screens.confirm import ConfirmScreen
 from tokentop.ui.screens.pages import Page
+from tokentop.ui.screens.receipts import ReceiptsScreen
 from tokentop.ui.source import UiOptions
 
 _FOREIGN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff]")
@@ -56,10 +58,14 @@ async def test_every_screen_survives_and_shows_hostile_text(name: str, size: tup
         check(app)
         for key in ("R", "H", "question_mark"):
             await pilot.press(key)
-            await until(pilot, lambda: isinstance(app.screen, Page))
+            await until(pilot, lambda: isinstance(app.screen, Page | ReceiptsScreen))
             check(app)
             await pilot.press("escape")
         await pilot.press("y")
+        await pilot.press("space", "A", "K")
+        await until(pilot, lambda: isinstance(app.screen, BatchScreen) and app.screen.seen)
+        check(app)
+        await pilot.press("escape", "U")
         await pilot.press("colon", *"go to")
         await pilot.pause(0.5)
         check(app)

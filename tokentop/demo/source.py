@@ -82,6 +82,7 @@ class DemoSource:
         world.run(now_ms)
         self.live.set_procs(world.processes(now_ms), now_ms)
         self.live.set_today(world.today)
+        self.live.watched(now_ms / 1000)
         if now_ms // _FORECAST_MS != self._forecast_ms:
             self._forecast_ms = now_ms // _FORECAST_MS
             self._quotas(now_ms)
@@ -217,6 +218,7 @@ class DemoSource:
             burn_nusd_per_h=row.tree.burn_nusd_per_h if row else None,
             resume=row.resume if row else "",
             refusal=refusal,
+            way="" if refusal else f"{', then '.join('SIG' + name for name, _ in _RUNGS[action])} (invented)",
             warning="its process was inferred" if row is not None and row.confidence == "inferred" else "",
         )
 
@@ -290,7 +292,7 @@ class DemoSource:
         sent = (
             tuple(Rung(pid, plan.rungs[0][0], now_ms, "sent") for pid in pids) if result != "refused" else ()
         )
-        return Receipt(
+        receipt = Receipt(
             at_ms=now_ms,
             action=plan.action,
             reason="manual",
@@ -309,7 +311,12 @@ class DemoSource:
             cost_nusd=plan.cost_nusd,
             burn_nusd_per_h=plan.burn_nusd_per_h,
             resume=plan.resume,
+            title=plan.title,
+            project=plan.project,
+            way=plan.way,
         )
+        self.live.watch(receipt, now_ms / 1000)
+        return receipt
 
     def _do(self, plan: KillPlan, now_ms: int) -> bool:
         world = self._world

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from msgspec import structs
 
+from tokentop.engine.aftermath import Aftermath
 from tokentop.engine.pace import full_at, worth_keeping
 from tokentop.engine.rates import FUTURE_MS, HOUR_MS, Rates
 from tokentop.engine.rules import Rules, Thresholds
@@ -30,6 +31,7 @@ from tokentop.model import (
     ProcRole,
     Progress,
     Quota,
+    Receipt,
     Session,
 )
 
@@ -54,7 +56,8 @@ class LiveState:
 
     `resume` holds a command template for each agent, such as `claude --resume {session_id}`;
     `window_of(agent, model)` gives a context window in tokens where the log does not, 0 = unknown; it is asked
-    once for each model. `unlogged` are the agents that leave no log which could be read.
+    once for each model. `unlogged` are the agents that leave no log which could be read, `blind` those whose
+    logs do not tell single calls, with the reason.
     """
 
     def __init__(
@@ -65,8 +68,10 @@ class LiveState:
         thresholds: Thresholds | None = None,
         titles: bool = True,
         unlogged: Iterable[str] = (),
+        blind: Mapping[str, str] | None = None,
     ) -> None:
         self.revision = 0
+        self.aftermath = Aftermath(blind or {})
         self.unlogged = frozenset(unlogged)
         self.resume = dict(resume or {})
         self._window_of = window_of
@@ -124,7 +129,30 @@ class LiveState:
         track = self._track(usage.agent, usage.session_id)
         track.on_usage(priced, end_ms)
         self.rates.add(priced, key)
+        if self.aftermath.watching:
+            self.aftermath.apply(priced, end_ms, self._lineage(track))
         self.revision += 1
+
+    def _lineage(self, track: Track | None) -> list[tuple[str, str]]:
+        """Return (agent, session id) of a session and of all that it is below, by its log or by its process."""
+        found: list[tuple[str, str]] = []
+        while track is not None and (name := (track.session.agent, track.session.id)) not in found:
+            found.append(name)
+            nested_in, above = track.nested_in, self.tracks.get(track.parent)
+            if above is None and nested_in:
+                above = next((t for t in self.tracks.values() if t.session.id == nested_in), None)
+            track = above
+        return found
+
+    def watch(self, receipt: Receipt, now_s: float) -> None:
+        """Watch what an action has stopped; `now_s` is a clock that is never set."""
+        self.aftermath.begin(receipt, now_s)
+
+    def watched(self, now_s: float) -> list[Receipt]:
+        """Return the receipts whose time is over, each once."""
+        told = self.aftermath.over(now_s)
+        self.revision += bool(told)
+        return told
 
     def apply_activity(self, activity: Activity) -> None:
         at_ms = self._seen_at(activity.at_ms)

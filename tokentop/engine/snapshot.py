@@ -57,6 +57,7 @@ def take(live: LiveState, at_ms: int) -> Snapshot:
         window_min=longer.minutes if longer is not None else 1,
         averages=longer.averages([*nodes], live.rates) if longer is not None else {},
         average=longer.total(live.rates) if longer is not None else None,
+        watched=live.aftermath.finished,
     )
 
 

@@ -286,4 +286,7 @@ class _Execution:
             cost_nusd=plan.cost_nusd,
             burn_nusd_per_h=plan.burn_nusd_per_h,
             resume=plan.resume,
+            title=plan.title,
+            project=plan.project,
+            way=plan.way,
         )

@@ -77,7 +77,7 @@ def _tmux(terminal: Terminal, proc: AgentProc, environ: Mapping[str, str]) -> Ju
     pane = find(list_panes(socket), terminal.place, proc.tty)
     if pane is None:
         return None
-    own = _own_session(socket, environ)
+    own = own_session(socket, environ)
     clients = _clients(socket)
     here = max((c for c in clients if own and c[2] == own), default=None)
     elsewhere = max((c for c in clients if c[2] == pane.session), default=None)
@@ -93,7 +93,7 @@ def _tmux(terminal: Terminal, proc: AgentProc, environ: Mapping[str, str]) -> Ju
     return Jump(f"tmux {pane.name} is now shown on {elsewhere[1].removeprefix('/dev/')}", done=True)
 
 
-def _own_session(socket: str, environ: Mapping[str, str]) -> str:
+def own_session(socket: str, environ: Mapping[str, str]) -> str:
     """The tmux session that tokentop itself is in, where it is on the same server; else ""."""
     own, pane = environ.get("TMUX", "").rsplit(",", 2)[0], environ.get("TMUX_PANE", "")
     if not own or not pane or os.path.realpath(own) != os.path.realpath(socket):

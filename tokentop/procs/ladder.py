@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from tokentop.agents.processes import Processes
-from tokentop.model import Action, AgentProc
+from tokentop.model import Action, AgentProc, Means
 
 TURN_INTERRUPT = "turn/interrupt"
 TURN_INTERRUPT_S = 6.0
@@ -61,15 +61,43 @@ def choose(case: Case, action: Action) -> Choice:
 
 def _interrupt(case: Case) -> Choice:
     if case.agent.one_shot:
-        return Choice(refusal="a one-shot run has no turn to stop without ending it: terminate it instead")
+        return _interrupt_one_shot(case.spec.one_shot_ladder)
     if not case.spec.interrupt_keys:
-        return Choice(refusal=f"{case.spec.label} offers no way to stop the turn from outside here")
+        return Choice(
+            refusal=f"no way is known to stop a turn of {case.spec.label} and keep it running: terminate it instead"
+        )
     if not case.agent.tmux:
         keys = " ".join(case.spec.interrupt_keys)
         return Choice(
             refusal=f"not in tmux: press {keys} in its terminal ({case.agent.tty or 'no terminal'})"
         )
     return Choice(((KEYS, 5.0),))
+
+
+def _interrupt_one_shot(ladder: Rungs) -> Choice:
+    """Its turn is all that it does. Where INT is what lets it write its end, it gets that and nothing harder."""
+    if ladder[0][0] == "INT":
+        return Choice(ladder[:1], warning="a one-shot run ends with its turn; INT lets it write what it has")
+    return Choice(refusal="a one-shot run has no turn to stop without ending it: terminate it instead")
+
+
+def way(rungs: Rungs, means: Means, pid: int) -> str:
+    """How a plan is carried out, in words, "" = not at all."""
+    words = []
+    for name, _ in rungs:
+        if name == TURN_INTERRUPT:
+            words.append(
+                f"turn/interrupt over the control socket of daemon {means.daemon.pid if means.daemon else '?'}"
+            )
+        elif name == KEYS:
+            pane = means.tmux.rpartition(",")[2]
+            words.append(f"{' '.join(means.keys)} into its own tmux pane {pane} ({means.tty})")
+        elif name == STOP_COMMAND:
+            program = means.stop_argv[-3:] if len(means.stop_argv) > 3 else means.stop_argv
+            words.append(f"its own command `{' '.join(program)}`")
+        else:
+            words.append(f"SIG{name} to pid {pid}" if not words else f"SIG{name}")
+    return ", then ".join(words)
 
 
 def _supervised(case: Case, action: Action) -> Choice:

@@ -5,14 +5,14 @@ Everything is bound to identities of the last tick, never to a line of the scree
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from msgspec import Struct, structs
 
 from tokentop.agents.processes import Processes
 from tokentop.model import Action, AgentProc, Ident, KillPlan, Means, PlannedProc, ProcRole, Row
-from tokentop.procs.ladder import SINGLE, TURN_INTERRUPT, TURN_INTERRUPT_S, Case, choose
+from tokentop.procs.ladder import SINGLE, TURN_INTERRUPT, TURN_INTERRUPT_S, Case, choose, way
 from tokentop.procs.match import INFERRED, is_local
 from tokentop.procs.never import owner_name
 from tokentop.procs.registry import Filed
@@ -48,10 +48,12 @@ class Planner:
         filed: Sequence[Filed],
         *,
         stale: bool = False,
+        never: Callable[[Ident], str] = lambda _: "",
     ) -> None:
+        """`never` says why a process may not be signalled whoever asks, "" = it may."""
         self._specs = {spec.agent: spec for spec in specs}
         self._host, self._table, self._procs, self._filed = host, table, procs, filed
-        self._stale = stale
+        self._stale, self._never = stale, never
 
     def of_row(self, row: Row, action: Action, *, force: bool) -> KillPlan:
         facts = _facts(row)
@@ -136,11 +138,12 @@ class Planner:
             tmux=agent.tmux,
             tty=agent.tty,
         )
-        refusal = choice.refusal or self._why_not(proc)
+        refusal = self._why_not(proc) or choice.refusal
         plan = self._plan(action, facts, agent.ident, agent.command, choice.rungs, tree, refusal)
         shared = daemon.shared_session_ids if daemon else ()
         return structs.replace(
             plan,
+            way=way(plan.rungs, means, agent.ident.pid),
             confidence=agent.confidence,
             wrapper=agent.wrapper,
             warning="; ".join(
@@ -164,16 +167,18 @@ class Planner:
             None, structs.replace(daemon, session_id=facts.session_id), self._table, self._procs, self._host
         )
         plan = self._plan(action, facts, None, "", ((TURN_INTERRUPT, TURN_INTERRUPT_S),), tree, refusal)
+        means = Means(
+            marks=marks(self._specs.values(), daemon.agent, facts.session_id, tree),
+            keep=spared(proc, tree, self._table, self._host, daemon.ident),
+            daemon=daemon.ident,
+            control_socket=self._socket(spec, daemon),
+        )
         return structs.replace(
             plan,
+            way=way(plan.rungs, means, 0),
             confidence="exact",
             shared_session_ids=daemon.shared_session_ids,
-            means=Means(
-                marks=marks(self._specs.values(), daemon.agent, facts.session_id, tree),
-                keep=spared(proc, tree, self._table, self._host, daemon.ident),
-                daemon=daemon.ident,
-                control_socket=self._socket(spec, daemon),
-            ),
+            means=means,
         )
 
     def _of_single(
@@ -213,10 +218,13 @@ class Planner:
             command_of(proc),
             rungs,
             tree,
-            refusal or self._why_not(proc),
+            self._why_not(proc) or refusal,
         )
         keep = spared(proc, tree, self._table, self._host, None)
-        return structs.replace(plan, warning=warning, confidence="exact", means=Means(keep=keep))
+        means = Means(keep=keep)
+        return structs.replace(
+            plan, way=way(plan.rungs, means, proc.pid), warning=warning, confidence="exact", means=means
+        )
 
     def _why_not(self, proc: Proc) -> str:
         if proc.state == "Z":
@@ -225,7 +233,7 @@ class Planner:
             return f"not permitted, owner={owner_name(proc.uid)}"
         if self._host.pid_ns and proc.pid_ns and proc.pid_ns != self._host.pid_ns:
             return "it runs in another PID namespace (a container)"
-        return ""
+        return self._never(proc.ident(self._host))
 
     def _daemon_of(self, agent: AgentProc, spec: Processes) -> AgentProc | None:
         """The daemon that runs the turns of an interactive client, None = the client runs them itself."""

@@ -11,10 +11,13 @@ from types import MappingProxyType
 
 from tokentop.agents.processes import Processes, profile_of
 from tokentop.model import Action, AgentProc, Diagnostic, KillPlan, Orphan, ProcRole, Row, Session
+from tokentop.procs.batch import arrange
 from tokentop.procs.kin import Owners
 from tokentop.procs.match import Evidence, Held
+from tokentop.procs.never import read_own, why_never
 from tokentop.procs.orphans import orphan_plans
 from tokentop.procs.plan import Planner
+from tokentop.procs.probe import default_probe
 from tokentop.procs.registry import Filed, Registry, Thread, ThreadsError, find_roots, read_threads
 from tokentop.procs.rows import picture
 from tokentop.procs.table import Proc, Source, Table
@@ -113,13 +116,19 @@ class ProcWatcher:
         """What `action` on this row would do, with every identity as the last tick saw it."""
         return self._planner(now_ms).of_row(row, action, force=force)
 
+    def plan_many(self, rows: Sequence[Row], action: Action, now_ms: int) -> tuple[KillPlan, ...]:
+        """The same for several rows at once, in their order; none of them would hit a process twice."""
+        planner = self._planner(now_ms)
+        return arrange([planner.of_row(row, action, force=False) for row in rows])
+
     def plan_pid(self, pid: int, action: Action, now_ms: int, *, force: bool = False) -> KillPlan:
         """The same for a pid; a process that is not an agent's business is refused."""
         return self._planner(now_ms).of_pid(pid, action, force=force)
 
     def plan_orphans(self, now_ms: int) -> tuple[Orphan, ...]:
         """Every process without a living owner that the last tick saw, with the plan to end it."""
-        return orphan_plans(self._procs, lambda pid, action: self.plan_pid(pid, action, now_ms))
+        planner = self._planner(now_ms)
+        return orphan_plans(self._procs, lambda pid, action: planner.of_pid(pid, action, force=False))
 
     def health(self) -> tuple[Diagnostic, ...]:
         """What could not be read at the last tick."""
@@ -127,7 +136,13 @@ class ProcWatcher:
 
     def _planner(self, now_ms: int) -> Planner:
         stale = abs(now_ms - self._ticked_ms) > STALE_MS
-        return Planner(self._specs, self._source.host, self._table, self._procs, self._filed, stale=stale)
+        probe = default_probe()
+        snapshot = probe.snapshot()
+        own = read_own(probe, snapshot)
+        return Planner(
+            self._specs, self._source.host, self._table, self._procs, self._filed, stale=stale,
+            never=lambda ident: why_never(ident, own, snapshot, probe),
+        )  # fmt: skip
 
     def _remember(self, procs: Sequence[AgentProc], now_ms: int) -> None:
         for proc in procs:

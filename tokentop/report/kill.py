@@ -13,6 +13,7 @@ from tokentop.agents import all_processes
 from tokentop.clock import now_ms
 from tokentop.collector import Collector
 from tokentop.config import load
+from tokentop.engine.aftermath import in_words
 from tokentop.errors import Failure, NothingMatched, UsageError
 from tokentop.model import Action, KillPlan, Orphan, Receipt, Row
 from tokentop.store import db
@@ -56,6 +57,8 @@ def kill(arguments: argparse.Namespace) -> int:
                 if not plans:
                     raise Failure("nothing was ended: each orphan is left alone, --dry-run says why")
             receipts = [_act(plan, collector) for plan in plans]
+            if arguments.watch:
+                receipts = _watch(receipts, collector)
         finally:
             collector.close()
     if arguments.json:
@@ -109,6 +112,14 @@ def _act(plan: KillPlan, collector: Collector) -> Receipt:
     except (sqlite3.Error, db.StoreError) as error:
         print(f"tokentop: the receipt could not be stored: {error}", file=sys.stderr)
     return receipt
+
+
+def _watch(receipts: Sequence[Receipt], collector: Collector) -> list[Receipt]:
+    """The receipts with what was spent in the seconds after: the logs are read on until these are over."""
+    while collector.watching:
+        time.sleep(collector.tick())
+    told = {receipt.key: receipt for receipt in collector.snapshot(now_ms()).watched}
+    return [told.get(receipt.key, receipt) for receipt in receipts]
 
 
 def _confirm(plans: Sequence[KillPlan], told: Mapping[int, Orphan], arguments: argparse.Namespace) -> None:
@@ -202,5 +213,7 @@ def _print_receipt(receipt: Receipt) -> None:
         print(f"  ended    {', '.join(map(str, receipt.ended_pids))}")
     if receipt.survivors:
         print(f"  ALIVE    {', '.join(map(str, receipt.survivors))}")
+    if receipt.after is not None:
+        print(f"  after    {in_words(receipt.after, money)}")
     if receipt.resume:
         print(f"  resume   {receipt.resume}")

@@ -9,6 +9,7 @@ from typing import Any
 
 from tokentop.clock import now_ms
 from tokentop.config import local_zone
+from tokentop.engine.aftermath import in_words
 from tokentop.engine.days import DAY_MS, day_bounds, local
 from tokentop.engine.policy import HOUR_MS, REASON
 from tokentop.engine.replay import NOT_REPLAYED, Past, Would, replay
@@ -165,6 +166,8 @@ def action_document(receipt: Receipt) -> dict[str, Any]:
     """One receipt, with who wanted it and what it cost until then."""
     return receipt_document(receipt) | {
         "reason": receipt.reason,
+        "title": receipt.title or None,
+        "project": receipt.project or None,
         "cwd": receipt.cwd or None,
         "cost_usd": None if receipt.cost_nusd is None else usd(receipt.cost_nusd),
         "burn_usd_per_h": None if receipt.burn_nusd_per_h is None else usd(receipt.burn_nusd_per_h),
@@ -177,7 +180,8 @@ def _receipt_line(receipt: Receipt, zone: tzinfo) -> list[str]:
     ended = f"{len(receipt.ended_pids)} ended" if len(receipt.ended_pids) > 1 else ""
     alive = f"still alive: {', '.join(map(str, receipt.survivors))}" if receipt.survivors else ""
     resume = f"resume: {receipt.resume}" if receipt.resume and receipt.ended_pids else ""
-    detail = "; ".join(filter(None, (clean(receipt.detail, 100), ended, alive, resume)))
+    after = in_words(receipt.after, money)
+    detail = "; ".join(filter(None, (clean(receipt.detail, 100), ended, alive, after, resume)))
     return [
         when, receipt.action, receipt.reason, receipt.agent or "process", receipt.session_id[:8] or "-",
         str(receipt.pid or "-"), receipt.result, cost, detail,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tokentop.model import ChildProc, Figures, Receipt, Row, Snapshot
+from tokentop.model import After, ChildProc, Figures, Receipt, Row, Snapshot
 
 from .out import iso, money, plain_table, usd
 from .usage import BUCKETS
@@ -143,6 +143,22 @@ def receipt_document(receipt: Receipt) -> dict[str, Any]:
         "survivors": list(receipt.survivors),
         "took_ms": receipt.took_ms,
         "resume": receipt.resume or None,
+        "way": receipt.way or None,
+        "after": _after_document(receipt.after),
+    }
+
+
+def _after_document(after: After | None) -> dict[str, Any] | None:
+    """What was spent afterwards; null = not watched to the end. Its `unknown` says why figures may lack."""
+    if after is None:
+        return None
+    return {
+        "seconds": after.seconds,
+        "calls": after.calls,
+        "tokens": after.tokens,
+        "cost_usd": None if after.cost_nusd is None else usd(after.cost_nusd),
+        "where": after.where or None,
+        "unknown": after.unknown or None,
     }
 
 

@@ -545,6 +545,10 @@ class Writer:
         """Append a receipt to the action log."""
         append_action(self._db, receipt)
 
+    def action_watched(self, receipt: Receipt) -> None:
+        """Replace a receipt by the same one with what was spent afterwards."""
+        replace_action(self._db, receipt)
+
     def _model(self, provider: str, name: str) -> int:
         return self._intern(self._models, "model", ("provider", "name"), (provider, name))
 
@@ -610,6 +614,15 @@ def append_action(connection: sqlite3.Connection, receipt: Receipt) -> None:
         (receipt.at_ms, receipt.action, receipt.reason, receipt.agent, receipt.session_id, receipt.pid,
          receipt.result, msgspec.json.encode(receipt).decode()),
     )  # fmt: skip
+
+
+def replace_action(connection: sqlite3.Connection, receipt: Receipt) -> None:
+    """Replace the stored receipt of the same action, if it is there."""
+    connection.execute(
+        "UPDATE action SET receipt=? WHERE id=("
+        "SELECT max(id) FROM action WHERE at_ms=? AND action=? AND pid=? AND sid=?)",
+        (msgspec.json.encode(receipt).decode(), *receipt.key),
+    )
 
 
 def _cursor_values(cursor: Cursor) -> tuple[object, ...]:

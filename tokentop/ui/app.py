@@ -29,9 +29,8 @@ from tokentop.ui.herald import Herald
 from tokentop.ui.jumper import Jumper
 from tokentop.ui.keyboard import deliver
 from tokentop.ui.palette import Commands
-from tokentop.ui.screens.confirm import ConfirmScreen
+from tokentop.ui.screens.dialog import Dialog
 from tokentop.ui.screens.live import LiveScreen
-from tokentop.ui.screens.sweep import SweepScreen
 from tokentop.ui.source import Source, UiOptions
 from tokentop.ui.theme import DEFAULT_THEME, THEMES
 
@@ -142,7 +141,7 @@ class TokentopApp(App[str]):
                 self._recalled = self.live.recall(self.source.recall())
             self.live.show(snapshot)
             self.herald.tell(snapshot)
-            self.commander.take_over(snapshot.acted)
+            self.commander.take_over(snapshot)
             if self.commander.dialog is not None:
                 self.commander.row_left(frozenset(row.key for row in snapshot.rows))
 
@@ -156,22 +155,30 @@ class TokentopApp(App[str]):
     async def on_event(self, event: events.Event) -> None:
         """Keys for the live screen and the dialog are carried out before the next one is looked at."""
         screen = self.screen_stack[-1] if self.screen_stack else None
-        ours = isinstance(screen, ConfirmScreen | SweepScreen) or (
-            screen is self.live and self.live.is_mounted
-        )
+        ours = isinstance(screen, Dialog) or (screen is self.live and self.live.is_mounted)
         if not ours or not isinstance(event, events.Key | events.Paste) or event.is_forwarded:
             await super().on_event(event)
             return
         if not self.app_focus:  # a terminal that sends keys has the focus
             self.app_focus = True
-        if isinstance(screen, ConfirmScreen | SweepScreen):
+        if isinstance(screen, Dialog):
+            if not screen.seen and isinstance(event, events.Key):
+                screen.too_early(event.key)
             await deliver(self, event, heard=screen.seen)
         elif not self.commander.asking:
             await deliver(self, event, heard=True)
         elif isinstance(event, events.Key) and event.key == "escape":
             self.commander.give_up()
         else:
+            if isinstance(event, events.Key):
+                self.commander.typed_early(event.key)
             await deliver(self, event, heard=False)
+
+    def post_display_hook(self) -> None:
+        """A picture has gone to the terminal: the dialog on top has been seen from here on."""
+        screen = self.screen_stack[-1] if self.screen_stack else None
+        if isinstance(screen, Dialog) and not self._batch_count:
+            screen.painted()
 
     def on_app_blur(self) -> None:
         self.live.table.period_s = max(5.0, self.options.refresh_s)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from textual.app import SuspendNotSupported
 
-from tokentop.model import Jump, Row
+from tokentop.model import Jump, Receipt, Row
 from tokentop.ui.glyphs import safe
 from tokentop.ui.source import Source
 
@@ -26,13 +28,20 @@ class Jumper:
         self._busy = False
 
     def begin(self, row: Row) -> None:
+        self._begin(partial(self._source.jump, row))
+
+    def resume(self, receipt: Receipt) -> None:
+        """Start what a receipt ended again; it says where, or what to do."""
+        self._begin(partial(self._source.resume, receipt))
+
+    def _begin(self, ask: Callable[[], Jump]) -> None:
         if not self._busy:
             self._busy = True
-            self._app.run_worker(self._run(row), group="jump", exit_on_error=False)
+            self._app.run_worker(self._run(ask), group="jump", exit_on_error=False)
 
-    async def _run(self, row: Row) -> None:
+    async def _run(self, ask: Callable[[], Jump]) -> None:
         try:
-            found = await asyncio.to_thread(self._source.jump, row)
+            found = await asyncio.to_thread(ask)
             if found.attach:
                 found = self._lend_terminal(found)
             if found.copy and found.copy.isprintable():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -26,11 +26,20 @@ class Source(Protocol):
     def plan(self, row: Row, action: Action) -> KillPlan:
         """What `action` on `row` would hit. May block; a refusal is a plan with `refusal`."""
 
+    def plan_many(self, rows: Sequence[Row], action: Action) -> tuple[KillPlan, ...]:
+        """The same for several rows from one look, in their order; no process would be hit twice. May block."""
+
     def plan_orphans(self) -> tuple[Orphan, ...]:
         """What a sweep would end: processes without a living owner. May block."""
 
     def execute(self, plan: KillPlan) -> Receipt:
         """Carry the plan out and verify it. May block."""
+
+    def execute_many(self, plans: Sequence[KillPlan]) -> tuple[Receipt, ...]:
+        """Carry several plans out side by side and verify each; receipts in their order. May block."""
+
+    def receipts(self) -> tuple[Receipt, ...]:
+        """What was done so far, by earlier runs too, newest first. May block."""
 
     def cancel(self, number: int) -> None:
         """Call the countdown of that id off. Does not block."""
@@ -46,6 +55,9 @@ class Source(Protocol):
 
     def jump(self, row: Row) -> Jump:
         """Show the terminal of the row's agent. May block."""
+
+    def resume(self, receipt: Receipt) -> Jump:
+        """Resume what a receipt ended, in a new window of the terminal, or say why not. May block."""
 
     def attach(self, argv: tuple[str, ...]) -> int:
         """Run a command of `jump` in the terminal that the screen has left. Blocks until it ends."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from tokentop.model import Average, Figures, Row, Snapshot
+from tokentop.model import Average, Figures, Row, Snapshot, State
 from tokentop.ui import filtering, grouping
 from tokentop.ui.cells import has_figures
 from tokentop.ui.columns import AS_DECLARED, MINUTE
@@ -31,7 +31,8 @@ class Change(NamedTuple):
     keys: frozenset[str]  # rows whose content changed
 
 
-_NOTHING = Change(False, frozenset())
+_NO_KEYS: frozenset[str] = frozenset()
+_NOTHING = Change(False, _NO_KEYS)
 
 
 class View:
@@ -55,6 +56,8 @@ class View:
         self.window_min = MINUTE  # what tok/min and $/h are averages over
         self.follow = False
         self.folded: set[str] = set()
+        self.tags: dict[str, None] = {}  # row keys, in the order in which they were tagged
+        self.tags_ended = 0  # since the last change of a tag by a person
         self.query = ""
         self.matched = (0, 0)  # rows that the filter lets through, folded ones too, and all rows
         self.changes = 0  # changed rows since the pause began
@@ -72,12 +75,22 @@ class View:
     def feed(self, snapshot: Snapshot) -> Change:
         """Take a snapshot; returns what changed on the screen."""
         new = {row.key: row for row in snapshot.rows}
+        lost = self._drop_ended_tags(new) if self.tags else _NO_KEYS
         if self.paused:
             self.changes += len(_changed(self._seen, new)) + len(self._seen.keys() - new.keys())
             self._latest, self._seen = snapshot, new
-            return _NOTHING
+            return Change(False, lost) if lost else _NOTHING
         self._latest, self._seen = snapshot, new
-        return self._show(snapshot, new)
+        change = self._show(snapshot, new)
+        return Change(change.structure, change.keys | lost) if lost else change
+
+    def _drop_ended_tags(self, new: dict[str, Row]) -> frozenset[str]:
+        """A tag never outlives its session: what is started later under the same name is another one."""
+        lost = frozenset(key for key in self.tags if key not in new or new[key].status.state is State.DONE)
+        for key in lost:
+            del self.tags[key]
+        self.tags_ended += len(lost)
+        return lost
 
     def _over_window(self, snapshot: Snapshot, new: dict[str, Row]) -> dict[str, Row]:
         """The rows with the rates of the asked window; until those are there, without any."""
@@ -291,6 +304,66 @@ class View:
                 self.cursor = line.key
                 return True
         return False
+
+    # ------------------------------------------------------------ tags
+
+    def tag(self, key: str) -> bool:
+        """Tag a row, or take its tag away; False for a row that has ended."""
+        self.tags_ended = 0
+        if key in self.tags:
+            del self.tags[key]
+            return True
+        return self._tag(key)
+
+    def tag_tree(self, key: str) -> bool:
+        """Tag a row and the agents below it; where all of them are, take the tags away. False = nothing to tag.
+
+        Sub-agents live in the process of the agent above them, tools are its own: neither is an agent to act on.
+        """
+        self.tags_ended = 0
+        agents = [one for one in self._below(key) if one == key or self._seen[one].kind == "agent"]
+        alive = [one for one in agents if self._seen[one].status.state is not State.DONE]
+        if alive and all(one in self.tags for one in alive):
+            for one in alive:
+                del self.tags[one]
+            return True
+        return sum(self._tag(one) for one in alive) > 0
+
+    def untag(self) -> None:
+        self.tags.clear()
+        self.tags_ended = 0
+
+    def _tag(self, key: str) -> bool:
+        row = self._seen.get(key)
+        if row is None or row.status.state is State.DONE:
+            return False
+        self.tags[key] = None
+        return True
+
+    def _below(self, key: str) -> list[str]:
+        """A row and all below it, folded and filtered ones too."""
+        if key not in self._seen:
+            return []
+        below: dict[str, list[str]] = {}
+        for row in self._seen.values():
+            below.setdefault(row.parent_key, []).append(row.key)
+        found = [key]
+        for one in found:
+            found += [child for child in below.get(one, ()) if child not in found]
+        return found
+
+    @property
+    def tagged(self) -> list[Row]:
+        """The tagged rows as they are now, in the order of the screen; hidden ones come last."""
+        keys = sorted(self.tags, key=lambda key: self.index.get(key, len(self.lines)))
+        return [self._seen[key] for key in keys if key in self._seen]
+
+    @property
+    def tags_hidden(self) -> int:
+        """Tagged rows that a filter, a fold or the flat view keeps off the screen."""
+        return sum(key not in self.index for key in self.tags)
+
+    # ------------------------------------------------------------ filter, folds
 
     def set_filter(self, query: str) -> bool:
         """Apply a filter; raises FilterError and keeps the last good one."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from tokentop import text
-from tokentop.model import Action, KillPlan, Orphan, PlannedProc, Receipt, Row, State
+from tokentop.engine.aftermath import in_words
+from tokentop.model import Action, KillPlan, Orphan, PlannedProc, ProcRole, Receipt, Row, State
 from tokentop.ui.cells import unread
 from tokentop.ui.facts import Field
 from tokentop.ui.glyphs import safe
@@ -53,20 +55,16 @@ def plan_fields(plan: KillPlan, row: Row, now_ms: int) -> list[Field]:
     ]
     if plan.rungs and not plan.refusal:
         out.append(Field("signals", _signals(plan)))
+        if plan.way and not plan.rungs[0][0].isupper():  # not by signals alone
+            out.append(Field("way", safe(plan.way, 200)))
     out += _tree(plan)
-    unknown = unread(row, tree=True)
-    spent = "$?" if plan.cost_nusd is None or unknown else text.money(plan.cost_nusd, width=9)
-    saved = (
-        "?" if plan.burn_nusd_per_h is None or unknown else f"{text.money(plan.burn_nusd_per_h, width=9)}/h"
-    )
-    out.append(Field("spent", f"{spent} so far; this stops {saved}"))
+    out.append(Field("spent", _spent(plan, row)))
     out.append(Field("lost", loss(row, plan.action)))
     out.append(
         Field("resume", safe(plan.resume, 200) or "– cannot be resumed", "key" if plan.resume else "dim")
     )
-    if plan.shared_session_ids:
-        others = text.plural(len(plan.shared_session_ids), "other session")
-        out.append(Field("shared", f"{others} live in this process", "hot"))
+    if shared := _shared(plan):
+        out.append(Field("shared", shared, "hot"))
     if plan.confidence not in {"", "exact"}:
         out.append(
             Field("caution", f"this process was matched by inference ({safe(plan.confidence, 20)})", "warm")
@@ -78,6 +76,17 @@ def plan_fields(plan: KillPlan, row: Row, now_ms: int) -> list[Field]:
     return out
 
 
+def _spent(plan: KillPlan, row: Row) -> str:
+    """`$31.20 and 2.6M tokens so far; this stops $18.40/h`."""
+    unknown = unread(row, tree=True)
+    spent = "$?" if plan.cost_nusd is None or unknown else text.money(plan.cost_nusd, width=9)
+    tokens = "" if unknown else f" and {text.digits3(row.tree.tokens.total)} tokens"
+    saved = (
+        "?" if plan.burn_nusd_per_h is None or unknown else f"{text.money(plan.burn_nusd_per_h, width=9)}/h"
+    )
+    return f"{spent}{tokens} so far; this stops {saved}"
+
+
 def _signals(plan: KillPlan) -> str:
     """`SIGTERM, after 5s SIGKILL`."""
     out, wait = "", 0.0
@@ -85,6 +94,16 @@ def _signals(plan: KillPlan) -> str:
         out += f", after {text.duration(wait)} {safe(name, 12)}" if out else safe(name, 12)
         wait = grace
     return out
+
+
+def _shared(plan: KillPlan) -> str:
+    """How many other sessions the process or its daemon serves, "" for none."""
+    count = sum(sid != plan.session_id for sid in plan.shared_session_ids)
+    return (
+        f"{text.plural(count, 'other session')} live in {'this process' if plan.means.daemon is None else 'its daemon'}"
+        if count
+        else ""
+    )
 
 
 def _process(plan: KillPlan, row: Row, now_ms: int) -> str:
@@ -111,7 +130,8 @@ def _tree(plan: KillPlan) -> Iterator[Field]:
         yield Field(label, f"and {more} more", "muted")
 
 
-_FINE = {"ended", "already gone", "frozen", "thawed", "interrupted"}
+_FINE = {"ended", "already gone", "frozen", "thawed", "interrupted", "requested"}
+_STOPS = {"ended", "interrupted", "frozen"}
 
 
 def severity(receipt: Receipt) -> str:
@@ -144,14 +164,69 @@ def receipt_lines(receipt: Receipt) -> list[str]:
     if receipt.survivors:
         alive = ", ".join(str(pid) for pid in receipt.survivors[:6])
         out.append(f"still alive: {alive}")
-    if receipt.burn_nusd_per_h and receipt.result == "ended":
+    if receipt.burn_nusd_per_h and receipt.result in _STOPS:
         out.append(f"stopped {text.money(receipt.burn_nusd_per_h, width=9)}/h")
+    if receipt.after is not None:
+        out.append(safe(in_words(receipt.after), 300))
     if receipt.resume:
         out.append(f"resume: {safe(receipt.resume, 200)}")
     return out
 
 
+def receipt_brief(receipt: Receipt) -> list[str]:
+    """The two lines that matter later: what it came to, and how to resume."""
+    what = []
+    if receipt.ended_pids:
+        what.append(
+            f"ended {_counted(len(receipt.ended_pids), 'process', 'processes')} in {receipt.took_ms / 1000:.1f} s"
+        )
+    if receipt.survivors:
+        what.append(f"still alive: {', '.join(str(pid) for pid in receipt.survivors[:6])}")
+    if receipt.burn_nusd_per_h and receipt.result in _STOPS:
+        what.append(f"stopped {text.money(receipt.burn_nusd_per_h, width=9)}/h")
+    if receipt.detail and not receipt.ended_pids:
+        what.append(safe(receipt.detail, 200))
+    if receipt.after is not None:
+        what.append(safe(in_words(receipt.after), 200))
+    out = ["; ".join(what)] if what else []
+    if receipt.resume:
+        out.append(f"resume: {safe(receipt.resume, 200)}")
+    return out
+
+
+def receipt_details(receipt: Receipt) -> list[str]:
+    """Everything that a receipt holds."""
+    spent = "$?" if receipt.cost_nusd is None else text.money(receipt.cost_nusd, width=9)
+    out = [
+        f"session {safe(receipt.session_id, 80) or '–'}  in {safe(receipt.cwd, 120) or '–'}",
+        f"pid {receipt.pid or '–'}, start {receipt.start_ticks or '–'}, {safe(receipt.argv0, 80)}",
+        f"by {safe(receipt.reason, 40)}: {receipt.action.value}, {safe(receipt.way, 200) or 'the way was not kept'}",
+    ]
+    if receipt.detail:
+        out.append(safe(receipt.detail, 300))
+    for rung in receipt.rungs:
+        late = (rung.at_ms - receipt.at_ms) / 1000
+        out.append(f"  +{late:.1f} s  {safe(rung.signal, 20)} to {rung.pid}: {safe(rung.result, 80)}")
+    ended = ", ".join(str(pid) for pid in receipt.ended_pids) or "none"
+    out.append(f"ended: {ended} after {receipt.took_ms / 1000:.1f} s")
+    out.append(f"still alive: {', '.join(str(pid) for pid in receipt.survivors) or 'none'}")
+    burn = "?" if receipt.burn_nusd_per_h is None else f"{text.money(receipt.burn_nusd_per_h, width=9)}/h"
+    out.append(f"spent until then {spent}, at {burn}")
+    out.append(safe(in_words(receipt.after), 300) or "what was spent afterwards was not watched to the end")
+    out.append(f"resume: {safe(receipt.resume, 200)}" if receipt.resume else "cannot be resumed")
+    return out
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
+
+
 # ---------------------------------------------------------------- orphans
+
+
+def process_count(plan: KillPlan) -> int:
+    """The processes that a plan ends, its target included."""
+    return len(below(plan)) + (plan.target is not None)
 
 
 def below(plan: KillPlan) -> tuple[PlannedProc, ...]:
@@ -160,14 +235,14 @@ def below(plan: KillPlan) -> tuple[PlannedProc, ...]:
 
 
 def sweep_count(doomed: Sequence[Orphan]) -> int:
-    return sum(1 + len(below(orphan.plan)) for orphan in doomed)
+    return sum(process_count(orphan.plan) for orphan in doomed)
 
 
 def sweep_heading(doomed: Sequence[Orphan]) -> str:
     count = sweep_count(doomed)
     if not count:
         return "No process without a living owner can be ended"
-    processes = "1 process" if count == 1 else f"{count} processes"
+    processes = _counted(count, "process", "processes")
     return f"End {processes} without a living owner: TERM, after a grace KILL"
 
 
@@ -198,3 +273,107 @@ def sweep_result(receipts: Sequence[Receipt]) -> tuple[str, str]:
     if bad:
         line += "; " + ", ".join(f"{one.pid} {safe(one.result, 40)}" for one in bad[:4])
     return f"{line}; R shows the receipts", "warning" if bad else "information"
+
+
+# ---------------------------------------------------------------- several rows at once
+
+_ENDS = {Action.TERMINATE, Action.KILL}
+
+
+def batch_count(allowed: Sequence[KillPlan]) -> int:
+    """The processes that are ended, or that are touched where nothing is ended; each once."""
+    hit = set()
+    for plan in allowed:
+        if plan.target is not None:
+            hit.add(plan.target.pid)
+        if plan.action in _ENDS:
+            hit.update(proc.ident.pid for proc in plan.tree)
+    return len(hit) + sum(plan.target is None for plan in allowed)
+
+
+def batch_heading(plans: Sequence[KillPlan], rows: Sequence[Row], action: Action) -> str:
+    """`Terminate 12 tagged rows, 31 processes; this stops $84.20/h; 2 left out`."""
+    verb = VERBS[action]
+    allowed = [plan for plan in plans if not plan.refusal]
+    if not allowed:
+        return f"None of the {text.plural(len(plans), 'tagged row')} can be hit: {verb.split(' ')[0]}"
+    own = [
+        (plan, row)
+        for plan, row in zip(plans, rows, strict=True)
+        if not plan.refusal and plan.through is None
+    ]
+    burn = sum(plan.burn_nusd_per_h or 0 for plan, _ in own)
+    partly = any(plan.burn_nusd_per_h is None or unread(row, tree=True) for plan, row in own)
+    count = text.plural(len(allowed), "tagged row")
+    processes = f", {batch_count(allowed)} processes" if batch_count(allowed) != len(allowed) else ""
+    left = len(plans) - len(allowed)
+    tail = f"; {left} left out" if left else ""
+    saved = text.money(burn, "≥" if partly else "", width=9)
+    return f"{verb[0].upper()}{verb[1:]} {count}{processes}; this stops {saved}/h{tail}"
+
+
+def batch_lines(plan: KillPlan, row: Row, now_ms: int) -> Iterator[tuple[str, str]]:
+    """(line, role) of one plan: who it is, what it costs and has below it, how it is resumed, or why it is left out."""
+    spared = bool(plan.refusal)
+    who = f"{safe(plan.agent, 20) or 'process'} {_process(plan, row, now_ms)}"
+    name = safe(plan.title, 80) or safe(plan.session_id, 40) or safe(plan.command, 80)
+    yield f"{name}  {safe(plan.project, 40)}", "dim" if spared else "strong"
+    yield f"  {who}", "dim" if spared else ""
+    if spared:
+        yield f"  left out: {safe(plan.refusal, 200)}", "warm"
+        return
+    yield f"  {_spent(plan, row)}; lost: {loss(row, plan.action)}", "muted"
+    if plan.through is not None:
+        same = plan.through == plan.target
+        yield (
+            f"  {'the same process' if same else f'ends with {plan.through.pid}, which it is below'}",
+            "warm",
+        )
+        return
+    yield f"  {safe(plan.way, 200) or _signals(plan)}", "muted"
+    if plan.action in _ENDS and below(plan):
+        yield f"  ends too: {_roles(plan)}", "muted"
+    for inner in (proc for proc in below(plan) if proc.role is ProcRole.AGENT):
+        yield f"  └ {inner.ident.pid} {safe(inner.command, 120)}  an agent of its own", "warm"
+    if shared := _shared(plan):
+        yield f"  {shared}", "hot"
+    if plan.warning:
+        yield f"  caution: {safe(plan.warning, 200)}", "warm"
+    yield (f"  resume: {safe(plan.resume, 200)}" if plan.resume else "  cannot be resumed"), "dim"
+
+
+def _roles(plan: KillPlan) -> str:
+    """`3 tool, 1 mcp (30122 pytest -x, 30007 mcp-fs)`: names where they are few."""
+    counts = Counter(proc.role.value for proc in below(plan))
+    out = ", ".join(f"{count} {role}" for role, count in counts.most_common())
+    named = [f"{proc.ident.pid} {safe(proc.command, 40)}" for proc in below(plan)]
+    return f"{out} ({', '.join(named)})" if len(named) <= 3 else out
+
+
+def batch_result(receipts: Sequence[Receipt]) -> tuple[str, str]:
+    """(lines, severity) of a whole batch."""
+    fine = [receipt for receipt in receipts if severity(receipt) == "information"]
+    done = Counter(receipt.result for receipt in receipts)
+    ended = {pid for receipt in receipts for pid in receipt.ended_pids}
+    burn = sum(
+        receipt.burn_nusd_per_h or 0 for receipt in receipts if not receipt.detail.startswith("ended with ")
+    )
+    lines = [", ".join(f"{count} {safe(result, 40)}" for result, count in done.most_common())]
+    if ended:
+        lines[0] += f"; {_counted(len(ended), 'process', 'processes')} ended"
+    if burn and len(fine) == len(receipts):
+        lines.append(f"stopped {text.money(burn, width=9)}/h")
+    bad = [receipt for receipt in receipts if receipt not in fine]
+    lines += [f"{receipt_title(receipt)} {safe(receipt.detail, 100)}" for receipt in bad]
+    shown = lines[:6] + ([f"and {len(lines) - 6} more"] if len(lines) > 6 else [])
+    return "\n".join([*shown, "R shows the receipts"]), "warning" if bad else "information"
+
+
+def tag_text(tags: int, hidden: int, ended: int) -> str:
+    """`3 tagged, 2 hidden, 1 ended`, "" without any."""
+    if not tags and not ended:
+        return ""
+    parts = [f"{tags} tagged"]
+    parts += [f"{hidden} hidden"] if hidden else []
+    parts += [f"{ended} ended"] if ended else []
+    return ", ".join(parts)

@@ -13,7 +13,7 @@ from textual.widgets import Input
 
 from tokentop import text
 from tokentop.model import Alert, Snapshot
-from tokentop.ui import facts, keys, remembered
+from tokentop.ui import facts, keys, remembered, words
 from tokentop.ui.cells import most_urgent
 from tokentop.ui.columns import MINUTE, place
 from tokentop.ui.filtering import FilterError
@@ -164,8 +164,7 @@ class LiveScreen(LiveActions):
         """Everything but the table's changed rows."""
         now_ms = self.now_ms()
         self.table.tick(now_ms)
-        pause = f"PAUSED, {text.plural(self.view.changes, 'change')}" if self.view.paused else ""
-        self.totals.show(self.snapshot, now_ms, pause, self.view.window_min)
+        self._show_totals()
         if self.snapshot is not None and not self.view.paused:
             self._show_graphs(self.snapshot)
             self.limits.show(self.snapshot.quotas, now_ms)
@@ -173,6 +172,18 @@ class LiveScreen(LiveActions):
         self._show_empty()
         self._count_matches()
         self.show_detail()
+        self.show_footer()
+
+    def _show_totals(self) -> None:
+        view = self.view
+        pause = f"PAUSED, {text.plural(view.changes, 'change')}" if view.paused else ""
+        tags = words.tag_text(len(view.tags), view.tags_hidden, view.tags_ended)
+        self.totals.show(self.snapshot, self.now_ms(), pause, tags, view.window_min)
+
+    def show_tags(self) -> None:
+        """Tags changed: their count, what a filter hides of them, and what the keys now act on."""
+        self._show_totals()
+        self._count_matches()
         self.show_footer()
 
     def _show_countdowns(self) -> None:
@@ -294,11 +305,19 @@ class LiveScreen(LiveActions):
                 if key.id == "interrupt" and self.snapshot and self.snapshot.countdowns:
                     hints.append((keys.first(key), "call off"))
                     continue
-                label = "thaw" if key.id == "freeze" and self.frozen_selected else key.label
-                if key.id == "detail" and self.view.selected_head is not None:
-                    label = "fold"
+                label = self._label(key)
                 hints.append((keys.ascii_shown(shown) if self.options.ascii else shown, label))
         self.key_footer.show(hints)
+
+    def _label(self, key: keys.Key) -> str:
+        """What a key does now: `z` may thaw, and tagged rows are acted on together."""
+        label = "thaw" if key.id == "freeze" and self.frozen_target else key.label
+        if key.id == "detail" and self.view.selected_head is not None:
+            return "fold"
+        tags = len(self.view.tags)
+        if tags and key.id in {"interrupt", "freeze", "terminate"}:
+            return f"{label.split(' ')[0]} {tags}"
+        return label
 
     # ------------------------------------------------------------ filter
 
@@ -327,13 +346,17 @@ class LiveScreen(LiveActions):
             self.table.show_cursor()
         self._count_matches()
         self._show_empty()
+        if self.view.tags:
+            self._show_totals()
 
     def _count_matches(self) -> None:
         """How many of the rows match; an error in what is typed stays until it is corrected."""
         if self._faulty:
             return
         matched, total = self.view.matched
-        self.filter_line.note.show(f"{matched} of {total} rows" if self.view.query else "", "muted")
+        hidden = self.view.tags_hidden
+        note = f"{matched} of {total} rows" + (f", {hidden} tagged hidden" if hidden else "")
+        self.filter_line.note.show(note if self.view.query else "", "warm" if hidden else "muted")
 
     @on(FilterInput.Entered)
     def _entered(self) -> None:

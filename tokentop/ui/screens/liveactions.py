@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from functools import partial
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, cast
 
 from textual.screen import Screen
@@ -14,7 +14,8 @@ from tokentop.ui.columns import WINDOWS_MIN, Choice
 from tokentop.ui.glyphs import safe
 from tokentop.ui.grouping import CYCLE
 from tokentop.ui.keys import Key
-from tokentop.ui.screens.pages import HelpPage, Page, help_lines, problem_page, receipt_page
+from tokentop.ui.screens.pages import HelpPage, Page, help_lines, problem_page
+from tokentop.ui.screens.receipts import ReceiptsScreen
 from tokentop.ui.source import UiOptions
 from tokentop.ui.view import View
 from tokentop.ui.widgets.filterline import FilterLine
@@ -54,6 +55,9 @@ class LiveActions(Screen[None]):
     def set_drawer(self, shown: bool) -> None:
         raise NotImplementedError
 
+    def show_tags(self) -> None:
+        raise NotImplementedError
+
     def apply_filter(self, query: str) -> None:
         raise NotImplementedError
 
@@ -71,6 +75,8 @@ class LiveActions(Screen[None]):
             return False
         if key.id == "sweep":
             return self.snapshot is not None and any(row.kind == "orphan" for row in self.snapshot.rows)
+        if key.id == "untag":
+            return bool(self.view.tags) or self.view.tags_ended > 0
         if key.id == "demo":
             return self.snapshot is not None and not self.view.rows
         return True
@@ -89,9 +95,10 @@ class LiveActions(Screen[None]):
         return row is not None or key.id in {"demo", "help", "quit", "filter"}
 
     @property
-    def frozen_selected(self) -> bool:
-        row = self.view.selected
-        return row is not None and row.status.state is State.FROZEN
+    def frozen_target(self) -> bool:
+        """Whether `z` thaws: what it acts on is frozen, of tagged rows all."""
+        rows = self.view.tagged or [row for row in (self.view.selected,) if row is not None]
+        return bool(rows) and all(row.status.state is State.FROZEN for row in rows)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         key = next((key for key in keys.KEYS if key.action.partition("(")[0] == action), None)
@@ -248,11 +255,42 @@ class LiveActions(Screen[None]):
             self.redraw()
             self.remember()
 
+    # ------------------------------------------------------------ tags
+
+    def action_tag(self) -> None:
+        """Tag the selected row, or take its tag away, and go to the next one."""
+        key = self.view.cursor
+        if self.no_row():
+            return
+        if key is not None and self.view.tag(key):
+            self._tagged([key])
+            self.table.move(1)
+        elif key is not None:
+            self.app.notify("this row has ended: it cannot be tagged", markup=False, timeout=3)
+
+    def action_tag_tree(self) -> None:
+        if not self.no_row() and self.view.cursor is not None and self.view.tag_tree(self.view.cursor):
+            self._tagged(self.view.index)
+
+    def action_untag(self) -> None:
+        keys = tuple(self.view.tags)
+        self.view.untag()
+        self._tagged(keys)
+
+    def _tagged(self, keys: Iterable[str]) -> None:
+        self.table.repaint_tags(keys)
+        self.show_tags()
+
     # ------------------------------------------------------------ acting on processes
 
     def _act(self, action: Action, dialog: bool) -> None:
-        row = self.view.selected
-        if not self.no_row() and row is not None and not self.read_only:
+        """On the tagged rows, always through the dialog that lists them; else on the selected row."""
+        row, tagged = self.view.selected, self.view.tagged
+        if self.read_only:
+            return
+        if tagged:
+            self.tokentop.commander.begin_batch(tagged, action)
+        elif not self.no_row() and row is not None:
             self.tokentop.commander.begin(self.view.plain(row), action, dialog)
 
     def action_interrupt(self) -> None:
@@ -272,7 +310,7 @@ class LiveActions(Screen[None]):
         self._act(Action.INTERRUPT, dialog=False)
 
     def action_freeze(self) -> None:
-        self._act(Action.THAW if self.frozen_selected else Action.FREEZE, dialog=False)
+        self._act(Action.THAW if self.frozen_target else Action.FREEZE, dialog=False)
 
     def action_terminate(self) -> None:
         self._act(Action.TERMINATE, dialog=True)
@@ -309,10 +347,10 @@ class LiveActions(Screen[None]):
             self.call_later(self.run_action, action)
 
     def action_receipts(self) -> None:
-        receipts, now_ms = tuple(self.tokentop.commander.receipts), self.now_ms()
-        resume = next((receipt.resume for receipt in reversed(receipts) if receipt.resume), "")
-        copy = partial(self.tokentop.copy_command, resume) if resume else None
-        self._page(Page("receipts", lambda _: receipt_page(receipts, now_ms), copy))
+        app = self.tokentop
+        app.clear_notifications()  # what they say is in the drawer, which they would hide
+        resume = None if self.read_only else app.jumper.resume
+        app.push_screen(ReceiptsScreen(app.commander, self.now_ms(), resume))
 
     def action_health(self) -> None:
         health = self.snapshot.health if self.snapshot else ()

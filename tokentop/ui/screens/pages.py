@@ -1,4 +1,4 @@
-"""Full-height pages of text over the live screen: help, receipts, problems."""
+"""Full-height pages of text over the live screen: help, problems."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from tokentop import text
-from tokentop.model import Diagnostic, Receipt
-from tokentop.ui import filtering, words
+from tokentop.model import Diagnostic
+from tokentop.ui import filtering
 from tokentop.ui.columns import COLUMNS
 from tokentop.ui.gate import guard
 from tokentop.ui.glyphs import LOOKS, safe
@@ -31,7 +30,6 @@ class Page(ModalScreen[str | None]):
         Binding("escape,q,enter", "close", "close", show=False),
         Binding("j", "scroll(1)", show=False),
         Binding("k", "scroll(-1)", show=False),
-        Binding("y", "copy", show=False),
     ]
     DEFAULT_CSS = """
     Page { align: center middle; background: $background 55%; }
@@ -42,14 +40,11 @@ class Page(ModalScreen[str | None]):
     Page Static { height: auto; }
     """
 
-    def __init__(
-        self, opener: str, build: Callable[[int], Lines], copy: Callable[[], None] | None = None
-    ) -> None:
-        """`opener` is the id of its key; `build` gives the lines for a width in cells; `copy` is what `y` does."""
+    def __init__(self, opener: str, build: Callable[[int], Lines]) -> None:
+        """`opener` is the id of its key; `build` gives the lines for a width in cells."""
         super().__init__()
         self._bindings.bind(BY_ID[opener].keys, "close", show=False)
         self._build = build
-        self._copy = copy
 
     def compose(self) -> ComposeResult:
         with VerticalScroll():
@@ -76,10 +71,6 @@ class Page(ModalScreen[str | None]):
 
     def action_scroll(self, by: int) -> None:
         self.query_one(VerticalScroll).scroll_relative(y=by, animate=False)
-
-    def action_copy(self) -> None:
-        if self._copy is not None:
-            self._copy()
 
 
 class HelpPage(Page):
@@ -149,22 +140,6 @@ def _columns(title: str, entries: Sequence[tuple[str, str]], key_width: int, wid
             line += [(fit(shown, key_width), "key"), (fit(meaning, room - key_width - 1) + " ", "muted")]
         lines.append(line)
     return [[(f"  {title}", "dim")], *lines, []] if entries else []
-
-
-def receipt_page(receipts: Sequence[Receipt], now_ms: int) -> Lines:
-    """The last actions, newest first."""
-    lines: list[list[tuple[str, str]]] = [
-        [("Receipts", "title"), ("   y copies the newest resume command", "dim")]
-    ]
-    if not receipts:
-        lines += [[], [("nothing was done to any process since the start", "muted")]]
-    for receipt in reversed(receipts):
-        role = {"information": "good", "warning": "warm"}.get(words.severity(receipt), "error")
-        when = text.clock_near(receipt.at_ms, now_ms)
-        lines += [[], [(f"{when}  ", "dim"), (words.receipt_title(receipt), role),
-                       (f"  {safe(receipt.cwd, 60)}", "dim")]]  # fmt: skip
-        lines += [[("       " + line, "muted")] for line in words.receipt_lines(receipt)]
-    return lines
 
 
 def problem_page(health: Sequence[Diagnostic]) -> Lines:

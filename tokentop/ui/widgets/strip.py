@@ -10,7 +10,7 @@ from textual.message import Message
 from tokentop import text
 from tokentop.model import Average, Figures, Forecast, Progress, Snapshot, State
 from tokentop.ui.columns import MINUTE, WINDOWS_MIN
-from tokentop.ui.glyphs import LOOKS, safe
+from tokentop.ui.glyphs import LOOKS, TAG, safe
 from tokentop.ui.paint import Painted, Piece
 from tokentop.ui.theme import Palette
 
@@ -84,14 +84,19 @@ class TotalsStrip(Painted):
         self._label = label
         self._snapshot: Snapshot | None = None
         self._now_ms = 0
-        self._pause = ""
+        self._pause = self._tags = ""
         self._window_min = MINUTE
         self._chips: list[tuple[int, int, State]] = []
         self._roomy = True
 
-    def show(self, snapshot: Snapshot | None, now_ms: int, pause: str, window_min: int = MINUTE) -> None:
-        """Draw anew; `pause` is the text of a paused view or empty, rates are over `window_min`."""
-        self._snapshot, self._now_ms, self._pause = snapshot, now_ms, pause
+    def show(
+        self, snapshot: Snapshot | None, now_ms: int, pause: str, tags: str, window_min: int = MINUTE
+    ) -> None:
+        """Draw anew; `pause` is the text of a paused view, `tags` how many rows are tagged, or empty.
+
+        Rates are over `window_min`.
+        """
+        self._snapshot, self._now_ms, self._pause, self._tags = snapshot, now_ms, pause, tags
         self._window_min = window_min
         self.refresh()
 
@@ -145,6 +150,8 @@ class TotalsStrip(Painted):
         parts = []
         if self._pause:
             parts.append(Part(10, ((self._pause, "hot"),)))
+        if self._tags:
+            parts.append(Part(10, ((f"{TAG} ", "key"), (self._tags, "strong"))))
         if snapshot.mode not in ("live", self._label):
             parts.append(Part(7, ((safe(snapshot.mode, 40), "warm"),)))
         if self._label:

@@ -16,7 +16,7 @@ from textual.strip import Strip
 from tokentop.model import Row
 from tokentop.ui.cells import Scene
 from tokentop.ui.columns import Placed
-from tokentop.ui.glyphs import LOOKS, RESTING, safe
+from tokentop.ui.glyphs import LOOKS, RESTING, TAG, safe
 from tokentop.ui.grouping import Head
 from tokentop.ui.paint import Piece, fit, palette_of, strip
 from tokentop.ui.theme import Palette
@@ -106,7 +106,7 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._painted_s = {key: at for key, at in self._painted_s.items() if key in self.view.index}
         self._drawn_times = {key: said for key, said in self._drawn_times.items() if key in self.view.index}
         self.virtual_size = Size(self.room, len(self.view.lines))
-        if self.view.follow:
+        if self.view.follow or self.view.tags:  # new rows do not push the cursor off while rows are tagged
             self.show_cursor()
         self.refresh()
         self.post_message(self.Moved())
@@ -177,6 +177,10 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
                 self.refresh_lines(at)
         self.post_message(self.Moved())
 
+    def repaint_tags(self, keys: Iterable[str]) -> None:
+        """Tags came or went: draw these rows anew, at once."""
+        self._refresh_visible([at for key in keys if (at := self.view.index.get(key)) is not None])
+
     def move(self, by: int) -> None:
         before = self.view.cursor
         self.view.move(by)
@@ -222,12 +226,14 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
             return Strip.blank(width, palette.base)
         selected = line.key == self.view.cursor
         times = self._drawn_times[line.key] = self._times(row)
-        key = (line, self.view.versions.get(line.key, 0), width, selected, palette, times, self.view.tree)
+        tagged = line.key in self.view.tags
+        version = self.view.versions.get(line.key, 0)
+        key = (line, version, width, selected, tagged, palette, times, self.view.tree)
         found = self._cache.get(key)
         if found is None:
             self.misses += 1
             style = palette.selected if selected else palette.__getitem__
-            pieces = [(text, style(role)) for text, role in self._pieces(row, line, selected)]
+            pieces = [(text, style(role)) for text, role in self._pieces(row, line, selected, tagged)]
             found = self._cache[key] = strip(pieces, width, style(""), self._cells)
             while len(self._cache) > _CACHE_LINES:
                 self._cache.popitem(last=False)
@@ -251,9 +257,13 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         said = "" if since is None else str((self.now_ms - since) // 60_000)
         return (said, *(column.cell(row, self._scene(width))[0] for column, width in self._timed))
 
-    def _pieces(self, row: Row, line: Line, selected: bool) -> Iterable[tuple[str, str]]:
-        mark = ("» " if self.view.follow else "> ") if selected else "  "
-        yield mark, "strong"
+    def _pieces(self, row: Row, line: Line, selected: bool, tagged: bool) -> Iterable[tuple[str, str]]:
+        mark = ("»" if self.view.follow else ">") if selected else " "
+        if tagged:
+            yield mark, "strong"
+            yield TAG, "key"
+        else:
+            yield f"{mark} ", "strong"
         head = self.view.heads.get(line.key)
         if head is not None:
             yield from self._head_pieces(head, line)
