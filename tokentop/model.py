@@ -572,6 +572,7 @@ class Inside(Struct, frozen=True, gc=False):
     env_note: str = ""
     ports: tuple[Port, ...] = ()
     ports_note: str = ""
+    note: str = ""  # how the process belongs to the row, where that is not plain
 
 
 class FolderChange(Struct, frozen=True, gc=False):
