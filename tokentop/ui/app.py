@@ -28,6 +28,7 @@ from tokentop.ui.glyphs import safe, wants_ascii
 from tokentop.ui.herald import Herald
 from tokentop.ui.jumper import Jumper
 from tokentop.ui.keyboard import deliver
+from tokentop.ui.looking import Looking
 from tokentop.ui.palette import Commands
 from tokentop.ui.screens.confirm import ConfirmScreen
 from tokentop.ui.screens.live import LiveScreen
@@ -67,6 +68,7 @@ class TokentopApp(App[str]):
         self.commander = Commander(self, source)
         self.herald = Herald(self, options.notify)
         self.jumper = Jumper(self, source)
+        self.looking = Looking(self, source, self.live.show_detail)
         self._inbox: Snapshot | None = None
         self._announced = False
         self._drawn_s = -_LEAST_GAP_S  # the first one is drawn as soon as it arrives

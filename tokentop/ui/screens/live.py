@@ -13,8 +13,9 @@ from textual.widgets import Input
 
 from tokentop import text
 from tokentop.model import Alert, Snapshot
-from tokentop.ui import facts, keys
+from tokentop.ui import keys
 from tokentop.ui.columns import place
+from tokentop.ui.drawer import drawer
 from tokentop.ui.filtering import FilterError
 from tokentop.ui.layout import Layout, layout
 from tokentop.ui.screens.liveactions import LiveActions
@@ -219,6 +220,7 @@ class LiveScreen(LiveActions):
         self.drawer_open = shown
         self.detail.set_class(shown, "open")
         self.show_detail()
+        self.call_after_refresh(self.show_footer)
         self.call_after_refresh(self.table.show_cursor)
 
     def show_detail(self) -> None:
@@ -230,7 +232,10 @@ class LiveScreen(LiveActions):
             return
         quotas = self.snapshot.quotas if self.snapshot else ()
         alerts: tuple[Alert, ...] = self.snapshot.alerts if self.snapshot else ()
-        self.detail.show(name_of(row)[0], facts.fields(row, self.now_ms(), alerts, quotas))
+        look = self.tokentop.looking.of(row)
+        below = [r for r in self.view.rows.values() if r.parent_key == row.key and r.kind != "tool"]
+        shown = drawer(row, look, below, self.now_ms(), alerts, quotas)
+        self.detail.show(name_of(row)[0], shown)
 
     @on(LiveTable.Moved)
     def _moved(self) -> None:
