@@ -143,11 +143,7 @@ class Steps:
                 "function_call",
                 "custom_tool_call",
             }:  # there it is the status of the call's own record
-                self._end(value, 0, _outcome(value) or "open")
-            return True
-        if "duration_ms" in value and "call_id" in value:  # Qwen's telemetry of a finished call
-            self._call(value, name, arguments, 0)
-            self._end(value, at_ms, _outcome(value), value.get("duration_ms"))
+                self._end(value, 0, _outcome(value) or "open", value.get("duration_ms"))
             return True
         return False
 

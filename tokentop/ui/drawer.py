@@ -56,14 +56,16 @@ def _head(
         shown += f", {text.duration_long((now_ms - status.since_ms) / 1000)}"
     yield Field("is", shown, status.state.value, True)
     for alert in alerts:
-        if alert.row_key == row.key:
+        if alert.row_key == row.key and alert.kind != "no-progress":  # the line `unchanged` tells that
             since = text.duration_long((now_ms - alert.since_ms) / 1000)
             yield Field("alert", f"{safe(alert.text)}, {since}", "hot", True)
     yield Field("does", *_does(row, look, now_ms), wide=True)
     yield Field("spends", _spends(row), "strong", True)
     yield Field("context", *_context(row, look, now_ms), wide=True)
     if row.unchanged_since_ms:
-        yield Field("unchanged", facts.unchanged_text(row, now_ms), "warm", True)
+        by = "git" if row.unchanged_source == "git" else "edit tools, no git here"
+        role = "warm" if any(a.kind == "no-progress" and a.row_key == row.key for a in alerts) else ""
+        yield Field("unchanged", f"{facts.unchanged_text(row, now_ms)} ({by})", role, True)
     elif limits:
         yield Field(
             "limits", ", ".join(f"{f.label.removeprefix('limit ')} {f.value}" for f in limits), "", True
@@ -113,7 +115,7 @@ def _compacted(row: Row, look: Look | None, now_ms: int) -> str:
     if look is None or not look.compactions:
         return ""
     ago = text.duration((now_ms - look.compacted_ms) / 1000)
-    return f", compacted {look.compactions}×, last {ago} ago"
+    return f", compacted {text.plural(look.compactions, 'time')}, last {ago} ago"
 
 
 def _where(row: Row, look: Look | None) -> str:

@@ -263,6 +263,9 @@ class LiveScreen(LiveActions):
         for key in keys.footer_keys():
             if self.sensible(key):
                 shown = keys.first(key)
+                if key.id == "detail" and self.drawer_open:
+                    hints.append(("Esc", "close"))
+                    continue
                 if key.id == "interrupt" and self.snapshot and self.snapshot.countdowns:
                     hints.append((keys.first(key), "call off"))
                     continue

@@ -110,9 +110,11 @@ def log_lines(row: Row, tail: LogTail | None, *, raw: bool, width: int) -> list[
     out.append([])
     if raw:
         shown = [[(safe(line, 1000), "")] for line in tail.lines]
-        return out + (shown or [[("it has no lines: one document, or a database; r shows its steps", "dim")]])
-    steps = [step_line(step) for step in tail.steps]
-    return out + (steps or [[("no tool calls or answers in it; r shows it as it is", "dim")]])
+        out += shown or [[("it has no lines: one document, or a database; r shows its steps", "dim")]]
+    else:
+        steps = [step_line(step) for step in tail.steps]
+        out += steps or [[("no tool calls or answers in it; r shows it as it is", "dim")]]
+    return [*out, [], [(f"r {other}   g G begin, end   Esc back", "dim")]]
 
 
 def step_line(step: Step) -> Line:

@@ -49,8 +49,13 @@ class Detail(ScrollView, can_focus=True):
     def on_resize(self) -> None:
         self._lay_out()
 
+    @property
+    def _room(self) -> int:
+        """The cells of a line, beside the scroll bar."""
+        return self.scrollable_content_region.width
+
     def _lay_out(self) -> None:
-        width = self.size.width
+        width = self._room
         self._laid_out = width
         self._lines = lay_out(self._fields, width)
         self.virtual_size = Size(width, len(self._lines) + 1)
@@ -70,7 +75,7 @@ class Detail(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         palette = palette_of(self)
-        width = self.size.width
+        width = self._room
         if width != self._laid_out:
             self._lay_out()
         at = y + self.scroll_offset.y
