@@ -32,6 +32,7 @@ from tokentop.ui.looking import Looking
 from tokentop.ui.palette import Commands
 from tokentop.ui.screens.confirm import ConfirmScreen
 from tokentop.ui.screens.live import LiveScreen
+from tokentop.ui.screens.lookpages import OriginsPage
 from tokentop.ui.screens.sweep import SweepScreen
 from tokentop.ui.source import Source, UiOptions
 from tokentop.ui.theme import DEFAULT_THEME, THEMES
@@ -68,7 +69,7 @@ class TokentopApp(App[str]):
         self.commander = Commander(self, source)
         self.herald = Herald(self, options.notify)
         self.jumper = Jumper(self, source)
-        self.looking = Looking(self, source, self.live.show_detail)
+        self.looking = Looking(self, source, self._looked)
         self._inbox: Snapshot | None = None
         self._announced = False
         self._drawn_s = -_LEAST_GAP_S  # the first one is drawn as soon as it arrives
@@ -144,6 +145,12 @@ class TokentopApp(App[str]):
             self.commander.take_over(snapshot.acted)
             if self.commander.dialog is not None:
                 self.commander.row_left(frozenset(row.key for row in snapshot.rows))
+
+    def _looked(self) -> None:
+        """An answer about one row: for the drawer, or for the page that waits for it."""
+        self.live.show_detail()
+        if isinstance(self.screen, OriginsPage):
+            self.screen.looked()
 
     def to_terminal(self, sequence: str) -> None:
         """Hand a sequence of our own to the driver, which writes it between two frames in its own thread."""

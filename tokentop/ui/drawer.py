@@ -25,19 +25,19 @@ def drawer(
     if row.kind in {"tool", "orphan"}:
         return [
             *facts.state_fields(row, now_ms, alerts), *facts.process_fields(row, now_ms), *_ports(look),
-            *facts.place_fields(row), *_quality(row),
+            *facts.place_fields(row), *_quality(row, look),
         ]  # fmt: skip
     found = origins.origins(row, look, (), now_ms)
     limits = list(facts.limit_fields(row, now_ms, quotas))
     return [
-        *_head(row, look, now_ms, limits, alerts), Field("figures", origins.short(found), "dim", True),
+        *_head(row, look, now_ms, limits, alerts), Field("sources", origins.short(found), "dim", True),
         section("steps, newest first"), *_steps(row, look, now_ms),
         section("tokens of the last 60 min"), *_minutes(look),
-        section("figures"), *facts.state_fields(row, now_ms, ()), *facts.figure_fields(row), *limits,
+        section("tokens and money"), *facts.figure_fields(row), *limits,
         *_compactions(row, look, now_ms),
         *_sub_agents(row, below),
         section("process"), *facts.process_fields(row, now_ms), *_ports(look), *facts.child_fields(row, now_ms),
-        section("session"), *facts.place_fields(row), *_quality(row),
+        section("session"), *facts.place_fields(row), *_quality(row, look),
     ]  # fmt: skip
 
 
@@ -194,7 +194,10 @@ def _minutes(look: Look | None) -> Iterator[Field]:
         return
     for name, cells in _kinds(look.minutes).items():
         total, top = text.digits3(sum(cells)), text.digits3(max(cells))
-        yield Field(name, "", "spark", True, f"{total}, top {top}/min", tuple(map(float, cells)))
+        tail = (
+            f"{total:>6}, top {top:>6}/min"  # of one width: a minute stands in the same column of each line
+        )
+        yield Field(name, "", "spark", True, tail, tuple(map(float, cells)))
 
 
 def _kinds(minutes: Minutes) -> dict[str, tuple[int, ...]]:
@@ -235,6 +238,10 @@ def _ports(look: Look | None) -> Iterator[Field]:
         yield Field("ports", safe(look.ports_note), "dim", True)
 
 
-def _quality(row: Row) -> Iterator[Field]:
-    for at, note in enumerate(facts.quality(row)):
+def _quality(row: Row, look: Look | None) -> Iterator[Field]:
+    notes = facts.quality(row)
+    if look is not None and look.quality not in {"", "exact"}:  # what the agent logs is no more than this
+        notes = [note for note in notes if not note.startswith("exact")]
+        notes.append(f"the token counts of {row.agent} are {look.quality}: {look.missing}".rstrip(": "))
+    for at, note in enumerate(notes):
         yield Field("quality" if at == 0 else "", safe(note), "dim")

@@ -12,7 +12,7 @@ from tokentop.model import Action, Row, Snapshot, State
 from tokentop.ui import keys, origins
 from tokentop.ui.glyphs import safe
 from tokentop.ui.keys import Key
-from tokentop.ui.screens.lookpages import InsidePage, LogPage
+from tokentop.ui.screens.lookpages import InsidePage, LogPage, OriginsPage
 from tokentop.ui.screens.pages import HelpPage, Lines, Page, help_lines, problem_page, receipt_page
 from tokentop.ui.source import UiOptions
 from tokentop.ui.view import View
@@ -257,7 +257,7 @@ class LiveActions(Screen[None]):
         def build(width: int) -> Lines:
             return origins.page(origins.origins(row, looking.of(row), quotas, now_ms), name, width)
 
-        self._page(Page("origins", build))
+        self._page(OriginsPage(build))
 
     def action_copy_log(self) -> None:
         row = self._session_row("no log of this row is known")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
@@ -131,6 +132,17 @@ def step_line(step: Step) -> Line:
     took = f" {seconds_text(step.took_ms)}" if step.took_ms is not None else ""
     mark = {"failed": "  ✗", "ok": "  ok", "open": "  no result yet"}.get(step.result, " " if took else "")
     return [*line, (mark + took, "error" if step.result == "failed" else "dim")]
+
+
+class OriginsPage(Page):
+    """Where each figure of a row comes from; drawn again when more of it has been looked up."""
+
+    def __init__(self, build: Callable[[int], Lines]) -> None:
+        super().__init__("origins", build)
+
+    def looked(self) -> None:
+        if self.is_attached:
+            self._show()
 
 
 class InsidePage(Page):
