@@ -260,3 +260,29 @@ def test_secrets_in_raw_lines_are_masked(log: Path) -> None:
     assert tail is not None
     assert secret not in repr(tail)
     assert "hunter22hunter" not in repr(tail)
+
+
+def test_what_cannot_be_shown_says_why(tmp_path: Path) -> None:
+    def note(agent_id: str, path: Path) -> str:
+        tail = glance(agent(agent_id), str(path), "s")
+        assert tail is not None
+        assert tail.steps == ()
+        return tail.note
+
+    archive = tmp_path / ".codex/sessions/2026/rollout-2026-01-01T00-00-00-s.jsonl.zst"
+    archive.parent.mkdir(parents=True)
+    archive.write_bytes(b"\x28\xb5\x2f\xfd")
+    assert "compressed" in note("codex", archive)
+    document = tmp_path / ".continue/sessions/s.json"
+    document.parent.mkdir(parents=True)
+    document.write_bytes(b'{"history": [')
+    assert "being written" in note("continue", document)
+    document.write_bytes(b"[" + b" " * (5 << 20) + b"]")
+    assert "more than 4 MiB" in note("continue", document)
+    database = tmp_path / "opencode.db"
+    database.write_bytes(b"SQLite format 3\x00" + b"x" * 500)
+    assert "damaged" in note("opencode", database)
+    tail = glance(agent("claude"), "", "s")
+    assert tail is not None
+    assert "no log" in tail.note
+    assert "none of the kinds" in note("claude", tmp_path / "s.bin")

@@ -227,12 +227,13 @@ async def test_a_source_that_fails_is_said() -> None:
 @pytest.mark.parametrize("size", [(80, 24), (160, 50)])
 async def test_tab_scrolls_the_drawer_and_comes_back_to_its_beginning(size: tuple[int, int]) -> None:
     async with screen(source(), size=size) as (app, pilot, found):
+        app.live.go_to("a1")
         before = app.live.view.cursor
         await pilot.press("tab")
         assert app.live.detail.scroll_offset.y == 0
         await pilot.press("enter")
         await until(pilot, lambda: "Edit src/retry.py" in text(app))
-        assert "Tab scroll" in lines(app)[-1]
+        await until(pilot, lambda: "Tab scroll" in lines(app)[-1])
         for key in ("spends", "context", "process"):
             assert key in text(app)
         seen = set()

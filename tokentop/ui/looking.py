@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LEAST_S = 1.0
+NEXT_S = 0.25  # between two rows: the cursor may run down the table
 AGAIN_S = 15.0  # a row that has not changed is looked at again after this: minutes pass, ports come
 
 
@@ -28,7 +29,7 @@ class Looking:
         self._look: Look | None = None
         self._asked: tuple[object, ...] = ()
         self._asked_s = -LEAST_S
-        self._busy = False
+        self._busy = self._later = False
 
     def of(self, row: Row) -> Look | None:
         """What is known of the row, None = nothing yet; asks for what is due."""
@@ -36,16 +37,24 @@ class Looking:
         return self._look if self._look is not None and self._look.row_key == row.key else None
 
     def _ask(self, row: Row) -> None:
-        now_s = time.monotonic()
-        wanted = _signature(row)
+        """Ask for what is due. A row that was asked for too soon after another one is asked for a little later."""
         if self._busy:
+            return  # the answer brings the next question
+        passed_s, wanted = time.monotonic() - self._asked_s, _signature(row)
+        if wanted == self._asked and passed_s < AGAIN_S:
             return
-        if wanted == self._asked and now_s - self._asked_s < AGAIN_S:
+        same = wanted[:1] == self._asked[:1]
+        if passed_s < (LEAST_S if same else NEXT_S):
+            if not same and not self._later:
+                self._later = True
+                self._app.set_timer(NEXT_S, self._again)
             return
-        if self._asked[:1] == wanted[:1] and now_s - self._asked_s < LEAST_S:
-            return
-        self._asked, self._asked_s, self._busy = wanted, now_s, True
+        self._asked, self._asked_s, self._busy = wanted, time.monotonic(), True
         self._app.run_worker(self._run(row), group="look", exit_on_error=False)
+
+    def _again(self) -> None:
+        self._later = False
+        self._arrived()
 
     async def _run(self, row: Row) -> None:
         try:

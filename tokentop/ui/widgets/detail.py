@@ -152,14 +152,19 @@ def _lay_out_group(fields: list[Field], width: int) -> list[list[Slot]]:
 
 
 def wrap(field: Field, room: int) -> list[Field]:
-    """A long value over several lines, cut at `room` cells."""
+    """A long value over several lines of `room` cells; between words where one ends near the edge."""
     parts: list[str] = []
     current, cells = "", 0
     for char in field.value:
         size = cell_len(char)
         if cells + size > room and current:
-            parts.append(current)
-            current, cells = "", 0
+            head, space, rest = current.rpartition(" ")
+            if char == " " or not space or cell_len(head) < room * 3 // 4:
+                head, rest = current, ""
+            parts.append(head)
+            current, cells = rest, cell_len(rest)
+            if char == " " and not current:
+                continue
         current, cells = current + char, cells + size
     parts.append(current)
     return [
