@@ -132,6 +132,25 @@ def test_what_a_tool_was_given_or_said_is_never_taken_for_a_record() -> None:
     assert [(s.name, s.detail) for s in shown] == [("Bash", "cat log")]
 
 
+def test_calls_of_older_codex_versions() -> None:
+    def item(at: str, **payload: object) -> dict[str, object]:
+        return {"timestamp": f"2026-11-21T20:00:{at}Z", "type": "response_item", "payload": payload}
+
+    patch = "*** Begin Patch\n*** Update File: src/a.py\n@@\n-x\n+y\n*** Add File: b.md\n+z\n*** End Patch"
+    found = steps_of(
+        item("01.000", type="local_shell_call", call_id="c1", status="completed",
+             action={"type": "exec", "command": ["bash", "-lc", "ls -la"]}),
+        item("02.000", type="exec_command_end", call_id="c1", exit_code=2, duration={"secs": 1, "nanos": 250_000_000}),
+        item("03.000", type="custom_tool_call", call_id="c2", name="apply_patch", input=patch, status="completed"),
+        item("03.400", type="custom_tool_call_output", call_id="c2", output="Done"),
+        item("04.000", type="function_call", call_id="c3", name="shell", arguments='{"command":["rg","-n","x"]}'),
+    )  # fmt: skip
+    assert [(s.name, s.detail, s.result, s.took_ms) for s in found] == [
+        ("shell", "bash -lc ls -la", "failed", 1250), ("apply_patch", "src/a.py b.md", "", 400),
+        ("shell", "rg -n x", "open", None),
+    ]  # fmt: skip
+
+
 def test_hostile_text_in_a_record_is_cleaned_and_masked() -> None:
     [step] = steps_of(
         use(

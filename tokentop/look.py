@@ -86,6 +86,8 @@ def target(live: LiveState, row: Row) -> Target:
     note = ""
     if row.pid is None:
         note = "it has no process of its own: this is the one that it lives in"
+    elif len(proc.shared_session_ids) > 1:
+        note = f"a daemon that {len(proc.shared_session_ids)} sessions share"
     elif proc.confidence not in {"", "exact"}:
         note = f"this process was matched by inference ({clean(proc.confidence, 20)})"
     return Target(proc.ident, proc.children, note)

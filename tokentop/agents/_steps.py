@@ -7,8 +7,6 @@ that text which imitates a record cannot become one.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from typing import Any
 
 from msgspec.structs import replace
@@ -16,9 +14,20 @@ from msgspec.structs import replace
 from tokentop.model import Step
 from tokentop.text import clean, one_line
 
-from .decoding import epoch_ms, obj, objects
+from ._step_parts import (
+    DETAIL_CHARS,
+    argument,
+    identity,
+    inner_objects,
+    is_arguments,
+    outcome,
+    text_of,
+    time_of,
+    took_of,
+    word,
+)  # fmt: skip
+from .decoding import epoch_ms, obj
 
-DETAIL_CHARS = 200
 _DEPTH = 8
 _SPEAKERS = frozenset({"user", "assistant", "gemini", "model"})
 _COMPACTED = frozenset({
@@ -26,11 +35,10 @@ _COMPACTED = frozenset({
 })  # fmt: skip
 _KEPT = 400  # steps of one look
 _INSIDE = (  # fields that hold further records; all others are left alone
-    "message", "payload", "data", "event", "item", "entry", "content", "parts", "messages", "history", "turns",
-    "uiEvent", "systemPayload", "result", "delta", "msg", "toolCalls", "tool_calls", "contextItems", "conversation",
-    "functionCall", "functionResponse", "toolCallResult", "chatMessages", "steps", "toolCallStates", "command",
+    "message", "payload", "data", "event", "item", "entry", "content", "parts", "messages", "history", "uiEvent",
+    "systemPayload", "delta", "msg", "toolCalls", "tool_calls", "toolCallStates", "functionCall", "functionResponse",
+    "toolCallResult",
 )  # fmt: skip
-_TIMES = ("timestamp", "time", "createdAt", "created_at", "ts", "completed_at_ms", "updatedAt")
 _COPIES = frozenset({"api-request-blob", "api-request-shape", "api-request", "session.shutdown"})
 _CALLS = frozenset({
     "tool_use", "toolcall", "tool_call", "tool-call", "function_call", "custom_tool_call", "server_tool_use",
@@ -39,21 +47,9 @@ _CALLS = frozenset({
 _RESULTS = frozenset({
     "tool_result", "tool-result", "function_call_output", "custom_tool_call_output", "toolresult", "mcp_tool_result",
 })  # fmt: skip
-_TEXTS = frozenset({"text", "output_text", "input_text", ""})
-_ARGUMENTS = (
-    "command", "cmd", "commands", "script", "file_path", "filePath", "path", "absolute_path", "filepath", "pattern", "query",
-    "url", "description", "prompt", "task", "message", "input", "code", "text", "name",
-)  # fmt: skip
-_IDS = ("call_id", "callID", "callId", "toolCallId", "tool_call_id", "tool_use_id", "toolUseId", "id", "uuid")
 _MODELS = ("model", "modelId", "modelID", "modelName")
-_GOOD = frozenset({"success", "completed", "succeeded", "ok", "done"})
-_BAD = frozenset({"error", "failed", "failure", "cancelled", "canceled", "rejected", "declined", "timed_out"})
-_NOT_A_PROMPT = (
-    "<",
-    "Caveat:",
-    "[Request inter",
-    "# AGENTS.md",  # a tag: what the client itself says to the model
-)
+# What a client says to the model in the user's place: "<" begins a tag.
+_NOT_A_PROMPT = ("<", "Caveat:", "[Request inter", "# AGENTS.md")
 
 
 class Steps:
@@ -73,7 +69,7 @@ class Steps:
         sub = record.get("agentId")
         if isinstance(sub, str) and sub not in {"", "main"} and self._session and sub not in self._session:
             return  # a sub-agent's line in its parent's file
-        kind = _word(record.get("type"))
+        kind = word(record.get("type"))
         if kind in _COPIES or (kind.startswith("session.") and kind not in _COMPACTED):
             return
         self._visit(record, 0, "", "", 0)
@@ -84,11 +80,11 @@ class Steps:
     # ------------------------------------------------------------ shapes
 
     def _visit(self, value: dict[str, Any], at_ms: int, role: str, model: str, depth: int) -> None:
-        at_ms = _time(value) or at_ms
-        kind = _word(value.get("type")).lower()
+        at_ms = time_of(value) or at_ms
+        kind = word(value.get("type")).lower()
         speaker = kind.removesuffix(".message")
-        role = _word(value.get("role")) or (speaker if speaker in _SPEAKERS else role)
-        model = next((m for m in (_word(value.get(name)) for name in _MODELS) if m), model)
+        role = word(value.get("role")) or (speaker if speaker in _SPEAKERS else role)
+        model = next((m for m in (word(value.get(name)) for name in _MODELS) if m), model)
         if kind in _COMPACTED or value.get("subtype") == "compact_boundary":
             self._put(("compaction", at_ms), Step("compaction", "", "the context was compacted", at_ms))
             return  # what it holds is a summary of what was told before
@@ -100,7 +96,7 @@ class Steps:
             self._said(value, at_ms, role, model)
         if depth < _DEPTH:
             for name in _INSIDE:
-                for inner in _objects(value.get(name)):
+                for inner in inner_objects(value.get(name)):
                     self._visit(inner, at_ms, role, model, depth + 1)
 
     def _is_call(self, value: dict[str, Any], kind: str, at_ms: int) -> bool:
@@ -109,7 +105,7 @@ class Steps:
         if "arguments" in function and isinstance(function.get("name"), str):
             self._call(value, function["name"], function["arguments"], at_ms)
             return True
-        named = _word(value.get("tool")) or _word(value.get("name"))
+        named = word(value.get("tool")) or word(value.get("name"))
         if (
             kind == "tool" and named and isinstance(value.get("state"), dict)
         ):  # OpenCode: call and result in one
@@ -119,6 +115,9 @@ class Steps:
             value.get("detail"), dict
         ):  # Vibe: the entry is replaced when it ends
             self._effect(value, value["detail"])
+            return True
+        if kind == "local_shell_call" and isinstance(value.get("action"), dict):
+            self._call(value, "shell", value["action"], at_ms)
             return True
         if kind in {"commandexecution", "mcptoolcall", "filechange", "collabagenttoolcall", "websearch"}:
             self._codex_item(value, at_ms)
@@ -135,25 +134,23 @@ class Steps:
             (value[n] for n in ("input", "arguments", "args", "function_args", "parameters") if n in value),
             None,
         )
-        if not name or arguments is None or not _identity(value):
+        if not name or arguments is None or not identity(value):
             return False
-        if kind in _CALLS or (kind in {"", "function"} and _is_arguments(arguments)) or "toolCallId" in value:
+        if kind in _CALLS or (kind in {"", "function"} and is_arguments(arguments)) or "toolCallId" in value:
             self._call(value, name, arguments, at_ms)
             if kind not in {
                 "function_call",
                 "custom_tool_call",
             }:  # there it is the status of the call's own record
-                self._end(value, 0, _outcome(value) or "open", value.get("duration_ms"))
+                self._end(value, 0, outcome(value) or "open", took_of(value))
             return True
         return False
 
     def _is_result(self, value: dict[str, Any], kind: str, role: str, at_ms: int) -> bool:
-        if (kind in _RESULTS and _identity(value)) or role in {"toolResult", "tool"}:
-            self._end(value, at_ms, _outcome(value))
+        if (kind in _RESULTS and identity(value)) or role in {"toolResult", "tool"}:
+            self._end(value, at_ms, outcome(value))
             return True
-        if (
-            "response" in value and isinstance(value.get("name"), str) and _identity(value)
-        ):  # functionResponse
+        if "response" in value and isinstance(value.get("name"), str) and identity(value):  # functionResponse
             failed = "error" in obj(value["response"])
             self._end(value, at_ms, "failed" if failed else "ok")
             return True
@@ -161,14 +158,14 @@ class Steps:
         if any(name in value for name in ("toolCallId", "tool_call_id", "callId", "call_id")) and any(
             name in value for name in answered
         ):
-            self._end(value, at_ms, _outcome(value), value.get("durationMs"))
+            self._end(value, at_ms, outcome(value), took_of(value))
             return True
         return False
 
     # ------------------------------------------------------------ calls
 
     def _call(self, value: dict[str, Any], name: str, arguments: object, at_ms: int) -> None:
-        key = _identity(value)
+        key = identity(value)
         known = self._steps.get(key)
         detail = argument(arguments)
         if known is not None:
@@ -178,7 +175,7 @@ class Steps:
         self._begun[key] = at_ms
 
     def _end(self, value: dict[str, Any], at_ms: int, result: str, took: object = None) -> None:
-        key = _identity(value)
+        key = identity(value)
         step = self._steps.get(key)
         if step is None or step.kind != "tool":
             return
@@ -197,7 +194,7 @@ class Steps:
         times = obj(state.get("time")) or obj(value.get("time"))
         begun_ms, end_ms = epoch_ms(times.get("start")), epoch_ms(times.get("end"))
         self._call(value, name, state.get("input"), begun_ms or at_ms)
-        status = _word(state.get("status"))
+        status = word(state.get("status"))
         if status in {"completed", "error"}:
             took = end_ms - begun_ms if end_ms >= begun_ms > 0 else None
             self._end(value, end_ms, "ok" if status == "completed" else "failed", took)
@@ -207,27 +204,23 @@ class Steps:
             return
         self._call(value, detail["toolName"], detail.get("input"), epoch_ms(value.get("createdAt")))
         state = obj(value.get("state"))
-        result = _outcome(state)
+        result = outcome(state)
         if obj(state.get("output")).get("type") == "error":
             result = "failed"
         self._end(value, epoch_ms(value.get("updatedAt")), result)
 
     def _codex_item(self, value: dict[str, Any], at_ms: int) -> None:
         """An `item_completed`: what the item's own call record does not tell is its end."""
-        span = obj(value.get("duration"))
-        took = None
-        if type(span.get("secs")) is int and type(span.get("nanos")) is int:
-            took = span["secs"] * 1000 + span["nanos"] // 1_000_000
         code = value.get("exit_code")
-        result = _outcome(value)
+        result = outcome(value)
         if type(code) is int:
             result = "ok" if code == 0 else "failed"
-        self._end(value, at_ms, result, took)
+        self._end(value, at_ms, result, took_of(value))
 
     # ------------------------------------------------------------ words
 
     def _said(self, value: dict[str, Any], at_ms: int, role: str, model: str) -> None:
-        said = _text(value)
+        said = text_of(value)
         if not said:
             return
         if role == "user":
@@ -249,95 +242,3 @@ class Steps:
             first = next(iter(self._steps))
             del self._steps[first]
             self._begun.pop(first, None)
-
-
-# ---------------------------------------------------------------- parts of records
-
-
-def argument(value: object) -> str:
-    """The telling argument of a tool call on one line, masked: its command, file or pattern."""
-    if isinstance(value, str):
-        if value[:1] not in "{[":
-            return one_line(_patched(value), DETAIL_CHARS)
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            return one_line(value, DETAIL_CHARS)  # type: ignore[arg-type]
-    if not isinstance(value, dict):
-        return ""
-    for name in _ARGUMENTS:
-        found = value.get(name)
-        if isinstance(found, list):
-            found = " ".join(part for part in found if isinstance(part, str))
-        if isinstance(found, str) and found.strip():
-            return one_line(found, DETAIL_CHARS)
-    return ""
-
-
-def _patched(text: str) -> str:
-    """A patch is told by the files that it changes."""
-    if not text.startswith("*** Begin Patch"):
-        return text
-    named = (
-        line.partition(": ")[2]
-        for line in text[:20_000].splitlines()
-        if line.startswith("*** ") and ": " in line
-    )
-    return " ".join(named) or text
-
-
-def _is_arguments(value: object) -> bool:
-    return isinstance(value, dict) or (isinstance(value, str) and value[:1] == "{")
-
-
-def _identity(value: dict[str, Any]) -> str:
-    return next(
-        (found for found in (value.get(name) for name in _IDS) if isinstance(found, str) and found), ""
-    )
-
-
-def _outcome(value: dict[str, Any]) -> str:
-    """ok, failed, open, or "" where the record does not tell."""
-    for name in ("is_error", "isError"):
-        if isinstance(value.get(name), bool):
-            return "failed" if value[name] else "ok"
-    if isinstance(value.get("success"), bool):
-        return "ok" if value["success"] else "failed"
-    code = value.get("exit_code")
-    if type(code) is int:
-        return "ok" if code == 0 else "failed"
-    status = _word(value.get("status")).lower()
-    if status in _GOOD:
-        return "ok"
-    if status in _BAD:
-        return "failed"
-    if status in {"running", "pending", "in_progress", "executing", "scheduled"}:
-        return "open"
-    inner = obj(value.get("return_value"))
-    return _outcome(inner) if inner else ""
-
-
-def _time(value: dict[str, Any]) -> int:
-    return next((ms for ms in (epoch_ms(value.get(name)) for name in _TIMES if name in value) if ms), 0)
-
-
-def _text(value: dict[str, Any]) -> str:
-    """What one record itself says, without its parts."""
-    for name in ("text", "content"):
-        found = value.get(name)
-        if isinstance(found, str) and found.strip() and not value.get("thought"):
-            if name == "text" and _word(value.get("type")).lower() not in _TEXTS:
-                continue
-            return found
-    return ""
-
-
-def _word(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _objects(value: object) -> Iterator[dict[str, Any]]:
-    if isinstance(value, dict):
-        yield value
-    else:
-        yield from objects(value)
