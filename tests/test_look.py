@@ -11,12 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
-from tests.engine_build import usage
+from tests import engine_build
+from tests.engine_build import agent_proc, child, rows_of, session, usage
 from tests.fake_agents.world import World, wait_for
 from tokentop.config import Settings
+from tokentop.engine.live import LiveState
 from tokentop.engine.rates import REMEMBERED, Rates, minutes_of
-from tokentop.model import Row, Snapshot
+from tokentop.look import Target, child_key, target
+from tokentop.model import AgentProc, Figures, Row, Snapshot
 from tokentop.runtime import Runtime
 from tokentop.store import db, reader
 
@@ -136,6 +140,43 @@ def test_nothing_of_a_look_is_stored(world: World) -> None:
         assert "xylophone" in repr(subject.look(row).steps)
     kept = b"".join(path.read_bytes() for path in (world.home.parent / "state").iterdir() if path.is_file())
     assert b"xylophone" not in kept
+
+
+# ---------------------------------------------------------------- which process
+
+
+def known(*procs: AgentProc) -> LiveState:
+    live = LiveState()
+    live.advance(engine_build.NOW)
+    live.load_session(session("s"), Figures())
+    live.set_procs(procs, engine_build.NOW)
+    return live
+
+
+def test_the_process_of_a_row_is_exactly_the_one_that_is_shown() -> None:
+    tool = child(20)
+    live = known(agent_proc(10, "s", children=(tool,)))
+    rows = rows_of(live)
+    row = rows["claude:s"]
+    assert target(live, row) == Target(live.procs[0].ident, (tool,))
+    assert target(live, structs.replace(row, pid=11)).ident is None
+    shown = structs.replace(row, key=child_key(tool), parent_key=row.key, kind="tool", pid=20)
+    assert target(live, shown).ident == tool.ident
+    gone = structs.replace(shown, key="proc:20:1")
+    assert (target(live, gone).ident, target(live, gone).note) == (None, "the process has ended")
+
+
+def test_an_inferred_or_shared_process_is_said_and_none_is_none() -> None:
+    live = known(agent_proc(10, "s", confidence="inferred"))
+    assert "inference" in target(live, rows_of(live)["claude:s"]).note
+    live = known(agent_proc(10, "s", shared_session_ids=("s", "t")))
+    assert "share" in target(live, rows_of(live)["claude:s"]).note
+    live = known()
+    assert target(live, first_row(live)).note.startswith("no process")
+
+
+def first_row(live: LiveState) -> Row:
+    return next(iter(rows_of(live).values()))
 
 
 # ---------------------------------------------------------------- tokens over time

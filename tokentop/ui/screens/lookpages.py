@@ -63,8 +63,8 @@ class LogPage(Page):
             return
         if not found.state[1] and self._tail is not None:  # gone: what was read stays, with the reason
             found = LogTail(self._tail.lines, self._tail.steps, self._tail.skipped, found.note, (0, 0, 0))
-        if found != self._tail:
-            self._tail = found
+        before, self._tail = self._tail, found
+        if before is None or _shown(found) != _shown(before):
             self._draw()
 
     def _draw(self) -> None:
@@ -90,6 +90,10 @@ class LogPage(Page):
 
     def _lines(self, width: int) -> Lines:
         return log_lines(self._row, self._tail, raw=self._raw, width=width)
+
+
+def _shown(tail: LogTail) -> tuple[object, ...]:
+    return tail.lines, tail.steps, tail.skipped, tail.note
 
 
 def log_lines(row: Row, tail: LogTail | None, *, raw: bool, width: int) -> list[Line]:
