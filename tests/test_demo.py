@@ -178,3 +178,20 @@ def test_midnight_begins_a_new_bill() -> None:
 def test_titles_can_be_switched_off() -> None:
     picture = DemoSource(7, BERLIN, titles=False).snapshot(NOW)
     assert "fix the flaky retry test" not in {r.title for r in picture.rows}
+
+
+def test_an_invented_agent_can_be_looked_into(first: Snapshot) -> None:
+    source = DemoSource(seed=7)
+    picture = source.snapshot(first.at_ms)
+    row = burning(picture)
+    look = source.look(row.key, picture.at_ms)
+    assert {step.kind for step in look.steps} == {"tool", "answer"}
+    assert look.minutes is not None
+    assert sum(look.minutes.output) > 0
+    inside = source.inside(row.key)
+    assert inside.pid == row.pid
+    assert ("ANTHROPIC_API_KEY", "***", False) in inside.env
+    assert source.tail(row.key, picture.at_ms).steps == look.steps
+    assert source.tail("gone", picture.at_ms).note
+    assert source.inside("gone").refusal
+    assert source.look("gone", picture.at_ms).steps == ()

@@ -45,6 +45,7 @@ from .model import (
     Figures,
     Forecast,
     KillPlan,
+    Look,
     Orphan,
     Priced,
     Quota,
@@ -57,6 +58,7 @@ from .store import db, left, reader
 from .store.writer import append_action, replace_action
 
 if TYPE_CHECKING:
+    from .look import Target
     from .procs.watch import ProcWatcher
 
 log = logging.getLogger(__name__)
@@ -556,6 +558,14 @@ class Collector:
         """The process that a row lives in, from a look taken now."""
         self._look_at_processes(now_ms())
         return self._live.process_of(row.key) or self._live.process_of(row.parent_key)
+
+    # ------------------------------------------------------------ what somebody looks at
+
+    def look(self, row: Row) -> tuple[Look, Target]:
+        """What memory and store know about a row, and the process it lives in as last seen."""
+        from .look import known, target
+
+        return known(self._live, self._connection, self._table, row, now_ms()), target(self._live, row)
 
     # ------------------------------------------------------------ aside
 

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from .clock import now_ms
 from .config import Settings
-from .model import Action, Jump, KillPlan, Notice, Orphan, Receipt, Row, Snapshot
+from .model import Action, Inside, Jump, KillPlan, LogTail, Look, Notice, Orphan, Receipt, Row, Snapshot
 
 if TYPE_CHECKING:
     from .aside import Seen, Wanted
     from .billing import Fetched, ProviderState
     from .collector import Collector
     from .enforce import Enforcer
+    from .look import Looker
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,9 @@ class World(Protocol):
     def look_back(self, minutes: int) -> None: ...
     def plan_orphans(self, now_ms: int) -> tuple[Orphan, ...]: ...
     def execute(self, plan: KillPlan, now_ms: int) -> Receipt: ...
+    def look(self, row_key: str, now_ms: int) -> Look: ...
+    def inside(self, row_key: str) -> Inside: ...
+    def tail(self, row_key: str, now_ms: int) -> LogTail: ...
 
 
 class DemoRuntime:
@@ -117,6 +121,21 @@ class DemoRuntime:
 
     def attach(self, _argv: tuple[str, ...]) -> int:
         return 127
+
+    def look(self, row: Row) -> Look:
+        found = self._in_world(lambda: self._world.look(row.key, now_ms()))
+        assert isinstance(found, Look)
+        return found
+
+    def inside(self, row: Row) -> Inside:
+        found = self._in_world(lambda: self._world.inside(row.key))
+        assert isinstance(found, Inside)
+        return found
+
+    def tail(self, row: Row, _known: tuple[int, int, int]) -> LogTail | None:
+        found = self._in_world(lambda: self._world.tail(row.key, now_ms()))
+        assert isinstance(found, LogTail)
+        return found
 
     def _in_world(self, job: Callable[[], object]) -> object:
         reply: queue.SimpleQueue[object] = queue.SimpleQueue()
@@ -276,6 +295,7 @@ class Runtime:
         self._newest: list[Snapshot] = []  # that no rule has looked at yet
         self._remembered = False
         self._thread: threading.Thread | None = None
+        self._looker: Looker | None = None
 
     @property
     def alive(self) -> bool:
@@ -420,6 +440,27 @@ class Runtime:
         from .procs.jump import attach
 
         return attach(argv)
+
+    def look(self, row: Row) -> Look:
+        """What the drawer shows beyond the row; blocks while the log is read."""
+        found, at = self._ask_collector(lambda collector: collector.look(row))
+        return self._looking().look(row, found, at)
+
+    def inside(self, row: Row) -> Inside:
+        """What the row's process was started with; blocks."""
+        _, at = self._ask_collector(lambda collector: collector.look(row))
+        return self._looking().inside(at)
+
+    def tail(self, row: Row, known: tuple[int, int, int]) -> LogTail | None:
+        """The end of the row's log, None where it is as it was; blocks while it is read."""
+        return self._looking().tail(row, known)
+
+    def _looking(self) -> Looker:
+        from .look import Looker
+
+        if self._looker is None:
+            self._looker = Looker(now_ms, texts=self._settings.titles)
+        return self._looker
 
     def _run(self, publish: Publish) -> None:
         # The screen paints its frame first: what reads and counts is imported in this thread.

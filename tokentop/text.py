@@ -37,32 +37,50 @@ def clean(text: str, limit: int = 200) -> str:
     return safe
 
 
-_KEY_LIKE = (
-    r"(?i)\b(sk-[a-z0-9_-]{8,}|gh[pousr]_[a-z0-9]{16,}|github_pat_\w{16,}|xox[abprs]-[a-z0-9-]{10,}"
-    r"|AKIA[0-9A-Z]{12,}|AIza[0-9a-z_-]{20,}|eyJ[a-z0-9_-]{10,}\.[a-z0-9_-]{10,}[a-z0-9_.-]*)"
-    r"|((?:api[_-]?key|token|secret|password|passwd|authorization)\b[\"' ]{0,3}[:=][\"' ]{0,3}(?:bearer\s+)?)[^\s\"']{6,}"
+_NAMED = (
+    r"(?:api[_-]?key|apikey|access[_-]?key|private[_-]?key|secret|passw(?:or)?d|passwd|passphrase|credential"
+    r"|authorization|auth[_-]?token|token(?!s|iz))"
 )
-_SECRET_SIGNS = (
-    "sk-",
-    "gh",
-    "xox",
-    "akia",
-    "aiza",
-    "eyj",
-    "key",
-    "token",
-    "secret",
-    "passw",
-    "authorization",
-)
+_NAMES = ("key", "secret", "passw", "passphrase", "credential", "authorization", "token")
+# What a secret looks like: signs that are looked for first (a pattern costs a hundred times that look), what of the
+# match stays, and the pattern.
+_SECRETS: tuple[tuple[tuple[str, ...], str, str], ...] = (
+    (
+        ("sk-", "k_live_", "k_test_", "gh", "glpat-", "xox", "akia", "asia", "aiza", "ya29", "hf_", "npm_", "pypi-", "eyj"),
+        "",
+        r"\b(?:sk-[a-z0-9_-]{8,}|[srp]k_(?:live|test)_[a-z0-9]{8,}|gh[pousr]_[a-z0-9]{16,}|github_pat_\w{16,}"
+        r"|glpat-[a-z0-9_-]{12,}|xox[abeprs]-[a-z0-9-]{10,}|(?:AKIA|ASIA)[0-9A-Z]{12,}|AIza[0-9a-z_-]{20,}"
+        r"|ya29\.[a-z0-9_-]{10,}|hf_[a-z0-9]{16,}|npm_[a-z0-9]{16,}|pypi-[a-z0-9_-]{16,}"
+        r"|eyJ[a-z0-9_-]{10,}\.[a-z0-9_-]{10,}[a-z0-9_.-]*)",
+    ),
+    (("private key-----",), "", r"-----BEGIN [a-z ]*PRIVATE KEY-----[^\x00]*"),
+    (("://",), r"\1", r"(://[^\s/:@\"']{0,80}:)[^\s/@\"']{1,200}(?=@)"),
+    (
+        _NAMES, r"\1",
+        r"((?<![\w-])--?(?:[\w-]{0,30}[-_])?" + _NAMED + r"(?:[-_]\w{1,20})?(?:\s+|=)[\"']?)[^\s\"']{3,}",
+    ),
+    (
+        _NAMES, r"\1",
+        r"(" + _NAMED + r"s?(?:[_-]\w{1,30})?\\{0,4}[\"' ]{0,3}[:=][\"' ]{0,3}\\{0,4}[\"' ]{0,3}"
+        r"(?:(?:bearer|basic|token)\s+)?)(?:(?<=[\"'])[^\"'\\]{4,}|[^\s\"'\\]{6,})",
+    ),
+    (("bearer ", "basic "), r"\1", r"\b((?:bearer|basic)\s+)[a-z0-9_.~+/=-]{12,}"),
+)  # fmt: skip
 
 
 def mask_secrets(text: str) -> str:
-    """Replace what looks like a key or a password by `***`."""
+    """Replace what looks like a key or a password by `***`; the name of it, or the flag, stays."""
     lower = text.lower()
-    if not any(sign in lower for sign in _SECRET_SIGNS):
-        return text  # nearly every title; the pattern costs a hundred times this look
-    return re.sub(_KEY_LIKE, lambda match: (match.group(2) or "") + "***", text)
+    for signs, kept, pattern in _SECRETS:
+        if any(sign in lower for sign in signs):
+            text = re.sub(pattern, kept + "***", text, flags=re.IGNORECASE)
+    return text
+
+
+def one_line(text: str, limit: int) -> str:
+    """A piece of foreign text for a screen: on one line, safe, secrets masked, at most `limit` characters."""
+    # More than is shown is looked at: a secret that the cut goes through is masked as a whole.
+    return clean(mask_secrets(" ".join(text[: 2 * limit + 400].split())), limit)
 
 
 def title(text: str) -> str:

@@ -15,8 +15,11 @@ from tokentop.model import (
     Figures,
     Forecast,
     Ident,
+    Inside,
     Jump,
     KillPlan,
+    LogTail,
+    Look,
     Looked,
     Orphan,
     PlannedProc,
@@ -244,6 +247,11 @@ class FakeSource:
         self.orphans: tuple[Orphan, ...] = ()
         self.jumped: list[str] = []
         self.attached: list[tuple[str, ...]] = []
+        self.looked: list[str] = []
+        self.tailed: list[str] = []
+        self.look_fields: dict[str, Any] = {}
+        self.inside_answer = Inside(4711, 99, argv=("claude", "--continue"), cwd="/home/dev/api")
+        self.tail_answer = LogTail(("{}",), state=(1, 2, 3))
         self.jump_answer = Jump("tmux api:1.0", done=True)
         self.plan_fields: dict[str, Any] = {}
         self.receipt_fields: dict[str, Any] = {}
@@ -299,6 +307,17 @@ class FakeSource:
     def resume(self, receipt: Receipt) -> Jump:
         self.resumed.append(receipt)
         return Jump("resumed in tmux work:3", done=True)
+
+    def look(self, row: Row) -> Look:
+        self.looked.append(row.key)
+        return Look(row.key, NOW, **self.look_fields)
+
+    def inside(self, row: Row) -> Inside:
+        return self.inside_answer
+
+    def tail(self, row: Row, known: tuple[int, int, int]) -> LogTail | None:
+        self.tailed.append(row.key)
+        return None if known == self.tail_answer.state else self.tail_answer
 
     def attach(self, argv: tuple[str, ...]) -> int:
         self.attached.append(argv)

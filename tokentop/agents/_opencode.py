@@ -21,6 +21,7 @@ from . import _opencode_records as records
 from ._marks import Marks
 from ._opencode_files import message_file, session_file
 from ._opencode_records import About, Message
+from ._opencode_steps import newest_records
 from .base import Ask, Database, JsonDocument, LogFile, Reading, Roots, Source
 from .decoding import epoch_ms, identifier, record, unparsed
 
@@ -73,7 +74,9 @@ def sources(agent: str) -> tuple[Source, ...]:
         return _Look(agent, file, ask, _Memory()).signs()
 
     return (
-        Database(suffixes=(".db", ".sqlite", ".sqlite3"), levels=(), read=read, signs=signs),
+        Database(
+            suffixes=(".db", ".sqlite", ".sqlite3"), levels=(), read=read, signs=signs, records=newest_records
+        ),
         JsonDocument(
             folder="storage/message", suffixes=(".json",), levels=("*",),
             read=lambda file, data: message_file(agent, file, data),

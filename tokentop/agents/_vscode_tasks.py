@@ -257,3 +257,8 @@ class _Task:
 
 def _str(value: object) -> str:
     return value if isinstance(value, str) else ""
+
+
+def transcript(path: str) -> str:
+    """The file with the messages of a task, beside the one that counts them."""
+    return f"{path.rpartition('/')[0]}/api_conversation_history.json"

@@ -123,10 +123,12 @@ class Database(Source, frozen=True, kw_only=True):
 
     It is called when the file or its -wal has changed, and must do work in proportion to what is new.
     `signs(file, ask)` gives activities and contexts of the sessions that ran last, and counts nothing.
+    `records(file, ask, session id)` gives the newest records of one session, oldest first, for who looks at it.
     """
 
     read: Callable[[LogFile, Ask, bytes], Reading]
     signs: Callable[[LogFile, Ask], list[Fact]] | None = None
+    records: Callable[[LogFile, Ask, str], list[dict[str, Any]]] | None = None
 
 
 class Roots(Struct, frozen=True):
@@ -165,6 +167,7 @@ class Agent(Struct, frozen=True):
     start_hint: str  # how a person starts it
     tokens: Quality = Quality.EXACT
     missing: str = ""  # what its logs do not give, in a few words
+    transcript: Callable[[str], str] | None = None  # path of a session's log -> the file with its steps
     tried: tuple[str, ...] = ()  # versions whose real logs were compared with what the provider counted
 
     def resume_command(self, session_id: str) -> str:

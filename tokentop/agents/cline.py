@@ -268,6 +268,14 @@ PROCESSES = Processes(
     resume="cline --id {session_id}",
 )
 
+
+def transcript(path: str) -> str:
+    """The file with the messages of a session or of a task in an editor."""
+    if "/data/sessions/" in path:
+        return path if path.endswith(".messages.json") else path.removesuffix(".json") + ".messages.json"
+    return tasks.transcript(path) if "/tasks/" in path else path
+
+
 AGENT = Agent(
     id=AGENT_ID,
     label="Cline",
@@ -282,6 +290,7 @@ AGENT = Agent(
         ),
     ),
     processes=PROCESSES,
+    transcript=transcript,
     resume="cline --id {session_id}",
     start_hint="run `cline` in a project folder, or open Cline in an editor",
     missing="reasoning apart from output; a compaction's own call; sub-agents that were killed",

@@ -21,6 +21,7 @@ AGENT = Agent(
     sources=tasks.sources(read, tasks.SENT),
     processes=None,
     resume="",
+    transcript=tasks.transcript,
     start_hint="open Kilo Code in an editor",
     missing="a change of model within a task, in part; tokens of condensing, its cost is there; deleted requests",
 )

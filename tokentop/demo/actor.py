@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections import deque
 
-from tokentop.demo.cast import Model, dice
+from msgspec.structs import replace
+
+from tokentop.demo.cast import FILES, SAID, Model, dice
 from tokentop.engine.track import session_key
-from tokentop.model import AgentProc, ChildProc, Figures, Ident, ProcRole, Role, Session, State, Tokens
+from tokentop.model import AgentProc, ChildProc, Figures, Ident, ProcRole, Role, Session, State, Step, Tokens
 
 FIRST_PID = 1 << 23  # beyond every real pid: Linux ends at 2^22
 _UID = 1000
@@ -47,6 +50,7 @@ class Actor:
         self.command = ""
         self.frozen = False
         self.due = 0  # the moment of its next event; an event with another one is outdated
+        self.steps: deque[Step] = deque(maxlen=60)  # what its log would tell
         self.temper = "normal"  # normal, runaway, limited, asking
 
     @property
@@ -70,6 +74,23 @@ class Actor:
 
     def enter(self, phase: str, at_ms: int, for_ms: int) -> None:
         self.phase, self.phase_ms, self.due = phase, at_ms, at_ms + for_ms
+
+    def begin_step(self, at_ms: int) -> None:
+        """A tool call is in the log, its result is not."""
+        detail = self.command or dice(f"{self.pid}/{at_ms}").choice(FILES)
+        self.steps.append(Step("tool", self.tool, detail, at_ms, "open"))
+
+    def end_step(self, at_ms: int) -> None:
+        """The result of the last tool call, where one is open."""
+        last = self.steps[-1] if self.steps else None
+        if last is not None and last.result == "open":
+            failed = bool(self.command) and dice(f"{self.pid}/{last.at_ms}").random() < 0.12
+            self.steps[-1] = replace(last, result="failed" if failed else "ok", took_ms=at_ms - last.at_ms)
+
+    def say(self, at_ms: int) -> None:
+        """The model's words before what it does next."""
+        words = dice(f"{self.pid}/say/{at_ms}").choice(SAID)
+        self.steps.append(Step("answer", self.model.name, words, at_ms))
 
     def spend(self, tokens: Tokens, cost_nusd: int | None) -> None:
         own = self.own

@@ -163,3 +163,14 @@ TOOLS = (
 IN_A_LOOP = tuple(tool for tool in TOOLS if tool[0] not in ("Edit", "Write"))  # works and changes nothing
 
 ASKED = ("terraform apply -auto-approve", "git push --force-with-lease", "rm -rf build/", "psql -f 042.sql")
+
+FILES = (
+    "src/retry.py", "src/server/handlers.go", "tests/test_upload.py", "package.json", "lib/cache/store.ts",
+    "docs/guide.md", "cmd/worker/main.go", "infra/modules/vpc/main.tf", "src/index.ts", "crates/core/src/lib.rs",
+)  # fmt: skip
+SAID = (
+    "The failing test waits for a lock that the retry still holds.", "I will look at the call sites first.",
+    "Two of them pass the wrong timeout; fixing both.", "That works. Running the whole suite again.",
+    "The cache key misses the tenant, so results mix.", "Let me check how the build picks the config.",
+    "The error comes from the mock, not from the code.", "Done; next is the migration of the old rows.",
+)  # fmt: skip

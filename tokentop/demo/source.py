@@ -20,9 +20,13 @@ from tokentop.model import (
     Action,
     Average,
     Figures,
+    Inside,
     KillPlan,
+    LogTail,
+    Look,
     Orphan,
     PlannedProc,
+    Port,
     ProcRole,
     Quota,
     Receipt,
@@ -235,6 +239,52 @@ class DemoSource:
             for row in self._rows.values()
             if row.kind == "orphan"
         )
+
+    # ------------------------------------------------------------ what somebody looks at
+
+    def look(self, row_key: str, now_ms: int) -> Look:
+        """What a log and a process table would tell of an invented agent."""
+        row = self._rows.get(row_key)
+        actor, track = self._actor(row), self.live.tracks.get(row_key)
+        if row is None or actor is None or track is None:
+            return Look(row_key, now_ms)
+        habits = track.habits
+        return Look(
+            row_key, now_ms, tuple(actor.steps), log="invented", ports=self._ports(actor),
+            minutes=self.live.rates.minutes(row_key), compactions=habits.all_compactions,
+            compacted_ms=habits.compacted_ms, seen_ms=habits.seen_ms, quality="exact",
+            price=f"{row.model}: invented" if not row.own.unpriced_tokens else "",
+        )  # fmt: skip
+
+    def inside(self, row_key: str) -> Inside:
+        """An invented process."""
+        row = self._rows.get(row_key)
+        actor = self._actor(row)
+        if row is None or actor is None or row.pid is None:
+            return Inside(0, 0, "no process of it is known on this machine: it is seen in its log only")
+        env = (
+            ("ANTHROPIC_API_KEY", "***", False), ("HOME", "/home/dev", True), ("LANG", "en_US.UTF-8", True),
+            ("PATH", "/usr/local/bin:/usr/bin:/bin", True), ("SHELL", "/bin/bash", True),
+            ("TERM", "xterm-256color", True),
+        )  # fmt: skip
+        argv = tuple(row.command.split())
+        return Inside(actor.pid, actor.ident.start_ticks, "", argv, row.cwd, env, ports=self._ports(actor))
+
+    def tail(self, row_key: str, now_ms: int) -> LogTail:
+        """An invented log."""
+        actor = self._actor(self._rows.get(row_key))
+        if actor is None:
+            return LogTail(note="no log of this session is known")
+        steps = tuple(actor.steps)
+        lines = tuple(
+            f'{{"at": {step.at_ms}, "type": "{step.kind}", "name": "{step.name}", "text": "{step.detail}"}}'
+            for step in steps
+        )
+        return LogTail(lines, steps, state=(1, now_ms, now_ms))
+
+    def _ports(self, actor: Actor) -> tuple[Port, ...]:
+        serves = actor.has_tool_process() and ("npm" in actor.command or "docker" in actor.command)
+        return (Port(5173, "127.0.0.1", actor.tool_ident.pid, actor.command),) if serves else ()
 
     def _actor(self, row: Row | None) -> Actor | None:
         if row is None or self._world is None:

@@ -161,6 +161,7 @@ class World:
         """Start a call to the model."""
         actor.calls += 1
         actor.call_started_ms = at_ms
+        actor.end_step(at_ms)
         self._say(actor, at_ms, State.WORKING, call_id=str(actor.calls))
         length = (
             actor.rng.lognormvariate(2.6, 0.6) if actor.temper != "runaway" else actor.rng.uniform(20, 36)
@@ -187,6 +188,7 @@ class World:
         tokens = self._tokens(actor, seconds)
         cost = actor.model.cost_nusd(tokens)
         actor.spend(tokens, cost)
+        actor.say(at_ms)
         self._events += 1
         usage = Usage(
             actor.agent,
@@ -250,6 +252,7 @@ class World:
             actor.tool, actor.command = "Bash", "claude -p 'review the diff'"
             self._nest(actor, at_ms)
             seconds = 600
+        actor.begin_step(at_ms)
         self._say(actor, at_ms, State.TOOL, tool=actor.tool, ends_call=ended)
         self._enter(actor, "tool", at_ms, min(600.0, max(0.4, seconds)) * 1000)
 

@@ -33,7 +33,16 @@ def changes_files(activity: Activity) -> bool:
 class Habits:
     """Of one session."""
 
-    __slots__ = ("_call", "_call_ms", "_falls", "_used", "same_calls")
+    __slots__ = (
+        "_call",
+        "_call_ms",
+        "_falls",
+        "_used",
+        "all_compactions",
+        "compacted_ms",
+        "same_calls",
+        "seen_ms",
+    )
 
     def __init__(self) -> None:
         self.same_calls = 0  # in a row, the present one included; 0 = no argument is logged
@@ -41,6 +50,9 @@ class Habits:
         self._call_ms = 0
         self._used = 0
         self._falls: deque[int] = deque(maxlen=32)
+        self.all_compactions = 0  # since `seen_ms`
+        self.compacted_ms = 0  # the newest one, 0 = none
+        self.seen_ms = 0  # the first context that was told, 0 = none
 
     @property
     def same_call(self) -> str:
@@ -65,6 +77,9 @@ class Habits:
     def on_context(self, context: Context) -> None:
         if self._used >= _LEAST_CONTEXT and context.used < _FALL * self._used:
             self._falls.append(context.at_ms)
+            self.all_compactions += 1
+            self.compacted_ms = max(self.compacted_ms, context.at_ms)
+        self.seen_ms = self.seen_ms or context.at_ms
         self._used = context.used
 
     def compactions(self, at_ms: int) -> int:

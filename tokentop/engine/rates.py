@@ -7,12 +7,12 @@ a rate costs the few cells of its window. Pure: the clock comes in through `adva
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from operator import add, sub
 
 from msgspec import Struct
 
-from tokentop.model import Priced, Series
+from tokentop.model import Minutes, Priced, Series
 
 FINE_MS = 5_000
 COARSE_MS = 30_000
@@ -116,6 +116,23 @@ class _SessionMeters:
         self.rate_ms = -1
         self.past: tuple[float, ...] = ()  # the spark but its newest sample, as of `past_cell`
         self.past_cell = -1
+
+
+def minutes_of(
+    events: Iterable[tuple[int, int, tuple[int, ...]]], now_ms: int, source: str, count: int = 60
+) -> Minutes:
+    """Events (start, duration, output, writes, input, reads) in cells of a minute that end with the present one."""
+    last = now_ms // 60_000
+    first = last - count + 1
+    cells = [[0] * count for _ in range(4)]
+    for start, span, parts in events:
+        spread = _spread(start, span, parts, 60_000, first) if span > 0 else [(start // 60_000, parts)]
+        for cell, share in spread:
+            if first <= cell <= last:
+                for kind, part in zip(cells, share, strict=True):
+                    kind[cell - first] += part
+    output, writes, fresh, reads = map(tuple, cells)
+    return Minutes(output, writes, fresh, reads, first * 60_000, source)
 
 
 class Rates:
@@ -276,6 +293,16 @@ class Rates:
             )
             meters.past_cell = last
         return (*meters.past, self.of(key).tokens_per_min)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every event of the last hour is remembered."""
+        return len(self._entries) < REMEMBERED
+
+    def minutes(self, key: str) -> Minutes:
+        """Tokens of one session by kind in the 60 cells of the last hour, from the events that are remembered."""
+        own = [entry for entry in self._entries.values() if entry.key == key]
+        return minutes_of([(e.start_ms, e.span_ms, e.parts[:4]) for e in own], self.now_ms, "memory")
 
     def series(self) -> Series:
         """The last hour in steps of 30 s on a fixed grid; the newest sample is the last 30 seconds."""

@@ -6,6 +6,8 @@ Source of the layouts: proc_pid_stat(5), proc_pid_environ(5), proc_net_tcp(5).
 from __future__ import annotations
 
 import os
+import socket
+import sys
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -173,6 +175,41 @@ def listening(candidates: Iterable[int]) -> frozenset[int]:
     if not inodes:
         return frozenset()
     return frozenset(pid for pid in candidates if not inodes.isdisjoint(open_paths(pid)))
+
+
+def listening_sockets(pid: int) -> dict[str, tuple[str, int]]:
+    """`socket:[inode]` -> (address, port) of the listening TCP sockets in the network that a process lives in.
+
+    OSError where neither table may be read.
+    """
+    found: dict[str, tuple[str, int]] = {}
+    tables, failed = ("tcp", "tcp6"), None
+    for table in tables:
+        try:
+            with open(f"{PROC}/{pid}/net/{table}", encoding="ascii", errors="replace") as lines:
+                next(lines, None)
+                for line in lines:
+                    fields = line.split(None, 10)
+                    if len(fields) > 9 and fields[3] == _LISTEN and (at := _address(fields[1])) is not None:
+                        found[f"socket:[{fields[9]}]"] = at
+        except OSError as error:
+            failed = error
+    if failed is not None and not found:
+        raise failed
+    return found
+
+
+def _address(text: str) -> tuple[str, int] | None:
+    """`0100007F:1435` -> ("127.0.0.1", 5173): words of 32 bits in the byte order of the machine."""
+    words, _, port = text.partition(":")
+    try:
+        data = bytes.fromhex(words)
+        swapped = b"".join(data[i : i + 4][::-1] if sys.byteorder == "little" else data[i : i + 4]
+                           for i in range(0, len(data), 4))  # fmt: skip
+        family = socket.AF_INET if len(swapped) == 4 else socket.AF_INET6
+        return socket.inet_ntop(family, swapped), int(port, 16)
+    except (ValueError, OSError):
+        return None
 
 
 def read_host() -> Host:

@@ -298,6 +298,18 @@ def recent_events(db: sqlite3.Connection, since_ms: int) -> list[Priced]:
     return [_priced(row) for row in rows]
 
 
+def recent_tokens(
+    db: sqlite3.Connection, agent: str, sid: str, since_ms: int
+) -> list[tuple[int, int, tuple[int, ...]]]:
+    """(start, duration in ms, (output, cache writes, input, cache reads)) of one session's events since a time."""
+    rows = db.execute(
+        "SELECT e.at_ms, e.took_ms, e.output, e.cache_write_5m + e.cache_write_1h, e.input, e.cache_read"
+        " FROM session s CROSS JOIN event e WHERE s.agent = ? AND s.sid = ? AND e.session = s.id AND e.at_ms >= ?",
+        (agent, sid, since_ms),
+    )
+    return [(at_ms - took if took else at_ms, took, tuple(parts)) for at_ms, took, *parts in rows]
+
+
 def _priced(row: tuple[object, ...]) -> Priced:
     identity, agent, sid, at_ms, took, provider, model, tier, geo, flags, *counts, cost = row
     assert isinstance(flags, int)

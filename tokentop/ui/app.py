@@ -28,9 +28,11 @@ from tokentop.ui.glyphs import safe, wants_ascii
 from tokentop.ui.herald import Herald
 from tokentop.ui.jumper import Jumper
 from tokentop.ui.keyboard import deliver
+from tokentop.ui.looking import Looking
 from tokentop.ui.palette import Commands
 from tokentop.ui.screens.dialog import Dialog
 from tokentop.ui.screens.live import LiveScreen
+from tokentop.ui.screens.lookpages import OriginsPage
 from tokentop.ui.source import Source, UiOptions
 from tokentop.ui.theme import DEFAULT_THEME, THEMES
 
@@ -66,6 +68,7 @@ class TokentopApp(App[str]):
         self.commander = Commander(self, source)
         self.herald = Herald(self, options.notify)
         self.jumper = Jumper(self, source)
+        self.looking = Looking(self, source, self._looked)
         self._inbox: Snapshot | None = None
         self._announced = False
         self._recalled = False  # the view is as an earlier run left it
@@ -144,6 +147,12 @@ class TokentopApp(App[str]):
             self.commander.take_over(snapshot)
             if self.commander.dialog is not None:
                 self.commander.row_left(frozenset(row.key for row in snapshot.rows))
+
+    def _looked(self) -> None:
+        """An answer about one row: for the drawer, or for the page that waits for it."""
+        self.live.show_detail()
+        if isinstance(self.screen, OriginsPage):
+            self.screen.looked()
 
     def to_terminal(self, sequence: str) -> None:
         """Hand a sequence of our own to the driver, which writes it between two frames in its own thread."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from tokentop import text
@@ -14,23 +14,33 @@ from tokentop.ui.grouping import Head
 
 
 class Field(NamedTuple):
-    """One line of the drawer. An empty label continues the one above; `wide` wants a line of its own."""
+    """One line of the drawer. An empty label continues the one above; `wide` wants a line of its own.
+
+    `tail` stands at the right end; `graph` are samples that are drawn in the room of the value. A field with the
+    role "section" is a heading: what follows is laid out by itself.
+    """
 
     label: str
     value: str
     role: str = ""
     wide: bool = False
+    tail: str = ""
+    graph: tuple[float, ...] = ()
+
+
+def section(title: str) -> Field:
+    return Field("", title, "section", True)
 
 
 def fields(row: Row, now_ms: int, alerts: Sequence[Alert], quotas: Sequence[Quota]) -> list[Field]:
-    """Everything the row carries, the most asked first."""
-    out = [*_state(row, now_ms, alerts)]
+    """Everything the row itself carries, the most asked first."""
+    out = [*state_fields(row, now_ms, alerts)]
     if row.kind not in {"tool", "orphan"}:
-        out += _figures(row)
-        out += _limits(row, now_ms, quotas)
-    out += _process(row, now_ms)
-    out += _places(row)
-    out += _children(row, now_ms)
+        out += figure_fields(row)
+        out += limit_fields(row, now_ms, quotas)
+    out += process_fields(row, now_ms)
+    out += place_fields(row)
+    out += child_fields(row, now_ms)
     out += [Field("quality" if at == 0 else "", safe(note), "dim") for at, note in enumerate(quality(row))]
     return out
 
@@ -47,13 +57,13 @@ def group(head: Head) -> tuple[str, list[Field]]:
         Field("cost", cost_text(numbers, 9), "strong"),
         Field("rate", rate if numbers.rates_known else "?"),
     ]
-    return safe(head.row.title, 80), [*out, *_tokens(numbers.tokens, "tokens")]
+    return safe(head.row.title, 80), [*out, *token_fields(numbers.tokens, "tokens")]
 
 
-def over_window(found: list[Field], row: Row, window_min: int) -> list[Field]:
+def over_window(found: Iterable[Field], row: Row, window_min: int) -> list[Field]:
     """Fields of a row whose rates are averages over a longer window, which they name; `?` while not known."""
     if window_min == MINUTE:
-        return found
+        return list(found)
     name, known = WINDOWS_MIN[window_min], row.tree.rates_known
     return [
         one._replace(label=f"{one.label} {name}", value=one.value if known else text.UNKNOWN)
@@ -63,7 +73,7 @@ def over_window(found: list[Field], row: Row, window_min: int) -> list[Field]:
     ]
 
 
-def _state(row: Row, now_ms: int, alerts: Sequence[Alert]) -> Iterator[Field]:
+def state_fields(row: Row, now_ms: int, alerts: Sequence[Alert]) -> Iterator[Field]:
     status = row.status
     look = LOOKS[status.state]
     shown = f"{look.glyph} {'~' if status.inferred else ''}{look.word}"
@@ -75,7 +85,7 @@ def _state(row: Row, now_ms: int, alerts: Sequence[Alert]) -> Iterator[Field]:
     if status.source:
         yield Field("  told by", safe(status.source, 20) + (", inferred" if status.inferred else ""))
     if row.unchanged_since_ms:
-        yield Field("unchanged", _unchanged(row, now_ms), "warm" if _no_progress(row, alerts) else "")
+        yield Field("unchanged", unchanged_text(row, now_ms), "warm" if _no_progress(row, alerts) else "")
         yield Field(
             "  told by", "git" if row.unchanged_source == "git" else "editing tools alone, no git here"
         )
@@ -89,7 +99,7 @@ def _no_progress(row: Row, alerts: Sequence[Alert]) -> bool:
     return any(alert.kind == "no-progress" and alert.row_key == row.key for alert in alerts)
 
 
-def _unchanged(row: Row, now_ms: int) -> str:
+def unchanged_text(row: Row, now_ms: int) -> str:
     """`∅14m, $3.20 since a file changed`."""
     mark = "≥" if row.unchanged_at_least else ""
     spent = "$?" if row.unchanged_nusd is None else text.money(row.unchanged_nusd, mark, width=9)
@@ -97,7 +107,7 @@ def _unchanged(row: Row, now_ms: int) -> str:
     return f"∅{mark}{age}, {spent} since a file changed"
 
 
-def _figures(row: Row) -> Iterator[Field]:
+def figure_fields(row: Row) -> Iterator[Field]:
     if not row.session_id:
         yield Field("tokens", "? no session is known for this process", "dim")
         return
@@ -118,9 +128,9 @@ def _figures(row: Row) -> Iterator[Field]:
     if nothing:
         yield Field("tokens", "? no log has been read yet", "dim")
     else:
-        yield from _tokens(own.tokens, "tokens")
+        yield from token_fields(own.tokens, "tokens")
     if below:
-        yield from _tokens(tree.tokens, "with below")
+        yield from token_fields(tree.tokens, "with below")
     yield Field("reads", f"{text.rate(tree.reads_per_min)} cached/min")
     if row.context_used is not None and not nothing:
         share = context_pct(row)
@@ -136,7 +146,7 @@ def burn_text(numbers: Figures) -> str:
     return f"{text.money(numbers.burn_nusd_per_h)}/h"
 
 
-def _tokens(tokens: Tokens, label: str) -> Iterator[Field]:
+def token_fields(tokens: Tokens, label: str) -> Iterator[Field]:
     """Disjoint buckets, so that they add up; reasoning is a part of the output."""
     writes = tokens.cache_write_5m + tokens.cache_write_1h
     yield Field(label, f"in {text.digits3(tokens.input)}  out {text.digits3(tokens.output)}")
@@ -145,18 +155,23 @@ def _tokens(tokens: Tokens, label: str) -> Iterator[Field]:
     yield Field("  written", f"{text.digits3(writes)} (1h {text.digits3(tokens.cache_write_1h)})")
 
 
-def _limits(row: Row, now_ms: int, quotas: Sequence[Quota]) -> Iterator[Field]:
+def limit_fields(row: Row, now_ms: int, quotas: Sequence[Quota]) -> Iterator[Field]:
+    """The plan limits of the row's vendor: how full, when full at this pace, else when they are reset."""
     for quota in quotas:
         if quota.provider in {row.agent, VENDORS.get(row.agent)}:
             over = 0 < quota.resets_at_ms <= now_ms
             shown = "?, was reset" if over else f"{text.percent(quota.used_pct)} →"
             reset = f" {text.clock_near(quota.resets_at_ms, now_ms)}" if quota.resets_at_ms else " ?"
+            if quota.full_at_ms > now_ms and not over:
+                shown = (
+                    f"{text.percent(quota.used_pct)} full {text.clock_near(quota.full_at_ms, now_ms)}, reset"
+                )
             age_ms = now_ms - quota.at_ms
             seen = f", {text.duration(age_ms / 1000)} old" if age_ms > STALE_MS else ""
             yield Field(f"limit {text.window_name(quota.window_minutes)}", shown + reset + seen)
 
 
-def _process(row: Row, now_ms: int) -> Iterator[Field]:
+def process_fields(row: Row, now_ms: int) -> Iterator[Field]:
     if row.pid is None:
         yield Field("process", "– known from its log only", "dim")
     else:
@@ -172,7 +187,7 @@ def _process(row: Row, now_ms: int) -> Iterator[Field]:
     yield Field("program", safe(surface, 80))
 
 
-def _places(row: Row) -> Iterator[Field]:
+def place_fields(row: Row) -> Iterator[Field]:
     named = (
         ("title", row.title),
         ("directory", row.cwd),
@@ -188,7 +203,7 @@ def _places(row: Row) -> Iterator[Field]:
             yield Field(label, safe(value), "key" if label == "resume" else "", wide=True)
 
 
-def _children(row: Row, now_ms: int) -> Iterator[Field]:
+def child_fields(row: Row, now_ms: int) -> Iterator[Field]:
     if row.sub_agents:
         yield Field("sub-agents", f"{row.sub_agents}, working {row.working_below}")
     for child in row.children:

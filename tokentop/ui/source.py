@@ -7,7 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from tokentop.model import Action, Jump, KillPlan, Orphan, Receipt, Row, Snapshot
+from tokentop.model import Action, Inside, Jump, KillPlan, LogTail, Look, Orphan, Receipt, Row, Snapshot
 from tokentop.rulebook import Notify
 
 
@@ -61,6 +61,15 @@ class Source(Protocol):
 
     def attach(self, argv: tuple[str, ...]) -> int:
         """Run a command of `jump` in the terminal that the screen has left. Blocks until it ends."""
+
+    def look(self, row: Row) -> Look:
+        """What is not in a Row: its last steps, tokens over time, ports. May block; asked for while it is seen."""
+
+    def inside(self, row: Row) -> Inside:
+        """Arguments, environment and ports of the row's process. May block."""
+
+    def tail(self, row: Row, known: tuple[int, int, int]) -> LogTail | None:
+        """The end of the row's log; None while it is as it was at `known` (`LogTail.state`). May block."""
 
 
 class UiOptions(Struct, frozen=True):

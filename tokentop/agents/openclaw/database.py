@@ -253,6 +253,20 @@ def signs(file: LogFile, ask: Ask) -> list[Fact]:
     return facts
 
 
+def newest_records(_file: LogFile, ask: Ask, session_id: str) -> list[dict[str, Any]]:
+    """The last entries of one session, oldest first."""
+    zstd = "event_zstd" if "event_zstd" in _columns(ask, "transcript_events") else "NULL"
+    rows = ask(
+        f"SELECT event_json, {zstd} FROM transcript_events WHERE session_id = ? ORDER BY seq DESC LIMIT 80",
+        session_id,
+    )
+    found = [
+        record(plain if plain is not None else decompressed(packed, _CELL_BYTES) or b"")
+        for plain, packed in reversed(rows)
+    ]
+    return [entry for entry in found if entry is not None]
+
+
 def _entries(session_id: str, file: LogFile) -> Entries:
     return Entries(AGENT_ID, Memory(session_id), file.path, file.mtime_ms, is_foreign)
 

@@ -16,6 +16,7 @@ from tokentop.model import Alert, Snapshot
 from tokentop.ui import facts, keys, remembered, words
 from tokentop.ui.cells import most_urgent
 from tokentop.ui.columns import MINUTE, place
+from tokentop.ui.drawer import drawer
 from tokentop.ui.filtering import FilterError
 from tokentop.ui.layout import Layout, layout
 from tokentop.ui.screens.liveactions import LiveActions
@@ -261,6 +262,7 @@ class LiveScreen(LiveActions):
         self.drawer_open = shown
         self.detail.set_class(shown, "open")
         self.show_detail()
+        self.call_after_refresh(self.show_footer)
         self.call_after_refresh(self.table.show_cursor)
 
     def show_detail(self) -> None:
@@ -273,8 +275,10 @@ class LiveScreen(LiveActions):
             return
         quotas = self.snapshot.quotas if self.snapshot else ()
         alerts: tuple[Alert, ...] = self.snapshot.alerts if self.snapshot else ()
-        fields = facts.fields(row, self.now_ms(), alerts, quotas)
-        self.detail.show(name_of(row)[0], facts.over_window(fields, row, self.view.window_min))
+        look = self.tokentop.looking.of(row)
+        below = [r for r in self.view.rows.values() if r.parent_key == row.key and r.kind != "tool"]
+        shown = drawer(row, look, below, self.now_ms(), alerts, quotas, self.view.window_min)
+        self.detail.show(name_of(row)[0], shown)
 
     @on(LiveTable.Moved)
     def _moved(self) -> None:
@@ -302,6 +306,9 @@ class LiveScreen(LiveActions):
         for key in keys.footer_keys():
             if self.sensible(key):
                 shown = keys.first(key)
+                if key.id == "detail" and self.drawer_open:
+                    hints.append(("Esc", "close"))
+                    continue
                 if key.id == "interrupt" and self.snapshot and self.snapshot.countdowns:
                     hints.append((keys.first(key), "call off"))
                     continue

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, cast
 from textual.screen import Screen
 
 from tokentop.model import Action, Row, Snapshot, State
-from tokentop.ui import keys
+from tokentop.ui import keys, origins
 from tokentop.ui.columns import WINDOWS_MIN, Choice
 from tokentop.ui.glyphs import safe
 from tokentop.ui.grouping import CYCLE
 from tokentop.ui.keys import Key
-from tokentop.ui.screens.pages import HelpPage, Page, help_lines, problem_page
+from tokentop.ui.screens.lookpages import InsidePage, LogPage, OriginsPage
+from tokentop.ui.screens.pages import HelpPage, Lines, Page, help_lines, problem_page
 from tokentop.ui.screens.receipts import ReceiptsScreen
 from tokentop.ui.source import UiOptions
 from tokentop.ui.view import View
+from tokentop.ui.widgets.detail import Detail
 from tokentop.ui.widgets.filterline import FilterLine
 from tokentop.ui.widgets.table import LiveTable, TableHead
 
@@ -33,6 +35,7 @@ class LiveActions(Screen[None]):
 
     view: View
     table: LiveTable
+    detail: Detail
     head: TableHead
     filter_line: FilterLine
     options: UiOptions
@@ -79,6 +82,8 @@ class LiveActions(Screen[None]):
             return bool(self.view.tags) or self.view.tags_ended > 0
         if key.id == "demo":
             return self.snapshot is not None and not self.view.rows
+        if key.id in {"scroll", "scroll_back"}:
+            return self.drawer_open
         return True
 
     def sensible(self, key: Key) -> bool:
@@ -88,6 +93,10 @@ class LiveActions(Screen[None]):
         row = self.view.selected
         if key.id == "detail" and self.view.selected_head is not None:
             return True
+        if key.id in {"log", "inside", "origins"}:
+            return self.drawer_open and row is not None
+        if key.id == "scroll":
+            return self.detail.hidden_lines > 0
         if key.id == "jump":
             return row is not None and bool(row.where)
         if key.id == "resume":
@@ -330,6 +339,52 @@ class LiveActions(Screen[None]):
             self.app.notify("this row has no resume command", markup=False, timeout=3)
             return
         self.tokentop.copy_command(row.resume)
+
+    # ------------------------------------------------------------ one row in depth
+
+    def action_scroll_detail(self, step: int) -> None:
+        self.detail.scroll_page(step)
+
+    def action_log(self) -> None:
+        row = self._session_row("no session is known for this row, so no log")
+        if row is not None:
+            self._page(LogPage(self.tokentop.source, row))
+
+    def action_inside(self) -> None:
+        if self.view.selected is not None:
+            self._page(InsidePage(self.tokentop.source, self.view.selected))
+
+    def action_origins(self) -> None:
+        row = self.view.selected
+        if row is None:
+            return
+        quotas = self.snapshot.quotas if self.snapshot is not None else ()
+        name, now_ms = safe(row.title, 60) or safe(row.command, 60), self.now_ms()
+        looking = self.tokentop.looking
+
+        def build(width: int) -> Lines:
+            return origins.page(origins.origins(row, looking.of(row), quotas, now_ms), name, width)
+
+        self._page(OriginsPage(build))
+
+    def action_copy_log(self) -> None:
+        row = self._session_row("no log of this row is known")
+        if row is None:
+            return
+        if not row.log_path:
+            self.app.notify("no log of this row is known", markup=False, timeout=3)
+            return
+        self.tokentop.copy_command(row.log_path)
+
+    def _session_row(self, otherwise: str) -> Row | None:
+        """The selected row, or the session that the selected tool belongs to."""
+        row = self.view.selected
+        if row is not None and row.kind == "tool":
+            row = self.view.rows.get(row.parent_key, row)
+        if row is None or not row.session_id:
+            self.app.notify(otherwise, markup=False, timeout=3)
+            return None
+        return row
 
     # ------------------------------------------------------------ pages
 

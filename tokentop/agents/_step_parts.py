@@ -1,0 +1,119 @@
+"""Parts of the records that `_steps` knows: identity, time, outcome and telling argument of a call. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from tokentop.text import one_line
+
+from .decoding import epoch_ms, obj, objects
+
+DETAIL_CHARS = 200
+_TIMES = ("timestamp", "time", "createdAt", "created_at", "ts", "completed_at_ms", "updatedAt")
+_TEXTS = frozenset({"text", "output_text", "input_text", ""})
+_ARGUMENTS = (
+    "command", "cmd", "commands", "script", "file_path", "filePath", "path", "absolute_path", "filepath", "pattern", "query",
+    "url", "description", "prompt", "task", "message", "input", "code", "text", "name",
+)  # fmt: skip
+_IDS = ("call_id", "callID", "callId", "toolCallId", "tool_call_id", "tool_use_id", "toolUseId", "id", "uuid")
+_GOOD = frozenset({"success", "completed", "succeeded", "ok", "done"})
+_BAD = frozenset({"error", "failed", "failure", "cancelled", "canceled", "rejected", "declined", "timed_out"})
+
+
+def argument(value: object) -> str:
+    """The telling argument of a tool call on one line, masked: its command, file or pattern."""
+    if isinstance(value, str):
+        if value[:1] not in "{[":
+            return one_line(_patched(value), DETAIL_CHARS)
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return one_line(value, DETAIL_CHARS)  # type: ignore[arg-type]
+    if not isinstance(value, dict):
+        return ""
+    for name in _ARGUMENTS:
+        found = value.get(name)
+        if isinstance(found, list):
+            found = " ".join(part for part in found if isinstance(part, str))
+        if isinstance(found, str) and found.strip():
+            return one_line(found, DETAIL_CHARS)
+    return ""
+
+
+def _patched(text: str) -> str:
+    """A patch is told by the files that it changes."""
+    if not text.startswith("*** Begin Patch"):
+        return text
+    named = (
+        line.partition(": ")[2]
+        for line in text[:20_000].splitlines()
+        if line.startswith("*** ") and ": " in line
+    )
+    return " ".join(named) or text
+
+
+def is_arguments(value: object) -> bool:
+    return isinstance(value, dict) or (isinstance(value, str) and value[:1] == "{")
+
+
+def identity(value: dict[str, Any]) -> str:
+    return next(
+        (found for found in (value.get(name) for name in _IDS) if isinstance(found, str) and found), ""
+    )
+
+
+def outcome(value: dict[str, Any]) -> str:
+    """ok, failed, open, or "" where the record does not tell."""
+    for name in ("is_error", "isError"):
+        if isinstance(value.get(name), bool):
+            return "failed" if value[name] else "ok"
+    if isinstance(value.get("success"), bool):
+        return "ok" if value["success"] else "failed"
+    code = value.get("exit_code")
+    if type(code) is int:
+        return "ok" if code == 0 else "failed"
+    status = word(value.get("status")).lower()
+    if status in _GOOD:
+        return "ok"
+    if status in _BAD:
+        return "failed"
+    if status in {"running", "pending", "in_progress", "executing", "scheduled"}:
+        return "open"
+    inner = obj(value.get("return_value"))
+    return outcome(inner) if inner else ""
+
+
+def took_of(value: dict[str, Any]) -> object:
+    """Milliseconds as the record gives them, unchecked; None = it gives none."""
+    span = obj(value.get("duration"))  # Rust's: seconds and the rest in nanoseconds
+    if type(span.get("secs")) is int and type(span.get("nanos")) is int:
+        return span["secs"] * 1000 + span["nanos"] // 1_000_000
+    return value.get("duration_ms", value.get("durationMs"))
+
+
+def time_of(value: dict[str, Any]) -> int:
+    return next((ms for ms in (epoch_ms(value.get(name)) for name in _TIMES if name in value) if ms), 0)
+
+
+def text_of(value: dict[str, Any]) -> str:
+    """What one record itself says, without its parts."""
+    for name in ("text", "content"):
+        found = value.get(name)
+        if isinstance(found, str) and found.strip() and not value.get("thought"):
+            if name == "text" and word(value.get("type")).lower() not in _TEXTS:
+                continue
+            return found
+    return ""
+
+
+def word(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def inner_objects(value: object) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+    else:
+        yield from objects(value)
