@@ -13,15 +13,15 @@ import random
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from textual.pilot import Pilot
+from textual import events
 
 from tests.fake_agents.fleet import Fleet, Member
 from tests.fake_agents.world import World, is_alive, stat
-from tests.ui.pilot import until
 from tokentop.config import Settings
 from tokentop.model import Action, Receipt, Row
 from tokentop.runtime import Runtime
@@ -38,6 +38,7 @@ FLEET = 40
 QUICK = 60
 SORT_EVERY_S = 0.1
 DIES_ITSELF = 0.04
+PATIENCE_S = 45.0
 Table = dict[int, tuple[int, str]]
 
 
@@ -81,14 +82,18 @@ class Hunt:
         self.killed: dict[str, int] = {}
 
     @contextlib.asynccontextmanager
-    async def screen(self) -> AsyncIterator[Pilot[str]]:
+    async def screen(self) -> AsyncIterator[None]:
         try:
-            async with self.app.run_test(size=(160, 50), notifications=True) as pilot:
-                await until(pilot, lambda: self.app.live.snapshot is not None)
-                yield pilot
+            async with self.app.run_test(size=(80, 24)):
+                await until(lambda: self.app.live.snapshot is not None)
+                yield
         finally:
             self.runtime.stop()
             self.fleet.close()
+
+    def press(self, key: str) -> None:
+        """As the terminal's driver hands it over; a Pilot would wait for an idle processor each time."""
+        self.app.post_message(events.Key(key, key if len(key) == 1 else None))
 
     def row_of(self, member: Member) -> Row | None:
         if not member.is_up():
@@ -96,22 +101,22 @@ class Hunt:
         rows = self.app.live.view.rows.values()
         return next((row for row in rows if row.pid == member.pid and row.kind == "agent"), None)
 
-    async def next_member(self, pilot: Pilot[str]) -> tuple[Member, Row]:
+    async def next_member(self) -> tuple[Member, Row]:
         """Some member whose row is on the screen."""
         member = self.fleet.members[self.dice.choice(sorted(self.fleet.members))]
         with contextlib.suppress(AssertionError):
-            await until(pilot, lambda: self.row_of(member) is not None)
+            await until(lambda: self.row_of(member) is not None)
         row = self.row_of(member)
         assert row is not None, f"{member.kind} {member.pid} has no row"
         return member, row
 
-    async def kill(self, pilot: Pilot[str]) -> None:
-        member, row = await self.next_member(pilot)
+    async def kill(self) -> None:
+        member, row = await self.next_member()
         action = self.dice.choice([Action.TERMINATE, Action.KILL, Action.KILL])
         if member.stop_command:
-            await self.refuses_a_raw_kill(pilot, member, row)
+            await self.refuses_a_raw_kill(member, row)
             action = Action.TERMINATE
-        await self.open(pilot, member, row, action)
+        await self.open(member, row, action)
         dialog = self.app.commander.dialog
         assert dialog is not None
         assert not dialog.plan.refusal, (member.kind, dialog.plan.refusal)
@@ -120,62 +125,58 @@ class Hunt:
         dead = dead and member.result == "ended" and not member.stop_command
         if dead:
             os.kill(member.pid, signal.SIGKILL)
-            await until(pilot, lambda: not is_alive(member.pid))
+            await until(lambda: not is_alive(member.pid))
         last = self.app.commander.receipts[-1] if self.app.commander.receipts else None
         begun_ms = time.time_ns() // 1_000_000
-        await self.say_yes(pilot)
-        await until_long(
-            pilot, lambda: bool(self.app.commander.receipts) and self.app.commander.receipts[-1] is not last
-        )
+        await self.say_yes()
+        await until(lambda: bool(self.app.commander.receipts) and self.app.commander.receipts[-1] is not last)
         receipt = self.app.commander.receipts[-1]
         check(member, action, receipt, before, self.fleet.table(), begun_ms, dead=dead)
         self.receipts.append(receipt)
         self.killed[member.kind] = self.killed.get(member.kind, 0) + 1
         self.fleet.remove(member)
 
-    async def open(self, pilot: Pilot[str], member: Member, row: Row, action: Action) -> None:
+    async def open(self, member: Member, row: Row, action: Action) -> None:
         """The dialog of one row with the wanted action; it names the process that was selected."""
         self.app.live.go_to(row.key)
-        await pilot.press("K")
-        await until(pilot, lambda: self.app.commander.dialog is not None and self.app.commander.dialog.seen)
+        self.press("K")
+        await until(lambda: self.app.commander.dialog is not None and self.app.commander.dialog.seen)
         dialog = self.app.commander.dialog
         assert dialog is not None
         assert dialog.plan.target is not None, (member.kind, dialog.plan.refusal)
         assert dialog.plan.target.pid == member.pid, "the dialog is about another process"
         await asyncio.sleep(self.dice.uniform(0, 0.3))  # the table goes on to move
         if action is Action.KILL:
-            await pilot.press("k")
-            await until(pilot, lambda: dialog.plan.action is Action.KILL)
+            self.press("k")
+            await until(lambda: dialog.plan.action is Action.KILL)
         assert dialog.plan.target.pid == member.pid
 
-    async def say_yes(self, pilot: Pilot[str]) -> None:
+    async def say_yes(self) -> None:
         dialog = self.app.commander.dialog
         assert dialog is not None
         typed = dialog.must_type
-        await pilot.press("y")
+        self.press("y")
         if typed:
-            await pilot.press(*dialog.plan.agent, "enter")
+            for key in (*dialog.plan.agent, "enter"):
+                self.press(key)
 
-    async def refuses_a_raw_kill(self, pilot: Pilot[str], member: Member, row: Row) -> None:
+    async def refuses_a_raw_kill(self, member: Member, row: Row) -> None:
         """A supervised agent would come back: KILL is refused in words and sends nothing."""
-        await self.open(pilot, member, row, Action.KILL)
+        await self.open(member, row, Action.KILL)
         dialog = self.app.commander.dialog
         assert dialog is not None
         assert "start it again" in dialog.plan.refusal
-        await pilot.press("escape")
-        await until(pilot, lambda: self.app.commander.dialog is None)
+        self.press("escape")
+        await until(lambda: self.app.commander.dialog is None)
         assert is_alive(member.pid)
 
 
-async def until_long(pilot: Pilot[str], true: object) -> None:
-    """An action may take its grace periods one after the other."""
-    for _ in range(3):
-        try:
-            await until(pilot, true)  # type: ignore[arg-type]
-        except AssertionError:
-            continue
-        return
-    raise AssertionError("the action never came to its end")
+async def until(true: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
+    """Wait until a condition holds; fails when it never does."""
+    end_s = time.monotonic() + patience_s
+    while not true():
+        assert time.monotonic() < end_s, "waited in vain"
+        await asyncio.sleep(0.02)
 
 
 def same(pid: int, start_ticks: int) -> bool:
@@ -188,7 +189,14 @@ def same(pid: int, start_ticks: int) -> bool:
 
 
 def check(
-    member: Member, action: Action, receipt: Receipt, before: Table, after: Table, begun_ms: int, *, dead: bool
+    member: Member,
+    action: Action,
+    receipt: Receipt,
+    before: Table,
+    after: Table,
+    begun_ms: int,
+    *,
+    dead: bool,
 ) -> None:
     """Hold one receipt against the table of processes before and after."""
     what = f"{member.kind} {member.pid} {action}: {receipt}"
@@ -202,7 +210,10 @@ def check(
     expected = "already gone" if dead else member.result
     assert receipt.result == expected, what
     assert (receipt.action, receipt.reason, receipt.agent) == (action, "manual", member.agent), what
-    assert (receipt.pid, receipt.start_ticks) == (member.pid, before.get(member.pid, (receipt.start_ticks,))[0])
+    assert (receipt.pid, receipt.start_ticks) == (
+        member.pid,
+        before.get(member.pid, (receipt.start_ticks,))[0],
+    )
     assert receipt.survivors == (), what
     if reborn:
         assert any(f"pid {pid}" in receipt.detail for pid in reborn), what
@@ -220,7 +231,9 @@ def check_ended(
         assert tag == member.tag, f"{pid} is not of this agent\n{what}"
         assert not (ticks and same(pid, ticks)), f"{pid} lives\n{what}"
         assert ticks or member.wanders or not is_alive(pid), f"{pid} was not there\n{what}"
-    assert own - ended == ({member.pid} & own if dead else set()), f"{own - ended} ended and is not named\n{what}"
+    assert own - ended == ({member.pid} & own if dead else set()), (
+        f"{own - ended} ended and is not named\n{what}"
+    )
 
 
 def check_rungs(
@@ -238,7 +251,10 @@ def check_rungs(
     elif member.stop_command:
         assert sent == ["stop command"], what
     else:
-        assert sent == (["KILL"] if action is Action.KILL else member.signals()), what
+        wanted = ["KILL"] if action is Action.KILL else member.signals()
+        # On a machine that is very busy it may come to die of TERM only after the grace: then the ladder goes on.
+        assert sent[: len(wanted)] == wanted, what
+        assert [name for name in sent if name != "CONT"] == [n for n, _ in member.ladder if n in sent], what
     others = {rung.pid for rung in receipt.rungs if rung.pid not in own and rung.result == "sent"}
     if member.turn:
         assert [rung.signal for rung in receipt.rungs if rung.pid in others] == ["turn/interrupt"], what
@@ -247,7 +263,7 @@ def check_rungs(
         assert member.wanders or not others, f"{others} got a signal\n{what}"
     graces = dict(member.ladder)
     ladder = [rung for rung in on_target if rung.signal in graces and rung.result == "sent"]
-    for first, second in zip(ladder, ladder[1:], strict=False):
+    for first, second in pairwise(ladder):
         assert second.at_ms - first.at_ms >= graces[first.signal] * 1000 - 50, f"grace cut short\n{what}"
 
 
@@ -259,17 +275,17 @@ async def hunt(world: World, seed: int, kills: int, state: Path) -> Hunt:
         fleet.grow(kind)
     while len(fleet.members) < FLEET:
         fleet.grow()
-    async with this.screen() as pilot:
+    async with this.screen():
         resorting = Resorting(this.app, random.Random(seed))
         sorter = asyncio.create_task(resorting.run())
         begun = time.monotonic()
         try:
             for at in range(kills):
-                await this.kill(pilot)
+                await this.kill()
                 while len(fleet.members) < FLEET:
                     fleet.grow(dice.choice(sorted(fleet.kinds)))
                 assert not sorter.done(), sorter.exception()
-                if at % 50 == 49:
+                if at % 25 == 24:
                     print(f"{at + 1} kills, {time.monotonic() - begun:.0f} s", flush=True)
         finally:
             sorter.cancel()

@@ -7,15 +7,20 @@ each case, and `make signals` puts the records into docs/signals.md.
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Collection
+from datetime import datetime
 from typing import Any
 
 import pytest
 import signal_records as records
 from client_table import TABLE
-from harness import World
-from processes import alive, end_marked, stat_fields, until
-from test_e2e_agents import INSTALLED, OWN_KEYS, START_S, in_tool, owner
+from harness import Client, World
+from processes import alive, command, end_marked, stat_fields, tree, until
+from test_e2e_agents import INSTALLED, OWN_KEYS, START_S, in_tool, owner, tool_of
+
+from tokentop.text import clean
 
 pytestmark = [pytest.mark.e2e_agents, pytest.mark.timeout(400)]
 
@@ -124,10 +129,16 @@ def resumes(run: Run) -> str:
         end_marked(again.mark)
     told = [row["tags"] for row in run.calls()[before:] if "text" in row["tags"]]
     if not told:
-        return f"no: it asks nothing (exit {status})"
+        return f"no: exit {status}, {last_word(again.said())}"
     if any(f"slow{run.moment}" in tags for tags in told):
         return "yes" if status == 0 else f"yes, exit {status}"
     return "it starts, without what was said before"
+
+
+def last_word(said: str) -> str:
+    """The last line of what a client printed."""
+    lines = [clean(re.sub(r"\x1b\[[0-9;]*m", "", line), 70).strip() for line in said.splitlines()]
+    return next((f"“{line}”" for line in reversed(lines) if line), "without a word")
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -142,9 +153,9 @@ def test_a_client_is_frozen_and_goes_on_after_the_thaw(any_world: World, agent: 
     assert stat_fields(run.pid)[0] == "T"
     assert run._row(run.pid)["state"] == "frozen"
     tool_ran = moment == "tool" and alive(run.tool) and stat_fields(run.tool)[0] != "T"
-    calls = len(run.calls())
+    frozen_at = time.time()
     time.sleep(PAUSE_S)
-    spent = len(run.calls()) - calls
+    spent = sum(row["ts_start"] > frozen_at for row in run.calls())
     thawed = run.act("thaw")
     assert thawed["result"] == "thawed", thawed
     try:
@@ -167,19 +178,19 @@ def test_a_client_is_ended_with_all_that_it_started(
     run = Run(any_world, agent, moment, ENDLESS_S[moment])
     before = run.client.processes()
     ticks = {pid: stat_fields(pid)[19] for pid in before if stat_fields(pid)}
-    began = time.time()
     receipt = run.act(action)
     ended = time.time()
     left = {pid: line for pid, line in run.client.processes().items() if not is_service(line)}
     assert receipt["result"] == "ended", receipt
     assert left == {}, "nothing of it is left"
-    check_receipt(receipt, run.pid, ticks)
+    check_receipt(receipt, run.pid, ticks, [pid for pid, line in before.items() if "sleep " in line])
     time.sleep(QUIET_S)
     until("the end of the stream", lambda: not any_world.streaming(), 20)
     calls = run.calls()
     late = [row for row in calls if row["ts_start"] > ended]
     assert late == [], "nothing is spent after the receipt"
-    during = [row for row in calls if row["ts_start"] > began]
+    at = datetime.fromisoformat(receipt["at"]).timestamp()
+    during = [row for row in calls if row["ts_start"] > at]
     row = any_world.row(run.session) if run.session else {}
     records.keep(
         agent, moment, action,
@@ -204,16 +215,21 @@ def swept(receipt: dict[str, Any], target: int) -> list[int]:
     return [pid for pid in dict.fromkeys(sent) if pid != target]
 
 
-def check_receipt(receipt: dict[str, Any], target: int, ticks: dict[int, str]) -> None:
-    """Each claim of a receipt about processes, held against the process table."""
+def check_receipt(
+    receipt: dict[str, Any], target: int, ticks: dict[int, str], passing: Collection[int]
+) -> None:
+    """Each claim of a receipt about processes, held against the process table.
+
+    `passing` = what ends by itself all the time.
+    """
     assert receipt["pid"] == target
     assert target in receipt["ended_pids"]
     assert receipt["survivors"] == []
     for pid in receipt["ended_pids"]:
         assert not (alive(pid) and stat_fields(pid)[19] == ticks.get(pid)), f"{pid} is said to have ended"
     for pid in ticks:
-        gone = not alive(pid)
-        assert not gone or pid in receipt["ended_pids"] or pid == target, f"{pid} ended and is not named"
+        named = pid in receipt["ended_pids"] or pid in passing
+        assert alive(pid) or named, f"{pid} ended and is not named"
     for rung in receipt["rungs"]:
         assert rung["result"] in ("sent", "gone"), rung
 
@@ -228,3 +244,96 @@ def tree_word(line: str, pid: int, run: Run) -> str:
     if name in ("bash", "sh", "timeout"):
         return "shell"
     return "service" if is_service(line) else "launcher" if pid == run.client.pid else name[:24] or "?"
+
+
+SCREENS = [a for a in INSTALLED if a not in ("droid", "aider", "openclaw", "cline", "vibe")]
+FIRST_KEYS = {"kimi-code": ("Enter",)}  # what a first start asks
+
+
+def open_screen(world: World, agent: str, moment: str) -> tuple[Client, int]:
+    """The client's own screen with a turn that is in a tool or in a stream; the client and its worker's pid."""
+    client = world.tui(agent, agent)
+    until("its screen", lambda: len(client.said().split()) > 8, START_S, client.said)
+    time.sleep(5)
+    world.key(agent, *FIRST_KEYS.get(agent, ()))
+    say(world, agent, f"@@slow{moment}:60@@ go")
+    if moment == "tool":
+        until("a tool", lambda: tool_of(client) or daemon_tool(world), START_S, client.said)
+    else:
+        until("a stream", world.streaming, START_S, client.said)
+        time.sleep(2)
+    row = until("its row", lambda: world.row_of(client), 20, client.said)
+    return client, int(row["pid"])
+
+
+def say(world: World, agent: str, text: str) -> None:
+    """Type a prompt and send it; a client takes no key until its prompt stands, and does not say when."""
+
+    def shown() -> bool:
+        world.tmux("send-keys", "-t", f"={agent}:", "-l", text)
+        end = time.monotonic() + 4
+        while time.monotonic() < end:
+            if text[:12] in world.screen(agent):
+                return True
+            time.sleep(0.2)
+        return False
+
+    until("the prompt on its screen", shown, START_S, lambda: world.screen(agent))
+    time.sleep(0.5)  # a text and an Enter in one burst count as a paste, which is not submitted
+    world.key(agent, "Enter")
+
+
+def daemon_tool(world: World) -> int:
+    """A tool that Codex's daemon runs: the daemon carries the mark of the screen that started it."""
+    pid = world.daemon_pid()
+    lines = {one: command(one) for one in tree([pid])} if pid else {}
+    return next((one for one, line in lines.items() if line.startswith("tail -f ")), 0)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("agent", SCREENS)
+def test_the_turn_of_a_screen_is_stopped_and_the_session_lives(
+    any_world: World, agent: str, moment: str
+) -> None:
+    client, pid = open_screen(any_world, agent, moment)
+    [receipt] = any_world.json("kill", str(pid), "--interrupt", "--yes", ok=(0, 1))["results"]
+    seen: dict[str, Any] = {"result": receipt["result"], "detail": receipt["detail"] or ""}
+    assert alive(pid), "stopping a turn never ends the client"
+    if receipt["result"] == "refused":
+        assert receipt["rungs"] == []
+    else:
+        assert receipt["result"] in ("interrupted", "requested"), receipt
+        seen |= after_interrupt(any_world, client, agent, moment)
+    services = {one for one, line in client.processes().items() if is_service(line)}
+    [receipt] = any_world.json("kill", str(pid), "--term", "--yes")["results"]
+    assert receipt["result"] == "ended", receipt
+    left = {one: line for one, line in client.processes().items() if one not in services}
+    assert left == {}, "nothing of it is left"
+    seen |= {"end": receipt["detail"] or receipt["result"]}
+    records.keep(agent, moment, "screen", services=sorted({service_word(one) for one in services}), **seen)
+
+
+def after_interrupt(world: World, client: Client, agent: str, moment: str) -> dict[str, Any]:
+    """Whether the turn came to its end, and whether the session takes another prompt."""
+
+    def over() -> bool:
+        busy = tool_of(client) or daemon_tool(world) if moment == "tool" else world.streaming()
+        return not busy
+
+    try:
+        until("the end of the turn", over, 12)
+        stopped = True
+    except AssertionError:
+        stopped = False
+    say(world, agent, "@@text@@ again")
+    try:
+        until("another call", lambda: any("text" in r["tags"] for r in world.ledger(key=key_of(agent))), 15)
+        answers = True
+    except AssertionError:
+        answers = False
+    return {"stopped": stopped, "answers": answers}
+
+
+def service_word(pid: int) -> str:
+    line = command(pid)
+    return next((name for name in SERVICES if name in line), "service")

@@ -14,13 +14,13 @@ import random
 import signal
 import subprocess
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from msgspec import Struct
 
 from tests.fake_agents.control_socket import ControlServer, socket_path
-from tests.fake_agents.world import World, codex_threads, is_alive, now_ms, stat
+from tests.fake_agents.world import World, codex_threads, now_ms, stat
 
 REST = ["/bin/sh", "-c", "sleep 600; :"]
 DEAF = ["/bin/sh", "-c", "trap '' TERM INT; sleep 600; :"]
@@ -45,6 +45,7 @@ class Member(Struct):
     obeys: tuple[str, ...] = ("TERM",)
     result: str = "ended"
     turn: bool = False  # its turn runs in a daemon, and is asked to stop first
+    daemon: str = ""  # FLEET of that daemon
     stop_command: bool = False
     frozen: bool = False
     wanders: bool = False  # what is below it forks while it is being ended
@@ -88,7 +89,12 @@ class Fleet:
         self.kinds: dict[str, Callable[[Member], None]] = {
             name.removeprefix("make_"): getattr(self, name) for name in dir(self) if name.startswith("make_")
         }
-        for folder in (".factory", ".copilot", ".pi/agent", ".claude/jobs"):  # these agents have been used before
+        for folder in (
+            ".factory",
+            ".copilot",
+            ".pi/agent",
+            ".claude/jobs",
+        ):  # these agents have been used before
             (world.home / folder).mkdir(parents=True, exist_ok=True)
 
     def grow(self, kind: str = "") -> list[Member]:
@@ -104,7 +110,9 @@ class Fleet:
     def bystanders(self) -> None:
         """Programs that only look like agents."""
         for name in ("vim", "tail", "grep", "less"):
-            script = f'exec -a {name} sleep 600 & exec -a {name} python3 -c "import time; time.sleep(600)" claude'
+            script = (
+                f'exec -a {name} sleep 600 & exec -a {name} python3 -c "import time; time.sleep(600)" claude'
+            )
             self._run(["/bin/bash", "-c", script], "bystander")
         self._run(["/bin/bash", "-c", "echo claude >/dev/null; sleep 600; :", "claude", "-p"], "bystander")
         self._run(["/bin/sh", "-c", "sleep 600 & sleep 601; :", "codex exec"], "bystander")
@@ -130,6 +138,8 @@ class Fleet:
         """Clear away what is meant to outlive a member, and reap; a daemon goes with its last session."""
         del self.members[member.number]
         tags = {member.tag, member.stays}
+        if member.daemon not in {other.daemon for other in self.members.values()}:
+            tags.add(member.daemon)
         while left := [pid for pid, (_, tag) in self.table().items() if tag in tags]:
             for number in (signal.SIGSTOP, signal.SIGKILL):
                 for pid in left:
@@ -156,6 +166,7 @@ class Fleet:
             env=self.world.env(FLEET=tag, **env),
             cwd=self.world.work,
             stdin=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL if argv[0] == "/bin/sh" else None,  # it says who was killed
             start_new_session=True,
         )
         self.world.processes.append(process)
@@ -174,7 +185,14 @@ class Fleet:
         marks = {"CLAUDE_CODE_SESSION_ID": member.session, "CLAUDE_PID": "$PID"}
         return {"argv": argv, "env": marks, "setsid": True} | more
 
-    def _claude(self, member: Member, *args: str, children: list[dict] = (), fields: dict | None = None, **spec: object) -> None:  # fmt: skip
+    def _claude(
+        self,
+        member: Member,
+        *args: str,
+        children: Sequence[dict] = (),
+        fields: dict | None = None,
+        **spec: object,
+    ) -> None:
         registry = self.world.registry(member.session, **(fields or {}))
         self._start(member, ["claude", *args], {"registry": registry, "children": list(children)} | spec)
 
@@ -284,14 +302,20 @@ class Fleet:
     def make_codex_exec(self, member: Member) -> None:
         member.agent, member.ladder, member.obeys = "codex", ONCE, ("INT", "TERM")
         tool = {"argv": REST, "env": {"CODEX_THREAD_ID": member.session}, "setsid": True}
-        self._start(member, ["codex", "exec", "go"], {"open": [self._rollout(member.session)], "children": [tool]})
+        self._start(
+            member, ["codex", "exec", "go"], {"open": [self._rollout(member.session)], "children": [tool]}
+        )
 
     def make_codex_behind_launcher(self, member: Member) -> None:
         """The launcher is deaf, and leaves its worker unreaped."""
         member.agent, member.ladder, member.obeys = "codex", ONCE, ("INT", "TERM")
         package = "node_modules/@openai/codex"
         worker = self.world.program(f"{package}/vendor/x86_64-unknown-linux-musl/bin/codex")
-        spec = {"ignore": ["INT", "TERM"], "spawn": [worker], "worker": {"open": [self._rollout(member.session)]}}
+        spec = {
+            "ignore": ["INT", "TERM"],
+            "spawn": [worker],
+            "worker": {"open": [self._rollout(member.session)]},
+        }
         self._start(member, [f"{package}/bin/codex.js", "exec", "go"], spec)
 
     def make_daemon(self, member: Member) -> None:
@@ -300,6 +324,7 @@ class Fleet:
     def _daemon_group(self) -> None:
         """Three terminal clients of one daemon, which has the tools; a home of its own for each daemon."""
         group = [self._member("daemon") for _ in range(3)]
+        name = f"daemon-{group[0].number}"
         home = self.world.home / f"codex-{group[0].number}"
         rollouts = codex_threads(home, [(m.session, str(self.world.work), now_ms()) for m in group])
         tools = [
@@ -309,11 +334,11 @@ class Fleet:
         self.servers.append(ControlServer(socket_path(home, ""), *(m.session for m in group)))
         daemon = {"open": rollouts, "children": tools}
         self._run(
-            [self.world.program("codex"), "app-server", "--listen", "unix://"], f"daemon-{group[0].number}",
+            [self.world.program("codex"), "app-server", "--listen", "unix://"], name,
             CODEX_HOME=str(home), FAKE_AGENT=json.dumps(daemon),
         )  # fmt: skip
         for member in group:
-            member.agent, member.turn = "codex", True
+            member.agent, member.turn, member.daemon = "codex", True, name
             self._start(member, ["codex", "resume", member.session], {}, CODEX_HOME=str(home))
 
     # ------------------------------------------------------------ others

@@ -210,7 +210,8 @@ class _Execution:
         if self._plan.action in (Action.TERMINATE, Action.KILL):
             self._end_wrappers()
             self._finish_sweep()
-        return self._receipt("already gone", "its process had ended before the first signal")
+        taken = f"; pid {self._target.pid} is another process now, which was left alone" if now else ""
+        return self._receipt("already gone", f"its process had ended before the first signal{taken}")
 
     def _end_wrappers(self) -> None:
         wrappers = [planned.ident for planned in self._plan.tree if planned.role is ProcRole.WRAPPER]
@@ -219,6 +220,9 @@ class _Execution:
         for ident in wrappers:
             handle = self._probe.open(ident)
             if handle is None:
+                now = self._probe.ident(ident.pid)
+                if now is None or now.start_ticks != ident.start_ticks:
+                    self._ended.append(ident.pid)  # it followed its worker
                 continue
             why = why_never(ident, self._own, self._probe.snapshot(), self._probe)
             gone = handle.wait(WRAPPER_S)
