@@ -18,7 +18,7 @@ import signal_records as records
 from client_table import TABLE
 from harness import Client, World
 from processes import alive, command, end_marked, stat_fields, tree, until
-from test_e2e_agents import INSTALLED, OWN_KEYS, START_S, in_tool, owner, tool_of
+from test_e2e_agents import INSTALLED, OWN_KEYS, owner, tool_of
 
 from tokentop.text import clean
 
@@ -26,6 +26,7 @@ pytestmark = [pytest.mark.e2e_agents, pytest.mark.timeout(400)]
 
 MOMENTS = ("tool", "stream")
 SERVICES = ("--cline-hub-daemon", "app-server")  # they serve other sessions too, and are meant to stay
+START_S = 150.0  # some of them take a minute to start on a busy machine
 PAUSE_S = 3.0
 ENDLESS_S = {"tool": 120.0, "stream": 40.0}  # the provider notices at its next words that nobody listens
 QUIET_S = 3.0
@@ -58,7 +59,7 @@ class Run:
         self.client = world.headless(agent, "api", f"@@slow{moment}:{seconds:g}@@ go")
         self.key = key_of(agent)
         if moment == "tool":
-            self.tool = in_tool(self.client)
+            self.tool = until("a tool", lambda: tool_of(self.client), START_S, self.client.said)
             self.pid = owner(self.tool)
             self.row = until("its row", lambda: self._row(self.pid), 20, self.client.said)
         else:

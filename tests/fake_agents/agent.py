@@ -10,6 +10,7 @@ What it does comes as JSON in FAKE_AGENT:
   worker    what that worker does
   env       {name: value} for the worker
   storm_s   fork a child in its own session each `storm_s` seconds
+  follows   it ends when its worker has ended
   note      where to write the process id
   keys      where to write the keys that are pressed in its terminal
   ready     where to write {"pid": ..., "children": [...]} when all is up
@@ -106,7 +107,8 @@ while True:
         time.sleep(spec["storm_s"])
     elif spec.get("reap"):
         time.sleep(0.05)
-        for child in children:
-            child.poll()
+        ended = [child.poll() is not None for child in children]
+        if spec.get("follows") and all(ended):
+            sys.exit(0)
     else:
         signal.pause()

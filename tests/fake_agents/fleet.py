@@ -22,13 +22,16 @@ from msgspec import Struct
 from tests.fake_agents.control_socket import ControlServer, socket_path
 from tests.fake_agents.world import World, codex_threads, now_ms, stat
 
-REST = ["/bin/sh", "-c", "sleep 600; :"]
-DEAF = ["/bin/sh", "-c", "trap '' TERM INT; sleep 600; :"]
-PIPES = ["/bin/sh", "-c", "sleep 600 | cat | cat; :"]
-TREE = ["/bin/sh", "-c", "/bin/sh -c 'sleep 600 & sleep 601 & wait' & sleep 602; wait"]
-FORKS = ["/bin/sh", "-c", "trap 'setsid sleep 600 & setsid sleep 601 &' TERM; while :; do sleep 602 & wait $!; done"]  # fmt: skip
-LEAVES = ["/bin/sh", "-c", "setsid sleep 600 & exit 0"]
-TMUX = ["/bin/bash", "-c", "exec -a 'tmux: server' sleep 600"]
+REST = ["/bin/sh", "-c", "sleep 86400; :"]
+DEAF = ["/bin/sh", "-c", "trap '' TERM INT; sleep 86400; :"]
+PIPES = ["/bin/sh", "-c", "sleep 86400 | cat | cat; :"]
+TREE = ["/bin/sh", "-c", "/bin/sh -c 'sleep 86400 & sleep 86401 & wait' & sleep 86402; wait"]
+FORKS = [
+    *("/bin/sh", "-c"),
+    "trap 'setsid sleep 86400 & setsid sleep 86401 &' TERM; while :; do sleep 86402 & wait $!; done",
+]
+LEAVES = ["/bin/sh", "-c", "setsid sleep 86400 & exit 0"]
+TMUX = ["/bin/bash", "-c", "exec -a 'tmux: server' sleep 86400"]
 CLAUDE = (("TERM", 5.0), ("KILL", 2.0))
 ONCE = (("INT", 2.0), ("TERM", 5.0), ("KILL", 2.0))
 
@@ -110,12 +113,10 @@ class Fleet:
     def bystanders(self) -> None:
         """Programs that only look like agents."""
         for name in ("vim", "tail", "grep", "less"):
-            script = (
-                f'exec -a {name} sleep 600 & exec -a {name} python3 -c "import time; time.sleep(600)" claude'
-            )
+            script = f'exec -a {name} sleep 86400 & exec -a {name} python3 -c "import time; time.sleep(86400)" claude'
             self._run(["/bin/bash", "-c", script], "bystander")
-        self._run(["/bin/bash", "-c", "echo claude >/dev/null; sleep 600; :", "claude", "-p"], "bystander")
-        self._run(["/bin/sh", "-c", "sleep 600 & sleep 601; :", "codex exec"], "bystander")
+        self._run(["/bin/bash", "-c", "echo claude >/dev/null; sleep 86400; :", "claude", "-p"], "bystander")
+        self._run(["/bin/sh", "-c", "sleep 86400 & sleep 86401; :", "codex exec"], "bystander")
 
     def table(self) -> dict[int, tuple[int, str]]:
         """Every live process of this world: pid -> (start ticks, its FLEET)."""
@@ -224,7 +225,7 @@ class Fleet:
         self._claude(member, children=[self._tool(member, LEAVES), self._tool(member, REST)], reap=True)
 
     def make_claude_with_servers(self, member: Member) -> None:
-        server = {"argv": ["/bin/sleep", "600"], "pipes": True}
+        server = {"argv": ["/bin/sleep", "86400"], "pipes": True}
         self._claude(member, children=[server, server, self._tool(member, REST)])
 
     def make_claude_print(self, member: Member) -> None:
@@ -251,7 +252,7 @@ class Fleet:
         """The script shares the group of the agent and goes on; it reaps nothing while it sleeps."""
         document = {"registry": self.world.registry(member.session), "ready": str(member.ready)}
         program = self.world.program("claude")
-        script = f"FLEET={member.tag} {program} & sleep 600; :"
+        script = f"FLEET={member.tag} {program} & sleep 86400; :"
         self._run(["/bin/sh", "-c", script], member.stays, FAKE_AGENT=json.dumps(document))
 
     def make_claude_in_background(self, member: Member) -> None:
@@ -289,7 +290,7 @@ class Fleet:
         outer = str(uuid.uuid4())
         inner = {"open": [self._rollout(member.session)], "ready": str(member.ready)}
         codex = self.world.program("codex")
-        shell = ["/bin/sh", "-c", f"FLEET={member.tag} {codex} exec review; sleep 600; :"]
+        shell = ["/bin/sh", "-c", f"FLEET={member.tag} {codex} exec review; sleep 86400; :"]
         tool = {
             "argv": shell, "setsid": True,
             "env": {"CLAUDE_CODE_SESSION_ID": outer, "FAKE_AGENT": json.dumps(inner)},
