@@ -150,6 +150,28 @@ class Late(LinuxProbe):
         return super().open(ident)
 
 
+class Ending(LinuxProbe):
+    """Meets one process in the moment of its end: it still has its pid, and no program any more."""
+
+    def __init__(self, pid):
+        super().__init__()
+        self.ending = pid
+
+    def ident(self, pid):
+        found = super().ident(pid)
+        if pid == self.ending and found:
+            os.kill(pid, signal.SIGKILL)
+            return msgspec.structs.replace(found, exe="")
+        return found
+
+
+def test_a_target_met_in_the_moment_of_its_end_is_gone_and_not_refused(world):
+    fake = world.claude()
+    plan = world.watcher.plan(world.row(only(world.tick())), Action.TERMINATE, now_ms())
+    receipt = execute(plan, now_ms=now_ms, probe=Ending(fake.pid))
+    assert (receipt.result, receipt.rungs) == ("already gone", ())
+
+
 def test_a_launcher_that_ends_with_its_worker_is_named_among_the_ended(world):
     package = "node_modules/@openai/codex"
     worker = world.program(f"{package}/vendor/x86_64-unknown-linux-musl/bin/codex")

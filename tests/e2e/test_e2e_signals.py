@@ -257,7 +257,7 @@ def open_screen(world: World, agent: str, moment: str) -> tuple[Client, int]:
     until("its screen", lambda: len(client.said().split()) > 8, START_S, client.said)
     time.sleep(5)
     world.key(agent, *FIRST_KEYS.get(agent, ()))
-    say(world, agent, f"@@slow{moment}:60@@ go")
+    say(world, agent, f"go @@slow{moment}:60@@ now")  # words around it: some offer files after an @
     if moment == "tool":
         until("a tool", lambda: tool_of(client) or daemon_tool(world), START_S, client.said)
     else:
@@ -274,12 +274,14 @@ def say(world: World, agent: str, text: str) -> None:
         world.tmux("send-keys", "-t", f"={agent}:", "-l", text)
         end = time.monotonic() + 4
         while time.monotonic() < end:
-            if text[:12] in world.screen(agent):
+            if text.split(" ")[0] in world.screen(agent).split() and text.split(" ")[-1] in world.screen(
+                agent
+            ):
                 return True
             time.sleep(0.2)
         return False
 
-    until("the prompt on its screen", shown, START_S, lambda: world.screen(agent))
+    until("the prompt on its screen", shown, 40, lambda: world.screen(agent))
     time.sleep(0.5)  # a text and an Enter in one burst count as a paste, which is not submitted
     world.key(agent, "Enter")
 
@@ -326,7 +328,7 @@ def after_interrupt(world: World, client: Client, agent: str, moment: str) -> di
         stopped = True
     except AssertionError:
         stopped = False
-    say(world, agent, "@@text@@ again")
+    say(world, agent, "once @@text@@ again")
     try:
         until("another call", lambda: any("text" in r["tags"] for r in world.ledger(key=key_of(agent))), 15)
         answers = True

@@ -26,7 +26,6 @@ AGENT = Agent(
         argv_session=argv_session,
         ladder=(("TERM", 5.0), ("KILL", 2.0)),
         one_shot_ladder=(("TERM", 5.0), ("KILL", 2.0)),
-        interrupt_keys=("Escape", "Escape"),
         resume="kilo -s {session_id}",
     ),
     resume="kilo -s {session_id}",

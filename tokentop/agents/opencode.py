@@ -70,7 +70,6 @@ AGENT = Agent(
         # `run` ignores INT.
         ladder=(("TERM", 5.0), ("KILL", 2.0)),
         one_shot_ladder=(("TERM", 5.0), ("KILL", 2.0)),
-        interrupt_keys=("Escape", "Escape"),
         resume="opencode -s {session_id}",
     ),
     resume="opencode -s {session_id}",

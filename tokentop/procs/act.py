@@ -223,6 +223,8 @@ class _Execution:
                 now = self._probe.ident(ident.pid)
                 if now is None or now.start_ticks != ident.start_ticks:
                     self._ended.append(ident.pid)  # it followed its worker
+                else:
+                    self._notes.append(f"left alone: pid {ident.pid} (it runs another program now)")
                 continue
             why = why_never(ident, self._own, self._probe.snapshot(), self._probe)
             gone = handle.wait(WRAPPER_S)
