@@ -172,6 +172,34 @@ def test_a_target_met_in_the_moment_of_its_end_is_gone_and_not_refused(world):
     assert (receipt.result, receipt.rungs) == ("already gone", ())
 
 
+class Emptied(LinuxProbe):
+    """Meets a process in the moment of its end for the first few looks: no program, no arguments."""
+
+    def __init__(self, pid):
+        super().__init__()
+        self.ending, self.looks = pid, 4
+
+    def ident(self, pid):
+        found = super().ident(pid)
+        return msgspec.structs.replace(found, exe="", argv0="") if found and self._empty(pid) else found
+
+    def argv(self, pid):
+        return () if self._empty(pid) else super().argv(pid)
+
+    def _empty(self, pid):
+        self.looks -= pid == self.ending
+        return pid == self.ending and self.looks >= 0
+
+
+def test_a_tool_met_in_the_moment_of_its_end_is_no_kernel_thread(world):
+    fake = world.claude(children=[{"argv": SLEEP}])
+    plan = world.watcher.plan(world.row(only(world.tick())), Action.KILL, now_ms())
+    [tool] = fake.children
+    receipt = execute(plan, now_ms=now_ms, agents=SPECS, probe=Emptied(tool))
+    assert receipt.result == "ended"
+    assert (receipt.detail, tool in receipt.ended_pids, is_alive(tool)) == ("", True, False)
+
+
 def test_a_launcher_that_ends_with_its_worker_is_named_among_the_ended(world):
     package = "node_modules/@openai/codex"
     worker = world.program(f"{package}/vendor/x86_64-unknown-linux-musl/bin/codex")

@@ -248,12 +248,18 @@ def tree_word(line: str, pid: int, run: Run) -> str:
 
 
 SCREENS = [a for a in INSTALLED if a not in ("droid", "aider", "openclaw", "cline", "vibe")]
+# Their tools run without a question.
+SCREEN_ARGS = {
+    **dict.fromkeys(("gemini", "qwen", "kimi-cli"), ("-y",)),
+    "copilot": ("--allow-all-tools",),
+    "continue": ("--auto",),
+}
 FIRST_KEYS = {"kimi-code": ("Enter",)}  # what a first start asks
 
 
 def open_screen(world: World, agent: str, moment: str) -> tuple[Client, int]:
     """The client's own screen with a turn that is in a tool or in a stream; the client and its worker's pid."""
-    client = world.tui(agent, agent)
+    client = world.tui(agent, agent, *SCREEN_ARGS.get(agent, ()))
     until("its screen", lambda: len(client.said().split()) > 8, START_S, client.said)
     time.sleep(5)
     world.key(agent, *FIRST_KEYS.get(agent, ()))
@@ -274,9 +280,7 @@ def say(world: World, agent: str, text: str) -> None:
         world.tmux("send-keys", "-t", f"={agent}:", "-l", text)
         end = time.monotonic() + 4
         while time.monotonic() < end:
-            if text.split(" ")[0] in world.screen(agent).split() and text.split(" ")[-1] in world.screen(
-                agent
-            ):
+            if "".join(text.split()) in "".join(world.screen(agent).split()):
                 return True
             time.sleep(0.2)
         return False
