@@ -107,7 +107,8 @@ def screen(record: Record | None) -> str:
         return NOT_TRIED
     if record["result"] == "refused":
         return f"refused: {record['detail']}"
-    stopped = "the turn ends" if record["stopped"] else "the turn goes on"
+    what = "its tool" if record["moment"] == "tool" else "the answer"
+    stopped = f"{what} {'ends' if record['stopped'] else 'goes on'}"
     return f"{stopped}; {'takes the next prompt' if record['answers'] else 'takes no further prompt'}"
 
 
@@ -141,8 +142,9 @@ def page(found: dict[tuple[str, str, str], Record]) -> str:
         out.append(f"\n## Frozen for three seconds and thawed, {where}\n\n{table(head, rows)}")
     out.append(
         "\n## The turn stopped on the client's own screen\n\n"
-        "In tmux. A one-shot run has no turn to stop without ending it, and is refused in these words. "
-        "*Service*: what the screen leaves running on purpose when it is terminated afterwards.\n\n"
+        "In tmux, by Escape into its own pane, Codex by a request to its daemon; a one-shot run is refused, because "
+        "its turn cannot be stopped without ending it. The screen lives on in every case. *Service*: what stays when "
+        "the screen is terminated afterwards.\n\n"
     )
     rows = []
     for agent in order:

@@ -60,9 +60,12 @@ class Resorting:
         while True:
             begun = time.monotonic()
             before = [line.key for line in self.app.live.view.lines]
-            self.app.live.action_sort(self.dice.choice(names))
-            if self.dice.random() < 0.5:
-                self.app.live.action_reverse()
+            view, table = self.app.live.view, self.app.live.table
+            view.order.sort_by(self.dice.choice(names))
+            view.order.reverse = self.dice.random() < 0.5
+            view.rebuild()  # the key for it would also move the cursor
+            table.relayout()
+            table.show_cursor()
             self.turns += 1
             self.moves += before != [line.key for line in self.app.live.view.lines]
             await asyncio.sleep(max(0.0, begun + SORT_EVERY_S - time.monotonic()))
