@@ -72,8 +72,10 @@ class Ledger:
 
     def _count(self) -> None:
         """Say in a file beside the ledger how many calls are under way."""
-        with open(os.path.splitext(self.path)[0] + ".open", "w", encoding="ascii") as file:
+        path = os.path.splitext(self.path)[0] + ".open"
+        with open(path + ".new", "w", encoding="ascii") as file:
             file.write(str(len(self.under_way)))
+        os.replace(path + ".new", path)  # whoever reads it meanwhile finds a number
 
     def access(self, row: dict[str, Any]) -> None:
         with self.lock:
