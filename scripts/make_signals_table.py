@@ -18,6 +18,7 @@ from tokentop.agents import all_agents  # noqa: E402
 
 Record = dict[str, Any]
 NOT_TRIED = "not tried"
+IN_PROJECT = ("aider",)  # its log is read only where its process or its project is known
 HEAD = """\
 # What the actions do to each client
 
@@ -83,6 +84,8 @@ def ended(record: Record | None, gap: Record | None) -> list[str]:
         return [NOT_TRIED, *["–"] * 4]
     in_tool = record["moment"] == "tool"
     usage = usage_in_tool(record["usage"]) if in_tool else usage_in_stream(record["usage"])
+    if record["agent"] in IN_PROJECT:
+        usage = "not compared"
     signals = f"{' '.join(record['signals'])}, {record['took_ms'] / 1000:.1f} s"
     if record["calls_during"]:
         signals += f"; {record['calls_during']} more call meanwhile"
@@ -99,7 +102,12 @@ def paused(record: Record | None, gap: Record | None) -> list[str]:
     whole = usage["logged_calls"] == usage["billed_calls"] and not usage["cut_calls"]
     words = f"{usage['logged_calls']} of {usage['billed_calls'] + usage['cut_calls']} calls"
     tool = ("runs on" if record["tool_runs_on"] else "waits") if record["moment"] == "tool" else "–"
-    return [tool, str(record["calls_while_frozen"]), record["goes_on"], "all" if whole else words]
+    return [
+        tool,
+        str(record["calls_while_frozen"]),
+        record["goes_on"],
+        "not compared" if record["agent"] in IN_PROJECT else "all" if whole else words,
+    ]
 
 
 def screen(record: Record | None) -> str:

@@ -125,7 +125,7 @@ def resumes(run: Run) -> str:
     try:
         status = again.finish(90)
     except AssertionError:
-        return "no: it hangs"
+        return "not within 90 s"
     finally:
         end_marked(again.mark)
     told = [row["tags"] for row in run.calls()[before:] if "text" in row["tags"]]
@@ -324,11 +324,14 @@ def after_interrupt(world: World, client: Client, agent: str, moment: str) -> di
     """Whether the turn came to its end, and whether the session takes another prompt."""
 
     def over() -> bool:
-        busy = tool_of(client) or daemon_tool(world) if moment == "tool" else world.streaming()
-        return not busy
+        if moment == "tool":
+            return not (tool_of(client) or daemon_tool(world))
+        return any(
+            r["scenario"] == "slowstream" and not r["complete"] for r in world.ledger(key=key_of(agent))
+        )
 
     try:
-        until("the end of the turn", over, 12)
+        until("the end of the turn", over, 20)
         stopped = True
     except AssertionError:
         stopped = False

@@ -48,6 +48,5 @@ PROCESSES = Processes(
     one_shot=one_shot,
     argv_session=lambda argv: session_uuid(flag_value(argv, "--resume", "--session-id")),
     fd_session=fd_session,
-    interrupt_keys=("Escape",),
     resume="copilot --resume {session_id}",
 )
