@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 E2E_CACHE ?= .cache/agents
 
-.PHONY: run test check e2e e2e-agents bench agents prices format clean
+.PHONY: run test check kills e2e e2e-agents signals bench agents prices format clean
 
 run: $(STAMP)
 	$(BIN)/tokentop $(ARGS)
@@ -14,6 +14,14 @@ test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 	@if command -v npm >/dev/null 2>&1; then echo "real clients: 'make e2e' runs them"; \
 	else echo "LEFT OUT: the end-to-end tests with real clients need npm, which is not installed here"; fi
+
+# 500 kills of fake agents by the keys of the screen; 10 to 30 minutes. `make test` does 60. KILLS_SEED=N repeats one.
+# Where the kernel lets it, in a pid namespace: what else runs on the machine is then neither looked at nor in the way.
+NAMESPACE := unshare --user --map-root-user --pid --fork --mount-proc --kill-child
+kills: $(STAMP)
+	@apart=; if $(NAMESPACE) true 2>/dev/null; then apart='$(NAMESPACE)'; fi; \
+	KILLS=$(or $(KILLS),500) $$apart sh -c '"$$@"; exit $$?' sh \
+	  $(BIN)/python -m pytest -n 0 -s tests/test_kills.py $(ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -34,6 +42,10 @@ e2e: $(STAMP)
 e2e-agents: $(STAMP)
 	tests/e2e/install_clients.sh $(E2E_CACHE) $(or $(CLIENTS),all)
 	AGENTS_DIR=$(abspath $(E2E_CACHE)) $(BIN)/python -m pytest -m e2e_agents tests/e2e $(ARGS)
+
+# docs/signals.md from what the last e2e-agents has seen.
+signals: $(STAMP)
+	$(BIN)/python scripts/make_signals_table.py
 
 bench: $(STAMP)
 	$(BIN)/python bench/run.py $(ARGS)

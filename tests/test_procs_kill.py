@@ -14,6 +14,7 @@ from tests.fake_agents.world import (
     SLEEP,
     SPECS,
     World,
+    agents,
     is_alive,
     now_ms,
     row,
@@ -22,6 +23,7 @@ from tests.fake_agents.world import (
 )
 from tokentop.model import Action, ProcRole
 from tokentop.procs import execute
+from tokentop.procs.probe import LinuxProbe
 
 
 @pytest.fixture
@@ -133,6 +135,84 @@ def test_the_worker_goes_first_and_its_deaf_launcher_is_ended_afterwards(world):
     assert [name for pid, name in order if pid == proc.wrapper.pid] == ["TERM", "KILL"]
     assert receipt.result == "ended"
     assert {proc.ident.pid, proc.wrapper.pid} <= set(receipt.ended_pids)
+
+
+class Late(LinuxProbe):
+    """Looks at one process only when it has gone."""
+
+    def __init__(self, pid):
+        super().__init__()
+        self.late = pid
+
+    def open(self, ident):
+        if ident.pid == self.late:
+            wait_for(lambda: not is_alive(ident.pid))
+        return super().open(ident)
+
+
+class Ending(LinuxProbe):
+    """Meets one process in the moment of its end: it still has its pid, and no program any more."""
+
+    def __init__(self, pid):
+        super().__init__()
+        self.ending = pid
+
+    def ident(self, pid):
+        found = super().ident(pid)
+        if pid == self.ending and found:
+            os.kill(pid, signal.SIGKILL)
+            return msgspec.structs.replace(found, exe="")
+        return found
+
+
+def test_a_target_met_in_the_moment_of_its_end_is_gone_and_not_refused(world):
+    fake = world.claude()
+    plan = world.watcher.plan(world.row(only(world.tick())), Action.TERMINATE, now_ms())
+    receipt = execute(plan, now_ms=now_ms, probe=Ending(fake.pid))
+    assert (receipt.result, receipt.rungs) == ("already gone", ())
+
+
+class Emptied(LinuxProbe):
+    """Meets a process in the moment of its end for the first few looks: no program, no arguments."""
+
+    def __init__(self, pid):
+        super().__init__()
+        self.ending, self.looks = pid, 4
+
+    def ident(self, pid):
+        found = super().ident(pid)
+        return msgspec.structs.replace(found, exe="", argv0="") if found and self._empty(pid) else found
+
+    def argv(self, pid):
+        return () if self._empty(pid) else super().argv(pid)
+
+    def _empty(self, pid):
+        self.looks -= pid == self.ending
+        return pid == self.ending and self.looks >= 0
+
+
+def test_a_tool_met_in_the_moment_of_its_end_is_no_kernel_thread(world):
+    fake = world.claude(children=[{"argv": SLEEP}])
+    plan = world.watcher.plan(world.row(only(world.tick())), Action.KILL, now_ms())
+    [tool] = fake.children
+    receipt = execute(plan, now_ms=now_ms, agents=SPECS, probe=Emptied(tool))
+    assert receipt.result == "ended"
+    assert (receipt.detail, tool in receipt.ended_pids, is_alive(tool)) == ("", True, False)
+
+
+def test_a_launcher_that_ends_with_its_worker_is_named_among_the_ended(world):
+    package = "node_modules/@openai/codex"
+    worker = world.program(f"{package}/vendor/x86_64-unknown-linux-musl/bin/codex")
+    world.start(
+        [f"{package}/bin/codex.js", "exec", "go"],
+        {"spawn": [worker], "worker": {}, "reap": True, "follows": True},
+    )
+    proc = wait_for(lambda: next((p for p in world.tick() if p.wrapper and p.role is ProcRole.AGENT), None))
+    plan = world.watcher.plan_pid(proc.ident.pid, Action.TERMINATE, now_ms())
+    receipt = execute(plan, now_ms=now_ms, probe=Late(proc.wrapper.pid))
+    assert receipt.result == "ended"
+    assert sorted(receipt.ended_pids) == sorted([proc.ident.pid, proc.wrapper.pid])
+    assert sent(receipt, proc.wrapper.pid) == []
 
 
 def test_a_one_shot_claude_gets_int_and_no_term_when_it_obeys(world):
@@ -384,6 +464,24 @@ def test_a_forced_kill_of_a_supervised_agent_reports_that_it_came_back(world):
     assert "start it again" in plan.warning
     receipt = execute(plan, now_ms=now_ms)
     assert receipt.result == "respawned"
+
+
+def test_a_session_that_something_starts_again_is_not_said_to_have_ended(world):
+    """processes.md rule 10 of section 9: a loop that no registry tells of."""
+    session = str(uuid.uuid4())
+    program = world.program("claude")
+    loop = f"while :; do {program} --session-id {session}; done"
+    document = {"registry": world.registry(session)}
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", loop], env=world.env(FAKE_AGENT=json.dumps(document)), start_new_session=True
+    )
+    world.processes.append(process)
+    proc = wait_for(lambda: next((p for p in agents(world.tick()) if p.session_id == session), None))
+    receipt = world.act(proc, Action.TERMINATE)
+    assert receipt.result == "respawned"
+    again = wait_for(lambda: agents(world.tick()))[0]
+    assert f"something started it again as pid {again.ident.pid}" in receipt.detail
+    assert is_alive(process.pid)
 
 
 def test_a_tool_is_ended_alone_with_the_warning_that_its_agent_goes_on(world):

@@ -90,6 +90,9 @@ def environment(cache: Path, home: Path, port: int, agent: str) -> dict[str, str
         "NO_PROXY": "127.0.0.1,localhost",
         "no_proxy": "127.0.0.1,localhost",
     }
+    for name in ("TMUX", "TMUX_PANE"):
+        if name in os.environ:
+            env[name] = os.environ[name]
     if agent in TABLE:
         return env
     if agent == "codex":

@@ -9,9 +9,10 @@ answered is scripted by the prompt (see provider_script.py); every response has 
 
 Each model call becomes one ledger line when it ends: seq, ts_start, ts_end (UNIX seconds), api, model, id
 (message or response id), request_id, key (the client's), session (what the client's headers call it), agent (a
-sub-agent's id, or ""), tools (how many were offered), scenario, step, status, billed (disjoint buckets), usage
-(as sent), complete. `complete: false` = the client hung up, or the provider was stopped, before the answer ended:
-`billed` is then what the whole answer would have cost. Failed tries (429, 529) bill nothing. Every other request
+sub-agent's id, or ""), tools (how many were offered), tags (of all user texts, the oldest first), scenario, step,
+status, billed (disjoint buckets), usage (as sent), complete. `complete: false` = the client hung up, or the
+provider was stopped, before the answer ended: `billed` is then what the whole answer would have cost. Failed
+tries (429, 529) bill nothing. Every other request
 goes to LEDGER.access; the number of calls under way stands in a file beside the ledger with the suffix `.open`.
 """
 
@@ -30,7 +31,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from provider_script import Answer, buckets, plan, to_json
+from provider_script import TAG, Answer, buckets, plan, to_json
 from provider_wire import Reply, anthropic_reply, parse_anthropic, parse_responses, responses_reply
 from provider_wire_more import chat_reply, gemini_reply, parse_chat, parse_gemini
 
@@ -71,8 +72,10 @@ class Ledger:
 
     def _count(self) -> None:
         """Say in a file beside the ledger how many calls are under way."""
-        with open(os.path.splitext(self.path)[0] + ".open", "w", encoding="ascii") as file:
+        path = os.path.splitext(self.path)[0] + ".open"
+        with open(path + ".new", "w", encoding="ascii") as file:
             file.write(str(len(self.under_way)))
+        os.replace(path + ".new", path)  # whoever reads it meanwhile finds a number
 
     def access(self, row: dict[str, Any]) -> None:
         with self.lock:
@@ -146,6 +149,7 @@ class Handler(BaseHTTPRequestHandler):
             "model": model,
             "key": self._key(),
             "tools": len(request.tools),
+            "tags": [tag for text, _ in request.users for tag, _ in TAG.findall(text)],
             "session": self.headers.get("x-claude-code-session-id") or self.headers.get("thread-id", ""),
             "agent": self.headers.get("x-claude-code-agent-id", ""),
             "user_agent": self.headers.get("user-agent", ""),

@@ -147,14 +147,16 @@ class World:
         self, name: str, argv: list[str], cwd: Path, env: dict[str, str], columns: int, lines: int
     ) -> int:
         """Run `argv` in a tmux session of that name; returns its process id. The pane outlives it."""
-        words = ["env", "-i", *(f"{k}={v}" for k, v in env.items()), *argv]
-        command = "exec " + shlex.join(words)
+        words = ["env", "-i", *(f"{k}={v}" for k, v in env.items())]
+        place = 'TMUX="$TMUX" TMUX_PANE="$TMUX_PANE"'
+        command = f"exec {shlex.join(words)} {place} {shlex.join(argv)}"
         size = ["-x", str(columns), "-y", str(lines)]
         self.tmux("new-session", "-d", "-s", name, *size, "-c", str(cwd), command)
         self.tmux(
             "resize-window", "-t", f"={name}:", *size
         )  # without it another session's start may resize it
-        return int(self.tmux("display-message", "-p", "-t", f"={name}:", "#{pane_pid}"))
+        told = lambda: self.tmux("display-message", "-p", "-t", f"={name}:", "#{pane_pid}").strip()  # noqa: E731
+        return int(until("the process of the pane", told, 5))
 
     def screen(self, name: str) -> str:
         return self.tmux("capture-pane", "-p", "-t", f"={name}:")

@@ -4,10 +4,14 @@ What it does comes as JSON in FAKE_AGENT:
   ignore    signal names to ignore
   linger_s  how long it goes on after the first TERM or INT
   registry  {path: document}; "$PID" and "$START" in it are replaced; removed again on a clean end
-  open      files to hold open
+  open      files to hold open; "$PID" in a name is replaced
   children  [{"argv": [...], "env": {...}, "setsid": bool, "pipes": bool}]
-  spawn     another script to run as worker (a launcher), with FAKE_WORKER as its FAKE_AGENT
+  spawn     another script to run as worker (a launcher), with FAKE_WORKER as its FAKE_AGENT, or with
+  worker    what that worker does
+  env       {name: value} for the worker
   storm_s   fork a child in its own session each `storm_s` seconds
+  follows   it ends when its worker has ended
+  note      where to write the process id
   keys      where to write the keys that are pressed in its terminal
   ready     where to write {"pid": ..., "children": [...]} when all is up
 """
@@ -50,7 +54,7 @@ for name in ("INT", "TERM", "HUP"):
     ignored = name in spec.get("ignore", ())
     signal.signal(signal.Signals[f"SIG{name}"], signal.SIG_IGN if ignored else leave)
 
-files = [open(path, "a") for path in spec.get("open", ())]  # noqa: SIM115
+files = [open(path.replace("$PID", str(os.getpid())), "a") for path in spec.get("open", ())]  # noqa: SIM115
 for path, document in spec.get("registry", {}).items():
     path = path.replace("$PID", str(os.getpid()))
     text = json.dumps(document).replace('"$PID"', str(os.getpid())).replace("$START", start_ticks())
@@ -79,7 +83,12 @@ for child in spec.get("children", ()):
     )
 if "spawn" in spec:
     worker = clean | ({"FAKE_AGENT": os.environ["FAKE_WORKER"]} if "FAKE_WORKER" in os.environ else {})
+    if "worker" in spec:
+        worker = clean | {"FAKE_AGENT": json.dumps(spec["worker"])} | spec.get("env", {})
     children.append(subprocess.Popen([*spec["spawn"], *sys.argv[1:]], env=worker))
+if "note" in spec:
+    with open(spec["note"], "w") as file:
+        file.write(str(os.getpid()))
 if "ready" in spec:
     with open(spec["ready"] + ".tmp", "w") as file:
         json.dump({"pid": os.getpid(), "children": [child.pid for child in children]}, file)
@@ -98,7 +107,8 @@ while True:
         time.sleep(spec["storm_s"])
     elif spec.get("reap"):
         time.sleep(0.05)
-        for child in children:
-            child.poll()
+        ended = [child.poll() is not None for child in children]
+        if spec.get("follows") and all(ended):
+            sys.exit(0)
     else:
         signal.pause()

@@ -1,12 +1,12 @@
-"""A Codex control socket: WebSocket over AF_UNIX in a thread, with one thread and one turn."""
+"""A Codex control socket: WebSocket over AF_UNIX in a thread, with a turn in each of its threads."""
 
 import base64
 import hashlib
 import json
-import os
 import socket
 import struct
 import threading
+import uuid
 from pathlib import Path
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -15,12 +15,13 @@ GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 class ControlServer:
     """Answers as the daemon does. `mode`: normal, silent, refuse, http, paginated, drop, stubborn."""
 
-    def __init__(self, path: Path, thread_id: str, turn_id: str = "turn-7", mode: str = "normal") -> None:
-        self.thread_id, self.turn_id, self.mode = thread_id, turn_id, mode
+    def __init__(self, path: Path, *thread_ids: str, turn_id: str = "turn-7", mode: str = "normal") -> None:
+        self.turn_id, self.mode = turn_id, mode
+        self.turns = {one for one in thread_ids if turn_id}  # the threads whose turn runs
         self.requests: list[tuple[str, dict]] = []
-        self.running = bool(turn_id)
         self.faults: list[BaseException] = []
-        real = path.parent.parent.parent / "s"  # short: the name of a socket has 107 bytes
+        # short: the name of a socket has 107 bytes
+        real = path.parent.parent.parent / f"s{uuid.uuid4().hex[:8]}"
         path.parent.mkdir(parents=True, exist_ok=True)
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.listener.bind(str(real))
@@ -28,6 +29,10 @@ class ControlServer:
         path.symlink_to(real)
         self.worker = threading.Thread(target=self._serve, daemon=True)
         self.worker.start()
+
+    @property
+    def running(self) -> bool:
+        return bool(self.turns)
 
     def close(self) -> None:
         self.listener.shutdown(socket.SHUT_RDWR)
@@ -82,17 +87,19 @@ class ControlServer:
         _send(peer, body)
 
     def _result(self, message: dict) -> dict:
+        thread_id = message.get("params", {}).get("threadId", "")
         if message["method"] == "turn/interrupt" and self.mode != "stubborn":
-            self.running = False
-        turn = {"id": self.turn_id, "status": "inProgress" if self.running else "interrupted"}
+            self.turns.discard(thread_id)
+        running = thread_id in self.turns
+        turn = {"id": self.turn_id, "status": "inProgress" if running else "interrupted"}
         turns = [{"id": "turn-6", "status": "completed", "items": ["x" * 70_000]}, turn]
         if message["method"] == "thread/turns/list":
             return {"data": turns}
         if message["method"] == "thread/read":
-            status = {"type": "active" if self.running else "idle"}
+            status = {"type": "active" if running else "idle"}
             return {
                 "thread": {
-                    "id": self.thread_id,
+                    "id": thread_id,
                     "status": status,
                     "turns": [] if self.mode == "paginated" else turns,
                 }
@@ -153,5 +160,5 @@ def _send(peer: socket.socket, message: dict) -> None:
     _raw(peer, 0, data[middle:])
 
 
-def socket_path(home: Path) -> Path:
-    return Path(os.fspath(home)) / ".codex/app-server-control/app-server-control.sock"
+def socket_path(home: Path, folder: str = ".codex") -> Path:
+    return home / folder / "app-server-control/app-server-control.sock"

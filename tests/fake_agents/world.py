@@ -216,8 +216,12 @@ def agents(procs):
 
 
 def codex_home(world, threads):
+    """The usual Codex home of a world; returns the rollouts."""
+    return codex_threads(world.home / ".codex", threads)
+
+
+def codex_threads(home: Path, threads):
     """A Codex home with its database and one rollout per thread; returns the rollouts."""
-    home = world.home / ".codex"
     folder = home / "sessions/2026/11/21"
     folder.mkdir(parents=True, exist_ok=True)
     sqlite3.connect(home / "state_4.sqlite").close()

@@ -225,6 +225,7 @@ AGENT = Agent(
         root_dirs=(".continue",),
         role_of=role_of,
         one_shot=lambda argv: bool({"-p", "--print"} & set(argv[1:])),
+        interrupt_keys=("Escape",),
         resume="cn --fork {session_id}",
     ),
     resume="cn --fork {session_id}",

@@ -236,6 +236,7 @@ PROCESSES = Processes(
     argv_session=lambda argv: session_uuid(flag_value(argv, "--resume", "-r", "--session-id")),
     # INT in the middle of an answer costs another call that no log shows.
     ladder=(("TERM", 5.0), ("KILL", 2.0)),
+    interrupt_keys=("Escape",),
     resume="gemini --resume {session_id}",
 )
 

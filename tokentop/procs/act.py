@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from tokentop.agents.processes import Processes
 from tokentop.model import Action, Ident, KillPlan, ProcRole, Receipt, Rung
@@ -18,6 +18,7 @@ from tokentop.procs.sweep import Sweep
 
 WRAPPER_S = 1.0
 RESPAWN_S = 2.5
+RESTART_S = 1.0  # a loop that nobody knows of
 STORM_LOOK_S = 0.05
 STORM_PROCESSES = 3
 
@@ -163,6 +164,7 @@ class _Execution:
 
     def _end(self, handle: Handle, rungs: Sequence[tuple[str, float]]) -> Receipt:
         self._sweep.look()  # descendants lose their parent with the first signal
+        watch_s, before = self._may_respawn(), self._probe.snapshot().keys()
         self._calm_storm(handle)
         for name, grace_s in rungs:
             number = signal.Signals[f"SIG{name}"]
@@ -180,9 +182,10 @@ class _Execution:
         self._ended.append(self._target.pid)
         self._end_wrappers()
         self._finish_sweep()
-        reborn = self._respawned()
+        reborn = self._respawned(watch_s, before)
         if reborn:
-            return self._receipt("respawned", f"its supervisor started it again as pid {reborn}")
+            who = "its supervisor" if self._plan.means.supervised else "something"
+            return self._receipt("respawned", f"{who} started it again as pid {reborn}")
         return self._receipt("ended")
 
     def _calm_storm(self, handle: Handle) -> None:
@@ -207,7 +210,8 @@ class _Execution:
         if self._plan.action in (Action.TERMINATE, Action.KILL):
             self._end_wrappers()
             self._finish_sweep()
-        return self._receipt("already gone", "its process had ended before the first signal")
+        taken = f"; pid {self._target.pid} is another process now, which was left alone" if now else ""
+        return self._receipt("already gone", f"its process had ended before the first signal{taken}")
 
     def _end_wrappers(self) -> None:
         wrappers = [planned.ident for planned in self._plan.tree if planned.role is ProcRole.WRAPPER]
@@ -216,6 +220,11 @@ class _Execution:
         for ident in wrappers:
             handle = self._probe.open(ident)
             if handle is None:
+                now = self._probe.ident(ident.pid)
+                if now is None or now.start_ticks != ident.start_ticks:
+                    self._ended.append(ident.pid)  # it followed its worker
+                else:
+                    self._notes.append(f"left alone: pid {ident.pid} (it runs another program now)")
                 continue
             why = why_never(ident, self._own, self._probe.snapshot(), self._probe)
             gone = handle.wait(WRAPPER_S)
@@ -233,17 +242,23 @@ class _Execution:
         for pid, why in self._sweep.skipped.items():
             self._notes.append(f"left alone: pid {pid} ({why})")
 
-    def _respawned(self) -> int:
-        """The pid of the same session's new process, where a supervisor started it again; 0 = none."""
-        if not self._plan.means.supervised:
-            return 0
-        end_s = time.monotonic() + RESPAWN_S
+    def _may_respawn(self) -> float:
+        """How long to watch for the same session after the end: where it would be known again by its arguments."""
+        if self._plan.means.supervised:
+            return RESPAWN_S
+        session_id = self._plan.session_id
+        return RESTART_S if session_id and session_id in self._probe.argv(self._target.pid) else 0.0
+
+    def _respawned(self, watch_s: float, before: Collection[int]) -> int:
+        """The pid of the same session's new process, where something started it again; 0 = none."""
+        end_s = time.monotonic() + watch_s
         while time.monotonic() < end_s:
             for pid, brief in self._probe.snapshot().items():
-                if brief.start_ticks > self._target.start_ticks and brief.state not in "ZX":
-                    argv = self._probe.argv(pid)
-                    if self._plan.session_id in argv and argv[:1] == (self._target.argv0,):
-                        return pid
+                if pid in before or brief.state in "ZX" or brief.start_ticks < self._target.start_ticks:
+                    continue
+                argv = self._probe.argv(pid)
+                if self._plan.session_id in argv and argv[:1] == (self._target.argv0,):
+                    return pid
             time.sleep(0.1)
         return 0
 

@@ -70,8 +70,8 @@ def why_never(ident: Ident, own: Own, snapshot: Mapping[int, Brief], probe: Prob
     if own.pid_ns and namespace and namespace != own.pid_ns:
         return "it runs in another PID namespace (a container)"
     argv = probe.argv(pid)
-    if not argv and brief.state not in "ZX":
-        return "it is a kernel thread"
+    if not argv and brief.state not in "ZX" and not brief.pgid and not brief.sid:
+        return "it is a kernel thread"  # one that is about to end has no argv either, but a group
     if is_multiplexer(argv):
         return "it is a terminal multiplexer"
     if argv and stem(argv[0]).lstrip("-") in _SHELLS and is_multiplexer(probe.argv(brief.ppid)):

@@ -20,6 +20,7 @@ from tokentop.procs import linux
 
 SENT, GONE = "sent", "gone"
 _POLL_S = 0.02
+_ENDING_S = 0.5
 
 
 class Brief(NamedTuple):
@@ -113,10 +114,18 @@ class LinuxProbe:
                 return None
             fd = -1  # a kernel before 5.3
         handle = _LinuxHandle(self, ident, fd)
-        if same(ident, self.ident(ident.pid)):
+        if same(ident, self._settled(ident)):
             return handle
         handle.close()
         return None
+
+    def _settled(self, ident: Ident) -> Ident | None:
+        """The process as it is now. One that is about to end has lost its program before it is gone."""
+        now = self.ident(ident.pid)
+        if now is not None and ident.exe and not now.exe:
+            wait_until(lambda: (seen := self.ident(ident.pid)) is None or bool(seen.exe), _ENDING_S)
+            now = self.ident(ident.pid)
+        return now
 
 
 class _LinuxHandle:

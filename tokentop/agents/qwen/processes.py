@@ -49,5 +49,6 @@ PROCESSES = Processes(
     parse_registry=parse_registry,
     one_shot=one_shot,
     argv_session=argv_session,
+    interrupt_keys=("Escape",),
     resume="qwen --resume {session_id}",
 )
