@@ -92,6 +92,8 @@ def test_settings() -> None:
     assert found == (Plan("claude", fee_usd=100), Plan("codex", "Plus"))
     with pytest.raises(SettingsError, match=r"line 2: unknown setting 'plans\.agnet'; did you mean 'agent'"):
         parse('[[plans]]\nagnet = "claude"')
+    with pytest.raises(SettingsError, match="not a number"):
+        parse('[[plans]]\nagent = "claude"\nfee_usd = nan')
     with pytest.raises(SettingsError, match="fee_usd"):
         parse('[[plans]]\nagent = "claude"\nfee_usd = -1')
 

@@ -309,6 +309,9 @@ def _refuse_nan(value: object, path: tuple[str, ...], text: str, name: str) -> N
     if isinstance(value, dict):
         for key, inner in value.items():
             _refuse_nan(inner, (*path, key), text, name)
+    elif isinstance(value, list):
+        for inner in value:
+            _refuse_nan(inner, path, text, name)
     elif isinstance(value, float) and math.isnan(value):
         raise SettingsError(f"{name}, {_line(text, path)}: {_shown('.'.join(path))}: not a number")
 
