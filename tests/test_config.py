@@ -96,7 +96,7 @@ def test_the_generated_file_says_all_and_is_the_default_when_taken_as_it_is() ->
     text = render_default()
     assert parse(text) == Settings()
     for field in Settings.__struct_fields__:
-        assert f"# {field} = " in text or f"# [{field}]" in text
+        assert f"# {field} = " in text or f"# [{field}]" in text or f"# [[{field}]]" in text
     taken = "\n".join(
         line[2:] if re.match(r'# (\[|[a-z_]+ = |"my-model")', line) else line for line in text.splitlines()
     )

@@ -192,6 +192,8 @@ def parser() -> argparse.ArgumentParser:
         "words", nargs="*", metavar="set PERIOD [of project|agent NAME] DOLLARS",
         help="day, week or month; `none` takes a budget away",
     )  # fmt: skip
+    plans = verbs.add_parser("plans", help="subscriptions, their leverage and windows", allow_abbrev=False)
+    plans.add_argument("--json", action="store_true")
     hook = verbs.add_parser(
         "hook", help="take plan limits from Claude Code's status line", allow_abbrev=False
     )

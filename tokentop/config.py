@@ -19,7 +19,7 @@ from msgspec import Meta, Struct, structs
 
 from .places import config_path, state_dir
 from .rulebook import Notify, Rules
-from .spending import Amounts, Budgets
+from .spending import Amounts, Budgets, Plan
 
 NUSD = 1_000_000_000
 __all__ = [
@@ -125,6 +125,10 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
             " at 80 and 100 %."
         ),
     ] = Budgets()
+    plans: Annotated[
+        tuple[Plan, ...],
+        Meta(description="Your subscriptions, one [[plans]] each: agent, name, account, fee_usd a month."),
+    ] = ()
     rules: Annotated[
         Rules,
         Meta(
@@ -156,6 +160,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
 _EXAMPLES = {
     "budgets": "# day = 200\n# week = 800\n# month = 3000\n# projects = { api = 50, web = { month = 400 } }\n"
     "# agents = { claude = 100 }",
+    "plans": '# agent = "claude"\n# name = "Max 5x"\n# fee_usd = 100',
     "roots": 'claude = ["~/.claude-work"]',
     "prices": '"my-model" = { input = 3.0, output = 15.0, cache_read = 0.3 }',
     "providers": 'anthropic = { on = true, key_command = ["pass", "show", "anthropic-admin"] }',
@@ -256,6 +261,10 @@ def _refuse_unknown(table: Mapping[str, Any], text: str, name: str) -> None:
                 _check_names(price, OwnPrice.__struct_fields__, ("prices", model), text, name)
     _check_provider_names(table, text, name)
     _check_budgets(table, text, name)
+    plans = table.get("plans")
+    for plan in plans if isinstance(plans, list) else ():
+        if isinstance(plan, dict):
+            _check_names(plan, Plan.__struct_fields__, ("plans",), text, name)
     for field, default in (("notify", Notify()), ("rules", Rules())):
         given = table.get(field)
         if not isinstance(given, dict):
@@ -300,6 +309,9 @@ def _refuse_nan(value: object, path: tuple[str, ...], text: str, name: str) -> N
     if isinstance(value, dict):
         for key, inner in value.items():
             _refuse_nan(inner, (*path, key), text, name)
+    elif isinstance(value, list):
+        for inner in value:
+            _refuse_nan(inner, path, text, name)
     elif isinstance(value, float) and math.isnan(value):
         raise SettingsError(f"{name}, {_line(text, path)}: {_shown('.'.join(path))}: not a number")
 
@@ -388,6 +400,8 @@ def render_default() -> str:
             tables += [f"# {text}\n# [{field}]", *_rule_tables(default)]
         elif isinstance(default, Notify):
             tables.append(f"# {text}\n# [{field}]\n" + "\n".join(_lines_of(default)))
+        elif isinstance(default, tuple):
+            tables.append(f"# {text}\n# [[{field}]]\n{_EXAMPLES[field]}")
         elif isinstance(default, Budgets):
             tables.append(f"# {text}\n# [{field}]\n{_EXAMPLES[field]}")
         elif isinstance(default, dict):

@@ -39,3 +39,12 @@ def _of(scope: str, name: str, amounts: Amounts) -> Iterator[tuple[str, str, str
         usd = getattr(amounts, period)
         if usd > 0:
             yield scope, name, period, round(usd * NUSD)
+
+
+class Plan(Struct, frozen=True, forbid_unknown_fields=True):
+    """A subscription: the list value of what its agent uses is covered by `fee_usd` a month."""
+
+    agent: Annotated[str, Meta(min_length=1)]
+    name: str = ""
+    account: str = ""  # of its limits: "" = the agent's usual login
+    fee_usd: _Usd | None = None  # a month; None = not told, so no leverage

@@ -246,6 +246,12 @@ def _budget(arguments: Arguments) -> int:
     return budget.change(words, os.environ)
 
 
+def _plans(arguments: Arguments) -> int:
+    from . import plans
+
+    return plans.plans(arguments.json)
+
+
 def _hook(arguments: Arguments) -> int:
     from . import hook
 
@@ -259,5 +265,5 @@ _VERBS: dict[str, Callable[[Any], int]] = {
     "live": _live, "demo": _demo, "usage": _usage, "sync": _sync, "sessions": _sessions, "session": _session,
     "kill": _kill, "forecast": _forecast, "prices": _prices, "doctor": _doctor, "watch": _watch,
     "rules": _rules, "actions": _actions, "providers": _providers, "reconcile": _reconcile, "budget": _budget,
-    "hook": _hook,
+    "hook": _hook, "plans": _plans,
 }  # fmt: skip

@@ -1,0 +1,112 @@
+"""Plans: what they cover, their leverage, their windows; the rest is cash or credits."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from tokentop.config import SettingsError, parse
+from tokentop.engine.plans import split
+from tokentop.model import Quota
+from tokentop.report.plans import as_text, document
+from tokentop.spending import Plan
+
+from .faults import Scratch, line, stamp
+
+NOW = 1_795_294_800_000
+USD = 1_000_000_000
+H = 3_600_000
+
+
+def limit(
+    provider: str, minutes: int, used: float, *, source: str = "log", plan: str = "", full: int = 0
+) -> Quota:
+    return Quota(provider, "", minutes, provider, used, NOW + 2 * H, source, NOW, plan, full)
+
+
+MONTH = {"claude": 400 * USD, "codex": 60 * USD, "gemini": 30 * USD}
+TODAY = {"claude": 20 * USD, "gemini": 3 * USD}
+
+
+def test_what_is_covered_what_is_cash_and_what_a_plan_is_worth() -> None:
+    found = split(
+        [Plan("claude", "Max 5x", fee_usd=100)],
+        [limit("codex", 300, 40, plan="pro")],
+        MONTH,
+        TODAY,
+        {"amp": 1500},
+    )
+    claude, codex = found.plans
+    assert (claude.names, claude.source, claude.fee_nusd, claude.leverage) == (
+        ("Max 5x",),
+        "settings",
+        100 * USD,
+        4.0,
+    )
+    assert (codex.names, codex.source, codex.fee_nusd, codex.leverage) == (("pro",), "log", None, None)
+    assert (found.covered_nusd, found.cash_nusd, found.cash_today_nusd) == (460 * USD, 30 * USD, 3 * USD)
+    assert (found.fee_nusd, found.leverage) == (None, None)  # the fee of one is not told
+    assert found.credits_milli == {"amp": 1500}
+
+
+def test_several_plans_of_an_agent_stand_together() -> None:
+    plans = [Plan("claude", "Max", "", 100), Plan("claude", "Pro", "work", 20), Plan("codex", fee_usd=20)]
+    found = split(plans, [], MONTH, TODAY, {})
+    assert [(p.agent, p.names, p.fee_nusd) for p in found.plans] == [
+        ("claude", ("Max", "Pro"), 120 * USD), ("codex", ("codex",), 20 * USD)
+    ]  # fmt: skip
+    assert found.leverage == pytest.approx(460 / 140)
+
+
+def test_a_gateway_spend_limit_is_money_and_no_plan() -> None:
+    quota = Quota("claude", "", 43_200, "spend_limit", 40.0, NOW + H, "hook", NOW)
+    assert split([], [quota], MONTH, TODAY, {}).plans == ()
+
+
+def test_without_plans_all_is_cash() -> None:
+    found = split([], [], MONTH, TODAY, {})
+    assert (found.covered_nusd, found.cash_nusd, found.leverage) == (0, 490 * USD, None)
+    assert "no plan is known" in as_text(found, NOW)
+
+
+def test_windows_tell_their_pace_and_never_an_old_value_after_their_reset() -> None:
+    old = Quota("codex", "", 300, "codex", 90.0, NOW - 1, "log", NOW - H)
+    found = split([], [limit("claude", 300, 78.0, source="hook", full=NOW + H), old], MONTH, TODAY, {})
+    claude, codex = document(found, NOW)["plans"]
+    assert claude["windows"][0]["ahead_pct"] == pytest.approx(18)
+    assert claude["windows"][0]["full_at"] is not None
+    assert codex["windows"][0]["used_pct"] is None
+    text = as_text(found, NOW)
+    assert "78% used, 18 % ahead of even use, full" in text
+    assert "unknown since" in text
+    assert "90" not in text.partition("codex 5h")[2].partition("\n")[0]
+
+
+def test_settings() -> None:
+    found = parse(
+        '[[plans]]\nagent = "claude"\nfee_usd = 100\n[[plans]]\nagent = "codex"\nname = "Plus"\n'
+    ).plans
+    assert found == (Plan("claude", fee_usd=100), Plan("codex", "Plus"))
+    with pytest.raises(SettingsError, match=r"line 2: unknown setting 'plans\.agnet'; did you mean 'agent'"):
+        parse('[[plans]]\nagnet = "claude"')
+    with pytest.raises(SettingsError, match="not a number"):
+        parse('[[plans]]\nagent = "claude"\nfee_usd = nan')
+    with pytest.raises(SettingsError, match="fee_usd"):
+        parse('[[plans]]\nagent = "claude"\nfee_usd = -1')
+
+
+def test_the_command_on_a_real_store(tmp_path: Path) -> None:
+    scratch = Scratch(tmp_path)
+    scratch.log(line(n, output=100_000, timestamp=stamp(round(time.time() * 1000))) for n in range(4))
+    scratch.config.write_text('[[plans]]\nagent = "claude"\nname = "Pro"\nfee_usd = 2\n')
+    found = json.loads(scratch.run("plans", "--json").stdout)
+    assert found["schema"] == "tokentop.plans/1"
+    (plan,) = [plan for plan in found["plans"] if plan["agent"] == "claude"]
+    assert float(plan["list_value_usd"]) >= 6
+    assert plan["leverage"] >= 3
+    done = scratch.run("plans")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Pro" in done.stdout

@@ -1,0 +1,100 @@
+"""Subscriptions: what they cover, what they are worth, and what is paid beside them. Pure.
+
+Leverage = list value of the month so far / fee of the month. Which login a session belonged to is in no log:
+where an agent has several plans, its use is set against all their fees together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec import Struct
+
+from tokentop.model import Quota
+from tokentop.spending import NUSD, Plan
+
+
+class Covered(Struct, frozen=True):
+    """One agent's plans: where they are known from, their fee, and the list value used this month and today."""
+
+    agent: str
+    names: tuple[str, ...]
+    source: str  # settings, log, hook, endpoint
+    fee_nusd: int | None  # of a month, all plans of the agent; None = not told
+    month_nusd: int
+    today_nusd: int
+    quotas: tuple[Quota, ...] = ()
+
+    @property
+    def leverage(self) -> float | None:
+        return self.month_nusd / self.fee_nusd if self.fee_nusd else None
+
+
+class Split(Struct, frozen=True):
+    """This month's spend: list value that plans cover, cash at list price, and credits in their own unit."""
+
+    plans: tuple[Covered, ...]
+    cash_nusd: int
+    cash_today_nusd: int
+    credits_milli: dict[str, int]  # thousandths of the agent's unit, by agent
+
+    @property
+    def covered_nusd(self) -> int:
+        return sum(plan.month_nusd for plan in self.plans)
+
+    @property
+    def fee_nusd(self) -> int | None:
+        """All fees together; None where one of them is not told, or there is no plan."""
+        fees = [plan.fee_nusd for plan in self.plans]
+        return None if not fees or None in fees else sum(fee for fee in fees if fee is not None)
+
+    @property
+    def leverage(self) -> float | None:
+        return self.covered_nusd / self.fee_nusd if self.fee_nusd else None
+
+
+def split(
+    plans: Iterable[Plan],
+    quotas: Sequence[Quota],
+    month: Mapping[str, int],
+    today: Mapping[str, int],
+    credits_milli: Mapping[str, int],
+) -> Split:
+    """Split the spend of agents (nano-dollars at list price, by agent) by who pays for it.
+
+    An agent is covered when the settings name a plan of it, else when its own limits show that it runs on one.
+    """
+    given: dict[str, list[Plan]] = {}
+    for plan in plans:
+        given.setdefault(plan.agent, []).append(plan)
+    seen: dict[str, list[Quota]] = {}
+    for quota in quotas:
+        if quota.window_minutes and quota.limit_id != "spend_limit":  # that is money, paid as it is used
+            seen.setdefault(quota.provider, []).append(quota)
+    found = [
+        _covered(agent, given.get(agent, []), seen.get(agent, []), month, today)
+        for agent in sorted({*given, *seen})
+    ]
+    agents = {one.agent for one in found}
+    return Split(
+        tuple(found),
+        sum(nusd for agent, nusd in month.items() if agent not in agents),
+        sum(nusd for agent, nusd in today.items() if agent not in agents),
+        {agent: milli for agent, milli in sorted(credits_milli.items()) if milli},
+    )
+
+
+def _covered(
+    agent: str, plans: list[Plan], quotas: list[Quota], month: Mapping[str, int], today: Mapping[str, int]
+) -> Covered:
+    newest = max(quotas, key=lambda q: q.at_ms) if quotas else None
+    if plans:
+        names = tuple(plan.name or plan.account or agent for plan in plans)
+        fees = [plan.fee_usd for plan in plans]
+        told = [fee for fee in fees if fee is not None]
+        fee = round(sum(told) * NUSD) if len(told) == len(fees) else None
+        source = "settings"
+    else:
+        names = tuple(sorted({q.plan for q in quotas if q.plan}))
+        fee, source = None, newest.source if newest else ""
+    return Covered(agent, names, source, fee, month.get(agent, 0), today.get(agent, 0), tuple(quotas))
