@@ -105,6 +105,13 @@ def test_a_refusal_holds_until_the_key_changes_or_a_person_asks(state: Health) -
     assert due(private, LIMITS, NOW_MS + 3_600_000) is not None
 
 
+def test_a_daily_report_that_fails_is_asked_again_within_the_hour() -> None:
+    names = ANTHROPIC.source("names")
+    state = after(NEW, Went(Health.SERVER, "500"), TODAY_ONLY, ANTHROPIC, names, NOW_MS, lambda: 0)
+    assert state.next_ms == NOW_MS + 3_600_000
+    assert due(state, names, state.next_ms) is not None
+
+
 def test_failures_are_asked_ever_more_rarely_up_to_an_hour() -> None:
     state, pauses = NEW, []
     for _ in range(8):

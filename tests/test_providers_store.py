@@ -146,6 +146,18 @@ def test_lines_take_each_figure_from_one_report(store: sqlite3.Connection) -> No
     )
 
 
+def test_a_report_that_stopped_during_a_day_gives_way_to_the_other(store: sqlite3.Connection) -> None:
+    today = "2026-11-21"
+    keep(store, fetched({today, OLD_DAY}, cost(today, 10), cost(OLD_DAY, 4)))
+    later = replace(STATE, source="cost", at_ms=NOW_MS + 7 * 3_600_000)
+    classic = [replace(cost(day, 30), source="anthropic.cost") for day in (today, OLD_DAY)]
+    keep(store, fetched({today, OLD_DAY}, *classic, state=later))
+    assert [(one.day, one.amount_nusd) for one in bills.lines(store, OLD_DAY, "2026-11-22")] == [
+        (OLD_DAY, 4),
+        (today, 30),
+    ]
+
+
 def test_the_same_report_read_with_a_new_key_is_not_counted_twice(store: sqlite3.Connection) -> None:
     keep(store, fetched({OLD_DAY}, cost(OLD_DAY, 10)))
     keep(store, fetched({OLD_DAY}, cost(OLD_DAY, 12), state=replace(STATE, account="def", at_ms=NOW_MS + 1)))

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 SPREAD_S = 30.0  # over which the first looks are spread, and those after the machine slept
 LOOK_S = 60.0  # between two looks at whether the key has changed
-KEY_S = 3600.0  # between two questions to a key command or keyring whose key was refused
+KEY_S = 1800.0  # between two questions to a key command or keyring that gave none, or one that was refused
 FRESH_MS = 600_000  # a limit from a log or a hook that is younger makes a private endpoint needless
 _MOST_BYTES = 1 << 20
 
@@ -236,7 +236,8 @@ class Poller:
         refused = any(
             self.state_of(held, source).state is Health.UNAUTHORIZED for source in held.provider.sources
         )
-        old = refused and held.found.origin in ("key_command", "keyring") and now_s - held.looked_s > KEY_S
+        changes = refused and held.found.origin in ("key_command", "keyring")
+        old = (changes or held.target is None) and now_s - held.looked_s > KEY_S
         if held.signature != signature or old:
             held.signature, held.looked_s = signature, now_s
             find_key(held, self._environ)

@@ -127,9 +127,8 @@ def after(
 
 
 def _pause_s(source: Source, failures: int, chance: Chance) -> float:
-    """Twice as long after each failure, up to an hour or the usual rhythm, and up to a quarter longer by chance."""
+    """Twice as long after each failure, up to an hour, and up to a quarter longer by chance."""
     usual_s = min(span.every_s for span in source.spans)
-    longest_s = max(LONGEST_S, usual_s)
-    return float(min(max(60.0, usual_s / 2) * 2.0 ** min(failures - 1, 20), longest_s)) * (
+    return float(min(max(60.0, usual_s / 2) * 2.0 ** min(failures - 1, 20), LONGEST_S)) * (
         1 + 0.25 * chance()
     )

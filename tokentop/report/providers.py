@@ -195,7 +195,9 @@ def _overall(
     bad = [state for state in asked if state is not Health.OK]
     if not bad:
         return str(Health.OK)
-    return f"{len(asked) - len(bad)} of {len(asked)} ok" if len(asked) > 1 else str(bad[0])
+    if len(bad) == len(asked) and len(set(bad)) == 1:
+        return str(bad[0])
+    return f"{len(asked) - len(bad)} of {len(asked)} ok"
 
 
 def _report(source: Source, state: ProviderState, at_ms: int) -> dict[str, Any]:

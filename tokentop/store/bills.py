@@ -14,6 +14,8 @@ from tokentop.model import Tokens
 KEY = ("kind", "model", "key", "project", "tier", "product", "item", "unit", "currency")
 COUNTS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning")
 
+_STOPPED_MS = 6 * 3_600_000
+
 
 class Revision(Struct, frozen=True):
     """An amount of a day that was over, changed later by the provider."""
@@ -145,10 +147,14 @@ def _by_class(known: tuple[int | None, ...], bill: Bill) -> tuple[int | None, ..
 def _best(
     order: dict[str, tuple[str, ...]], provider: str, day: str, told: dict[tuple[str, str], KnownDay]
 ) -> str:
-    for source in order.get(provider, ()):
-        if (f"{provider}.{source}", day) in told:
-            return f"{provider}.{source}"
-    return ""
+    """The report that a figure of a day is taken from: the first, unless it stopped answering before the day was settled."""
+    found = [
+        told[f"{provider}.{name}", day]
+        for name in order.get(provider, ())
+        if (f"{provider}.{name}", day) in told
+    ]
+    newest_ms = max((one.fetched_ms for one in found), default=0)
+    return next((one.source for one in found if one.final or newest_ms - one.fetched_ms <= _STOPPED_MS), "")
 
 
 def _add(one: int | None, two: int | None) -> int | None:
