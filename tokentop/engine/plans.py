@@ -64,13 +64,7 @@ def split(
 
     An agent is covered when the settings name a plan of it, else when its own limits show that it runs on one.
     """
-    given: dict[str, list[Plan]] = {}
-    for plan in plans:
-        given.setdefault(plan.agent, []).append(plan)
-    seen: dict[str, list[Quota]] = {}
-    for quota in quotas:
-        if quota.window_minutes and quota.limit_id != "spend_limit":  # that is money, paid as it is used
-            seen.setdefault(quota.provider, []).append(quota)
+    given, seen = _known(plans, quotas)
     found = [
         _covered(agent, given.get(agent, []), seen.get(agent, []), month, today)
         for agent in sorted({*given, *seen})
@@ -82,6 +76,26 @@ def split(
         sum(nusd for agent, nusd in today.items() if agent not in agents),
         {agent: milli for agent, milli in sorted(credits_milli.items()) if milli},
     )
+
+
+def covered_agents(plans: Iterable[Plan], quotas: Iterable[Quota]) -> frozenset[str]:
+    """The agents whose spend a subscription covers: nobody bills it by use."""
+    given, seen = _known(plans, quotas)
+    return frozenset({*given, *seen})
+
+
+def _known(
+    plans: Iterable[Plan], quotas: Iterable[Quota]
+) -> tuple[dict[str, list[Plan]], dict[str, list[Quota]]]:
+    """By agent: the plans that the settings name, and the limits that only a plan has."""
+    given: dict[str, list[Plan]] = {}
+    for plan in plans:
+        given.setdefault(plan.agent, []).append(plan)
+    seen: dict[str, list[Quota]] = {}
+    for quota in quotas:
+        if quota.window_minutes and quota.limit_id != "spend_limit":  # that is money, paid as it is used
+            seen.setdefault(quota.provider, []).append(quota)
+    return given, seen
 
 
 def _covered(

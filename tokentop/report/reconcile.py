@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from tokentop.clock import now_ms
 from tokentop.engine.correction import Factor, learned
+from tokentop.engine.plans import covered_agents
 from tokentop.engine.reconcile import Line, NameOf, Ours, RatesOf, Report, Verdict, reconcile
 from tokentop.errors import NothingMatched, UsageError
 from tokentop.ledger import prices
@@ -18,7 +19,7 @@ from tokentop.model import Tokens
 from tokentop.pricing.names import normal
 from tokentop.pricing.rates import Rates
 from tokentop.pricing.table import PriceTable
-from tokentop.store import bills
+from tokentop.store import bills, reader
 from tokentop.store.reader import Filter
 from tokentop.text import clean, digits3
 
@@ -26,7 +27,6 @@ from . import access
 from .ours import Covered, collect, utc_day
 from .out import iso, money, plain_table, print_json, usd
 
-DAY_MS = 86_400_000
 DAYS = 7
 LEARN_DAYS = 14  # as far back as the factor looks for seven settled days
 
@@ -52,10 +52,11 @@ def run(since: str | None, keys: Sequence[str], as_json: bool) -> int:
             raise UsageError(f"--since {since}: a UTC day is wanted, such as 2026-11-14") from None
     at_ms = now_ms()
     with access.opened(quiet=as_json) as store:
+        on_plan = covered_agents(store.settings.plans, reader.quotas(store.db))
         result = examine(
             store.db,
             prices(store.settings),
-            lambda _agent, _provider, _at_ms: False,
+            lambda agent, _provider, _at_ms: agent in on_plan,
             at_ms,
             since or "",
             keys,
