@@ -61,12 +61,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 POLL_S = 0.2
+BUSY_POLL_S = 0.45  # while each picture brings much: it shows what several short looks would
 LEAVE_MS = 2_000  # figures for `tokentop status`
 PROCS_S = 1.0
 WALK_S = 15.0
 FOLDERS_S = 5.0
 PUBLISH_S = 0.25
-BUSY_PUBLISH_S = 0.5
+BUSY_PUBLISH_S = 0.95
 BUSY_CHANGES = 40
 IDLE_PUBLISH_S = 1.0
 SPENT_S = 1.0
@@ -136,6 +137,7 @@ class Collector:
         self._began_s = 0.0
         self._stored_forecast: Forecast | None = None
         self._published = (-1, 0.0)
+        self._busy = False  # the last picture brought many changes
         self._spent_dirty = True
         self._primed = False
         self._signs: Signs | None = None
@@ -164,7 +166,11 @@ class Collector:
         if self._live.longer is not None:
             self._look_back(self._live.longer, now_s, wall_ms)
         self._show(now_s, wall_ms)
-        return 0.0 if more else POLL_S
+        return 0.0 if more else self._poll_s
+
+    @property
+    def _poll_s(self) -> float:
+        return BUSY_POLL_S if self._busy and self._settings.refresh_s >= 1 and not self._reading else POLL_S
 
     def _use_store(self, now_s: float, wall_ms: int) -> bool:
         """Read and commit, or follow what another tokentop commits; True if more is waiting."""
@@ -205,21 +211,23 @@ class Collector:
 
     def _show(self, now_s: float, wall_ms: int) -> None:
         revision, at_s = self._published
-        changed = self._live.revision != revision
-        # Many changes: the rows would be painted no sooner, each at most once a second.
-        busy = self._live.revision - revision > BUSY_CHANGES
-        if now_s - at_s < ((BUSY_PUBLISH_S if busy else PUBLISH_S) if changed else IDLE_PUBLISH_S):
+        changes = self._live.revision - revision
+        period_s = PUBLISH_S if changes else IDLE_PUBLISH_S
+        if changes > BUSY_CHANGES and self._busy:
+            # The rows would be painted no sooner, each at most once in the period of the screen.
+            period_s = max(PUBLISH_S, BUSY_PUBLISH_S * min(1.0, self._settings.refresh_s))
+        if now_s - at_s < period_s:
             return
+        self._busy = changes > BUSY_CHANGES
         self._published = (self._live.revision, now_s)
         picture = self.snapshot(wall_ms)
         self._publish(picture)
         # Before the day's sum is known there is nothing true to leave; others write for the reader.
         if self._stays and self._ledger is not None and picture.forecast is not None:
-            start_ms, _, _ = day_bounds(wall_ms, self._zone)
-            newest = left.of(picture, start_ms)
             if self._left is None or abs(wall_ms - self._left.at_ms) >= LEAVE_MS:
-                self._left = newest
-                left.leave(self._folder, newest)
+                start_ms, _, _ = day_bounds(wall_ms, self._zone)
+                self._left = left.of(picture, start_ms)
+                left.leave(self._folder, self._left)
 
     def snapshot(self, wall_ms: int) -> Snapshot:
         if self._own is not None:
