@@ -3,10 +3,10 @@
 
     run.py [NAME ...] [--runs 7] [--cache .cache/bench] [--json FILE] [--readme README.md]
 
-NAME: cold, warm, size, start, live, agents, latency, keys, kinds, database; without names all of them (about twenty
-minutes; the corpora, the seeded history and ccusage are made once, in the cache). The bars are informational: this program fails only
-where a command fails or a total is wrong. Ratios of CPU hold on a busy machine, wall times only on an idle
-one.
+NAME: cold, warm, size, start, live, agents, latency, keys, kinds, database; without names all of them (about
+twenty minutes; the corpora, the seeded history and ccusage are made once, in the cache). The bars are
+informational: this program fails only where a command fails or a total is wrong. Ratios of CPU hold on a busy
+machine, wall times only on an idle one.
 """
 
 from __future__ import annotations

@@ -223,11 +223,11 @@ class Collector:
         picture = self.snapshot(wall_ms)
         self._publish(picture)
         # Before the day's sum is known there is nothing true to leave; others write for the reader.
-        if self._stays and self._ledger is not None and picture.forecast is not None:
-            if self._left is None or abs(wall_ms - self._left.at_ms) >= LEAVE_MS:
-                start_ms, _, _ = day_bounds(wall_ms, self._zone)
-                self._left = left.of(picture, start_ms)
-                left.leave(self._folder, self._left)
+        due = self._left is None or abs(wall_ms - self._left.at_ms) >= LEAVE_MS
+        if due and self._stays and self._ledger is not None and picture.forecast is not None:
+            start_ms, _, _ = day_bounds(wall_ms, self._zone)
+            self._left = left.of(picture, start_ms)
+            left.leave(self._folder, self._left)
 
     def snapshot(self, wall_ms: int) -> Snapshot:
         if self._own is not None:

@@ -7,6 +7,7 @@ rates. So a figure on the screen cannot drift from the ledger.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from msgspec import structs
 
@@ -32,6 +33,9 @@ from tokentop.model import (
     Quota,
     Session,
 )
+
+if TYPE_CHECKING:
+    from tokentop.engine.alone import Frame
 
 WRITTEN_MS = 5_000  # a log may be written this much before or after what the process table shows
 LINGER_MS = 10_000  # an ended row stays this long as done
@@ -102,6 +106,8 @@ class LiveState:
         self.own_rss_bytes = 0
         self.history_events = 0
         self._seen = 0
+        self.scenery = 0  # grows when something that many rows show has changed
+        self.frames: dict[str, Frame] = {}  # rows of the last picture that may be used again, by key
 
     # ------------------------------------------------------------ facts
 
@@ -123,7 +129,9 @@ class LiveState:
             return
         track = self._track(usage.agent, usage.session_id)
         track.on_usage(priced, end_ms)
-        self.rates.add(priced, key)
+        before = self.tracks.get(self.rates.add(priced, key))
+        if before is not None and before is not track:  # another session owns it now
+            before.version += 1
         self.revision += 1
 
     def apply_activity(self, activity: Activity) -> None:
@@ -138,6 +146,7 @@ class LiveState:
         if track.context is None or context.at_ms >= self._seen_at(track.context.at_ms):
             track.context = context
             track.habits.on_context(context)
+            track.version += 1
             self.revision += 1
 
     def apply_quota(self, quota: Quota) -> None:
@@ -341,12 +350,14 @@ class LiveState:
     def set_places(self, places: Mapping[str, str]) -> None:
         if places != self.places:
             self.places = dict(places)
+            self.scenery += 1
             self.revision += 1
 
     def set_changes(self, changes: Iterable[FolderChange]) -> None:
         found = {change.folder: change for change in changes}
         if found != self.changes:
             self.changes = found
+            self.scenery += 1
             self.revision += 1
 
     def busy_folders(self) -> list[str]:

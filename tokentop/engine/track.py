@@ -87,6 +87,7 @@ class Track:
         "seen_ms",
         "session",
         "unpriced_model",
+        "version",
     )
 
     def __init__(self, key: str, session: Session, order: int) -> None:
@@ -114,6 +115,7 @@ class Track:
         self.model = ""
         self.model_ms = 0
         self.unpriced_model = ""
+        self.version = 0  # grows with each record
         self._calls: dict[str, Activity] = {}
         self._ended: dict[str, None] = {}
         self._lost: dict[str, None] = {}
@@ -127,6 +129,7 @@ class Track:
 
     def grew(self, at_ms: int) -> None:
         self.record_ms = max(self.record_ms, at_ms)
+        self.version += 1
 
     def on_usage(self, priced: Priced, end_ms: int) -> None:
         self.loaded = True
