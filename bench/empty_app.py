@@ -13,7 +13,7 @@ class Empty(App[None]):
     def compose(self) -> ComposeResult:
         yield Static("nothing here")
 
-    def on_key(self, event: events.Key) -> None:
+    def on_key(self, _: events.Key) -> None:
         self.keys += 1
         self.query_one(Static).update(f"nothing here but {self.keys} keys")
 

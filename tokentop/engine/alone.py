@@ -64,7 +64,7 @@ def node_of(track: Track) -> Node:
 def made_of(live: LiveState, track: Track) -> tuple[object, ...]:
     """Everything but the time and the rates that a row is made of: compared by identity where it is the same."""
     return (
-        track.version, live.scenery, track.proc, track.host, track.owns_proc, track.ended_ms, track.loaded,
+        track.version, live.scenery, live.host, track.proc, track.host, track.owns_proc, track.ended_ms, track.loaded,
         track.session, track.own, track.context,
     )  # fmt: skip
 

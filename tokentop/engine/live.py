@@ -83,6 +83,8 @@ class LiveState:
         self._bound: set[str] = set()  # sessions that have a process or had one
         self.kids: dict[str, dict[str, None]] = {}  # parent key -> keys of sessions with that parent
         self.procs: tuple[AgentProc, ...] = ()
+        self._looked_at: tuple[AgentProc, ...] | None = None  # what `set_procs` was last given
+        self._settled = False
         self.loose: dict[str, AgentProc] = {}  # agent processes without a session of their own
         self.orphans: dict[str, AgentProc] = {}
         self.gone: dict[str, tuple[AgentProc, int]] = {}  # loose processes that ended, and when
@@ -185,6 +187,9 @@ class LiveState:
 
     def set_procs(self, procs: tuple[AgentProc, ...], at_ms: int) -> None:
         """Take the result of one whole pass over the process table."""
+        if procs is self._looked_at and self._settled:
+            return
+        self._looked_at = procs
         alive = tuple(p for p in procs if p.run_state != "Z")
         alive = self._without_launchers(alive, at_ms)
         owners, hosts, loose = self._sort_out(alive)
@@ -215,6 +220,10 @@ class LiveState:
             if p.run_state in {"T", "t"} and (ident := (p.ident.pid, p.ident.start_ticks))
         }
         self._number((*loose, *self.orphans))
+        # Nothing ends, lingers or lives in a daemon: the same processes would change nothing later.
+        bound_tracks = [self.tracks[key] for key in self._bound]
+        lingers = self.gone or self._launchers or hosts
+        self._settled = not lingers and all(t.proc is not None and not t.ended_ms for t in bound_tracks)
         if alive != self.procs:
             self.procs = alive
             self.revision += 1

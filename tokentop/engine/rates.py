@@ -134,6 +134,8 @@ class Rates:
         self._sessions: dict[str, _SessionMeters] = {}
         self._spent: dict[str, _Meter] = {}  # money alone, of the last hour
         self._entries: dict[int, _Entry] = {}
+        self._total: Rate | None = None  # of all sessions at `_total_ms`; None = to be summed
+        self._total_ms = 0
         self._samples: dict[int, tuple[int, ...]] = {}  # closed samples of the series, as last computed
 
     def advance(self, now_ms: int) -> None:
@@ -144,6 +146,7 @@ class Rates:
             self._spent.clear()
             self._entries.clear()
             self._samples.clear()
+            self._total = None
             self._peak_ms = self._pruned_ms = now_ms
         self.now_ms = now_ms
         self._peak_ms = max(self._peak_ms, now_ms)
@@ -183,6 +186,7 @@ class Rates:
 
     def _change(self, entry: _Entry, sign: int) -> None:
         peak = self._peak_ms
+        self._total = None
         self._all.change(entry, entry.parts, peak, sign)
         for sample in range(
             entry.start_ms // SERIES_STEP_MS, (entry.start_ms + entry.span_ms) // SERIES_STEP_MS + 1
@@ -209,6 +213,7 @@ class Rates:
 
     def _prune(self) -> None:
         self._pruned_ms = self._peak_ms
+        self._total = None
         self._all.prune(self._peak_ms)
         for key, spent in list(self._spent.items()):
             spent.prune(self._peak_ms)
@@ -224,7 +229,10 @@ class Rates:
     def of(self, key: str) -> Rate:
         """The last 60 seconds of one session, without what is below it."""
         meters = self._sessions.get(key)
-        if meters is None or not meters.fine.cells:
+        return _NO_RATE if meters is None else self._rate(meters)
+
+    def _rate(self, meters: _SessionMeters) -> Rate:
+        if not meters.fine.cells:
             return _NO_RATE
         if meters.rate_ms != self.now_ms:
             sums = meters.fine.window(self.now_ms - WINDOW_MS, self.now_ms)
@@ -266,12 +274,16 @@ class Rates:
 
     def total(self) -> Rate:
         """The last 60 seconds of all sessions together."""
-        rates = [self.of(key) for key in self._sessions]
-        return Rate(
-            sum(r.tokens_per_min for r in rates),
-            sum(r.reads_per_min for r in rates),
-            sum(r.burn_nusd_per_h for r in rates),
-        )
+        known = self._total
+        if known is None or self._total_ms != self.now_ms:
+            rates = [self._rate(meters) for meters in self._sessions.values()]
+            known = self._total = Rate(
+                sum([r.tokens_per_min for r in rates]),
+                sum([r.reads_per_min for r in rates]),
+                sum([r.burn_nusd_per_h for r in rates]),
+            )
+            self._total_ms = self.now_ms
+        return known
 
     def spark(self, key: str) -> tuple[float, ...]:
         """Fresh tokens of the last 12 minutes, oldest first; the newest sample is the present rate."""

@@ -6,6 +6,8 @@ not the order of arrival.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from tokentop.engine.habits import Habits
 from tokentop.model import Activity, AgentProc, Context, Figures, Kind, Priced, Role, Session, State
 
@@ -28,6 +30,7 @@ _EDITS = frozenset((  # letters only: apply_patch, ApplyPatch and apply-patch ar
 # fmt: on
 
 
+@lru_cache(maxsize=512)
 def is_edit(tool: str) -> bool:
     """Whether a tool of this name changes files; of a shell nobody can say."""
     return "".join(c for c in tool.lower() if c.isalpha()) in _EDITS
