@@ -18,6 +18,7 @@ from rich.text import Text
 from textual import events
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.driver import Driver
 from textual.message import Message
 from textual.screen import Screen
 
@@ -86,6 +87,15 @@ class TokentopApp(App[str]):
 
         self.no_color = True
         self._filters.append(Monochrome())
+
+    def get_driver_class(self) -> type[Driver]:
+        """Textual's driver, with a shorter wait after Escape where there is one."""
+        chosen = super().get_driver_class()
+        if sys.platform == "win32":
+            return chosen
+        from tokentop.ui.driver import prompt
+
+        return prompt(chosen)
 
     def get_default_screen(self) -> Screen[Any]:
         return self.live
