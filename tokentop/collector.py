@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 POLL_S = 0.2
-BUSY_POLL_S = 0.45  # while each picture brings much: it shows what several short looks would
+BUSY_POLL_S = 1.0  # while each picture brings much: it shows what several short looks would
 LEAVE_MS = 2_000  # figures for `tokentop status`
 PROCS_S = 1.0
 WALK_S = 15.0
