@@ -3,10 +3,10 @@
 
     run.py [NAME ...] [--runs 7] [--cache .cache/bench] [--json FILE] [--readme README.md]
 
-NAME: cold, warm, size, start, live, latency, kinds, database; without names all of them (about ten minutes; the
-corpora, the seeded history and ccusage are made once, in the cache). The bars are informational: this program fails only
-where a command fails or a total is wrong. Ratios of CPU hold on a busy machine, wall times only on an idle
-one.
+NAME: cold, warm, size, start, live, agents, latency, keys, kinds, database; without names all of them (about
+twenty minutes; the corpora, the seeded history and ccusage are made once, in the cache). The bars are
+informational: this program fails only where a command fails or a total is wrong. Ratios of CPU hold on a busy
+machine, wall times only on an idle one.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from pathlib import Path
 import check_totals
 import corpus_kinds
 import gen_corpus
+import keystrokes
 import pairs
 import peers
 import tui_probe
@@ -223,6 +224,59 @@ def live(setup: Setup) -> Iterator[Result]:
         yield Result("live", "empty Textual app: memory", empty.rss_mib * 2**20 / 1e6, "MB")
 
 
+EVENTS_PER_S = 100
+MONITORS = {"htop": ["htop", "-d", "10"], "btop": ["btop", "--utf-force"]}
+BTOP = 'update_ms = 1000\nproc_sorting = "cpu lazy"\n'
+
+
+def crowd(_: Setup) -> Iterator[Result]:
+    """The screen at 160x50 over 100 and 1,000 live agents, then htop and btop at 1 Hz over the same processes.
+
+    All agents together write 100 events a second: each of 100 changes every second, each of 1,000 every ten.
+    """
+    for count, bar in ((100, 3), (1000, 6)):
+        with scratch() as (home, state), agents(home, count, EVENTS_PER_S, 600):
+            settle_s = 12 if count <= 100 else 20
+            plan = tui_probe.Plan(settle_s + 32, settle_s, "replay", 160, 50)
+            result = screen(TOKENTOP, home, state, plan)
+            what = f"{count:,} agents, {EVENTS_PER_S} events/s"
+            yield Result("agents", f"{what}: CPU", result.cpu_pct or 0, "% core", bar)
+            yield Result("agents", "the same: memory", result.rss_mib * 2**20 / 1e6, "MB")
+            for name, command in MONITORS.items():
+                if not shutil.which(name):
+                    print(f"LEFT OUT: {name} is not installed here")
+                    continue
+                config = home / ".config" / "btop" / "btop.conf"
+                config.parent.mkdir(parents=True, exist_ok=True)
+                config.write_text(BTOP)
+                beside = screen(command, home, state, tui_probe.Plan(38, 6, "claude", 160, 50))
+                yield Result("agents", f"{name} at 1 Hz beside {count:,}: CPU", beside.cpu_pct or 0, "% core")
+
+
+def keys(setup: Setup) -> Iterator[Result]:
+    """From a key to the repaint that shows it, in an empty app and on a screen of 100 busy agents, in turn."""
+    runs: dict[str, list[keystrokes.Delays]] = {"empty Textual app": [], "tokentop": []}
+    with scratch() as (home, state), agents(home, 100, EVENTS_PER_S, 1200):
+        env = clean_env(home, TOKENTOP_STATE_DIR=str(state))
+        for _ in range(max(1, setup.runs // 2)):
+            for name, command, pressed, ready in (
+                ("empty Textual app", EMPTY_APP, keystrokes.COUNTED, "nothing here"),
+                ("tokentop", TOKENTOP, keystrokes.ROUND, r"> .*replay session"),
+            ):
+                found = keystrokes.delays(command, env, pressed, 20 * len(keystrokes.ROUND), ready, 4)
+                print(f"{'':9} {name}: {found.at(0.5):.1f} / {found.at(0.99):.1f} ms; {found.by_key()}")
+                runs[name].append(found)
+    for name, found in runs.items():
+        what = f"{name}, {len(found[0].all)} keys" + (
+            f", {EVENTS_PER_S} events/s" if name == "tokentop" else ""
+        )
+        bar = 50 if name == "tokentop" else None
+        yield Result("keys", f"{what}: p50, best run", min(run.at(0.5) for run in found), "ms")
+        yield Result("keys", "the same: p99, best run", min(run.at(0.99) for run in found), "ms", bar)
+        yield Result("keys", "the same: p99, all runs", max(run.at(0.99) for run in found), "ms")
+        yield Result("keys", "the same: keys that were never shown", sum(run.lost for run in found), "")
+
+
 def latency(_: Setup) -> Iterator[Result]:
     with scratch() as (home, state):
         log = home / "stamps.jsonl"
@@ -312,7 +366,9 @@ BENCHES: dict[str, Callable[[Setup], Iterator[Result]]] = {
     "size": size,
     "start": start,
     "live": live,
+    "agents": crowd,
     "latency": latency,
+    "keys": keys,
     "kinds": kinds,
     "database": database,
 }

@@ -10,10 +10,10 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from msgspec import structs
 
@@ -64,12 +64,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 POLL_S = 0.2
+BUSY_POLL_S = 1.0  # while each picture brings much: it shows what several short looks would
 LEAVE_MS = 2_000  # figures for `tokentop status`
 PROCS_S = 1.0
 WALK_S = 15.0
 FOLDERS_S = 5.0
 PUBLISH_S = 0.25
-BUSY_PUBLISH_S = 0.5
+BUSY_PUBLISH_S = 0.85
 BUSY_CHANGES = 40
 IDLE_PUBLISH_S = 1.0
 SPENT_S = 1.0
@@ -87,6 +88,33 @@ CANDIDATE_MS = 24 * 3_600_000
 BACKLOG_SLICE_S = 0.15  # a slice of the backlog between two looks at live files
 
 Publish = Callable[[Snapshot], None]
+
+
+class Candidates(Sequence[Session]):
+    """The sessions that a process without better evidence may be; looked for when there is such a process."""
+
+    def __init__(self, collector: Collector, oldest_ms: int) -> None:
+        self._collector, self._oldest_ms = collector, oldest_ms
+        self._found: list[Session] | None = None
+
+    @property
+    def _sessions(self) -> list[Session]:
+        if self._found is None:
+            self._found = self._collector.candidates(self._oldest_ms)
+        return self._found
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(self._sessions)
+
+    @overload
+    def __getitem__(self, at: int) -> Session: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Session]: ...
+    def __getitem__(self, at: int | slice) -> Session | Sequence[Session]:
+        return self._sessions[at]
 
 
 class Collector:
@@ -127,6 +155,9 @@ class Collector:
         self._damaged = False
         self._version = -1
         self._watcher: ProcWatcher | None = None
+        self._procs: tuple[AgentProc, ...] = ()
+        self._wanted_sids: list[tuple[str, str]] = []  # (agent, session id) of theirs that are not in memory
+        self._profiles_found = False
         self._own: Callable[[], tuple[float, int]] | None = None
         self._notes: dict[str, Diagnostic] = {}
         self._known: dict[tuple[str, str], Session] = {}
@@ -140,6 +171,7 @@ class Collector:
         self._began_s = 0.0
         self._stored_forecast: Forecast | None = None
         self._published = (-1, 0.0)
+        self._busy = False  # the last picture brought many changes
         self._spent_dirty = True
         self._primed = False
         self._signs: Signs | None = None
@@ -170,7 +202,11 @@ class Collector:
         if self._live.longer is not None:
             self._look_back(self._live.longer, now_s, wall_ms)
         self._show(now_s, wall_ms)
-        return 0.0 if more else POLL_S
+        return 0.0 if more else self._poll_s
+
+    @property
+    def _poll_s(self) -> float:
+        return BUSY_POLL_S if self._busy and self._settings.refresh_s >= 1 and not self._reading else POLL_S
 
     def _use_store(self, now_s: float, wall_ms: int) -> bool:
         """Read and commit, or follow what another tokentop commits; True if more is waiting."""
@@ -211,21 +247,23 @@ class Collector:
 
     def _show(self, now_s: float, wall_ms: int) -> None:
         revision, at_s = self._published
-        changed = self._live.revision != revision
-        # Many changes: the rows would be painted no sooner, each at most once a second.
-        busy = self._live.revision - revision > BUSY_CHANGES
-        if now_s - at_s < ((BUSY_PUBLISH_S if busy else PUBLISH_S) if changed else IDLE_PUBLISH_S):
+        changes = self._live.revision - revision
+        period_s = PUBLISH_S if changes else IDLE_PUBLISH_S
+        if changes > BUSY_CHANGES and self._busy:
+            # The rows would be painted no sooner, each at most once in the period of the screen.
+            period_s = max(PUBLISH_S, BUSY_PUBLISH_S * min(1.0, self._settings.refresh_s))
+        if now_s - at_s < period_s:
             return
+        self._busy = changes > BUSY_CHANGES
         self._published = (self._live.revision, now_s)
         picture = self.snapshot(wall_ms)
         self._publish(picture)
         # Before the day's sum is known there is nothing true to leave; others write for the reader.
-        if self._stays and self._ledger is not None and picture.forecast is not None:
+        due = self._left is None or abs(wall_ms - self._left.at_ms) >= LEAVE_MS
+        if due and self._stays and self._ledger is not None and picture.forecast is not None:
             start_ms, _, _ = day_bounds(wall_ms, self._zone)
-            newest = left.of(picture, start_ms)
-            if self._left is None or abs(wall_ms - self._left.at_ms) >= LEAVE_MS:
-                self._left = newest
-                left.leave(self._folder, newest)
+            self._left = left.of(picture, start_ms)
+            left.leave(self._folder, self._left)
 
     def snapshot(self, wall_ms: int) -> Snapshot:
         if self._own is not None:
@@ -267,6 +305,7 @@ class Collector:
             raise
         self._close_reader()
         self._ledger = ledger
+        self._profiles_found = False
         self._primed = False
         self._due.pop("walk", None)
         self._live.set_mode("live")
@@ -481,12 +520,14 @@ class Collector:
             home = Path(self._environ.get("HOME") or os.path.expanduser("~"))
             self._watcher = ProcWatcher(all_processes(), home, self._environ)
             self._own = OwnUsage().sample
-        oldest = wall_ms - CANDIDATE_MS
-        grown = map(self._live.grown, self._known.values())
-        candidates = [s for s in grown if s.last_ms >= oldest]
-        procs = self._watcher.tick(wall_ms, candidates)
-        self._load_sessions_of(procs)
-        self._find_profiles(procs)
+        procs = self._watcher.tick(wall_ms, Candidates(self, wall_ms - CANDIDATE_MS))
+        if procs is not self._procs:
+            self._procs, self._profiles_found = procs, False
+            self._wanted_sids = _sessions_of(procs)
+        self._load_wanted()
+        if not self._profiles_found and self._ledger is not None:
+            self._profiles_found = True
+            self._find_profiles(self._ledger, procs)
         self._live.set_procs(procs, wall_ms)
         health = [*self._notes.values(), *self._watcher.health()]
         try:
@@ -496,6 +537,11 @@ class Collector:
         if tuple(health) != self._live.health:
             self._live.set_health(tuple(health))
 
+    def candidates(self, oldest_ms: int) -> list[Session]:
+        """Known sessions that grew since then, as of their newest record."""
+        grown = map(self._live.grown, self._known.values())
+        return [session for session in grown if session.last_ms >= oldest_ms]
+
     def _store_health(self) -> list[Diagnostic]:
         if self._ledger is not None:
             return [d for d in self._ledger.health() if d.kind not in ("duplicate", "compaction")]
@@ -503,11 +549,11 @@ class Collector:
             return [Diagnostic("store", "reading", "another tokentop still reads the logs; totals will grow")]
         return []
 
-    def _load_sessions_of(self, procs: tuple[AgentProc, ...]) -> None:
+    def _load_wanted(self) -> None:
         """A session that has been quiet for days can have a live process: get it from the store."""
-        for proc in procs:
-            for sid in (proc.session_id, proc.parent_session_id, *proc.shared_session_ids):
-                self._load_known(proc.agent, sid)
+        for agent, sid in self._wanted_sids:
+            self._load_known(agent, sid)
+        self._wanted_sids = [wanted for wanted in self._wanted_sids if wanted not in self._known]
 
     def _load_known(self, agent: str, sid: str) -> None:
         """Get a session from the store that is not in memory: without it its sums would seem to be 0."""
@@ -521,15 +567,13 @@ class Collector:
         except sqlite3.Error as error:
             log.warning("session %s: %s", sid, error)
 
-    def _find_profiles(self, procs: tuple[AgentProc, ...]) -> None:
+    def _find_profiles(self, ledger: Ledger, procs: tuple[AgentProc, ...]) -> None:
         """Agents started with a data folder of their own, or that log into their project: read that one too."""
-        if self._ledger is None:
-            return
         in_projects = {agent.id for agent in all_agents() if agent.roots.in_projects}
         for proc in procs:
-            if proc.agent in in_projects and self._ledger.follower.add_project(proc.cwd):
+            if proc.agent in in_projects and ledger.follower.add_project(proc.cwd):
                 self._due.pop("walk", None)
-            if proc.profile and self._ledger.follower.add_root(proc.agent, proc.profile):
+            if proc.profile and ledger.follower.add_root(proc.agent, proc.profile):
                 self._due.pop("walk", None)
 
     def plan(self, target: Row | int, action: Action) -> KillPlan:
@@ -731,6 +775,17 @@ class Collector:
         self._close_store()
         if self._lock is not None:
             self._lock.release()
+
+
+def _sessions_of(procs: Sequence[AgentProc]) -> list[tuple[str, str]]:
+    """(agent, session id) of all sessions that processes name."""
+    pairs = {
+        (proc.agent, sid): None
+        for proc in procs
+        for sid in (proc.session_id, proc.parent_session_id, *proc.shared_session_ids)
+        if sid
+    }
+    return list(pairs)
 
 
 def store_receipt(folder: Path, receipt: Receipt, *, again: bool = False) -> None:

@@ -31,6 +31,7 @@ from .store.writer import Committed, Writer
 log = LateLog(__name__)
 
 LOCK_NAME = "lock"
+CALM_SHARE = 0.7  # of the screen's period: no row is painted twice within one, so its log can wait as long
 _BACKLOG = "backlog"
 _KEPT = b"collector\n"
 
@@ -142,6 +143,7 @@ class Ledger:
         self.follower = Follower(
             all_agents(), self._environ, cursors, self._settings.roots, live=self._live,
             projects=reader.project_folders(connection),
+            calm_s=CALM_SHARE * min(1.0, self._settings.refresh_s) if self._live else 0.0,
         )  # fmt: skip
 
     def _recover(self, now_ms: int) -> None:

@@ -282,6 +282,7 @@ class Runtime:
         self._settings = settings
         self._note = note  # something to say on the screen all the time
         self._stop = threading.Event()
+        self._wake = threading.Event()  # a question waits, or it is the end
         self._receipts: queue.SimpleQueue[Receipt] = queue.SimpleQueue()
         self._questions: queue.SimpleQueue[Callable[[Collector], None]] = queue.SimpleQueue()
         self._aside = AsideThread()
@@ -309,6 +310,7 @@ class Runtime:
     def stop(self) -> None:
         """End the collector: it commits what it has read, then closes the store."""
         self._stop.set()
+        self._wake.set()
         self._aside.stop()
         self._poller.stop()
         if self._thread is not None:
@@ -341,6 +343,7 @@ class Runtime:
                 reply.put((None, error))
 
         self._questions.put(answer)
+        self._wake.set()
         found, error = reply.get(timeout=30)
         if error is not None:
             raise error
@@ -480,16 +483,16 @@ class Runtime:
             collector.note("state", self._note)
         try:
             while not self._stop.is_set():
-                wait_s = collector.tick()
                 while not self._questions.empty():
                     self._questions.get()(collector)
+                wait_s = collector.tick()
                 self._keep(collector, enforcer)
                 self._aside.serve(collector)
                 self._poller.serve(collector)
                 if enforcer is not None and self._newest:
                     self._enforce(collector, enforcer, show)
-                if wait_s > 0:
-                    self._stop.wait(wait_s)
+                if wait_s > 0 and self._wake.wait(wait_s):
+                    self._wake.clear()
             for thread in self._acting:
                 thread.join(timeout=ACTION_S)
             for done in tuple(self._under_way):

@@ -6,6 +6,7 @@ Pure. Told by `Activity` and `Context` facts since tokentop looks; what was befo
 from __future__ import annotations
 
 from collections import deque
+from functools import lru_cache
 
 from tokentop.model import Activity, Context, State
 
@@ -26,7 +27,12 @@ _CHANGES = frozenset({
 
 def changes_files(activity: Activity) -> bool:
     """Whether this tool call edits a file, as far as its name tells."""
-    name = activity.tool.lower().replace("_", "").replace("-", "").rpartition(".")[2]
+    return _changes_files(activity.tool)
+
+
+@lru_cache(maxsize=512)
+def _changes_files(tool: str) -> bool:
+    name = tool.lower().replace("_", "").replace("-", "").rpartition(".")[2]
     return name in _CHANGES
 
 

@@ -7,6 +7,7 @@ rates. So a figure on the screen cannot drift from the ledger.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from msgspec import structs
 
@@ -34,6 +35,9 @@ from tokentop.model import (
     Receipt,
     Session,
 )
+
+if TYPE_CHECKING:
+    from tokentop.engine.alone import Frame
 
 WRITTEN_MS = 5_000  # a log may be written this much before or after what the process table shows
 LINGER_MS = 10_000  # an ended row stays this long as done
@@ -84,6 +88,8 @@ class LiveState:
         self._bound: set[str] = set()  # sessions that have a process or had one
         self.kids: dict[str, dict[str, None]] = {}  # parent key -> keys of sessions with that parent
         self.procs: tuple[AgentProc, ...] = ()
+        self._looked_at: tuple[AgentProc, ...] | None = None  # what `set_procs` was last given
+        self._settled = False
         self.loose: dict[str, AgentProc] = {}  # agent processes without a session of their own
         self.orphans: dict[str, AgentProc] = {}
         self.gone: dict[str, tuple[AgentProc, int]] = {}  # loose processes that ended, and when
@@ -107,6 +113,8 @@ class LiveState:
         self.own_rss_bytes = 0
         self.history_events = 0
         self._seen = 0
+        self.scenery = 0  # grows when something that many rows show has changed
+        self.frames: dict[str, Frame] = {}  # rows of the last picture that may be used again, by key
 
     # ------------------------------------------------------------ facts
 
@@ -128,7 +136,9 @@ class LiveState:
             return
         track = self._track(usage.agent, usage.session_id)
         track.on_usage(priced, end_ms)
-        self.rates.add(priced, key)
+        before = self.tracks.get(self.rates.add(priced, key))
+        if before is not None and before is not track:  # another session owns it now
+            before.version += 1
         if self.aftermath.watching:
             self.aftermath.apply(priced, end_ms, self._lineage(track))
         self.revision += 1
@@ -166,6 +176,7 @@ class LiveState:
         if track.context is None or context.at_ms >= self._seen_at(track.context.at_ms):
             track.context = context
             track.habits.on_context(context)
+            track.version += 1
             self.revision += 1
 
     def apply_quota(self, quota: Quota) -> None:
@@ -204,6 +215,9 @@ class LiveState:
 
     def set_procs(self, procs: tuple[AgentProc, ...], at_ms: int) -> None:
         """Take the result of one whole pass over the process table."""
+        if procs is self._looked_at and self._settled:
+            return
+        self._looked_at = procs
         alive = tuple(p for p in procs if p.run_state != "Z")
         alive = self._without_launchers(alive, at_ms)
         owners, hosts, loose = self._sort_out(alive)
@@ -234,6 +248,10 @@ class LiveState:
             if p.run_state in {"T", "t"} and (ident := (p.ident.pid, p.ident.start_ticks))
         }
         self._number((*loose, *self.orphans))
+        # Nothing ends, lingers or lives in a daemon: the same processes would change nothing later.
+        bound_tracks = [self.tracks[key] for key in self._bound]
+        lingers = self.gone or self._launchers or hosts
+        self._settled = not lingers and all(t.proc is not None and not t.ended_ms for t in bound_tracks)
         if alive != self.procs:
             self.procs = alive
             self.revision += 1
@@ -369,12 +387,14 @@ class LiveState:
     def set_places(self, places: Mapping[str, str]) -> None:
         if places != self.places:
             self.places = dict(places)
+            self.scenery += 1
             self.revision += 1
 
     def set_changes(self, changes: Iterable[FolderChange]) -> None:
         found = {change.folder: change for change in changes}
         if found != self.changes:
             self.changes = found
+            self.scenery += 1
             self.revision += 1
 
     def busy_folders(self) -> list[str]:

@@ -37,6 +37,10 @@ class Rate(Struct, frozen=True, gc=False):
     burn_nusd_per_h: int = 0
 
 
+_NO_RATE = Rate()
+_NO_SPARK = (0.0,) * SPARK_SAMPLES
+
+
 class _Entry(Struct, frozen=True, gc=False):
     key: str
     start_ms: int
@@ -106,7 +110,7 @@ def _spread(
 
 
 class _SessionMeters:
-    __slots__ = ("coarse", "fine", "last_ms", "past", "past_cell", "rate", "rate_ms")
+    __slots__ = ("coarse", "fine", "last_ms", "past", "past_cell", "rate", "rate_ms", "spark")
 
     def __init__(self) -> None:
         self.fine = _Meter(FINE_MS, WINDOW_MS + BACK_MS + FINE_MS)
@@ -116,6 +120,7 @@ class _SessionMeters:
         self.rate_ms = -1
         self.past: tuple[float, ...] = ()  # the spark but its newest sample, as of `past_cell`
         self.past_cell = -1
+        self.spark: tuple[float, ...] = ()  # the same object while its samples are the same
 
 
 def minutes_of(
@@ -146,6 +151,8 @@ class Rates:
         self._sessions: dict[str, _SessionMeters] = {}
         self._spent: dict[str, _Meter] = {}  # money alone, of the last hour
         self._entries: dict[int, _Entry] = {}
+        self._total: Rate | None = None  # of all sessions at `_total_ms`; None = to be summed
+        self._total_ms = 0
         self._samples: dict[int, tuple[int, ...]] = {}  # closed samples of the series, as last computed
 
     def advance(self, now_ms: int) -> None:
@@ -156,27 +163,32 @@ class Rates:
             self._spent.clear()
             self._entries.clear()
             self._samples.clear()
+            self._total = None
             self._peak_ms = self._pruned_ms = now_ms
         self.now_ms = now_ms
         self._peak_ms = max(self._peak_ms, now_ms)
         if self._peak_ms - self._pruned_ms >= STEP_MS:
             self._prune()
 
-    def add(self, priced: Priced, key: str) -> None:
+    def add(self, priced: Priced, key: str) -> str:
         """Count an event for the session `key`; a newer version of an event replaces the older one.
 
-        A version can be replaced while it is among the last 16,384 events.
+        A version can be replaced while it is among the last 16,384 events. Returns the session that the older
+        one was counted for, "" without one.
         """
         old = self._entries.pop(priced.id, None)
+        before = ""
         if old is not None:
             self._change(old, -1)
+            before = old.key
         entry = self._entry(priced, key)
         if entry.start_ms + entry.span_ms < self._peak_ms - self._all.keep:
-            return
+            return before
         self._entries[priced.id] = entry
         self._change(entry, 1)
         if len(self._entries) > REMEMBERED:
             del self._entries[next(iter(self._entries))]
+        return before
 
     def _entry(self, priced: Priced, key: str) -> _Entry:
         usage, tokens = priced.usage, priced.usage.tokens
@@ -191,6 +203,7 @@ class Rates:
 
     def _change(self, entry: _Entry, sign: int) -> None:
         peak = self._peak_ms
+        self._total = None
         self._all.change(entry, entry.parts, peak, sign)
         for sample in range(
             entry.start_ms // SERIES_STEP_MS, (entry.start_ms + entry.span_ms) // SERIES_STEP_MS + 1
@@ -217,6 +230,7 @@ class Rates:
 
     def _prune(self) -> None:
         self._pruned_ms = self._peak_ms
+        self._total = None
         self._all.prune(self._peak_ms)
         for key, spent in list(self._spent.items()):
             spent.prune(self._peak_ms)
@@ -232,11 +246,16 @@ class Rates:
     def of(self, key: str) -> Rate:
         """The last 60 seconds of one session, without what is below it."""
         meters = self._sessions.get(key)
-        if meters is None or not meters.fine.cells:
-            return Rate()
+        return _NO_RATE if meters is None else self._rate(meters)
+
+    def _rate(self, meters: _SessionMeters) -> Rate:
+        if not meters.fine.cells:
+            return _NO_RATE
         if meters.rate_ms != self.now_ms:
             sums = meters.fine.window(self.now_ms - WINDOW_MS, self.now_ms)
-            meters.rate = Rate(float(sums[0]), float(sums[1]), sums[2] * 60) if sums else Rate()
+            rate = Rate(float(sums[0]), float(sums[1]), sums[2] * 60) if sums else _NO_RATE
+            if rate != meters.rate:
+                meters.rate = rate
             meters.rate_ms = self.now_ms
         return meters.rate
 
@@ -272,18 +291,22 @@ class Rates:
 
     def total(self) -> Rate:
         """The last 60 seconds of all sessions together."""
-        rates = [self.of(key) for key in self._sessions]
-        return Rate(
-            sum(r.tokens_per_min for r in rates),
-            sum(r.reads_per_min for r in rates),
-            sum(r.burn_nusd_per_h for r in rates),
-        )
+        known = self._total
+        if known is None or self._total_ms != self.now_ms:
+            rates = [self._rate(meters) for meters in self._sessions.values()]
+            known = self._total = Rate(
+                sum([r.tokens_per_min for r in rates]),
+                sum([r.reads_per_min for r in rates]),
+                sum([r.burn_nusd_per_h for r in rates]),
+            )
+            self._total_ms = self.now_ms
+        return known
 
     def spark(self, key: str) -> tuple[float, ...]:
         """Fresh tokens of the last 12 minutes, oldest first; the newest sample is the present rate."""
         meters = self._sessions.get(key)
         if meters is None:
-            return (0.0,) * SPARK_SAMPLES
+            return _NO_SPARK
         last = self.now_ms // COARSE_MS
         if meters.past_cell != last:
             cells = meters.coarse.cells
@@ -292,7 +315,10 @@ class Rates:
                 for cell in range(last - 2 * (SPARK_SAMPLES - 1), last, 2)
             )
             meters.past_cell = last
-        return (*meters.past, self.of(key).tokens_per_min)
+        spark = (*meters.past, self.of(key).tokens_per_min)
+        if spark != meters.spark:
+            meters.spark = spark
+        return meters.spark
 
     @property
     def whole(self) -> bool:

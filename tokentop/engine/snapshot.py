@@ -10,12 +10,13 @@ from typing import TypedDict
 
 from msgspec import structs
 
+from tokentop.engine.alone import Frame, framed, kept, node_of, parted
 from tokentop.engine.live import LiveState
 from tokentop.engine.progress import Unchanged, unchanged
 from tokentop.engine.rates import SPARK_SAMPLES
 from tokentop.engine.status import command_name
 from tokentop.engine.track import Track
-from tokentop.engine.tree import Node, build, tool_lines
+from tokentop.engine.tree import Node, build, finish, tool_lines
 from tokentop.model import AgentProc, ChildProc, Figures, Row, Snapshot, State, Status
 
 _NO_SPARK = (0.0,) * SPARK_SAMPLES
@@ -26,14 +27,25 @@ def take(live: LiveState, at_ms: int) -> Snapshot:
     live.advance(at_ms)
     rows: list[Row] = []
     unpriced: dict[str, str] = {}
-    nodes, longer = build(live, at_ms), live.longer
+    lone, others = parted(live, at_ms)
+    frames = [_frame(live, track, at_ms) for track in lone]
+    live.frames = {track.key: frame for track, frame in zip(lone, frames, strict=True)}
+    at = 0
+    nodes, longer = build(live, others, at_ms), live.longer
     for node in nodes:
         if not node.shown:
             continue
+        if not node.depth:  # roots by when they were first seen, cycles at the end
+            while at < len(lone) and (node.cut or lone[at].order < node.order):
+                rows.extend(frames[at].rows)
+                at += 1
         rows.append(_session_row(live, node, at_ms) if node.track is not None else _proc_row(live, node))
         if node.track is not None and node.track.unpriced_model and node.status.state is not State.DONE:
             unpriced[node.key] = node.track.unpriced_model
         rows.extend(_tool_row(live, node, child) for child in tool_lines(node, at_ms))
+    for frame in frames[at:]:
+        rows.extend(frame.rows)
+    unpriced |= {key: frame.unpriced_model for key, frame in live.frames.items() if frame.unpriced_model}
     rows.extend(_orphan_row(live, key, proc, at_ms) for key, proc in live.orphans.items())
     return Snapshot(
         revision=live.revision,
@@ -55,10 +67,21 @@ def take(live: LiveState, at_ms: int) -> Snapshot:
         mode=live.mode,
         history_events=live.history_events,
         window_min=longer.minutes if longer is not None else 1,
-        averages=longer.averages([*nodes], live.rates) if longer is not None else {},
+        averages=longer.averages([*nodes, *map(node_of, lone)], live.rates) if longer is not None else {},
         average=longer.total(live.rates) if longer is not None else None,
         watched=live.aftermath.finished,
     )
+
+
+def _frame(live: LiveState, track: Track, at_ms: int) -> Frame:
+    """The row of a session that stands alone, with its tools: the last one where nothing of it changed."""
+    frame = kept(live, track, at_ms)
+    if frame is None:
+        node = node_of(track)
+        finish(live, node, at_ms)
+        tools = (_tool_row(live, node, child) for child in tool_lines(node, at_ms))
+        frame = framed(live, track, (_session_row(live, node, at_ms), *tools), at_ms)
+    return frame
 
 
 def _counts(rows: list[Row]) -> tuple[tuple[State, int], ...]:

@@ -6,6 +6,8 @@ not the order of arrival.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from tokentop.engine.habits import Habits
 from tokentop.model import Activity, AgentProc, Context, Figures, Kind, Priced, Role, Session, State
 
@@ -28,6 +30,7 @@ _EDITS = frozenset((  # letters only: apply_patch, ApplyPatch and apply-patch ar
 # fmt: on
 
 
+@lru_cache(maxsize=512)
 def is_edit(tool: str) -> bool:
     """Whether a tool of this name changes files; of a shell nobody can say."""
     return "".join(c for c in tool.lower() if c.isalpha()) in _EDITS
@@ -87,6 +90,7 @@ class Track:
         "seen_ms",
         "session",
         "unpriced_model",
+        "version",
     )
 
     def __init__(self, key: str, session: Session, order: int) -> None:
@@ -114,6 +118,7 @@ class Track:
         self.model = ""
         self.model_ms = 0
         self.unpriced_model = ""
+        self.version = 0  # grows with each record
         self._calls: dict[str, Activity] = {}
         self._ended: dict[str, None] = {}
         self._lost: dict[str, None] = {}
@@ -127,6 +132,7 @@ class Track:
 
     def grew(self, at_ms: int) -> None:
         self.record_ms = max(self.record_ms, at_ms)
+        self.version += 1
 
     def on_usage(self, priced: Priced, end_ms: int) -> None:
         self.loaded = True

@@ -5,6 +5,8 @@ Parents come from hostile logs: a cycle is cut where it is entered, depth costs 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
 from tokentop.engine.live import LINGER_MS, LiveState
@@ -39,28 +41,27 @@ class Node(Struct, eq=False):
     working_below: int = 0
     shown: bool = True
     hidden: int = 0
+    cut: bool = False  # the head of a cycle
 
     @property
     def sub_agent(self) -> bool:
         return self.track is not None and self.track.sub_agent
 
 
-def build(live: LiveState, at_ms: int) -> list[Node]:
-    """Return all nodes in tree order, with status and figures; `shown` tells which are lines."""
-    nodes = _visible(live, at_ms)
+def build(live: LiveState, tracks: Iterable[Track], at_ms: int) -> list[Node]:
+    """Return all nodes of `tracks` in tree order, with status and figures; `shown` tells which are lines."""
+    nodes = _visible(live, tracks, at_ms)
     _hang(nodes)
     ordered = _walk(nodes)
     for node in reversed(ordered):
-        _finish(live, node, at_ms)
+        finish(live, node, at_ms)
     return ordered
 
 
-def _visible(live: LiveState, at_ms: int) -> dict[str, Node]:
+def _visible(live: LiveState, tracks: Iterable[Track], at_ms: int) -> dict[str, Node]:
     nodes: dict[str, Node] = {}
-    for track in sorted(live.awake.values(), key=lambda t: t.order):
-        if not _is_line(track, at_ms):
-            del live.awake[track.key]
-        elif not _follows(live, track):
+    for track in tracks:
+        if not _follows(live, track):
             _include(live, nodes, track)
     for key in list(nodes):
         _include_below(live, nodes, key)
@@ -72,7 +73,7 @@ def _visible(live: LiveState, at_ms: int) -> dict[str, Node]:
     return nodes
 
 
-def _is_line(track: Track, at_ms: int) -> bool:
+def is_line(track: Track, at_ms: int) -> bool:
     """A live process; one that ended just now; a log without a process that is young and not ended."""
     if track.proc is not None:
         return track.loaded or track.owns_proc  # a daemon makes a thread before anything is in it
@@ -154,6 +155,7 @@ def _walk(nodes: dict[str, Node]) -> list[Node]:
         if root.parent is not None:
             root.parent.below.remove(root)
             root.parent = None
+            root.cut = True
         stack = [root]
         while stack:
             node = stack.pop()
@@ -168,7 +170,7 @@ def _walk(nodes: dict[str, Node]) -> list[Node]:
     return ordered
 
 
-def _finish(live: LiveState, node: Node, at_ms: int) -> None:
+def finish(live: LiveState, node: Node, at_ms: int) -> None:
     """Status and figures of a node whose children are finished."""
     for kid in node.below:
         node.sub_agents += kid.sub_agents + 1

@@ -7,6 +7,7 @@ and nothing of the repository is run: no hook, no filter, no file-system monitor
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 from collections.abc import Collection
 from pathlib import Path
@@ -74,17 +75,22 @@ def _look(folder: str, known: _Known | None, now_s: float, wall_ms: int) -> _Kno
 
 def find_git(folder: str) -> Path | None:
     """The git directory of the work tree that `folder` is in, by looking upwards; None = in none."""
-    step = Path(folder)
-    for place in (step, *list(step.parents)[:_ABOVE]):
-        entry = place / ".git"
-        if entry.is_dir():
-            return entry
+    place = str(Path(folder))
+    for _ in range(_ABOVE + 1):
+        entry = os.path.join(place, ".git")
         try:
-            text = entry.read_text(errors="replace")[:4096]
+            about = os.stat(entry)
+            if stat.S_ISDIR(about.st_mode):
+                return Path(entry)
+            text = Path(entry).read_text(errors="replace")[:4096]
+            if text.startswith("gitdir:"):
+                return (Path(place) / text.removeprefix("gitdir:").strip()).resolve()
         except OSError:
-            continue
-        if text.startswith("gitdir:"):
-            return (place / text.removeprefix("gitdir:").strip()).resolve()
+            pass
+        above = os.path.dirname(place)
+        if above == place:
+            break
+        place = above
     return None
 
 

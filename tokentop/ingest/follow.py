@@ -29,7 +29,8 @@ log = LateLog(__name__)
 
 INT64 = (1 << 63) - 1  # inode numbers are unsigned, the store's integers are not
 MAX_OPEN = 64
-MAX_ACTIVE = 400
+MAX_ACTIVE = 2_000
+LOOKS = 200  # files or folders in one poll; more than that take turns
 MAX_PROJECTS = 2_000
 HOT_S = 60.0
 SLOW_S = 1.0
@@ -39,6 +40,12 @@ SLICE_FACTS = 5_000
 RETRY_S = (5.0, 60.0)
 REST_S = 0.4  # between two looks at a document or a database that changes all the time
 REREAD_BYTES_PER_S = 5 << 20  # a document of 50 MB is read anew every 10 s at most
+
+
+def _share(paths: list[str], turn: int) -> list[str]:
+    """The part of `paths` whose turn it is: all of them while they are few."""
+    parts = -(-len(paths) // LOOKS)
+    return paths[turn % parts :: parts] if parts > 1 else paths
 
 
 class Reader(Protocol):
@@ -71,11 +78,15 @@ class Follower:
     def __init__(
         self, agents: Sequence[Agent], environ: Mapping[str, str], cursors: Iterable[Cursor],
         extra_roots: Mapping[str, Sequence[str]], live: bool = True, projects: Iterable[str] = (),
+        calm_s: float = 0.0,
     ) -> None:  # fmt: skip
         self._agents = {agent.id: agent for agent in agents}
         self._environ = environ
         self._extra: dict[str, list[str]] = {agent: list(paths) for agent, paths in extra_roots.items()}
         self._live = live  # False: a report, which wants no status
+        self._calm_s = calm_s  # a log that was read to its end is left alone for this long
+        self._calm: dict[str, float] = {}
+        self._polls = self._slow_polls = 0
         self._cursors = {cursor.path: cursor for cursor in cursors}
         self._projects = dict.fromkeys(projects)  # where agents that log into projects may have worked
         self._buffer = bytearray(BLOCK_BYTES)
@@ -83,6 +94,7 @@ class Follower:
         self._folders: dict[str, int] = {}
         self._names = Names()
         self._tails: dict[str, Reader] = {}
+        self._open_order: dict[str, None] = {}  # of the open ones, the longest unread first
         self._active: dict[str, float] = {}
         self._slow_s = -SLOW_S
         self._absent: list[str] = []
@@ -190,6 +202,7 @@ class Follower:
         if isinstance(tail, Tail):
             try:
                 tail.open()
+                self._open_order[entry.path] = None
             except OSError:
                 self._drop(entry.path)
 
@@ -201,6 +214,7 @@ class Follower:
         if len(self._active) > MAX_ACTIVE:
             for path in sorted(self._active, key=self._active.__getitem__)[: len(self._active) - MAX_ACTIVE]:
                 self._active.pop(path)
+                self._drop(path)
 
     def poll(self, now_s: float, all_folders: bool = False) -> bool:
         """Queue active files that changed; True if a folder changed, so that a walk is due.
@@ -215,8 +229,20 @@ class Follower:
         """Queue active files that changed; True when it was the turn of all of them."""
         slow = everything or now_s - self._slow_s >= SLOW_S
         recent_s = now_s - HOT_S
-        for path, since_s in list(self._active.items()):
-            if slow or since_s >= recent_s:
+        hot: list[str] = []
+        quiet: list[str] = []
+        for path, since_s in self._active.items():
+            (hot if since_s >= recent_s else quiet).append(path)
+        if everything:
+            due = hot + quiet
+            self._calm.clear()
+        else:
+            self._polls += 1
+            self._slow_polls += slow
+            due = _share(hot, self._polls) + (_share(quiet, self._slow_polls) if slow else [])
+        calm = self._calm
+        for path in due:
+            if calm.get(path, 0.0) <= now_s:
                 self._look_at(path, now_s)
         if slow:
             self._slow_s = now_s
@@ -242,7 +268,7 @@ class Follower:
     def _retire(self, path: str) -> None:
         """The file was deleted, moved or replaced: read what is open to its end, then let go of it."""
         tail = self._tails.get(path)
-        if isinstance(tail, Tail):
+        if isinstance(tail, Tail) and tail.is_open:
             try:
                 while not tail.read(self._held)[1]:
                     pass
@@ -265,7 +291,7 @@ class Follower:
     def _warm_folders(self) -> list[str]:
         """Folders where a new log is likely: those of active files and their parents."""
         warm: dict[str, None] = {}
-        for path in self._active:
+        for path in _share(list(self._active), self._slow_polls):
             folder = os.path.dirname(path)
             for candidate in (folder, os.path.dirname(folder)):
                 if candidate in self._folders:
@@ -350,7 +376,7 @@ class Follower:
                 self._done_bytes += read
             if at_end:
                 self._files[path] = tail.entry if not isinstance(tail, Archive) else entry
-                self._keep(path)
+                self._keep(path, now_s)
             if at_end and not isinstance(tail, Tail | Archive):
                 self._rests[path] = now_s + max(REST_S, read / REREAD_BYTES_PER_S)
             self._failed.pop(path, None)
@@ -385,14 +411,21 @@ class Follower:
             )
         )
 
-    def _keep(self, path: str) -> None:
-        """After a file's end: stay open while it is active, within the limit of open files."""
+    def _keep(self, path: str, now_s: float) -> None:
+        """After a file's end: stay open while it is active, the longest unread one makes room."""
+        tail = self._tails[path]
         if path not in self._active:
             self._drop(path)
             return
-        open_tails = len(self._tails)
-        if open_tails > MAX_OPEN:
-            for other in sorted(self._tails, key=lambda p: self._active.get(p, 0.0))[: open_tails - MAX_OPEN]:
+        if self._calm_s and isinstance(tail, Tail) and tail.offset >= tail.entry.size:  # no half line waits
+            self._calm[path] = now_s + self._calm_s
+        self._open_order.pop(path, None)
+        self._open_order[path] = None
+        while len(self._open_order) > MAX_OPEN:
+            other = next(iter(self._open_order))
+            del self._open_order[other]
+            oldest = self._tails.get(other)
+            if not (isinstance(oldest, Tail) and oldest.doze()):
                 self._drop(other)
 
     def _tail(self, entry: LogEntry) -> Reader:
@@ -420,6 +453,8 @@ class Follower:
 
     def _drop(self, path: str) -> None:
         tail = self._tails.pop(path, None)
+        self._open_order.pop(path, None)
+        self._calm.pop(path, None)
         if tail is not None:
             tail.close()
 

@@ -110,10 +110,25 @@ class Tail:
             os.close(self._fd)
             self._fd = -1
 
+    @property
+    def is_open(self) -> bool:
+        return self._fd >= 0
+
     def open(self) -> None:
         """Open the file and take up its position. OSError as the system gives it."""
         if self._fd < 0:
             self._open()
+
+    def doze(self) -> bool:
+        """Let go of the file and keep the decoder, which costs more to make; False = not at a known position.
+
+        The next `read` opens it again and, as before each slice, looks whether it still is the same file.
+        """
+        cursor = self._cursor
+        if cursor is None or cursor.offset != self._offset or self._long is not None:
+            return False
+        self.close()
+        return True
 
     def read(self, facts: list[Fact]) -> tuple[int, bool]:
         """Read one slice; return (bytes read, whether the end was reached). OSError as the system gives it."""
@@ -163,7 +178,8 @@ class Tail:
         if not stat.S_ISREG(about.st_mode):
             self.close()
             raise OSError(22, "not a regular file")
-        self._begin(about)
+        if self._decoder is None:  # else it was only closed; each read compares it with the cursor
+            self._begin(about)
 
     def _begin(self, about: os.stat_result) -> None:
         """Take up the position of the cursor, or start at 0 where the file is not the one it knows."""

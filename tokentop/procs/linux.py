@@ -72,10 +72,18 @@ def parse_stat(data: bytes) -> Stat | None:
     )
 
 
+def stat_bytes(pid: int) -> bytes:
+    """`/proc/PID/stat` as it is, b"" = ended."""
+    try:
+        return read_bytes(f"{PROC}/{pid}/stat")
+    except OSError:
+        return b""
+
+
 def stat(pid: int) -> Stat | None:
     try:
-        return parse_stat(read_bytes(f"{PROC}/{pid}/stat"))
-    except (OSError, ValueError):
+        return parse_stat(stat_bytes(pid))
+    except ValueError:
         return None
 
 

@@ -57,6 +57,7 @@ class _File(Struct):
     size: int
     entry: RegistryEntry | None
     damaged: bool = False
+    filed: Filed | None = None
 
 
 def find_roots(
@@ -90,19 +91,24 @@ class Registry:
         self._files: dict[str, _File] = {}
         self.reads = 0  # files opened so far; an unchanged file is not opened again
 
-    def refresh(self, roots: Sequence[Root], running: Set[str]) -> tuple[Filed, ...]:
-        """What the files of the `running` agents say; without a process none of them is about a live one."""
+    def refresh(
+        self, roots: Sequence[Root], running: Set[str], pids: Set[int] = frozenset()
+    ) -> tuple[Filed, ...]:
+        """What the files of the `running` agents say; without a process none of them is about a live one.
+
+        A file that is named after one of `pids` is read however many newer ones there are.
+        """
         found: list[Filed] = []
         present: set[str] = set()
         for root in roots:
             if root.spec.agent not in running:
                 continue
             for pattern in root.spec.registry:
-                for path, status in _matching(root.path, pattern.split("/")):
+                for path, status in _matching(root.path, pattern.split("/"), pids):
                     present.add(path)
-                    entry = self._entry(root, path, status)
-                    if entry is not None:
-                        found.append(Filed(root, entry))
+                    filed = self._filed(root, path, status)
+                    if filed is not None:
+                        found.append(filed)
         for path in self._files.keys() - present:
             del self._files[path]
         return tuple(found)
@@ -110,6 +116,16 @@ class Registry:
     def health(self) -> tuple[Diagnostic, ...]:
         damaged = sum(file.damaged for file in self._files.values())
         return (Diagnostic("registry", "unparsed", "live session files", damaged),) if damaged else ()
+
+    def _filed(self, root: Root, path: str, status: os.stat_result) -> Filed | None:
+        """The entry with its root: the same object while neither has changed."""
+        entry = self._entry(root, path, status)
+        if entry is None:
+            return None
+        file = self._files[path]
+        if file.filed is None or file.filed.entry is not entry or file.filed.root != root:
+            file.filed = Filed(root, entry)
+        return file.filed
 
     def _entry(self, root: Root, path: str, status: os.stat_result) -> RegistryEntry | None:
         known = self._files.get(path)
@@ -132,10 +148,10 @@ class Registry:
         return file.entry
 
 
-def _matching(base: str, parts: Sequence[str]) -> Iterator[tuple[str, os.stat_result]]:
+def _matching(base: str, parts: Sequence[str], pids: Set[int]) -> Iterator[tuple[str, os.stat_result]]:
     """Regular files below `base` that match the pattern, one path part at a time."""
     if len(parts) > 1 and "*" not in parts[0]:
-        yield from _matching(f"{base}/{parts[0]}", parts[1:])
+        yield from _matching(f"{base}/{parts[0]}", parts[1:], pids)
         return
     try:
         if "*" not in parts[0]:
@@ -148,10 +164,12 @@ def _matching(base: str, parts: Sequence[str]) -> Iterator[tuple[str, os.stat_re
     except OSError:
         return
     if len(names) > NEWEST_MAX:
-        names = heapq.nlargest(NEWEST_MAX, names, key=_changed_ns)
+        others = [entry for entry in names if _pid_in(entry.name) not in pids]
+        names = [entry for entry in names if _pid_in(entry.name) in pids]
+        names += heapq.nlargest(NEWEST_MAX, others, key=_changed_ns)
     for entry in names:
         if len(parts) > 1:
-            yield from _matching(entry.path, parts[1:])
+            yield from _matching(entry.path, parts[1:], pids)
             continue
         try:
             status = entry.stat()
@@ -159,6 +177,12 @@ def _matching(base: str, parts: Sequence[str]) -> Iterator[tuple[str, os.stat_re
             continue
         if stat.S_ISREG(status.st_mode):
             yield entry.path, status
+
+
+def _pid_in(name: str) -> int:
+    """The process that a file is named after, 0 = none."""
+    stem = name.partition(".")[0]
+    return int(stem) if stem.isascii() and stem.isdigit() and len(stem) < 10 else 0
 
 
 def _changed_ns(entry: os.DirEntry[str]) -> int:

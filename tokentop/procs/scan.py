@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from types import MappingProxyType
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tokentop.agents.processes import Identity, Processes, identify, stem
 from tokentop.procs import linux
@@ -37,6 +38,9 @@ class _Seen(Struct):
     detailed: bool = False
     cpu_at_s: float = 0.0
     cpu_pct: float = 0.0
+    raw: bytes = b""  # the stat line as last read: of a process that rests it stays the same
+    proc: Proc | None = None  # as last given
+    stale: bool = True  # `proc` is to be made anew
 
 
 class LinuxSource:
@@ -44,6 +48,8 @@ class LinuxSource:
 
     def __init__(self, specs: Sequence[Processes]) -> None:
         self.host = linux.read_host()
+        self.revision = 0  # grows when more than the use of CPU and memory has changed
+        self.used: set[int] = set()  # tracked pids whose use of CPU or memory changed with the last tick
         self._specs = tuple(specs)
         self._wanted = wanted_env(specs)
         self._markers = frozenset(
@@ -79,7 +85,9 @@ class LinuxSource:
                 self._read_again(seen, tick_s, up_s, argv_too=False)
         self._tick_at_s = tick_s
         self._track(turn)
-        return MappingProxyType({pid: self._proc(self._seen[pid]) for pid in self._tracked})
+        self.used.clear()
+        self.revision += self._changed
+        return MappingProxyType({pid: self._given(self._seen[pid]) for pid in self._tracked})
 
     def open_paths(self, pid: int) -> tuple[str, ...]:
         return linux.open_paths(pid)
@@ -105,6 +113,7 @@ class LinuxSource:
     def _learn(self, seen: _Seen) -> None:
         """What follows from argv: whose program it is, and whether its environment is worth a look."""
         self._changed = True
+        seen.stale = True
         seen.detailed = False
         seen.env = None
         seen.identity = None
@@ -117,11 +126,20 @@ class LinuxSource:
             seen.env = linux.environ(seen.pid, self._wanted)
 
     def _read_again(self, seen: _Seen, tick_s: float, up_s: float, *, argv_too: bool) -> None:
-        stat = linux.stat(seen.pid)
+        raw = linux.stat_bytes(seen.pid)
+        if raw and raw == seen.raw and not argv_too and (seen.argv or not seen.exe):
+            seen.stale = seen.stale or seen.cpu_pct != 0.0
+            seen.cpu_pct, seen.cpu_at_s = 0.0, tick_s
+            return
+        try:
+            stat = linux.parse_stat(raw)
+        except ValueError:
+            stat = None
         if stat is None:
             self._seen.pop(seen.pid, None)
             self._changed = True
             return
+        seen.raw, seen.stale = raw, True
         if stat.start_ticks != seen.stat.start_ticks:
             self._meet(seen.pid, tick_s, up_s)
             return
@@ -152,7 +170,9 @@ class LinuxSource:
             if not seen.detailed:
                 self._detail(seen)
             elif seen.identity and pid % ROUND_TICKS == turn:
-                seen.cwd = linux.link(pid, "cwd") or seen.cwd
+                cwd = linux.link(pid, "cwd") or seen.cwd
+                seen.stale = seen.stale or cwd != seen.cwd
+                seen.cwd = cwd
 
     def _find_tracked(self) -> dict[int, int]:
         """pid -> start ticks. Once tracked, a process stays so: its parent may go before it."""
@@ -168,12 +188,25 @@ class LinuxSource:
         return bool(seen.env) and any(name in self._markers for name, _ in seen.env or ())
 
     def _detail(self, seen: _Seen) -> None:
-        seen.detailed = True
+        seen.detailed = seen.stale = True
         seen.cwd = linux.link(seen.pid, "cwd")
         seen.pid_ns = linux.link(seen.pid, "ns/pid")
         seen.piped = linux.piped(seen.pid)
         if seen.env is None and seen.uid == self.host.uid:
             seen.env = linux.environ(seen.pid, self._wanted)
+
+    def _given(self, seen: _Seen) -> Proc:
+        """What the table says of a process: the same object while nothing of it has changed."""
+        old = seen.proc
+        if old is not None and not seen.stale:
+            return old
+        new = seen.proc = self._proc(seen)
+        seen.stale = False
+        if old is None or new != replace(old, cpu_pct=new.cpu_pct, rss_bytes=new.rss_bytes):
+            self.revision += 1
+        elif new != old:
+            self.used.add(seen.pid)
+        return new
 
     def _proc(self, seen: _Seen) -> Proc:
         stat = seen.stat

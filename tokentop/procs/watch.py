@@ -18,8 +18,9 @@ from tokentop.procs.never import read_own, why_never
 from tokentop.procs.orphans import orphan_plans
 from tokentop.procs.plan import Planner
 from tokentop.procs.probe import default_probe
-from tokentop.procs.registry import Filed, Registry, Thread, ThreadsError, find_roots, read_threads
+from tokentop.procs.registry import Filed, Registry, Root, Thread, ThreadsError, find_roots, read_threads
 from tokentop.procs.rows import picture
+from tokentop.procs.standing import Standing
 from tokentop.procs.table import Proc, Source, Table
 
 FDS_EVERY_S = 2.0
@@ -77,6 +78,13 @@ class ProcWatcher:
         self._listening_due_s = 0.0
         self._unreadable: tuple[Diagnostic, ...] = ()
         self._ticked_ms = 0
+        self._revision: tuple[Source, object] | None = None  # of the table that these follow from
+        self._running: list[Proc] = []
+        self._roots: dict[int, str] = {}  # profile directory by pid
+        self._names: frozenset[str] = frozenset()
+        self._places: tuple[Root, ...] = ()
+        self._standing = Standing()
+        self._stood_ms = 0  # when the last picture was last used again, 0 = it was made at the last tick
 
     def tick(self, now_ms: int, candidates: Sequence[Session]) -> tuple[AgentProc, ...]:
         """Look once. `candidates` are known sessions that a process without better evidence may be."""
@@ -84,15 +92,24 @@ class ProcWatcher:
         self._ticked_ms = now_ms
         self._look_for_agents(tick_s)
         self._table = self._source.tick(now_ms)
-        agents = [proc for proc in self._table.values() if proc.identity and proc.state != "Z"]
-        roots = {proc.pid: self._root(proc) for proc in agents}
-        seen = [(proc.identity.spec.agent, roots[proc.pid]) for proc in agents if proc.identity]
-        self._filed = self._registry.refresh(
-            find_roots(self._specs, self._home, self._environ, seen), {agent for agent, _ in seen}
-        )
+        revision = (self._source, getattr(self._source, "revision", None))
+        if revision != self._revision or revision[1] is None:
+            self._revision = revision
+            self._sort_out()
+        agents, roots = self._running, self._roots
+        self._filed = self._registry.refresh(self._places, self._names, roots.keys())
         fds = self._open_sessions(agents, tick_s)
         self._look_up_threads(agents, roots, fds, tick_s)
         self._look_for_sockets(tick_s)
+        basis = (*revision, self._filed, fds, self._threads, self._listening) if revision[1] else None
+        procs = self._standing.again(basis, now_ms, getattr(self._source, "used", set()), self._table)
+        if procs is not None:
+            self._procs = procs
+            self._stood_ms = now_ms
+            return procs
+        if self._stood_ms:
+            self._remember(self._procs, self._stood_ms)
+            self._stood_ms = 0
         evidence = Evidence(
             specs=self._specs,
             now_ms=now_ms,
@@ -110,7 +127,18 @@ class ProcWatcher:
         found = picture(evidence, self._owners)
         self._owners, self._procs = found.owners, found.procs
         self._remember(found.procs, now_ms)
+        self._standing.learn(basis, found.procs, self._table)
         return found.procs
+
+    def _sort_out(self) -> None:
+        """What follows from who runs: the agents, their profile directories, where they publish."""
+        self._running = [proc for proc in self._table.values() if proc.identity and proc.state != "Z"]
+        self._roots = {proc.pid: self._root(proc) for proc in self._running}
+        seen = {
+            (proc.identity.spec.agent, self._roots[proc.pid]): None for proc in self._running if proc.identity
+        }
+        self._names = frozenset(agent for agent, _ in seen)
+        self._places = find_roots(self._specs, self._home, self._environ, seen)
 
     def plan(self, row: Row, action: Action, now_ms: int, *, force: bool = False) -> KillPlan:
         """What `action` on this row would do, with every identity as the last tick saw it."""

@@ -326,7 +326,20 @@ def _priced(row: tuple[object, ...]) -> Priced:
 def spent(db: sqlite3.Connection, since_ms: int, until_ms: int) -> Figures:
     """Sums of a time span, such as the local day."""
     total, responses, cost, unpriced, unknown, estimated = Tokens(), 0, 0, 0, 0, False
-    for slot in usage(db, Filter(since_ms, until_ms), by_slot=False):
+    wanted = Filter(since_ms, until_ms)
+    first, last = _whole_slots(wanted)
+    sums = ", ".join(f"sum({c})" for c in ("responses", *_SUMS))
+    rows = db.execute(
+        f"SELECT flags, {sums} FROM rollup WHERE slot >= ? AND slot < ? GROUP BY flags", (first, last)
+    )
+    slots = [
+        _slot(0, "", "", "", "", "", flags, responses, rest)
+        for flags, responses, *rest in rows
+        if responses or any(rest)
+    ]
+    for span in _edges(wanted, first, last):
+        slots += events_as_slots(db, wanted, span, by_slot=False)
+    for slot in slots:
         total += slot.tokens
         responses += slot.responses
         cost += slot.cost_nusd

@@ -26,14 +26,15 @@ class Gate(LineFilter):
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
         """The same segments with safe text; none is copied where nothing changes."""
-        if all(text.isascii() and text.isprintable() for text, _, _ in segments):
-            return segments
-        passed = [_pass(text, self._ascii_only) for text, _, _ in segments]
-        if all(new == text for new, (text, _, _) in zip(passed, segments, strict=True)):
-            return segments
-        return [
-            Segment(new, style, control) for new, (_, style, control) in zip(passed, segments, strict=True)
-        ]
+        changed: list[Segment] | None = None
+        for at, (text, style, control) in enumerate(segments):
+            if text.isascii() and text.isprintable():
+                continue
+            new = _pass(text, self._ascii_only)
+            if new != text:
+                changed = changed or list(segments)
+                changed[at] = Segment(new, style, control)
+        return changed or segments
 
 
 @lru_cache(maxsize=4096)  # the same glyphs, frames and names are drawn again and again

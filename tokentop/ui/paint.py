@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
+from typing import NamedTuple
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual.color import Color
+from textual.filter import ANSIToTruecolor, LineFilter
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -28,7 +31,33 @@ def fit(text: str, width: int, right: bool = False) -> str:
     return text + " " * (width - cells)
 
 
-def strip(pieces: Iterable[Piece], width: int, base: Style, cells: int = -1) -> Strip:
+class Way(NamedTuple):
+    """The filters that a line passes on its way to the terminal, and the background that they are told."""
+
+    filters: tuple[LineFilter, ...] = ()
+    ground: Color = Color(0, 0, 0)
+
+
+NO_WAY = Way()
+
+
+def way_of(widget: Widget, palette: Palette) -> Way:
+    """The way of a line that is drawn in the styles of `palette`."""
+    filters = widget.app.get_line_filters()
+    if _in_true_colour(palette):
+        filters = [one for one in filters if not isinstance(one, ANSIToTruecolor)]
+    return Way(tuple(filters), widget.background_colors[1])
+
+
+@lru_cache(maxsize=64)
+def _in_true_colour(palette: Palette) -> bool:
+    """Whether no style of it leaves a colour to the terminal, so that none has to be translated."""
+    styles = [*palette.styles, palette.cursor]
+    colours = [colour for style in styles for colour in (style.color, style.bgcolor) if colour is not None]
+    return all(colour.triplet is not None for colour in colours) and not any(style.dim for style in styles)
+
+
+def strip(pieces: Iterable[Piece], width: int, base: Style, cells: int = -1, way: Way = NO_WAY) -> Strip:
     """A line of exactly `width` cells; neighbours of one style become one segment.
 
     `cells` is the width of the pieces where the caller knows it; it need not be counted then.
@@ -46,9 +75,11 @@ def strip(pieces: Iterable[Piece], width: int, base: Style, cells: int = -1) -> 
         run, cells = run + " " * (width - cells), width
     if run:
         segments.append(Segment(run, style))
-    if cells == width:
-        return Strip(segments, width)
-    return Strip(segments).crop_extend(0, width, base)
+    if cells != width:
+        segments = list(Strip(segments).crop_extend(0, width, base))
+    for line_filter in way.filters:  # before the strip is made: each strip brings six caches of its own
+        segments = line_filter.apply(segments, way.ground)
+    return Strip(segments, width)
 
 
 class Painted(Widget):

@@ -137,6 +137,10 @@ class Palette:
         self._styles["title"] = base + Style(bold=True)
         self._styles["head"] = self._styles["dim"] + Style(bold=True)
 
+    @property
+    def styles(self) -> tuple[Style, ...]:
+        return tuple(self._styles.values())
+
     def __getitem__(self, role: str) -> Style:
         return self._styles.get(role, self.base)
 

@@ -63,6 +63,7 @@ _SUMMARY = b'"summary"'
 _API_ERROR = b"api_error"
 _USER = b'"user"'
 _TIME = b'"timestamp"'
+_USAGE = b'"usage"'
 
 _MAX_OPEN_CALLS = 64
 _FIRST_EXACT_VERSION = (2, 1, 138)  # before it, lines of a response may hold only a part of its output
@@ -150,6 +151,9 @@ class ClaudeLines:
             self._context = None
 
     def line(self, line: bytearray | bytes) -> None:
+        if _USAGE not in line:  # most live lines; without the key there is no usage to decode
+            self._other(line)
+            return
         try:
             record = self._decode(line)
         except DECODE_ERRORS:

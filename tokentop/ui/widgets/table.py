@@ -18,7 +18,7 @@ from tokentop.ui.cells import Scene
 from tokentop.ui.columns import Placed
 from tokentop.ui.glyphs import LOOKS, RESTING, TAG, safe
 from tokentop.ui.grouping import Head
-from tokentop.ui.paint import Piece, fit, palette_of, strip
+from tokentop.ui.paint import NO_WAY, Piece, Way, fit, palette_of, strip, way_of
 from tokentop.ui.theme import Palette
 from tokentop.ui.view import Change, Line, View
 
@@ -123,7 +123,6 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         self.refresh()
 
     def on_resize(self) -> None:
-        self._cache.clear()
         self.virtual_size = Size(self.room, len(self.view.lines))
         self.show_cursor()
         self.post_message(self.Resized())
@@ -204,37 +203,35 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
     def render_lines(self, crop: Region) -> list[Strip]:
         """The visible lines of `crop`: nothing stands round them, so no style is laid over them again."""
         palette, width = palette_of(self, self.view.follow), self.room
-        filters, ground = self.app.get_line_filters(), self.background_colors[1]
+        way = way_of(self, palette)
         first, last = crop.column_span
         lines = []
         for y in crop.line_range:
-            line = self._line(y + self.scroll_offset.y, width, palette)
-            for line_filter in filters:
-                line = line.apply_filter(line_filter, ground)
+            line = self._line(y + self.scroll_offset.y, width, palette, way)
             lines.append(line if first <= 0 and last >= width else line.crop(first, last))
         return lines
 
     def render_line(self, y: int) -> Strip:
-        return self._line(y + self.scroll_offset.y, self.room, palette_of(self, self.view.follow))
+        return self._line(y + self.scroll_offset.y, self.room, palette_of(self, self.view.follow), NO_WAY)
 
-    def _line(self, at: int, width: int, palette: Palette) -> Strip:
+    def _line(self, at: int, width: int, palette: Palette, way: Way) -> Strip:
         if at >= len(self.view.lines):
-            return Strip.blank(width, palette.base)
+            return strip((), width, palette.base, way=way)
         line = self.view.lines[at]
         row = self.view.drawn(line.key)
         if row is None:
-            return Strip.blank(width, palette.base)
+            return strip((), width, palette.base, way=way)
         selected = line.key == self.view.cursor
         times = self._drawn_times[line.key] = self._times(row)
         tagged = line.key in self.view.tags
         version = self.view.versions.get(line.key, 0)
-        key = (line, version, width, selected, tagged, palette, times, self.view.tree)
+        key = (line, version, width, selected, tagged, palette, times, self.view.tree, way)
         found = self._cache.get(key)
         if found is None:
             self.misses += 1
             style = palette.selected if selected else palette.__getitem__
             pieces = [(text, style(role)) for text, role in self._pieces(row, line, selected, tagged)]
-            found = self._cache[key] = strip(pieces, width, style(""), self._cells)
+            found = self._cache[key] = strip(pieces, width, style(""), self._cells, way)
             while len(self._cache) > _CACHE_LINES:
                 self._cache.popitem(last=False)
         else:
