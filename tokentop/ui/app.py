@@ -72,7 +72,7 @@ class TokentopApp(App[str]):
         self._drawn_s = -_LEAST_GAP_S  # the first one is drawn as soon as it arrives
         self._ctrl_c_s = -_CTRL_C_S
         if options.no_color and not self.no_color:
-            self._without_colour()
+            self.to_monochrome()
         self._filters.append(Gate(options.ascii))
         for theme in THEMES:
             self.register_theme(theme)
@@ -80,7 +80,8 @@ class TokentopApp(App[str]):
         if named in self.available_themes:
             self.theme = named
 
-    def _without_colour(self) -> None:
+    def to_monochrome(self) -> None:
+        """As with NO_COLOR: bold, reverse, underline and greys are left."""
         from textual.filter import Monochrome
 
         self.no_color = True
