@@ -21,6 +21,7 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python scripts/make_agents_table.py --check
+	$(BIN)/python scripts/make_keys_table.py --check
 
 format: $(STAMP)
 	$(BIN)/ruff format .
@@ -50,6 +51,9 @@ snapshots: $(STAMP)
 
 agents: $(STAMP)
 	$(BIN)/python scripts/make_agents_table.py
+
+keys: $(STAMP)
+	$(BIN)/python scripts/make_keys_table.py
 
 prices: $(STAMP)
 	$(BIN)/python scripts/make_prices.py

@@ -62,7 +62,7 @@ def _limits() -> build.FakeSource:
     return build.FakeSource(build.snapshot(rows, quotas=(full, quotas[1], old)))
 
 
-def _orphans(count: int) -> tuple[Orphan, ...]:
+def orphans(count: int) -> tuple[Orphan, ...]:
     found = []
     for at in range(count):
         row = build.row(
@@ -126,8 +126,8 @@ SHOTS: tuple[Shot, ...] = (
     Shot("terminate-typed", ("K", "y"), "type codex", _source(build.snapshot, plan_fields=_SHARED), cursor="b1"),
     Shot("terminate-inferred", ("K",), "matched by inference", cursor="b1s"),
     Shot("refusal", ("K",), "owner=root", _source(build.snapshot, plan_fields=_HARD), cursor="a1"),
-    Shot("sweep", ("X",), "server.js --port 3001", _source(build.snapshot, orphans=_orphans(3))),
-    Shot("sweep-many", ("X", "y"), "type orphans", _source(build.snapshot, orphans=_orphans(9))),
+    Shot("sweep", ("X",), "server.js --port 3001", _source(build.snapshot, orphans=orphans(3))),
+    Shot("sweep-many", ("X", "y"), "type orphans", _source(build.snapshot, orphans=orphans(9))),
     Shot("palette", ("colon",), "open the detail drawer", apart=True),
     Shot("palette-search", ("colon", *"vite"), "go to move the build", apart=True),
     Shot("toast", ("x",), "SIGINT sent", cursor="a1"),

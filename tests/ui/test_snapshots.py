@@ -44,7 +44,9 @@ def _frozen(monkeypatch: pytest.MonkeyPatch) -> None:
 async def go_there(app: TokentopApp, pilot: Pilot[str], shot: Shot) -> None:
     if shot.cursor:
         app.live.go_to(shot.cursor)
-    await pilot.press(*shot.keys)
+    for key in shot.keys:
+        await until(pilot, lambda: not app.commander.asking or getattr(app.screen, "seen", False))
+        await pilot.press(key)
     await until(pilot, lambda: shot.shows in "\n".join(picture.take(app).text))
     await settled(app, pilot)
 
