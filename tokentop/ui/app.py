@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, ClassVar
 
@@ -251,8 +251,7 @@ def run(source: Source, options: UiOptions) -> int:
                 "use `tokentop --once` or `--json`, and do not redirect 2>\n"
             )
         return 2
-    if not options.ascii and wants_ascii():
-        options = _with_ascii(options)
+    options = for_terminal(options, os.environ)
     app = TokentopApp(source, options)
     try:
         result = app.run(mouse=options.mouse)
@@ -277,7 +276,12 @@ def _let_go_of_dead_streams() -> None:
             os.dup2(devnull, stream.fileno() if not stream.closed else devnull)
 
 
-def _with_ascii(options: UiOptions) -> UiOptions:
+def for_terminal(options: UiOptions, environ: Mapping[str, str]) -> UiOptions:
+    """What the terminal can show: 7 bits where it knows no more, its own 16 colours on a Linux console."""
     from msgspec.structs import replace
 
-    return replace(options, ascii=True)
+    if wants_ascii(environ):
+        options = replace(options, ascii=True)
+    if environ.get("TERM") == "linux" and not options.theme and not environ.get("TEXTUAL_THEME"):
+        options = replace(options, theme="ansi-dark")
+    return options
