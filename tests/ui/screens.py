@@ -95,6 +95,8 @@ _HARD = {"refusal": "not permitted, owner=root"}
 _SHARED = {"shared_session_ids": ("s1", "s2", "s3")}
 _EMPTY = {"rows": (), "alerts": ()}
 
+_SET = UiOptions(config_path="/nowhere/config.toml")
+
 # fmt: off
 SHOTS: tuple[Shot, ...] = (
     Shot("live", (), "flaky retry"),
@@ -130,6 +132,10 @@ SHOTS: tuple[Shot, ...] = (
     Shot("sweep-many", ("X", "y"), "type orphans", _source(build.snapshot, orphans=orphans(9))),
     Shot("palette", ("colon",), "open the detail drawer", apart=True),
     Shot("palette-search", ("colon", *"vite"), "go to move the build", apart=True),
+    Shot("settings", ("comma",), "refresh_s", options=_SET),
+    Shot("settings-changed", ("comma", "j", "j", "j", "space"), "at the next start, once", options=_SET),
+    Shot("settings-typing", ("comma", "enter", "backspace", "9", "9", "enter"), "not taken", options=_SET),
+    Shot("settings-rules", ("comma", "G", *"kkkkkk"), "rules.", options=_SET),
     Shot("toast", ("x",), "SIGINT sent", cursor="a1"),
 )
 # fmt: on

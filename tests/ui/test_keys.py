@@ -20,6 +20,7 @@ from tokentop.ui.app import TokentopApp
 from tokentop.ui.keys import KEYS, Key
 from tokentop.ui.screens.confirm import ConfirmScreen
 from tokentop.ui.screens.pages import HelpPage, Page
+from tokentop.ui.screens.settings import SettingsScreen
 from tokentop.ui.screens.sweep import SweepScreen
 
 Sees = Callable[[TokentopApp, build.FakeSource], Any]
@@ -100,6 +101,7 @@ EFFECTS: dict[str, Effect] = {
     "health": Effect(_page_with("Problems"), becomes(True)),
     "demo": Effect(lambda app, _: app.return_value, becomes("demo"), empty=True),
     "palette": Effect(_screen, becomes(CommandPalette)),
+    "settings": Effect(_screen, becomes(SettingsScreen)),
     "help": Effect(_screen, becomes(HelpPage)),
     "quit": Effect(lambda app, _: app._exit, becomes(True)),
 }

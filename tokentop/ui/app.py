@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, ClassVar
 
+from msgspec.structs import replace
 from rich.segment import Segments
 from rich.text import Text
 from textual import events
@@ -73,12 +74,12 @@ class TokentopApp(App[str]):
         self._ctrl_c_s = -_CTRL_C_S
         if options.no_color and not self.no_color:
             self.to_monochrome()
-        self._filters.append(Gate(options.ascii))
+        self._gate = Gate(options.ascii)
+        self._filters.append(self._gate)
         for theme in THEMES:
             self.register_theme(theme)
-        named = options.theme or ("" if os.environ.get("TEXTUAL_THEME") else DEFAULT_THEME)
-        if named in self.available_themes:
-            self.theme = named
+        self._first_theme = "" if os.environ.get("TEXTUAL_THEME") else DEFAULT_THEME
+        self.use_theme(options.theme)
 
     def to_monochrome(self) -> None:
         """As with NO_COLOR: bold, reverse, underline and greys are left."""
@@ -86,6 +87,34 @@ class TokentopApp(App[str]):
 
         self.no_color = True
         self._filters.append(Monochrome())
+
+    # ------------------------------------------------------------ settings that apply at once
+
+    def use_theme(self, name: str) -> None:
+        """Change the colours; "" is the default."""
+        named = name or self._first_theme
+        if named in self.available_themes:
+            self.theme = named
+
+    def use_ascii(self, ascii_only: bool) -> None:
+        """Draw in 7 bits or not."""
+        self.options = self.live.options = replace(self.options, ascii=ascii_only)
+        self._gate.ascii_only = ascii_only
+        for graph in (self.live.rate_graph, self.live.burn_graph):
+            graph.set_ascii(ascii_only)
+        self.live.table.forget()
+        self.live.redraw()
+        for screen in self.screen_stack:  # lines that are kept as drawn went through the gate already
+            for widget in (screen, *screen.walk_children()):
+                widget.refresh()
+                if widget.show_vertical_scrollbar:
+                    widget.vertical_scrollbar.refresh()
+
+    def use_refresh(self, seconds: float) -> None:
+        """Let a line be repainted this often at most."""
+        self.options = self.live.options = replace(self.options, refresh_s=seconds)
+        if self.app_focus:
+            self.live.table.period_s = seconds
 
     def get_default_screen(self) -> Screen[Any]:
         return self.live
@@ -278,8 +307,6 @@ def _let_go_of_dead_streams() -> None:
 
 def for_terminal(options: UiOptions, environ: Mapping[str, str]) -> UiOptions:
     """What the terminal can show: 7 bits where it knows no more, its own 16 colours on a Linux console."""
-    from msgspec.structs import replace
-
     if wants_ascii(environ):
         options = replace(options, ascii=True)
     if environ.get("TERM") == "linux" and not options.theme and not environ.get("TEXTUAL_THEME"):

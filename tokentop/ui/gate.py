@@ -22,13 +22,13 @@ class Gate(LineFilter):
 
     def __init__(self, ascii_only: bool) -> None:
         super().__init__()
-        self._ascii_only = ascii_only
+        self.ascii_only = ascii_only
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
         """The same segments with safe text; none is copied where nothing changes."""
         if all(text.isascii() and text.isprintable() for text, _, _ in segments):
             return segments
-        passed = [_pass(text, self._ascii_only) for text, _, _ in segments]
+        passed = [_pass(text, self.ascii_only) for text, _, _ in segments]
         if all(new == text for new, (text, _, _) in zip(passed, segments, strict=True)):
             return segments
         return [

@@ -72,6 +72,7 @@ KEYS: tuple[Key, ...] = (
         palette=False),
     Key("palette", "ctrl+p,colon", "palette", "ctrl+p :", "commands", "commands, themes, sessions",
         "program", palette=False),
+    Key("settings", "comma,f2", "settings", ", F2", "settings", "look at the settings, change and save them", "program"),
     Key("help", "question_mark,f1,h", "help", "? F1 h", "help", "keys, columns and states", "program", 13),
     Key("quit", "q,f10", "app.quit", "q F10", "quit", "leave; also ctrl+q, ctrl+c twice", "program",
         14),

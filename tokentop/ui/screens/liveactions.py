@@ -356,6 +356,14 @@ class LiveActions(Screen[None]):
         health = self.snapshot.health if self.snapshot else ()
         self._page(Page("health", lambda _: problem_page(health)))
 
+    def action_settings(self) -> None:
+        from tokentop.ui.screens.settings import SettingsScreen
+
+        options = self.options
+        self.app.push_screen(
+            SettingsScreen(options.config_path, {name: getattr(options, name) for name in options.overridden})
+        )
+
     def action_palette(self) -> None:
         self.app.action_command_palette()
 
