@@ -65,6 +65,10 @@ def _folded(app: TokentopApp, source: build.FakeSource) -> int:
     return len(app.live.view.folded)
 
 
+def _kinds(app: TokentopApp, source: build.FakeSource) -> set[str]:
+    return {app.live.view.rows[line.key].kind for line in app.live.view.lines}
+
+
 # fmt: off
 EFFECTS: dict[str, Effect] = {
     "down": Effect(_index, becomes(1)),
@@ -87,6 +91,9 @@ EFFECTS: dict[str, Effect] = {
     "receipts": Effect(_page_with("Receipts"), becomes(True)),
     "follow": Effect(lambda app, _: app.live.view.follow, becomes(True)),
     "tree": Effect(lambda app, _: app.live.view.tree, becomes(False)),
+    "view_flat": Effect(lambda app, _: app.live.view.tree, becomes(False)),
+    "view_tree": Effect(lambda app, _: (app.live.view.tree, app.live.view.query), becomes((True, "")), ("5",)),
+    "view_orphans": Effect(_kinds, becomes({"orphan"})),
     "unfold": Effect(_folded, becomes(0), ("minus",), parent=True),
     "fold": Effect(_folded, becomes(1), parent=True),
     "fold_all": Effect(_folded, lambda before, after: before == 0 and after > 1),
@@ -126,6 +133,17 @@ async def test_a_key_does_what_it_says(key: Key, name: str) -> None:
         before = effect.sees(app, source)
         app.simulate_key(name)
         await until(pilot, lambda: effect.differs(before, effect.sees(app, source)))
+
+
+@pytest.mark.parametrize(("key", "step"), [("plus", 2.0), ("minus", 0.5)])
+async def test_outside_of_the_tree_plus_and_minus_change_the_refresh_rate(key: str, step: float) -> None:
+    async with screen() as (app, pilot, _):
+        await pilot.press("1", key)
+        await until(pilot, lambda: app.live.table.period_s == step)
+        await until(pilot, lambda: f"repainted every {step:g} s" in text(app))
+        assert not app.live.view.folded
+        await pilot.press(*[key] * 9)
+        await until(pilot, lambda: app.live.table.period_s == (10.0 if key == "plus" else 0.25))
 
 
 def test_no_effect_is_for_a_key_that_is_gone() -> None:

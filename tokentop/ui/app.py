@@ -21,6 +21,7 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.screen import Screen
+from textual.widget import Widget
 
 from tokentop.model import Snapshot
 from tokentop.ui.commander import Commander
@@ -105,7 +106,7 @@ class TokentopApp(App[str]):
         self.live.table.forget()
         self.live.redraw()
         for screen in self.screen_stack:  # lines that are kept as drawn went through the gate already
-            for widget in (screen, *screen.walk_children()):
+            for widget in (screen, *screen.walk_children(Widget)):
                 widget.refresh()
                 if widget.show_vertical_scrollbar:
                     widget.vertical_scrollbar.refresh()
