@@ -32,6 +32,7 @@ from tokentop.ui.jumper import Jumper
 from tokentop.ui.keyboard import deliver
 from tokentop.ui.palette import Commands
 from tokentop.ui.screens.dialog import Dialog
+from tokentop.ui.screens.inline import InlineScreen
 from tokentop.ui.screens.live import LiveScreen
 from tokentop.ui.source import Source, UiOptions
 from tokentop.ui.theme import DEFAULT_THEME, THEMES
@@ -64,7 +65,7 @@ class TokentopApp(App[str]):
         self.source = source
         self.options = options
         self.read_only = options.read_only or source.read_only
-        self.live = LiveScreen(options, source.label, self.read_only)
+        self.live = (InlineScreen if options.inline else LiveScreen)(options, source.label, self.read_only)
         self.commander = Commander(self, source)
         self.herald = Herald(self, options.notify)
         self.jumper = Jumper(self, source)
@@ -284,7 +285,8 @@ def run(source: Source, options: UiOptions) -> int:
     options = for_terminal(options, os.environ)
     app = TokentopApp(source, options)
     try:
-        result = app.run(mouse=options.mouse)
+        # The strip leaves the mouse to the terminal: its scroll-back is what stands above.
+        result = app.run(mouse=options.mouse and not options.inline, inline=bool(options.inline))
     finally:
         signal.alarm(0)
         source.stop()
