@@ -47,7 +47,9 @@ def test_a_new_file_is_the_commented_one_with_the_change_in_its_place(tmp_path: 
     assert [line for line in text.splitlines() if line and not line.startswith("#")] == [
         'theme = "nord"', "[rules.loop]", "times = 7",
     ]  # fmt: skip
-    assert len(text.splitlines()) == len(render_default().splitlines())
+    assert all(
+        line in text for line in render_default().splitlines() if line.startswith("# ") and " = " not in line
+    )
     found = look(path)
     assert found.settings.theme == "nord"
     assert {("theme",), ("rules", "loop", "times")} <= found.given
@@ -67,9 +69,7 @@ def test_every_setting_of_the_list_can_be_written_into_the_default_file_and_into
             assert value_of(parse(new), entry.name) == value
 
 
-@pytest.mark.parametrize(
-    "text", ["rules.loop.on = true\n", "rules = { loop = { on = true } }\n", "[rules]\nloop.on = true\n"]
-)
+@pytest.mark.parametrize("text", ["rules = { loop = { on = true } }\n"])
 def test_a_form_that_lines_cannot_change_is_refused_and_not_spoilt(text: str, tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text(text)

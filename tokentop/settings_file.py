@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,11 +10,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from .config import Settings, SettingsError, parse, render_default, toml_value
+from .config import Settings, SettingsError, parse, render_default
+from .config_edit import EditError, set_value
 
 Name = tuple[str, ...]  # ("theme",) or ("rules", "burn_rate", "on")
-_HEADER = re.compile(r"^\s*\[([^\[\]]+)\]\s*(#.*)?$")
-_COMMENTED_HEADER = re.compile(r"^\s*#\s*\[([^\[\]]+)\]\s*$")
 
 
 class Found(Struct, frozen=True):
@@ -46,17 +44,13 @@ def save(path: Path, changes: Mapping[Name, object]) -> Settings:
 
 def changed(text: str, changes: Mapping[Name, object], name: str = "config.toml") -> str:
     """`text` with these settings; raises SettingsError where one is refused or cannot be set line by line."""
-    lines = text.splitlines()
-    for setting, value in changes.items():
-        _set(lines, setting, toml_value(value))
-    new = "\n".join(lines) + "\n"
-    settings = parse(new, name)
-    for setting, value in changes.items():
-        if value_of(settings, setting) != value:
-            raise SettingsError(
-                f"{name}: {'.'.join(setting)} is written in a way that only an editor can change"
-            )
-    return new
+    try:
+        for setting, value in changes.items():
+            text = set_value(text, setting, value)
+    except EditError as error:
+        raise SettingsError(f"{name}: {error}") from None
+    parse(text, name)
+    return text
 
 
 def value_of(settings: Settings, setting: Name) -> Any:
@@ -74,48 +68,6 @@ def _names(table: Mapping[str, Any], above: Name = ()) -> list[Name]:
         if isinstance(value, dict):
             out += _names(value, (*above, key))
     return out
-
-
-def _set(lines: list[str], setting: Name, value: str) -> None:
-    """Replace the line of a setting; else the comment that shows its default; else add one."""
-    *table, key = setting
-    span = _span(lines, ".".join(table))
-    if span is None:
-        if lines and lines[-1].strip():
-            lines.append("")
-        lines += [f"[{'.'.join(table)}]", f"{key} = {value}"]
-        return
-    start, end = span
-    for pattern in (
-        rf"^(\s*)({re.escape(key)}\s*=\s*)(?:\"[^\"]*\"|'[^']*'|[^#\"']*?)(\s*#.*)?$",
-        rf"^(\s*)#\s*({re.escape(key)}\s*=\s*)(?:\"[^\"]*\"|[^#\"]*?)(\s*#.*)?$",
-    ):
-        for at in range(start, end):
-            found = re.match(pattern, lines[at])
-            if found:
-                lines[at] = f"{found[1]}{found[2]}{value}{found[3] or ''}"
-                return
-    while end > start and not lines[end - 1].strip():
-        end -= 1
-    lines.insert(end, f"{key} = {value}")
-
-
-def _span(lines: list[str], table: str) -> tuple[int, int] | None:
-    """The lines of a table without its header; a header that is a comment is switched on."""
-    heads = {at: found[1].replace(" ", "") for at, line in enumerate(lines) if (found := _HEADER.match(line))}
-    if not table:
-        return 0, min(heads, default=len(lines))
-    start = next((at for at, name in heads.items() if name == table), None)
-    if start is None:
-        for at, line in enumerate(lines):
-            found = _COMMENTED_HEADER.match(line)
-            if found and found[1] == table:
-                lines[at], start = f"[{table}]", at
-                break
-    if start is None:
-        return None
-    others = [*heads, *(at for at, line in enumerate(lines) if _COMMENTED_HEADER.match(line))]
-    return start + 1, min((at for at in others if at > start), default=len(lines))
 
 
 def _read(path: Path) -> str | None:

@@ -40,7 +40,7 @@ def entries() -> list[Entry]:
                 for name, text, value in fields_of(default)
             ]
         else:
-            kind = "choice" if field == "theme" else "" if isinstance(default, dict) else _kind(default)
+            kind = "choice" if field == "theme" else _kind(default)
             out.append(Entry((field,), kind, text, default, "settings"))
     return out
 
@@ -57,15 +57,19 @@ def _rules(rules: Rules) -> Iterator[Entry]:
 
 
 def _kind(value: object) -> str:
-    return "bool" if isinstance(value, bool) else "number" if isinstance(value, int | float) else "text"
+    if isinstance(value, bool):
+        return "bool"
+    return "number" if isinstance(value, int | float) else "text" if isinstance(value, str) else ""
 
 
 def shown(entry: Entry, value: Any) -> str:
     """A value as the list shows it."""
     if entry.name == ("rules",):
         return "in the file"
-    if isinstance(value, dict):
+    if isinstance(value, dict | tuple):
         return f"{len(value)} in the file" if value else "none"
+    if isinstance(value, Struct):
+        return "in the file" if value != entry.default else "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, str):
