@@ -65,6 +65,10 @@ def _folded(app: TokentopApp, source: build.FakeSource) -> int:
     return len(app.live.view.folded)
 
 
+def _tagged(app: TokentopApp, source: build.FakeSource) -> int:
+    return len(app.live.view.tagged)
+
+
 def _kinds(app: TokentopApp, source: build.FakeSource) -> set[str]:
     return {app.live.view.rows[line.key].kind for line in app.live.view.lines}
 
@@ -108,6 +112,15 @@ EFFECTS: dict[str, Effect] = {
     "health": Effect(_page_with("Problems"), becomes(True)),
     "demo": Effect(lambda app, _: app.return_value, becomes("demo"), empty=True),
     "palette": Effect(_screen, becomes(CommandPalette)),
+    "tag": Effect(_tagged, becomes(1)),
+    "tag_tree": Effect(_tagged, lambda before, after: before == 0 and after > 0, parent=True),
+    "untag": Effect(_tagged, becomes(0), ("space",)),
+    "window_longer": Effect(lambda app, _: app.live.view.window_min, lambda before, after: after > before),
+    "window_shorter": Effect(
+        lambda app, _: app.live.view.window_min, lambda before, after: after < before, ("right_square_bracket",)
+    ),
+    "group": Effect(lambda app, _: app.live.view.group, lambda before, after: before == "" != after),
+    "columns": Effect(lambda app, _: app.screen is not app.live, becomes(True)),
     "settings": Effect(_screen, becomes(SettingsScreen)),
     "help": Effect(_screen, becomes(HelpPage)),
     "quit": Effect(lambda app, _: app._exit, becomes(True)),
