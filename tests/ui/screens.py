@@ -132,7 +132,7 @@ SHOTS: tuple[Shot, ...] = (
     Shot("sweep-many", ("X", "y"), "type orphans", _source(build.snapshot, orphans=orphans(9))),
     Shot("palette", ("colon",), "open the detail drawer", apart=True),
     Shot("palette-search", ("colon", *"vite"), "go to move the build", apart=True),
-    Shot("columns", ("w",), "Columns"),
+    Shot("columns", ("w",), "─ columns"),
     Shot("grouped", ("b",), "flaky retry"),
     Shot("tagged", ("space", "space"), "flaky retry"),
     Shot("settings", ("comma",), "refresh_s", options=_SET),
