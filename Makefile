@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 E2E_CACHE ?= .cache/agents
 
-.PHONY: run test check kills e2e e2e-agents signals bench agents prices format clean
+.PHONY: run test check kills e2e e2e-agents signals bench agents keys snapshots prices format clean
 
 run: $(STAMP)
 	$(BIN)/tokentop $(ARGS)
@@ -29,6 +29,7 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python scripts/make_agents_table.py --check
+	$(BIN)/python scripts/make_keys_table.py --check
 
 format: $(STAMP)
 	$(BIN)/ruff format .
@@ -39,7 +40,12 @@ e2e: $(STAMP)
 	AGENTS_DIR=$(abspath $(E2E_CACHE)) $(BIN)/python -m pytest -m e2e tests/e2e $(ARGS)
 
 # Every client of the table; gigabytes. CLIENTS="pi qwen" takes these.
-e2e-agents: $(STAMP)
+e2e-# Writes tests/ui/snapshots/ anew: every screen and dialog at three sizes. Look at the difference before you keep it.
+snapshots: $(STAMP)
+	TOKENTOP_SNAPSHOTS=write $(BIN)/python -m pytest -n 2 tests/ui/test_snapshots.py $(ARGS)
+	git --no-pager diff --stat -- tests/ui/snapshots
+
+agents: $(STAMP)
 	tests/e2e/install_clients.sh $(E2E_CACHE) $(or $(CLIENTS),all)
 	AGENTS_DIR=$(abspath $(E2E_CACHE)) $(BIN)/python -m pytest -m e2e_agents tests/e2e $(ARGS)
 
@@ -50,8 +56,16 @@ signals: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python bench/run.py $(ARGS)
 
+# Writes tests/ui/snapshots/ anew: every screen and dialog at three sizes. Look at the difference before you keep it.
+snapshots: $(STAMP)
+	TOKENTOP_SNAPSHOTS=write $(BIN)/python -m pytest -n 2 tests/ui/test_snapshots.py $(ARGS)
+	git --no-pager diff --stat -- tests/ui/snapshots
+
 agents: $(STAMP)
 	$(BIN)/python scripts/make_agents_table.py
+
+keys: $(STAMP)
+	$(BIN)/python scripts/make_keys_table.py
 
 prices: $(STAMP)
 	$(BIN)/python scripts/make_prices.py

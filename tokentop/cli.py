@@ -246,6 +246,10 @@ def _screen_flags(target: argparse.ArgumentParser) -> None:
     target.add_argument("--no-mouse", action="store_true", help="leave the mouse to the terminal")
     target.add_argument("--ascii", action="store_true", help="draw with ASCII characters only")
     target.add_argument("--theme", metavar="NAME", default="")
+    target.add_argument(
+        "--inline", nargs="?", type=_positive, const=5, default=0, metavar="N",
+        help="a strip of N rows (default 5) below the prompt, without the alternate screen",
+    )  # fmt: skip
 
 
 def _kill(verbs: argparse._SubParsersAction[_Parser]) -> None:

@@ -395,7 +395,7 @@ def render_default() -> str:
     """Return a config.toml with every setting, commented out, with its meaning and default."""
     blocks = ["# Settings of tokentop. Every line shows a default: take the # away to change it."]
     tables = []
-    for field, text, default in _fields(Settings()):
+    for field, text, default in fields_of(Settings()):
         if isinstance(default, Rules):
             tables += [f"# {text}\n# [{field}]", *_rule_tables(default)]
         elif isinstance(default, Notify):
@@ -407,7 +407,7 @@ def render_default() -> str:
         elif isinstance(default, dict):
             tables.append(f"# {text}\n# [{field}]\n# {_EXAMPLES[field]}")
         else:
-            blocks.append(f"# {text}\n# {field} = {_toml(default)}")
+            blocks.append(f"# {text}\n# {field} = {toml_value(default)}")
     return "\n\n".join(blocks + tables) + "\n"
 
 
@@ -418,16 +418,16 @@ def _rule_tables(rules: Rules) -> Iterator[str]:
     for at, (name, rule) in enumerate(rules.items()):
         own = settings_of(rule)
         lines = [f"# {' '.join((type(rule).__doc__ or '').split())}", f"# [rules.{name}]"]
-        brief = ["# on = false", *(f"# {field} = {_toml(value)}" for field, value in own.items())]
+        brief = ["# on = false", *(f"# {field} = {toml_value(value)}" for field, value in own.items())]
         yield "\n".join([*lines, *(_lines_of(rule) if at == 0 else brief)])
 
 
 def _lines_of(settings: Struct) -> Iterator[str]:
-    for field, text, default in _fields(settings):
-        yield f"# {field} = {_toml(default)}" + (f"  # {text}" if text else "")
+    for field, text, default in fields_of(settings):
+        yield f"# {field} = {toml_value(default)}" + (f"  # {text}" if text else "")
 
 
-def _fields(defaults: Struct) -> Iterator[tuple[str, str, Any]]:
+def fields_of(defaults: Struct) -> Iterator[tuple[str, str, Any]]:
     """Yield (name, description, default) of each setting."""
     hints = get_type_hints(type(defaults), include_extras=True)
     for field in defaults.__struct_fields__:
@@ -439,11 +439,13 @@ def _fields(defaults: Struct) -> Iterator[tuple[str, str, Any]]:
         yield field, description, getattr(defaults, field)
 
 
-def _toml(value: object) -> str:
+def toml_value(value: object) -> str:
+    """Return a value as TOML writes it."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return f'"{value}"'
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
     if isinstance(value, tuple):
-        return f"[{', '.join(_toml(str(one)) for one in value)}]"
+        return f"[{', '.join(toml_value(str(one)) for one in value)}]"
     return str(value)

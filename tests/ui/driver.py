@@ -111,6 +111,7 @@ def main() -> int:
         theme=given.get("theme", ""),
         ascii=given.get("ascii") == "1",
         mouse=given.get("mouse") != "0",
+        inline=int(given.get("inline", "0")),
         read_only=given.get("read_only") == "1",
         log_path=given.get("log", "/tmp/tokentop.log"),
     )

@@ -9,10 +9,11 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, ClassVar
 
+from msgspec.structs import replace
 from rich.segment import Segments
 from rich.text import Text
 from textual import events
@@ -20,6 +21,7 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.screen import Screen
+from textual.widget import Widget
 
 from tokentop.model import Snapshot
 from tokentop.ui.commander import Commander
@@ -31,6 +33,7 @@ from tokentop.ui.keyboard import deliver
 from tokentop.ui.looking import Looking
 from tokentop.ui.palette import Commands
 from tokentop.ui.screens.dialog import Dialog
+from tokentop.ui.screens.inline import InlineScreen
 from tokentop.ui.screens.live import LiveScreen
 from tokentop.ui.screens.lookpages import OriginsPage
 from tokentop.ui.source import Source, UiOptions
@@ -64,7 +67,7 @@ class TokentopApp(App[str]):
         self.source = source
         self.options = options
         self.read_only = options.read_only or source.read_only
-        self.live = LiveScreen(options, source.label, self.read_only)
+        self.live = (InlineScreen if options.inline else LiveScreen)(options, source.label, self.read_only)
         self.commander = Commander(self, source)
         self.herald = Herald(self, options.notify)
         self.jumper = Jumper(self, source)
@@ -75,19 +78,48 @@ class TokentopApp(App[str]):
         self._drawn_s = -_LEAST_GAP_S  # the first one is drawn as soon as it arrives
         self._ctrl_c_s = -_CTRL_C_S
         if options.no_color and not self.no_color:
-            self._without_colour()
-        self._filters.append(Gate(options.ascii))
+            self.to_monochrome()
+        self._gate = Gate(options.ascii)
+        self._filters.append(self._gate)
         for theme in THEMES:
             self.register_theme(theme)
-        named = options.theme or ("" if os.environ.get("TEXTUAL_THEME") else DEFAULT_THEME)
-        if named in self.available_themes:
-            self.theme = named
+        self._first_theme = "" if os.environ.get("TEXTUAL_THEME") else DEFAULT_THEME
+        self.use_theme(options.theme)
 
-    def _without_colour(self) -> None:
+    def to_monochrome(self) -> None:
+        """As with NO_COLOR: bold, reverse, underline and greys are left."""
         from textual.filter import Monochrome
 
         self.no_color = True
         self._filters.append(Monochrome())
+
+    # ------------------------------------------------------------ settings that apply at once
+
+    def use_theme(self, name: str) -> None:
+        """Change the colours; "" is the default."""
+        named = name or self._first_theme
+        if named in self.available_themes:
+            self.theme = named
+
+    def use_ascii(self, ascii_only: bool) -> None:
+        """Draw in 7 bits or not."""
+        self.options = self.live.options = replace(self.options, ascii=ascii_only)
+        self._gate.ascii_only = ascii_only
+        for graph in (self.live.rate_graph, self.live.burn_graph):
+            graph.set_ascii(ascii_only)
+        self.live.table.forget()
+        self.live.redraw()
+        for screen in self.screen_stack:  # lines that are kept as drawn went through the gate already
+            for widget in (screen, *screen.walk_children(Widget)):
+                widget.refresh()
+                if widget.show_vertical_scrollbar:
+                    widget.vertical_scrollbar.refresh()
+
+    def use_refresh(self, seconds: float) -> None:
+        """Let a line be repainted this often at most."""
+        self.options = self.live.options = replace(self.options, refresh_s=seconds)
+        if self.app_focus:
+            self.live.table.period_s = seconds
 
     def get_default_screen(self) -> Screen[Any]:
         return self.live
@@ -259,11 +291,11 @@ def run(source: Source, options: UiOptions) -> int:
                 "use `tokentop --once` or `--json`, and do not redirect 2>\n"
             )
         return 2
-    if not options.ascii and wants_ascii():
-        options = _with_ascii(options)
+    options = for_terminal(options, os.environ)
     app = TokentopApp(source, options)
     try:
-        result = app.run(mouse=options.mouse)
+        # The strip leaves the mouse to the terminal: its scroll-back is what stands above.
+        result = app.run(mouse=options.mouse and not options.inline, inline=bool(options.inline))
     finally:
         signal.alarm(0)
         source.stop()
@@ -285,7 +317,10 @@ def _let_go_of_dead_streams() -> None:
             os.dup2(devnull, stream.fileno() if not stream.closed else devnull)
 
 
-def _with_ascii(options: UiOptions) -> UiOptions:
-    from msgspec.structs import replace
-
-    return replace(options, ascii=True)
+def for_terminal(options: UiOptions, environ: Mapping[str, str]) -> UiOptions:
+    """What the terminal can show: 7 bits where it knows no more, its own 16 colours on a Linux console."""
+    if wants_ascii(environ):
+        options = replace(options, ascii=True)
+    if environ.get("TERM") == "linux" and not options.theme and not environ.get("TEXTUAL_THEME"):
+        options = replace(options, theme="ansi-dark")
+    return options

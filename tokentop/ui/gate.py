@@ -22,7 +22,7 @@ class Gate(LineFilter):
 
     def __init__(self, ascii_only: bool) -> None:
         super().__init__()
-        self._ascii_only = ascii_only
+        self.ascii_only = ascii_only
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
         """The same segments with safe text; none is copied where nothing changes."""
@@ -30,7 +30,7 @@ class Gate(LineFilter):
         for at, (text, style, control) in enumerate(segments):
             if text.isascii() and text.isprintable():
                 continue
-            new = _pass(text, self._ascii_only)
+            new = _pass(text, self.ascii_only)
             if new != text:
                 changed = changed or list(segments)
                 changed[at] = Segment(new, style, control)

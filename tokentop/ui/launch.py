@@ -9,7 +9,7 @@ import os
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-from tokentop.config import Settings, load, state_dir
+from tokentop.config import Settings, config_path, load, state_dir
 from tokentop.errors import Failure, UsageError
 from tokentop.runtime import DemoRuntime, Runtime
 from tokentop.store import db
@@ -72,7 +72,10 @@ def _options(arguments: argparse.Namespace, settings: Settings, log_path: str) -
     return UiOptions(
         theme=theme, ascii=arguments.ascii or settings.ascii, mouse=settings.mouse and not arguments.no_mouse,
         refresh_s=settings.refresh_s, read_only=settings.read_only, log_path=log_path,
-        notify=settings.notify,
+        notify=settings.notify, inline=arguments.inline, config_path=str(config_path(os.environ)),
+        overridden=tuple(name for name, given in (
+            ("theme", arguments.theme), ("ascii", arguments.ascii), ("mouse", arguments.no_mouse),
+            ("read_only", arguments.read_only)) if given),
     )  # fmt: skip
 
 

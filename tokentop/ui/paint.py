@@ -135,5 +135,6 @@ def _build(widget: Widget, base: Style, colourless: bool, follow: bool) -> Palet
     front, back = Color.from_rich_color(base.color), Color.from_rich_color(base.bgcolor)
     muted, dim, faint = (back.blend(front, share).hex6 for share in (0.72, 0.55, 0.32))
     accent = Color.parse(theme.accent or theme.primary) if follow else Color.parse(theme.primary)
-    bar = back.blend(accent, 0.30 if theme.dark else 0.22)
+    strong = theme.dark and not theme.name.startswith("high-contrast")
+    bar = back.blend(accent, 0.30 if strong else 0.22)
     return Palette(theme, base, muted, dim, faint, Style(bgcolor=bar.rich_color, bold=True))

@@ -83,3 +83,6 @@ class UiOptions(Struct, frozen=True):
     no_color: bool = False
     log_path: str = ""  # named by the crash screen
     notify: Notify = Notify()  # what else is told by the terminal
+    inline: int = 0  # rows of the strip below the prompt; 0 = the whole screen
+    config_path: str = ""  # of the settings file, which need not exist
+    overridden: tuple[str, ...] = ()  # settings that the command line has set

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+from rich.color import Color
+from rich.color_triplet import ColorTriplet
 from rich.style import Style
 from textual.theme import Theme
 
@@ -57,7 +61,26 @@ THEMES: tuple[Theme, ...] = (
         text_alpha=1.0,
         dark=True,
     ),
+    Theme(
+        name="high-contrast-light",
+        primary="#003A70",
+        secondary="#003A70",
+        warning="#6B3F00",
+        error="#8A2500",
+        success="#00452F",
+        accent="#6B3F00",
+        foreground="#000000",
+        background="#FFFFFF",
+        surface="#FFFFFF",
+        panel="#EDEDED",
+        text_alpha=1.0,
+        dark=False,
+    ),
 )
+
+READABLE = 4.5  # least contrast of text, WCAG 2.2 level AA; the high-contrast themes have level AAA
+CALM = 3.0  # ... of what stays in the background: dim text, graphs
+_READABLE_BY_THEME = {"high-contrast": 7.0, "high-contrast-light": 7.0}
 
 _DARK = {
     "permission": f"bold {_ORANGE}",
@@ -78,22 +101,24 @@ _DARK = {
     "key": f"bold {_SKY}",
     "good": "#1FBF92",
 }
+_INK = "#1C1C1C"
 _LIGHT = {
-    "permission": "bold #9A6A00",
-    "input": "bold #7A6F00",
+    # Orange and yellow that can be read on white are one brown to many eyes: they are grounds here.
+    "permission": f"bold {_INK} on {_ORANGE}",
+    "input": f"bold {_INK} on {_YELLOW}",
     "error": "#A84800",
     "limited": "#A04A7C",
     "orphan": "underline #A84800",
     "tool": _BLUE,
     "working": "#00704F",
     "frozen": f"reverse {_BLUE}",
-    "warm": "#7A6F00",
-    "hot": "bold #9A6A00",
+    "warm": "#7A6400",
+    "hot": "bold #8A4B00",
     "spark": _BLUE,
-    "graph0": "#7FB4D6",
+    "graph0": "#4E97C4",
     "graph1": _BLUE,
     "graph2": "#9A6A00",
-    "graph3": "#A84800",
+    "graph3": "#8A4B00",
     "key": f"bold {_BLUE}",
     "good": "#00704F",
 }
@@ -116,22 +141,70 @@ _ANSI = {
     "key": "bold cyan",
     "good": "green",
 }
+_ANSI_LIGHT = {  # yellow and cyan cannot be read on most terminals' white
+    **_ANSI,
+    "permission": "bold black on yellow",
+    "input": "bold black on bright_yellow",
+    "tool": "blue",
+    "warm": "bold",
+    "hot": "bold black on yellow",
+    "spark": "blue",
+    "graph0": "cyan",
+    "graph1": "blue",
+    "graph2": "magenta",
+    "graph3": "bold magenta",
+    "key": "bold blue",
+}
+_QUIET = frozenset({"dim", "faint", "frame", "head", "spark", "idle", "unknown", "done", "inferred"})
 _RESTING = (State.IDLE.value, State.UNKNOWN.value, State.DONE.value, "inferred")
 
 
+def contrast(one: ColorTriplet, other: ColorTriplet) -> float:
+    """Contrast ratio of two colours, 1 to 21 (WCAG 2.2, relative luminance)."""
+    low, high = sorted((_luminance(one), _luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@lru_cache(maxsize=512)
+def _luminance(colour: ColorTriplet) -> float:
+    parts = (value / 255 for value in colour)
+    red, green, blue = (v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def readable(style: Style, ground: Color | None, least: float) -> Style:
+    """`style` with a colour that has at least this contrast on its ground; the hue is kept as far as it goes."""
+    back = style.bgcolor if style.bgcolor is not None else ground
+    colour = style.color
+    if colour is None or colour.triplet is None or back is None or back.triplet is None:
+        return style  # the terminal's own colours: nobody knows them
+    old = colour.triplet
+    if contrast(old, back.triplet) >= least:
+        return style
+    end = max((ColorTriplet(0, 0, 0), ColorTriplet(255, 255, 255)), key=lambda e: contrast(e, back.triplet))  # type: ignore[arg-type]
+    for step in range(1, 21):
+        red, green, blue = (round(a + (b - a) * step / 20) for a, b in zip(old, end, strict=True))
+        mixed = ColorTriplet(red, green, blue)
+        if contrast(mixed, back.triplet) >= least:
+            break
+    return style + Style(color=Color.from_triplet(mixed))
+
+
 class Palette:
-    """Styles by role on one background. `blend` mixes the foreground into the background for calm text."""
+    """Styles by role on one background; each is lifted until it can be read there."""
 
     def __init__(self, theme: Theme, base: Style, muted: str, dim: str, faint: str, cursor: Style) -> None:
-        colours = _ANSI if theme.ansi else _DARK if theme.dark else _LIGHT
         self.base = base
         self.cursor = cursor
+        self._text = _READABLE_BY_THEME.get(theme.name, READABLE)
         self._selected: dict[str, Style] = {}
-        self._styles = {name: base + Style.parse(text) for name, text in colours.items()}
+        self._styles = {name: self._on(text, self._least(name)) for name, text in _colours(theme).items()}
         self._styles[""] = base
         self._styles["strong"] = base + Style(bold=True)
-        for name, text in (("muted", muted), ("dim", dim), ("faint", faint), ("frame", faint)):
-            self._styles[name] = base + Style.parse(text)
+        self._styles["frame"] = base + Style.parse(faint)
+        self._styles["muted"] = self._on(muted, self._text)
+        for name, text in (("dim", dim), ("faint", faint)):
+            self._styles[name] = self._on(text, CALM)
         for name in _RESTING:
             self._styles[name] = self._styles["dim"]
         self._styles["title"] = base + Style(bold=True)
@@ -141,13 +214,28 @@ class Palette:
     def styles(self) -> tuple[Style, ...]:
         return tuple(self._styles.values())
 
+    def _on(self, text: str, least: float) -> Style:
+        return readable(self.base + Style.parse(text), self.base.bgcolor, least)
+
+    def _least(self, role: str) -> float:
+        return CALM if role.startswith("graph") or role in _QUIET else self._text
+
     def __getitem__(self, role: str) -> Style:
         return self._styles.get(role, self.base)
 
     def selected(self, role: str) -> Style:
-        """The same role on the cursor line."""
+        """The same role on the cursor line; what has a ground of its own keeps it."""
         found = self._selected.get(role)
         if found is None:
             style = self[role]
-            found = self._selected[role] = style if style.reverse else style + self.cursor
+            own = style.reverse or style.bgcolor != self.base.bgcolor
+            found = self._selected[role] = (
+                style if own else readable(style + self.cursor, None, self._least(role))
+            )
         return found
+
+
+def _colours(theme: Theme) -> dict[str, str]:
+    if theme.ansi:
+        return _ANSI if theme.dark else _ANSI_LIGHT
+    return _DARK if theme.dark else _LIGHT

@@ -126,6 +126,7 @@ class Dialog(ModalScreen[Answer]):
             self.seen = laid_out or self.app.size.height < _LEAST_LINES
 
     def on_mount(self) -> None:
+        self.app.theme_changed_signal.subscribe(self, lambda _: self.show())
         if self._leaving:
             self.call_later(self.action_no)
 

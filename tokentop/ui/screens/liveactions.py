@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 
 _AFTER_COUNTDOWN_S = 3.0
+_REFRESH_S = (0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0)
+_ORPHANS = "kind:orphan"
 
 
 class LiveActions(Screen[None]):
@@ -186,7 +188,27 @@ class LiveActions(Screen[None]):
             )
         return head is not None
 
+    def action_view(self, name: str) -> None:
+        """Flat, tree, or orphans: a flat table that a filter keeps to them."""
+        orphans = name == "orphans"
+        if orphans or self.view.query == _ORPHANS:
+            self.apply_filter(_ORPHANS if orphans else "")
+        if self.view.tree is not (name == "tree"):
+            self.action_tree()
+
+    def _step_refresh(self, by: int) -> None:
+        """The next longer or shorter time between two repaints; kept only by the settings screen."""
+        steps = [
+            s for s in _REFRESH_S if (s > self.options.refresh_s if by > 0 else s < self.options.refresh_s)
+        ]
+        if steps:
+            self.tokentop.use_refresh(steps[0] if by > 0 else steps[-1])
+        self.app.notify(f"repainted every {self.options.refresh_s:g} s", markup=False, timeout=2)
+
     def action_fold(self, folded: bool) -> None:
+        if not self.view.tree:
+            self._step_refresh(-1 if folded else 1)
+            return
         if self.view.cursor is not None and self.view.fold(self.view.cursor, folded):
             self.table.relayout()
 
@@ -410,6 +432,14 @@ class LiveActions(Screen[None]):
     def action_health(self) -> None:
         health = self.snapshot.health if self.snapshot else ()
         self._page(Page("health", lambda _: problem_page(health)))
+
+    def action_settings(self) -> None:
+        from tokentop.ui.screens.settings import SettingsScreen
+
+        options = self.options
+        self.app.push_screen(
+            SettingsScreen(options.config_path, {name: getattr(options, name) for name in options.overridden})
+        )
 
     def action_palette(self) -> None:
         self.app.action_command_palette()

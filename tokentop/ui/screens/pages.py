@@ -52,6 +52,7 @@ class Page(ModalScreen[str | None]):
 
     def on_mount(self) -> None:
         self._show()
+        self.app.theme_changed_signal.subscribe(self, lambda _: self._show())
 
     def on_resize(self) -> None:
         self._show()

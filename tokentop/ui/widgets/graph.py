@@ -100,6 +100,10 @@ class Graph(Painted):
         self._top = 0.0
         self._plotted: tuple[tuple[int, int], list[str]] | None = None
 
+    def set_ascii(self, ascii_only: bool) -> None:
+        self.ascii_only, self._plotted = ascii_only, None
+        self.refresh()
+
     def show(self, samples: tuple[float, ...], top: float, top_label: str, caption: str) -> None:
         """New samples on a scale from 0 to `top`."""
         if (samples, top, top_label, caption) == (self._samples, self._top, self._top_label, self._caption):

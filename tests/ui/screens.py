@@ -1,0 +1,144 @@
+"""Every screen and dialog that has snapshots: one line each. `make snapshots` writes those that are new or changed.
+
+A shot names the keys that lead to it and a text that is on the screen once it is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tests.ui import build
+from tokentop.demo import DemoSource
+from tokentop.model import Action, Countdown, Diagnostic, Orphan, Progress, Row, Snapshot, State
+from tokentop.ui.app import TokentopApp
+from tokentop.ui.source import UiOptions
+
+SIZES = ((80, 24), (120, 40), (200, 60))
+
+
+class Shot(Struct, frozen=True):
+    """A screen: the source it draws, the keys that lead to it, a text that tells when it is there."""
+
+    name: str
+    keys: Sequence[str]
+    shows: str
+    source: Callable[[], build.FakeSource] = lambda: build.FakeSource(build.snapshot())
+    options: UiOptions = UiOptions()
+    cursor: str = ""  # key of the row that is selected first
+    before: Callable[[TokentopApp], None] = lambda app: None
+    apart: bool = False  # cannot change its colours while it is open: each look has a start of its own
+
+
+@cache
+def demo() -> Snapshot:
+    """The invented fleet at one moment."""
+    return DemoSource(7).snapshot(build.NOW)
+
+
+def _source(snapshot: Callable[[], Snapshot], **fields: object) -> Callable[[], build.FakeSource]:
+    def make() -> build.FakeSource:
+        source = build.FakeSource(snapshot())
+        for name, value in fields.items():
+            setattr(source, name, value)
+        return source
+
+    return make
+
+
+def _with(*rows: Row, **fields: object) -> Callable[[], build.FakeSource]:
+    return _source(lambda: build.snapshot(rows or None, **fields))
+
+
+def _limits() -> build.FakeSource:
+    """A plan limit that is full, and the agent that waits for it."""
+    rows = build.change(build.picture(), "d1", status=replace(build.row("x").status, state=State.LIMITED))
+    quotas = build.snapshot().quotas
+    full = replace(quotas[0], used_pct=100.0)
+    old = replace(quotas[2], resets_at_ms=build.NOW - build.MINUTE)
+    return build.FakeSource(build.snapshot(rows, quotas=(full, quotas[1], old)))
+
+
+def orphans(count: int) -> tuple[Orphan, ...]:
+    found = []
+    for at in range(count):
+        row = build.row(
+            f"o{at}", kind="orphan", pid=28_311 + at, title="", session_id="", resume="",
+            command=f"node server.js --port {3000 + at}",
+        )  # fmt: skip
+        plan = build.plan_for(
+            row, Action.TERMINATE, refusal="it may belong to a living agent" if at == 2 else ""
+        )
+        found.append(Orphan(plan, build.NOW - 90 * build.MINUTE, 3.5, 90 << 20, "claude"))
+    return tuple(found)
+
+
+_WAITS = (
+    build.row("c1", title="terraform plan for staging", project="infra", state=State.PERMISSION, cost=4.1),
+)
+_READING = Progress(3, 12, 1_200_000_000, 4_800_000_000, 12.0, reading=True)
+_HEALTH = (
+    Diagnostic("/home/dev/.claude/projects/-home-dev-api/a1.jsonl", "unparsed", "not JSON, line 41", 3),
+    Diagnostic("/home/dev/.codex/sessions/2026/11/21/rollout.jsonl", "unreadable", "permission denied"),
+)
+_COUNTDOWNS = (
+    Countdown(
+        id=1, rule="burn_rate", row_key="d1", action=Action.FREEZE, agent="gemini", session_id="d1-4f2a",
+        title="rewrite the guide", project="docs", pid=4242, processes=3, why="$39.75/h for 5 min",
+        left_ms=24_000,
+    ),
+)  # fmt: skip
+_HARD = {"refusal": "not permitted, owner=root"}
+_SHARED = {"shared_session_ids": ("s1", "s2", "s3")}
+_EMPTY = {"rows": (), "alerts": ()}
+
+_SET = UiOptions(config_path="/nowhere/config.toml")
+
+# fmt: off
+SHOTS: tuple[Shot, ...] = (
+    Shot("live", (), "flaky retry"),
+    Shot("live-busy", ("j", "j"), "tok/min", _source(demo)),
+    Shot("live-ascii", (), "flaky retry", options=UiOptions(ascii=True)),
+    Shot("live-empty", (), "No agent is running", _source(lambda: build.snapshot(**_EMPTY, history_events=12_345))),  # type: ignore[arg-type]
+    Shot("live-waiting", (), "terraform", _with(*_WAITS)),
+    Shot("live-limit", (), "100% ", _limits),
+    Shot("live-reading", (), "reading 1.2", _with(progress=_READING, health=_HEALTH)),
+    Shot("live-paused", ("p",), "PAUSED"),
+    Shot("live-flat", ("t", "P"), "flaky retry"),
+    Shot("live-folded", ("asterisk",), "+2"),
+    Shot("live-follow", ("j", "F"), "» "),
+    Shot("live-countdown", (), "calls it off", _with(countdowns=_COUNTDOWNS)),
+    Shot("live-read-only", (), "flaky retry", options=UiOptions(read_only=True)),
+    Shot("filter-open", ("slash", *"agent:claude"), "of 9 rows"),
+    Shot("filter-kept", ("slash", *"proj:api", "enter"), "of 9 rows"),
+    Shot("filter-error", ("slash", *"~("), "✗ pattern"),
+    Shot("filter-nothing", ("slash", *"zebra"), "no row matches"),
+    Shot("drawer", ("enter",), "─ fix the flaky", cursor="a1"),
+    Shot("drawer-tool", ("enter",), "─ 30122", cursor="a1t"),
+    Shot("help", ("question_mark",), "next row"),
+    Shot("receipts", ("z", "R"), "Receipts", cursor="a1"),
+    Shot("receipts-empty", ("R",), "nothing was done"),
+    Shot("problems", ("H",), "unparsed", _with(health=_HEALTH)),
+    Shot("problems-none", ("H",), "could be read"),
+    Shot("terminate", ("K",), "Esc no", cursor="a1"),
+    Shot("terminate-kill", ("K", "k"), "cannot be caught", cursor="a1"),
+    Shot("terminate-typed", ("K", "y"), "type codex", _source(build.snapshot, plan_fields=_SHARED), cursor="b1"),
+    Shot("terminate-inferred", ("K",), "matched by inference", cursor="b1s"),
+    Shot("refusal", ("K",), "owner=root", _source(build.snapshot, plan_fields=_HARD), cursor="a1"),
+    Shot("sweep", ("X",), "server.js --port 3001", _source(build.snapshot, orphans=orphans(3))),
+    Shot("sweep-many", ("X", "y"), "type orphans", _source(build.snapshot, orphans=orphans(9))),
+    Shot("palette", ("colon",), "open the detail drawer", apart=True),
+    Shot("palette-search", ("colon", *"vite"), "go to move the build", apart=True),
+    Shot("columns", ("w",), "─ columns"),
+    Shot("grouped", ("b",), "flaky retry"),
+    Shot("tagged", ("space", "space"), "flaky retry"),
+    Shot("settings", ("comma",), "refresh_s", options=_SET),
+    Shot("settings-changed", ("comma", "j", "j", "j", "space"), "at the next start, once", options=_SET),
+    Shot("settings-typing", ("comma", "enter", "backspace", "9", "9", "enter"), "not taken", options=_SET),
+    Shot("settings-rules", ("comma", "G", *"kkkkkk"), "rules.", options=_SET),
+    Shot("toast", ("x",), "SIGINT sent", cursor="a1"),
+)
+# fmt: on
