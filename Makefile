@@ -40,12 +40,7 @@ e2e: $(STAMP)
 	AGENTS_DIR=$(abspath $(E2E_CACHE)) $(BIN)/python -m pytest -m e2e tests/e2e $(ARGS)
 
 # Every client of the table; gigabytes. CLIENTS="pi qwen" takes these.
-e2e-# Writes tests/ui/snapshots/ anew: every screen and dialog at three sizes. Look at the difference before you keep it.
-snapshots: $(STAMP)
-	TOKENTOP_SNAPSHOTS=write $(BIN)/python -m pytest -n 2 tests/ui/test_snapshots.py $(ARGS)
-	git --no-pager diff --stat -- tests/ui/snapshots
-
-agents: $(STAMP)
+e2e-agents: $(STAMP)
 	tests/e2e/install_clients.sh $(E2E_CACHE) $(or $(CLIENTS),all)
 	AGENTS_DIR=$(abspath $(E2E_CACHE)) $(BIN)/python -m pytest -m e2e_agents tests/e2e $(ARGS)
 

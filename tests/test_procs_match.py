@@ -473,7 +473,7 @@ def test_a_process_that_becomes_an_agent_by_exec_is_found(world):
 def test_a_process_that_ends_while_it_is_read_is_skipped(world):
     """processes.md case 15: hundreds of short-lived processes during the ticks."""
     loop = subprocess.Popen(
-        ["/bin/sh", "-c", "while :; do /bin/true & done"], env=world.env(), start_new_session=True
+        ["/bin/sh", "-c", "while kill -0 $PPID; do /bin/true & done"], env=world.env(), start_new_session=True
     )
     world.processes.append(loop)
     fake = world.claude()
@@ -484,7 +484,7 @@ def test_a_process_that_ends_while_it_is_read_is_skipped(world):
 def test_cpu_is_measured_between_ticks_and_not_over_the_life_of_the_process(world):
     """processes.md case 70: busy once, then stopped."""
     busy = subprocess.Popen(
-        ["/bin/sh", "-c", "while :; do :; done"],
+        ["/bin/sh", "-c", "while kill -0 $PPID; do :; done"],
         env=world.env(CLAUDE_CODE_SESSION_ID="s"),
         start_new_session=True,
     )

@@ -13,7 +13,20 @@ from msgspec.structs import replace
 
 from tests.ui import build
 from tokentop.demo import DemoSource
-from tokentop.model import Action, Countdown, Diagnostic, Orphan, Progress, Row, Snapshot, State
+from tokentop.model import (
+    Action,
+    Countdown,
+    Diagnostic,
+    LogTail,
+    Minutes,
+    Orphan,
+    Port,
+    Progress,
+    Row,
+    Snapshot,
+    State,
+    Step,
+)
 from tokentop.ui.app import TokentopApp
 from tokentop.ui.source import UiOptions
 
@@ -51,6 +64,25 @@ def _source(snapshot: Callable[[], Snapshot], **fields: object) -> Callable[[], 
 
 def _with(*rows: Row, **fields: object) -> Callable[[], build.FakeSource]:
     return _source(lambda: build.snapshot(rows or None, **fields))
+
+
+def _looked() -> build.FakeSource:
+    """What somebody sees who looks at one agent: its steps, tokens over time, ports and environment."""
+    second, cells = 1000, tuple(400 * (at % 7) for at in range(60))
+    source = build.FakeSource(build.snapshot())
+    steps = (
+        Step("tool", "Read", "src/retry.py", build.NOW - 300 * second, "ok", 40),
+        Step("tool", "Bash", "pytest -x", build.NOW - 65 * second, "failed", 12_300),
+        Step("tool", "Edit", "src/retry.py", build.NOW - 5 * second, "open"),
+    )
+    source.look_fields = {
+        "steps": steps, "minutes": Minutes(cells, cells, cells, cells, build.NOW - 3_600_000, "memory"),
+        "ports": (Port(5173, "127.0.0.1", 4711, "node vite"),), "compactions": 2,
+        "compacted_ms": build.NOW - 720_000, "seen_ms": build.NOW - 3_600_000, "quality": "exact",
+        "log": "Claude Code, 1.2 MB", "price": "anthropic/claude-opus-5-5: litellm, 2026-11-20",
+    }  # fmt: skip
+    source.tail_answer = LogTail(('{"type":"assistant"}',), steps, 2_000_000, "", (1, 2, 3))
+    return source
 
 
 def _limits() -> build.FakeSource:
@@ -117,6 +149,10 @@ SHOTS: tuple[Shot, ...] = (
     Shot("filter-error", ("slash", *"~("), "✗ pattern"),
     Shot("filter-nothing", ("slash", *"zebra"), "no row matches"),
     Shot("drawer", ("enter",), "─ fix the flaky", cursor="a1"),
+    Shot("drawer-looked", ("enter",), "pytest -x", _looked, cursor="a1"),
+    Shot("log", ("L",), "pytest -x", _looked, cursor="a1"),
+    Shot("process", ("e",), "--continue", _looked, cursor="a1"),
+    Shot("sources", ("i",), "pid", _looked, cursor="a1"),
     Shot("drawer-tool", ("enter",), "─ 30122", cursor="a1t"),
     Shot("help", ("question_mark",), "next row"),
     Shot("receipts", ("z", "R"), "Receipts", cursor="a1"),
@@ -135,6 +171,7 @@ SHOTS: tuple[Shot, ...] = (
     Shot("columns", ("w",), "─ columns"),
     Shot("grouped", ("b",), "flaky retry"),
     Shot("tagged", ("space", "space"), "flaky retry"),
+    Shot("tagged-terminate", ("space", "space", "K"), "Esc no", cursor="a1"),
     Shot("settings", ("comma",), "refresh_s", options=_SET),
     Shot("settings-changed", ("comma", "j", "j", "j", "space"), "at the next start, once", options=_SET),
     Shot("settings-typing", ("comma", "enter", "backspace", "9", "9", "enter"), "not taken", options=_SET),

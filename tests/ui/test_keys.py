@@ -19,7 +19,9 @@ from tokentop.model import Action
 from tokentop.ui.app import TokentopApp
 from tokentop.ui.keys import KEYS, Key
 from tokentop.ui.screens.confirm import ConfirmScreen
+from tokentop.ui.screens.lookpages import InsidePage, LogPage, OriginsPage
 from tokentop.ui.screens.pages import HelpPage, Page
+from tokentop.ui.screens.receipts import ReceiptsScreen
 from tokentop.ui.screens.settings import SettingsScreen
 from tokentop.ui.screens.sweep import SweepScreen
 
@@ -35,6 +37,7 @@ class Effect(Struct, frozen=True):
     start: Sequence[str] = ()  # keys before
     parent: bool = False  # on an agent whose process is certain and that has others below it
     empty: bool = False  # on a machine without agents
+    few: bool = False  # on the small picture, whose sessions have logs
 
 
 def becomes(value: object) -> Callable[[Any, Any], bool]:
@@ -74,6 +77,10 @@ def _kinds(app: TokentopApp, source: build.FakeSource) -> set[str]:
 
 
 # fmt: off
+def _scrolled(app: TokentopApp, _: build.FakeSource) -> int:
+    return app.live.detail.scroll_offset.y
+
+
 EFFECTS: dict[str, Effect] = {
     "down": Effect(_index, becomes(1)),
     "up": Effect(_index, becomes(1), ("j", "j")),
@@ -83,6 +90,12 @@ EFFECTS: dict[str, Effect] = {
     "bottom": Effect(lambda app, _: _index(app, _) == len(app.live.view.lines) - 1, becomes(True)),
     "detail": Effect(lambda app, _: app.live.drawer_open, becomes(True)),
     "back": Effect(lambda app, _: app.live.drawer_open, becomes(False), ("enter",)),
+    "scroll": Effect(_scrolled, lambda before, after: after > before, ("enter",), parent=True),
+    "scroll_back": Effect(_scrolled, lambda before, after: after < before, ("enter", "tab"), parent=True),
+    "log": Effect(_screen, becomes(LogPage)),
+    "inside": Effect(_screen, becomes(InsidePage)),
+    "origins": Effect(_screen, becomes(OriginsPage)),
+    "copy_log": Effect(lambda app, _: app.clipboard, lambda before, after: after.endswith(".jsonl"), few=True),
     "filter": Effect(lambda app, _: app.focused is app.live.filter_line.input, becomes(True)),
     "next": Effect(_index, lambda before, after: after > before, (*_FILTERED, "g")),
     "previous": Effect(_index, lambda before, after: after > before, (*_FILTERED, "g")),  # round the end
@@ -92,7 +105,7 @@ EFFECTS: dict[str, Effect] = {
     "sweep": Effect(_screen, becomes(SweepScreen)),
     "jump": Effect(lambda _, source: len(source.jumped), becomes(1)),
     "resume": Effect(lambda app, _: "resume" in app.clipboard, becomes(True)),
-    "receipts": Effect(_page_with("Receipts"), becomes(True)),
+    "receipts": Effect(_screen, becomes(ReceiptsScreen)),
     "follow": Effect(lambda app, _: app.live.view.follow, becomes(True)),
     "tree": Effect(lambda app, _: app.live.view.tree, becomes(False)),
     "view_flat": Effect(lambda app, _: app.live.view.tree, becomes(False)),
@@ -107,7 +120,7 @@ EFFECTS: dict[str, Effect] = {
     "sort_memory": Effect(_sort, becomes("memory")),
     "sort_context": Effect(_sort, becomes("ctx")),
     "sort_next": Effect(_sort, becomes("agent")),
-    "sort_previous": Effect(_sort, becomes("memory")),
+    "sort_previous": Effect(_sort, becomes("age")),
     "reverse": Effect(lambda app, _: app.live.view.order.reverse, becomes(True)),
     "health": Effect(_page_with("Problems"), becomes(True)),
     "demo": Effect(lambda app, _: app.return_value, becomes("demo"), empty=True),
@@ -135,7 +148,8 @@ PRESSES = [(key, name) for key in KEYS for name in key.keys.split(",")]
 async def test_a_key_does_what_it_says(key: Key, name: str) -> None:
     assert key.id in EFFECTS, "this key has no effect in EFFECTS"
     effect = EFFECTS[key.id]
-    source = build.FakeSource(build.snapshot(rows=(), alerts=()) if effect.empty else demo())
+    few = build.snapshot() if effect.few else demo()
+    source = build.FakeSource(build.snapshot(rows=(), alerts=()) if effect.empty else few)
     source.orphans = orphans(2)
     async with screen(source) as (app, pilot, _):
         if effect.parent:
