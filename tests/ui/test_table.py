@@ -218,7 +218,7 @@ async def test_the_window_is_named_in_the_head_and_the_strip_and_unknown_until_i
         assert "5.68k tok/min 5m" in lines(app)[0]
         assert "$3.00/h 5m" in lines(app)[0]
         await pilot.press("enter")
-        await until(pilot, lambda: "rate 5m" in text(app))
+        await until(pilot, lambda: "tok/min over 5m" in text(app))
         await pilot.press("escape", "right_square_bracket", "right_square_bracket", "right_square_bracket")
         assert source.windows == [5, 60, 1440]
         assert "TOK/MIN 24h" in heads(app)
