@@ -225,7 +225,10 @@ def live(setup: Setup) -> Iterator[Result]:
 
 
 EVENTS_PER_S = 100
-MONITORS = {"htop": ["htop", "-d", "10"], "btop": ["btop", "--utf-force"]}
+MONITORS = {
+    "htop": (["htop", "-d", "10"], "claude"),
+    "btop": (["btop", "--utf-force"], "Pid:"),
+}  # what it shows first
 BTOP = 'update_ms = 1000\nproc_sorting = "cpu lazy"\n'
 
 
@@ -242,14 +245,14 @@ def crowd(_: Setup) -> Iterator[Result]:
             what = f"{count:,} agents, {EVENTS_PER_S} events/s"
             yield Result("agents", f"{what}: CPU", result.cpu_pct or 0, "% core", bar)
             yield Result("agents", "the same: memory", result.rss_mib * 2**20 / 1e6, "MB")
-            for name, command in MONITORS.items():
+            for name, (command, shows) in MONITORS.items():
                 if not shutil.which(name):
                     print(f"LEFT OUT: {name} is not installed here")
                     continue
                 config = home / ".config" / "btop" / "btop.conf"
                 config.parent.mkdir(parents=True, exist_ok=True)
                 config.write_text(BTOP)
-                beside = screen(command, home, state, tui_probe.Plan(38, 6, "claude", 160, 50))
+                beside = screen(command, home, state, tui_probe.Plan(38, 6, shows, 160, 50))
                 yield Result("agents", f"{name} at 1 Hz beside {count:,}: CPU", beside.cpu_pct or 0, "% core")
 
 

@@ -15,18 +15,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
-from msgspec import structs
-
 from .agents import all_agents, all_processes
 from .agents.base import Agent, Quality
 from .aside import PANES_S, Seen, Wanted
 from .billing import ENDPOINT, Fetched, Health, ProviderState
 from .clock import now_ms
 from .config import Settings, local_zone
-from .engine.budget import RECENT_DAYS, Spent, limits_of, periods
-from .engine.budget import judge as judge_budgets
-from .engine.days import day_bounds, group_days
-from .engine.forecast import HISTORY_DAYS, Forecaster
+from .daybook import Daybook
+from .engine.days import day_bounds
 from .engine.live import LiveState
 from .engine.pace import OLDEST_MS
 from .engine.rules import Thresholds
@@ -43,7 +39,6 @@ from .model import (
     Diagnostic,
     Fact,
     Figures,
-    Forecast,
     KillPlan,
     Look,
     Orphan,
@@ -73,13 +68,7 @@ PUBLISH_S = 0.25
 BUSY_PUBLISH_S = 0.85
 BUSY_CHANGES = 40
 IDLE_PUBLISH_S = 1.0
-SPENT_S = 1.0
 INBOX_S = 1.0
-FORECAST_S = 10.0
-STORE_FORECAST_MS = 15 * 60_000
-MOVED_MS = 60_000  # a projection that has moved by so much is stored, at most once a minute:
-BIG_SHARE, BIG_NUSD = 0.1, 1_000_000_000
-HISTORY_S = 900.0
 RETRY_S = 2.0
 WHOLE_S = 30.0
 LOOK_BACK_SLICE_S = 0.02
@@ -162,20 +151,14 @@ class Collector:
         self._notes: dict[str, Diagnostic] = {}
         self._known: dict[tuple[str, str], Session] = {}
         self._inbox = Inbox(folder)
-        self._limits = limits_of(settings.all_budgets)
-        self._forecaster = Forecaster((), self._zone)
-        self._earlier: dict[str, dict[tuple[str, str], int]] = {}  # spent before today, by period
-        self._history_day = 0  # start of the local day that the history ends at
+        self._daybook = Daybook(self._live, self._zone, settings.all_budgets)
         self._due: dict[str, float] = {}
         self._reading = False
         self._began_s = 0.0
-        self._stored_forecast: Forecast | None = None
         self._published = (-1, 0.0)
         self._busy = False  # the last picture brought many changes
-        self._spent_dirty = True
         self._primed = False
         self._signs: Signs | None = None
-        self._history = 0
         self._left: left.Left | None = None
 
     # ------------------------------------------------------------ one slice
@@ -196,9 +179,8 @@ class Collector:
             self._look_at_processes(wall_ms)
         for receipt in self._live.watched(now_s):
             self._store_action(receipt, again=True)
-        forecast = self._is_due("forecast", now_s, FORECAST_S)
-        if forecast or (self._spent_dirty and now_s >= self._due.get("spent", 0.0)):
-            self._money(now_s, wall_ms, forced=forecast)
+        if self._daybook.is_due(now_s):
+            self._money(now_s, wall_ms)
         if self._live.longer is not None:
             self._look_back(self._live.longer, now_s, wall_ms)
         self._show(now_s, wall_ms)
@@ -237,7 +219,7 @@ class Collector:
     def look_again(self) -> None:
         """Look at the processes a second time, for their CPU use."""
         self._look_at_processes(now_ms())
-        self._money(time.monotonic(), now_ms())
+        self._money(time.monotonic(), now_ms(), forced=True)
 
     def _is_due(self, what: str, now_s: float, period_s: float) -> bool:
         if now_s < self._due.get(what, 0.0):
@@ -268,7 +250,7 @@ class Collector:
     def snapshot(self, wall_ms: int) -> Snapshot:
         if self._own is not None:
             cpu_pct, rss = self._own()
-            self._live.set_self(cpu_pct, rss, self._history)
+            self._live.set_self(cpu_pct, rss, self._daybook.events)
         return take(self._live, wall_ms)
 
     # ------------------------------------------------------------ the store
@@ -343,7 +325,7 @@ class Collector:
             self._live.apply_quota(quota)
         for session, _, _, _, _ in reader.sessions(connection, since_ms=wall_ms - CANDIDATE_MS, limit=500):
             self._known.setdefault((session.agent, session.id), session)
-        self._spent_dirty = True
+        self._daybook.spent()
 
     def _load(self, session: Session, own: Figures) -> None:
         self._known[session.agent, session.id] = session
@@ -390,8 +372,7 @@ class Collector:
     def _set_reading(self, ledger: Ledger, reading: bool) -> None:
         self._reading = reading
         ledger.mark_backlog(reading)
-        self._due.pop("history", None)
-        self._spent_dirty = True
+        self._daybook.forget()
 
     def _settle(self, ledger: Ledger, wall_ms: int) -> None:
         for committed in ledger.settle(wall_ms - RECENT_MS):
@@ -413,7 +394,8 @@ class Collector:
                 self._live.apply_context(fact)
             elif isinstance(fact, Quota):
                 self._live.apply_quota(fact)
-        self._spent_dirty = self._spent_dirty or bool(priced) or bool(sessions)
+        if priced or sessions:
+            self._daybook.spent()
 
     def _follow_store(self, connection: sqlite3.Connection, wall_ms: int) -> None:
         """Another tokentop writes: take over what it has committed, look for status in the logs ourselves."""
@@ -433,7 +415,7 @@ class Collector:
             self._live.apply_usage(priced)
         for quota in reader.quotas(connection):
             self._live.apply_quota(quota)
-        self._spent_dirty = True
+        self._daybook.spent()
 
     def _store_failed(self, error: Exception) -> None:
         """Say what is wrong in one line, keep the screen alive, try again later."""
@@ -676,71 +658,18 @@ class Collector:
 
     # ------------------------------------------------------------ money
 
-    def _money(self, now_s: float, wall_ms: int, *, forced: bool = True) -> None:
-        """Today's spend, when something was spent, its projection, and what it means for the budgets."""
+    def _money(self, now_s: float, wall_ms: int, *, forced: bool = False) -> None:
+        """Today's spend, its projection, and what it means for the budgets, as far as they are due."""
         connection = self._connection
         if connection is None or now_s < self._store_due_s:
             return
-        start_ms, end_ms, _ = day_bounds(wall_ms, self._zone)
         try:
-            if self._is_due("events", now_s, FORECAST_S):
-                self._history = reader.event_count(connection)
-            if self._is_due("history", now_s, HISTORY_S) or self._history_day != start_ms:
-                self._recall_days(connection, wall_ms)
-            if self._spent_dirty and self._is_due("spent", now_s, SPENT_S):
-                self._live.set_today(reader.spent(connection, start_ms, end_ms))
-                self._spent_dirty = False
-            elif not forced:
-                return
-            today = reader.spent_by(connection, start_ms, end_ms) if self._limits else {}
-        except sqlite3.Error as error:
-            self._store_failed(error)
-            return
-        forecast = self._project(wall_ms)
-        self._live.set_forecast(forecast)
-        if self._limits:
-            spent = Spent(today, self._earlier)
-            self._live.set_budgets(judge_budgets(self._limits, forecast, spent, self._forecaster, self._zone))
-        self._store_forecast(forecast)
-
-    def _recall_days(self, connection: sqlite3.Connection, wall_ms: int) -> None:
-        """The days before today: the profile, and what of the week and the month was spent by then."""
-        start_ms, _, _ = day_bounds(wall_ms, self._zone)
-        since_ms = start_ms - (HISTORY_DAYS + 1) * 86_400_000
-        days = group_days(reader.cost_by_hour(connection, since_ms, start_ms), self._zone)
-        self._forecaster = Forecaster(days, self._zone)
-        begins = {name: begin for name, (begin, _) in periods(wall_ms, self._zone).items()}
-        begins["recent"] = start_ms - RECENT_DAYS * 86_400_000
-        self._earlier = {
-            name: reader.spent_by(connection, begin, start_ms)
-            for name, begin in begins.items()
-            if name != "day"
-        }
-        self._history_day = start_ms
-
-    def _project(self, wall_ms: int) -> Forecast:
-        burn = self._live.rates.total().burn_nusd_per_h
-        hour = self._live.rates.series().burn_nusd_per_h
-        forecast = self._forecaster.project(
-            wall_ms, self._live.today.cost_nusd, burn, round(sum(hour) / len(hour)) if hour else None
-        )
-        spent = forecast.today_nusd + sum(self._earlier.get("month", {}).values())
-        return structs.replace(forecast, month=self._forecaster.month(forecast, spent))
-
-    def _store_forecast(self, forecast: Forecast) -> None:
-        """Every quarter of an hour, and when it has moved far: its error can be known later."""
-        if self._ledger is None or self._reading or "store" in self._notes:
-            return
-        last = self._stored_forecast
-        if last is not None and last.day == forecast.day:
-            age_ms = abs(forecast.at_ms - last.at_ms)
-            moved = abs(forecast.projected_nusd - last.projected_nusd)
-            big = moved > max(BIG_NUSD, BIG_SHARE * last.projected_nusd) and age_ms >= MOVED_MS
-            if age_ms < STORE_FORECAST_MS and not big:
-                return
-        try:
-            self._ledger.writer.projection(forecast)
-            self._stored_forecast = forecast
+            forecast = self._daybook.work_out(connection, now_s, wall_ms, forced=forced)
+            storable = self._ledger is not None and not self._reading and "store" not in self._notes
+            if forecast is not None and storable and self._daybook.is_worth_storing(forecast):
+                assert self._ledger is not None
+                self._ledger.writer.projection(forecast)
+                self._daybook.stored(forecast)
         except sqlite3.Error as error:
             self._store_failed(error)
 
