@@ -93,7 +93,7 @@ class HelpPage(Page):
 def help_lines(keys: Sequence[Key], width: int, ascii_only: bool) -> Lines:
     """Keys, states, columns and the filter, from the lists that drive the screen."""
     lines: list[list[tuple[str, str]]] = [
-        [("Keys", "title"), ("   press one to close this page and do it", "dim")],
+        [("Keys", "title"), ("   press one to do it; w tells what each column means", "dim")],
         [],
     ]
     for group, title in (("move", "move"), ("look", "look"), ("sort", "sort"), ("act", "act"),
