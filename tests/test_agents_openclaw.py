@@ -333,4 +333,6 @@ def test_only_workers_are_agents() -> None:
     assert gateway is not None
     assert gateway.role is ProcRole.DAEMON
     launcher = ["node", "/n/node_modules/.bin/openclaw", "agent", "--local"]
-    assert identify(launcher, "/usr/bin/node", [spec]) is None
+    started = identify(launcher, "/usr/bin/node", [spec])
+    assert started is not None
+    assert started.role is ProcRole.WRAPPER

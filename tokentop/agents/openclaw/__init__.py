@@ -48,6 +48,8 @@ class ColdLines(Lines):
 def role_of(argv: Sequence[str]) -> ProcRole | None:
     """Workers set their title to their command (`openclaw-agent`); what is still called `openclaw` started one."""
     command = stem(argv[0]).partition("-")[2]
+    if not command:
+        return None if is_helper(argv) else ProcRole.WRAPPER
     if command == "gateway":
         return ProcRole.DAEMON
     return ProcRole.AGENT if command in _WORKERS and not is_helper(argv) else None
