@@ -11,7 +11,7 @@ run: $(STAMP)
 	$(BIN)/tokentop $(ARGS)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+	$(BIN)/python -m pytest -n 3 $(ARGS)
 	@if command -v npm >/dev/null 2>&1; then echo "real clients: 'make e2e' runs them"; \
 	else echo "LEFT OUT: the end-to-end tests with real clients need npm, which is not installed here"; fi
 
