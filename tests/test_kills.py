@@ -312,6 +312,7 @@ async def test_nothing_but_the_chosen_agent_is_hit_and_every_receipt_is_true(
     done = await hunt(world, seed, kills, tmp_path / "state")
     with contextlib.closing(db.open_reader(tmp_path / "state")) as connection:
         stored = reader.actions(connection, limit=kills + 1)
-    # What was spent afterwards is added ten seconds later.
+    # What was spent afterwards is added ten seconds later, and these agents spend nothing.
+    assert all(receipt.after is None or not receipt.after.tokens for receipt in stored)
     shown = [replace(receipt, after=None) for receipt in stored]
     assert shown == done.receipts[::-1], "each receipt is stored as it was shown"
