@@ -10,9 +10,9 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.message import Message
-from textual.screen import ModalScreen
 
 from tokentop.ui.columns import AS_DECLARED, FROZEN, Choice, Column, place, wanted
+from tokentop.ui.over import Over
 from tokentop.ui.paint import Painted, Piece, fit
 from tokentop.ui.theme import Palette
 
@@ -104,7 +104,7 @@ class _Hint(Painted):
         return pieces
 
 
-class ChooserScreen(ModalScreen[None]):
+class ChooserScreen(Over[None]):
     """Calls `changed` after each change; Esc closes."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

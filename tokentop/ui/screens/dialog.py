@@ -9,10 +9,10 @@ from rich.style import Style
 from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.css.query import NoMatches
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from tokentop.ui.gate import guard
+from tokentop.ui.over import Over
 from tokentop.ui.paint import palette_of
 from tokentop.ui.theme import Palette
 
@@ -21,7 +21,7 @@ _LEAST_LINES = 8  # on fewer there may be no room for what a dialog shows
 Answer = TypeVar("Answer")
 
 
-class Dialog(ModalScreen[Answer]):
+class Dialog(Over[Answer]):
     """Shows something frozen and asks. Nothing is sent without `y`; Enter never says yes.
 
     A key that is typed before the first picture is out cannot be meant for what the dialog asks. It does nothing,

@@ -9,7 +9,6 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from tokentop.model import Diagnostic
@@ -18,12 +17,13 @@ from tokentop.ui.columns import COLUMNS
 from tokentop.ui.gate import guard
 from tokentop.ui.glyphs import LOOKS, safe
 from tokentop.ui.keys import BY_ID, KEYS, Key, ascii_shown
+from tokentop.ui.over import Over
 from tokentop.ui.paint import fit, palette_of
 
 Lines = Sequence[Sequence[tuple[str, str]]]  # lines of (text, role)
 
 
-class Page(ModalScreen[str | None]):
+class Page(Over[str | None]):
     """A scrollable text. Esc, q, Enter or the key that opened it closes it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -11,12 +11,12 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 
 from tokentop import text
 from tokentop.model import Receipt
 from tokentop.ui import words
 from tokentop.ui.glyphs import safe
+from tokentop.ui.over import Over
 from tokentop.ui.paint import Painted, Piece, fit
 from tokentop.ui.theme import Palette
 
@@ -130,7 +130,7 @@ class Note(Painted):
         return [(piece, palette[role]) for piece, role in self._pieces]
 
 
-class ReceiptsScreen(ModalScreen[None]):
+class ReceiptsScreen(Over[None]):
     """Newest first. What earlier runs did is asked for in a thread and comes when it comes."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

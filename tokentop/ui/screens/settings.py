@@ -13,7 +13,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.geometry import Region
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from tokentop.config import Settings, SettingsError
@@ -22,6 +21,7 @@ from tokentop.ui import settings as listed
 from tokentop.ui.gate import guard
 from tokentop.ui.glyphs import safe
 from tokentop.ui.keyboard import TypedInput
+from tokentop.ui.over import Over
 from tokentop.ui.paint import fit, palette_of
 from tokentop.ui.settings import AT_ONCE, Entry
 
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 _NAME, _VALUE = 30, 22  # cells
 
 
-class SettingsScreen(ModalScreen[None]):
+class SettingsScreen(Over[None]):
     """Nothing is written before `s`; Esc leaves, and asks first where something is not saved."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
