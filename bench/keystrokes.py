@@ -30,10 +30,10 @@ class Press:
 
 @dataclass
 class Delays:
-    """Milliseconds of each key, and how many were never shown."""
+    """Milliseconds of each key, and those that were never shown."""
 
     ms: dict[str, list[float]] = field(default_factory=dict)
-    lost: int = 0
+    lost: list[str] = field(default_factory=list)  # names of the keys whose effect was not seen
 
     @property
     def all(self) -> list[float]:
@@ -68,15 +68,16 @@ def lacks(text: str) -> Shown:
     return lambda before, now: text in before and text not in now
 
 
+STEPS = "steps, newest first"  # a head of the drawer that no row pushes off
 # Sixteen keys a round. Escape follows each page that was opened.
 ROUND = (
     *[Press("j", b"j", moved)] * 5,
     Press("/", b"/", has("keep the filter")),
     Press("Esc filter", b"\x1b", lacks("keep the filter")),
     *[Press("k", b"k", moved)] * 3,
-    Press("Enter", b"\r", has("last seen")),
+    Press("Enter", b"\r", has(STEPS)),
     *[Press("j drawer", b"j", moved)] * 2,
-    Press("Esc drawer", b"\x1b", lacks("last seen")),
+    Press("Esc drawer", b"\x1b", lacks(STEPS)),
     Press("K", b"K", has("yes, terminate")),
     Press("Esc dialog", b"\x1b", lacks("yes, terminate")),
 )
@@ -139,7 +140,7 @@ def delays(
             press = keys[at % len(keys)]
             took = keyboard.press(press)
             if took is None:
-                out.lost += 1
+                out.lost.append(press.name)
             else:
                 out.ms.setdefault(press.name, []).append(took)
             keyboard.settle(0.15 + at * 0.0618 % 0.25)

@@ -277,7 +277,7 @@ def keys(setup: Setup) -> Iterator[Result]:
         yield Result("keys", f"{what}: p50, best run", min(run.at(0.5) for run in found), "ms")
         yield Result("keys", "the same: p99, best run", min(run.at(0.99) for run in found), "ms", bar)
         yield Result("keys", "the same: p99, all runs", max(run.at(0.99) for run in found), "ms")
-        yield Result("keys", "the same: keys that were never shown", sum(run.lost for run in found), "")
+        yield Result("keys", "the same: keys that were never shown", sum(len(run.lost) for run in found), "")
 
 
 def latency(_: Setup) -> Iterator[Result]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -41,6 +42,7 @@ from tokentop.ui.theme import DEFAULT_THEME, THEMES
 
 _LEAST_GAP_S = 0.25  # between two snapshots that are drawn
 _CTRL_C_S = 2.0
+_SETTLED_S = 5.0
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 _RESTORE = b"\x1b[?1000l\x1b[?1003l\x1b[?1006l\x1b[?1004l\x1b[?2004l\x1b[<u\x1b[?25h\x1b[?1049l"
 log = logging.getLogger(__name__)
@@ -135,6 +137,7 @@ class TokentopApp(App[str]):
             loop = asyncio.get_running_loop()
             for number in _SIGNALS:
                 loop.add_signal_handler(number, partial(self._signalled, number))
+            self.set_timer(_SETTLED_S, gc.freeze)  # what is there now stays: not to be searched again
         self.live.call_after_refresh(self._start_source)
 
     def _start_source(self) -> None:

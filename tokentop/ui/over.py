@@ -25,11 +25,17 @@ class Over(ModalScreen[Answer]):
         super().__init__()
         self._picture: list[Strip] | None = None
 
-    def render_line(self, y: int) -> Strip:
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """The kept lines as they are: they have passed the filters when the screen beneath was drawn."""
         picture = self._picture
         if picture is None:
             picture = self._picture = self._take()
-        return picture[y] if y < len(picture) else Strip.blank(self.size.width, self.rich_style)
+        first, last = crop.column_span
+        lines = [picture[y] if y < len(picture) else self._blank() for y in crop.line_range]
+        return [line if first <= 0 and last >= line.cell_length else line.crop(first, last) for line in lines]
+
+    def _blank(self) -> Strip:
+        return Strip.blank(self.size.width, self.rich_style)
 
     def refresh(
         self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False

@@ -276,7 +276,7 @@ class LiveScreen(LiveActions):
         self.drawer_open = shown
         self.detail.set_class(shown, "open")
         self.show_detail()
-        self.call_after_refresh(self.show_footer)
+        self.show_footer()
         self.call_after_refresh(self.table.show_cursor)
 
     def show_detail(self) -> None:

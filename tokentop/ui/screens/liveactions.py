@@ -141,6 +141,7 @@ class LiveActions(Screen[None]):
         self.filter_line.add_class("open")
         self.filter_line.input.select_all()
         self.set_focus(self.filter_line.input, scroll_visible=False)
+        self.show_footer()
 
     def action_match(self, step: int) -> None:
         before = self.view.cursor
