@@ -62,6 +62,8 @@ POLL_S = 0.2
 BUSY_POLL_S = 1.0  # while each picture brings much: it shows what several short looks would
 LEAVE_MS = 2_000  # figures for `tokentop status`
 PROCS_S = 1.0
+PROCS_MAX_S = 3.0
+PROCS_SHARE = 0.01  # of a core: a thousand agents are looked at every two seconds rather than for 2 % of it
 WALK_S = 15.0
 FOLDERS_S = 5.0
 PUBLISH_S = 0.25
@@ -153,6 +155,7 @@ class Collector:
         self._inbox = Inbox(folder)
         self._daybook = Daybook(self._live, self._zone, settings.all_budgets)
         self._due: dict[str, float] = {}
+        self._procs_s = PROCS_S  # between two looks at the processes
         self._reading = False
         self._began_s = 0.0
         self._published = (-1, 0.0)
@@ -175,8 +178,11 @@ class Collector:
                 self._store_failed(error)
         if self._published[0] < 0 and self._known:
             self._show(now_s, wall_ms)  # what the store knows, before the first look at processes
-        if self._is_due("procs", now_s, PROCS_S):
+        if self._is_due("procs", now_s, self._procs_s):
+            began_s = time.thread_time()
             self._look_at_processes(wall_ms)
+            cost_s = time.thread_time() - began_s
+            self._procs_s = min(PROCS_MAX_S, max(PROCS_S, cost_s / PROCS_SHARE))
         for receipt in self._live.watched(now_s):
             self._store_action(receipt, again=True)
         if self._daybook.is_due(now_s):

@@ -90,13 +90,23 @@ class Order:
             return sorted(keys, key=lambda k: self._plain(keys, by_key, k))
         ranked = self._settle(old, keys) if due else old
         for key in fresh:
-            _insert(ranked, key, keys, self.reverse, look_back=len(ranked))
+            ranked.insert(_place(ranked, key, keys, self.reverse, look_back=len(ranked)), key)
         return ranked
 
     def _settle(self, old: Iterable[str], keys: Mapping[str, SortKey]) -> list[str]:
+        """Most keys beat nobody: who does not beat the weakest of those just above it stays below them all."""
         ranked: list[str] = []
+        plain: list[tuple[int, str, float]] = []  # of `ranked`, larger = weaker, or stronger in reverse
+        weakest = min if self.reverse else max
         for key in old:
-            _insert(ranked, key, keys, self.reverse, _LOOK_BACK)
+            group, number, word = keys[key]
+            place = len(ranked)
+            if ranked:
+                its_group, its_word, its_number = weakest(plain[-_LOOK_BACK:])
+                if _beats((group, number, word), (its_group, -its_number, its_word), self.reverse):
+                    place = _place(ranked, key, keys, self.reverse, _LOOK_BACK)
+            ranked.insert(place, key)
+            plain.insert(place, (group, word, -number))
         return ranked
 
     def _key(self, row: Row, scene: Scene) -> SortKey:
@@ -115,8 +125,8 @@ class Order:
         return turn * group, -turn * number, letters, -by_key[key].started_ms, key
 
 
-def _insert(ranked: list[str], key: str, keys: Mapping[str, SortKey], reverse: bool, look_back: int) -> None:
-    """Put `key` above the highest entry that it clearly beats; give up after `look_back` others."""
+def _place(ranked: list[str], key: str, keys: Mapping[str, SortKey], reverse: bool, look_back: int) -> int:
+    """Where `key` belongs: above the highest entry that it clearly beats; give up after `look_back` others."""
     place = at = len(ranked)
     missed = 0
     while at > 0 and missed < look_back:
@@ -125,7 +135,7 @@ def _insert(ranked: list[str], key: str, keys: Mapping[str, SortKey], reverse: b
             place, missed = at, 0
         else:
             missed += 1
-    ranked.insert(place, key)
+    return place
 
 
 def _beats(one: SortKey, other: SortKey, reverse: bool) -> bool:

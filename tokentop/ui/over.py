@@ -26,7 +26,7 @@ class Over(ModalScreen[Answer]):
         self._picture: list[Strip] | None = None
 
     def render_lines(self, crop: Region) -> list[Strip]:
-        """The kept lines as they are: they have passed the filters when the screen beneath was drawn."""
+        """The kept lines as they are: they have passed the filters."""
         picture = self._picture
         if picture is None:
             picture = self._picture = self._take()
@@ -62,7 +62,10 @@ class Over(ModalScreen[Answer]):
         if not at:
             return []
         tint, known = self.styles.background, dict[Style | None, Style]()
-        return [_tinted(strip, tint, known) for strip in stack[at - 1]._compositor.render_strips()]
+        lines = [_tinted(strip, tint, known) for strip in stack[at - 1]._compositor.render_strips()]
+        for one in self.app.get_line_filters():
+            lines = [line.apply_filter(one, self.background_colors[1]) for line in lines]
+        return lines
 
 
 def _tinted(strip: Strip, tint: Color, known: dict[Style | None, Style]) -> Strip:

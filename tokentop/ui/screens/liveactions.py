@@ -60,6 +60,9 @@ class LiveActions(Screen[None]):
     def set_drawer(self, shown: bool) -> None:
         raise NotImplementedError
 
+    def show_footer(self) -> None:
+        raise NotImplementedError
+
     def show_tags(self) -> None:
         raise NotImplementedError
 
