@@ -222,10 +222,14 @@ def _none(_file: object, _data: bytes) -> list[Any]:
     return []
 
 
-def log_state(path: str) -> tuple[int, int]:
-    """(size, mtime_ns) of a log as an outline keeps them; (0, 0) = it is gone."""
+def log_state(agent: Agent, path: str) -> tuple[int, int]:
+    """(size, mtime_ns) of a session's log as its outline keeps them; (0, 0) = it is gone."""
+    path = agent.transcript(path) if agent.transcript is not None else path
+    source = source_of(agent, path)
     try:
-        about = os.stat(path)
+        if source is None:
+            about = os.stat(path)
+            return about.st_size, about.st_mtime_ns
+        return state_of(path, source)[2:]
     except OSError:
         return 0, 0
-    return about.st_size, about.st_mtime_ns
