@@ -17,7 +17,7 @@ from tests.test_agents_steps import CALLS
 from tokentop.agents import agent
 from tokentop.agents._deeds import Deeds, class_of
 from tokentop.agents._programs import ending_of, program_of
-from tokentop.ingest import outlining
+from tokentop.ingest import wholelog
 from tokentop.ingest.outlining import Outliner
 from tokentop.model import Session
 from tokentop.outline import Deed, Outline
@@ -304,7 +304,7 @@ def test_a_log_is_read_whole_and_in_pieces(log: Path) -> None:
 
 
 def test_giant_lines_and_damage_are_passed_over_and_said(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outlining, "LINE_BYTES", 1 << 20)
+    monkeypatch.setattr(wholelog, "LINE_BYTES", 1 << 20)
     giant = {"type": "attachment", "x": "y" * (3 << 20)}
     torn = lines(use(4, command="make"))[:-1]
     log.write_bytes(

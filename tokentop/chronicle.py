@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from .agents import all_agents
 from .engine.timeline import Part, Timeline, timeline
-from .ingest.outlining import Outliner, log_state
+from .ingest.outlining import Outliner
+from .ingest.wholelog import log_state
 from .model import Session
 from .outline import Outline
 from .pricing.table import PriceTable

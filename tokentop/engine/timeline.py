@@ -254,7 +254,7 @@ def figures(events: Iterable[Priced]) -> Figures:
         usage = event.usage
         total += usage.tokens
         responses += usage.kind is Kind.RESPONSE
-        unknown += usage.kind is Kind.UNKNOWN
+        unknown += usage.kind is Kind.UNKNOWN or (usage.kind is Kind.HIDDEN and not usage.tokens.total)
         cost += event.cost_nusd or 0
         unpriced += usage.tokens.total if event.cost_nusd is None else 0
         estimated = estimated or event.estimated
