@@ -173,7 +173,11 @@ def parser() -> argparse.ArgumentParser:
 
     session = verbs.add_parser("session", help="one session with its timeline", allow_abbrev=False)
     session.add_argument("id", metavar="ID", help="session id or its unique prefix")
-    session.add_argument("--json", action="store_true")
+    forms = session.add_mutually_exclusive_group()
+    forms.add_argument("--json", action="store_true")
+    forms.add_argument("--md", action="store_true", help="as Markdown")
+    forms.add_argument("--html", metavar="FILE", help="as one HTML file with charts")
+    forms.add_argument("--transcript", action="store_true", help="what was said, from the agent's own log")
 
     _kill(verbs)
     status = verbs.add_parser("status", help="one line for tmux or a prompt", allow_abbrev=False)

@@ -49,7 +49,9 @@ from .model import (
     Session,
     Snapshot,
 )  # fmt: skip
-from .store import db, left, reader
+from .outline import Outline
+from .outlined import Outlines
+from .store import db, left, outlines, reader
 from .store.writer import append_action, replace_action
 
 if TYPE_CHECKING:
@@ -163,6 +165,7 @@ class Collector:
         self._primed = False
         self._signs: Signs | None = None
         self._left: left.Left | None = None
+        self._outlines = Outlines()
 
     # ------------------------------------------------------------ one slice
 
@@ -190,6 +193,8 @@ class Collector:
         if self._live.longer is not None:
             self._look_back(self._live.longer, now_s, wall_ms)
         self._show(now_s, wall_ms)
+        if not more:
+            self._outline(now_s, wall_ms)
         return 0.0 if more else self._poll_s
 
     @property
@@ -367,6 +372,24 @@ class Collector:
                 self._live.set_progress(follower.progress(now_s - self._began_s))
             if (not self._reading and follower.waiting) or time.monotonic() > until_s:
                 return True
+
+    def _outline(self, now_s: float, wall_ms: int) -> None:
+        """Read a little of a log at rest, so that what its session did is known when its agent has deleted it."""
+        if self._ledger is None or self._reading or not self._stays or now_s < self._store_due_s:
+            return
+        try:
+            self._outlines.tick(self._ledger.db, now_s, wall_ms)
+        except sqlite3.Error as error:
+            self._store_failed(error)
+
+    def keep_outline(self, session: Session, outline: Outline) -> None:
+        """Store what somebody has read who looks at a session; only the one that writes does."""
+        if self._ledger is None:
+            return
+        try:
+            outlines.keep(self._ledger.db, session, outline)
+        except sqlite3.Error as error:
+            log.warning("outline not kept: %s", error)
 
     def _take_in(self, ledger: Ledger) -> None:
         """What the status line hook was told about plan limits."""

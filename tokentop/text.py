@@ -83,6 +83,13 @@ def one_line(text: str, limit: int) -> str:
     return clean(mask_secrets(" ".join(text[: 2 * limit + 400].split())), limit)
 
 
+def paragraphs(text: str, limit: int = 20_000) -> list[str]:
+    """A longer piece of foreign text for a screen, line by line: safe, secrets masked, at most `limit` characters."""
+    cut = text[: limit + 400]
+    lines = [clean(line.expandtabs(4).rstrip(), 2_000) for line in mask_secrets(cut)[:limit].splitlines()]
+    return [*lines, "…"] if len(text) > limit else lines
+
+
 def title(text: str) -> str:
     """A session title: one line, safe, secrets masked, at most 80 characters."""
     return clean(mask_secrets(" ".join(text[:400].split())), TITLE_CHARS)

@@ -21,7 +21,7 @@ from . import _opencode_records as records
 from ._marks import Marks
 from ._opencode_files import message_file, session_file
 from ._opencode_records import About, Message
-from ._opencode_steps import newest_records
+from ._opencode_steps import newest_records, page
 from .base import Ask, Database, JsonDocument, LogFile, Reading, Roots, Source
 from .decoding import epoch_ms, identifier, record, unparsed
 
@@ -75,7 +75,8 @@ def sources(agent: str) -> tuple[Source, ...]:
 
     return (
         Database(
-            suffixes=(".db", ".sqlite", ".sqlite3"), levels=(), read=read, signs=signs, records=newest_records
+            suffixes=(".db", ".sqlite", ".sqlite3"), levels=(), read=read, signs=signs, records=newest_records,
+            page=page,
         ),
         JsonDocument(
             folder="storage/message", suffixes=(".json",), levels=("*",),

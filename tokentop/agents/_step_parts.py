@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,21 +19,29 @@ _ARGUMENTS = (
     "url", "description", "prompt", "task", "message", "input", "code", "text", "name",
 )  # fmt: skip
 _IDS = ("call_id", "callID", "callId", "toolCallId", "tool_call_id", "tool_use_id", "toolUseId", "id", "uuid")
+_PATCHED = re.compile(r"^\*\*\* [A-Z][a-zA-Z ]{2,20}: (.+)$", re.MULTILINE)
+_PATCH_CHARS = 1 << 20
 _GOOD = frozenset({"success", "completed", "succeeded", "ok", "done"})
 _BAD = frozenset({"error", "failed", "failure", "cancelled", "canceled", "rejected", "declined", "timed_out"})
 
 
-def argument(value: object) -> str:
-    """The telling argument of a tool call on one line, masked: its command, file or pattern."""
+def arguments_of(value: object) -> dict[str, Any] | str:
+    """The arguments of a tool call by name; a text where they are no object."""
     if isinstance(value, str):
         if value[:1] not in "{[":
-            return one_line(_patched(value), DETAIL_CHARS)
+            return value
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):
-            return one_line(value, DETAIL_CHARS)  # type: ignore[arg-type]
-    if not isinstance(value, dict):
-        return ""
+            return str(value)
+    return value if isinstance(value, dict) else {}
+
+
+def argument(given: object) -> str:
+    """The telling argument of a tool call on one line, masked: its command, file or pattern."""
+    value = arguments_of(given)
+    if isinstance(value, str):
+        return one_line(" ".join(patched_files(value)) or value, DETAIL_CHARS)
     for name in _ARGUMENTS:
         found = value.get(name)
         if isinstance(found, list):
@@ -42,16 +51,11 @@ def argument(value: object) -> str:
     return ""
 
 
-def _patched(text: str) -> str:
-    """A patch is told by the files that it changes."""
+def patched_files(text: str) -> list[str]:
+    """The files that a patch for `apply_patch` changes; none of any other text."""
     if not text.startswith("*** Begin Patch"):
-        return text
-    named = (
-        line.partition(": ")[2]
-        for line in text[:20_000].splitlines()
-        if line.startswith("*** ") and ": " in line
-    )
-    return " ".join(named) or text
+        return []
+    return [path.strip() for path in _PATCHED.findall(text[:_PATCH_CHARS])]
 
 
 def is_arguments(value: object) -> bool:

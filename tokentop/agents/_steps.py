@@ -33,12 +33,11 @@ _SPEAKERS = frozenset({"user", "assistant", "gemini", "model"})
 _COMPACTED = frozenset({
     "compact_boundary", "compacted", "compaction", "context_compacted", "session.compaction_complete",
 })  # fmt: skip
-_KEPT = 400  # steps of one look
-_INSIDE = (  # fields that hold further records; all others are left alone
+_INSIDE = frozenset({  # fields that hold further records; all others are left alone
     "message", "payload", "data", "event", "item", "entry", "content", "parts", "messages", "history", "uiEvent",
     "systemPayload", "delta", "msg", "toolCalls", "tool_calls", "toolCallStates", "functionCall", "functionResponse",
     "toolCallResult",
-)  # fmt: skip
+})  # fmt: skip
 _COPIES = frozenset({"api-request-blob", "api-request-shape", "api-request", "session.shutdown"})
 _CALLS = frozenset({
     "tool_use", "toolcall", "tool_call", "tool-call", "function_call", "custom_tool_call", "server_tool_use",
@@ -48,8 +47,9 @@ _RESULTS = frozenset({
     "tool_result", "tool-result", "function_call_output", "custom_tool_call_output", "toolresult", "mcp_tool_result",
 })  # fmt: skip
 _MODELS = ("model", "modelId", "modelID", "modelName")
+_NOT_A_PERSON = frozenset({"injection", "system", "compaction"})
 # What a client says to the model in the user's place: "<" begins a tag.
-_NOT_A_PROMPT = ("<", "Caveat:", "[Request inter", "# AGENTS.md")
+NOT_A_PROMPT = ("<", "Caveat:", "[Request inter", "# AGENTS.md")
 
 
 class Steps:
@@ -58,11 +58,14 @@ class Steps:
     `session_id` leaves out the records of other sessions in the same file; `texts` = what was said is wanted too.
     """
 
+    kept = 400  # steps of one look
+
     def __init__(self, session_id: str = "", texts: bool = True) -> None:
         self._session = session_id
         self._texts = texts
         self._steps: dict[object, Step] = {}  # by call id, or by what was said
         self._begun: dict[object, int] = {}
+        self.dropped = 0  # steps before the first one that is kept
 
     def feed(self, record: dict[str, Any]) -> None:
         """Take one record; anything else than the known shapes is passed over."""
@@ -89,15 +92,18 @@ class Steps:
             self._put(("compaction", at_ms), Step("compaction", "", "the context was compacted", at_ms))
             return  # what it holds is a summary of what was told before
         if value.get("isMeta") is True or value.get("isCompactSummary") is True:
-            role = ""
+            return  # said by the client, not by a person
+        if word(obj(value.get("origin")).get("kind")) in _NOT_A_PERSON:
+            return
         if self._is_call(value, kind, at_ms) or self._is_result(value, kind, role, at_ms):
             return
         if self._texts and role:
             self._said(value, at_ms, role, model)
         if depth < _DEPTH:
-            for name in _INSIDE:
-                for inner in inner_objects(value.get(name)):
-                    self._visit(inner, at_ms, role, model, depth + 1)
+            for name, part in value.items():
+                if name in _INSIDE:
+                    for inner in inner_objects(part):
+                        self._visit(inner, at_ms, role, model, depth + 1)
 
     def _is_call(self, value: dict[str, Any], kind: str, at_ms: int) -> bool:
         """Whether it is a tool call; what is said inside of one is no step."""
@@ -224,7 +230,7 @@ class Steps:
         if not said:
             return
         if role == "user":
-            if said.lstrip().startswith(_NOT_A_PROMPT):
+            if said.lstrip().startswith(NOT_A_PROMPT):
                 return
             step = Step("prompt", "", one_line(said, DETAIL_CHARS), at_ms)
         elif role in {"assistant", "gemini", "model"}:
@@ -238,7 +244,8 @@ class Steps:
 
     def _put(self, key: object, step: Step) -> None:
         self._steps[key] = step
-        if len(self._steps) > _KEPT:
+        if len(self._steps) > self.kept:
             first = next(iter(self._steps))
             del self._steps[first]
             self._begun.pop(first, None)
+            self.dropped += 1

@@ -123,12 +123,15 @@ class Database(Source, frozen=True, kw_only=True):
 
     It is called when the file or its -wal has changed, and must do work in proportion to what is new.
     `signs(file, ask)` gives activities and contexts of the sessions that ran last, and counts nothing.
-    `records(file, ask, session id)` gives the newest records of one session, oldest first, for who looks at it.
+    `records(file, ask, session id)` gives the newest records of one session, oldest first, for who looks at it;
+    `page(file, ask, session id, mark)` some of all its records, oldest first, and the mark of those that follow
+    ("" begins, and ends).
     """
 
     read: Callable[[LogFile, Ask, bytes], Reading]
     signs: Callable[[LogFile, Ask], list[Fact]] | None = None
     records: Callable[[LogFile, Ask, str], list[dict[str, Any]]] | None = None
+    page: Callable[[LogFile, Ask, str, str], tuple[list[dict[str, Any]], str]] | None = None
 
 
 class Roots(Struct, frozen=True):

@@ -17,8 +17,9 @@ from tokentop.clock import now_ms
 from tokentop.config import Settings, load, state_dir
 from tokentop.errors import Failure
 from tokentop.ledger import Ledger, Lock, is_reading
-from tokentop.model import Diagnostic, Looked
-from tokentop.store import db
+from tokentop.model import Diagnostic, Looked, Session
+from tokentop.outline import Outline
+from tokentop.store import db, outlines
 
 _SLICE_BYTES = 32 << 20
 _PATIENCE_S = 3.0  # another report may hold the lock for a moment
@@ -34,6 +35,12 @@ class Access(Struct):
     notes: list[str]
     looked: tuple[Looked, ...] = ()
     events: int = 0
+    writes: bool = False  # nobody else writes: this one may
+
+    def keep_outline(self, session: Session, outline: Outline) -> None:
+        """Store what was read of a session's log, unless another tokentop writes."""
+        if self.writes:
+            outlines.keep(self.db, session, outline)
 
 
 @contextlib.contextmanager
@@ -88,7 +95,7 @@ def _leader(folder: Path, settings: Settings, notes: list[str], quiet: bool) -> 
         raise Failure(_said(error, folder)) from error
     try:
         current = (*ledger.notes, *ledger.follower.diagnostics.values())
-        yield Access(ledger.db, folder, settings, current, notes, ledger.follower.looked, events)
+        yield Access(ledger.db, folder, settings, current, notes, ledger.follower.looked, events, writes=True)
     except sqlite3.DatabaseError as error:
         if not db.is_damaged(error):
             raise

@@ -12,6 +12,8 @@ from typing import Any
 from tokentop.clock import now_ms
 from tokentop.config import local_zone
 from tokentop.errors import Failure, NothingMatched, UsageError
+from tokentop.ledger import prices
+from tokentop.model import Session
 from tokentop.store.reader import Filter
 
 from . import access, usage
@@ -117,7 +119,6 @@ def _sessions(arguments: Arguments) -> int:
 
 
 def _session(arguments: Arguments) -> int:
-    from tokentop.report import sessions
     from tokentop.store import reader
 
     with access.opened(quiet=arguments.json) as store:
@@ -128,12 +129,43 @@ def _session(arguments: Arguments) -> int:
         if len(own) > 1:
             names = ", ".join(session.id for session, _ in own[:5])
             raise UsageError(f"{arguments.id!r} is not unique: {names}")
-        document, text = sessions.one(store.db, *own[0], local_zone(os.environ))
-    if arguments.json:
-        print_json({"schema": "tokentop.session/1", "generated_at": iso(now_ms()), **document})
-    else:
-        print(text)
+        _tell_session(arguments, store, own[0][0])
     return 0
+
+
+def _tell_session(arguments: Arguments, store: access.Access, found: Session) -> None:
+    """One session in the form that was asked for."""
+    from tokentop.chronicle import tell
+
+    from . import session
+
+    zone = local_zone(os.environ)
+    if arguments.transcript:
+        print(session.transcript_text(found, zone))
+        return
+    told = tell(
+        store.db, found.agent, found.id, now_ms(), prices=prices(store.settings), keep=store.keep_outline
+    )
+    if told is None:
+        raise NothingMatched(f"{found.id} is gone from the store")
+    if arguments.json:
+        print_json(
+            {
+                "schema": "tokentop.session/1",
+                "generated_at": iso(now_ms()),
+                **session.as_document(store.db, told),
+            }
+        )
+    elif arguments.md:
+        from tokentop.export.markdown import markdown
+
+        sys.stdout.write(markdown(told, zone))
+    elif arguments.html:
+        from tokentop.export.page import page
+
+        print(f"written to {session.write_page(arguments.html, page(told, zone))}")
+    else:
+        print(session.as_text(told, zone))
 
 
 def _live(arguments: Arguments) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 from tokentop.agents import all_agents
 from tokentop.model import Diagnostic, Looked
-from tokentop.store import reader
+from tokentop.store import outlines, reader
 from tokentop.store.db import FILE_NAME
 from tokentop.text import plural
 
@@ -74,8 +74,15 @@ def examine(
             for d in problems
         ],
         "store": {"path": str(path), "bytes": path.stat().st_size if path.exists() else 0},
+        "outlines": outlines_document(db),
         "prices": prices,
     }  # fmt: skip
+
+
+def outlines_document(db: sqlite3.Connection) -> dict[str, Any]:
+    """How many sessions have their tools remembered, and why others have them in part or not at all."""
+    whole, partial = outlines.state(db)
+    return {"whole": whole, "partial": [{"note": note, "sessions": count} for note, count in partial.items()]}
 
 
 _NO_FOLDER = ("no such folder", "0 files")
@@ -140,5 +147,10 @@ def as_text(found: dict[str, Any]) -> str:
     if not found["problems"]:
         lines.append("problems     none")
     lines.append(f"store        {found['store']['path']}, {found['store']['bytes']:,} bytes")
+    remembered = found["outlines"]
+    lines.append(f"outlines     tools and files of {plural(remembered['whole'], 'session')} are remembered")
+    lines += [
+        f"  in part     {plural(one['sessions'], 'session')}: {one['note']}" for one in remembered["partial"]
+    ]
     lines.append(f"prices       {found['prices']}")
     return "\n".join(lines)

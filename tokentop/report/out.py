@@ -5,33 +5,21 @@ from __future__ import annotations
 import sqlite3
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
+from tokentop.export.values import NUSD, iso, usd
 from tokentop.model import Diagnostic
 from tokentop.store import reader
 
-NUSD = 1_000_000_000
-
-
-def usd(nusd: int) -> str:
-    """Dollars with all nine decimals: exact."""
-    sign, value = ("-", -nusd) if nusd < 0 else ("", nusd)
-    return f"{sign}{value // NUSD}.{value % NUSD:09d}"
+__all__ = ["health_document", "iso", "money", "plain_table", "print_json", "usd"]
 
 
 def money(nusd: int) -> str:
     """Dollars for people."""
     value = nusd / NUSD
     return f"${value:,.2f}" if abs(value) >= 0.995 or not nusd else f"${value:.4f}"
-
-
-def iso(ms: int) -> str:
-    """UTC, to the second, or to the millisecond where there is one."""
-    moment = datetime.fromtimestamp(ms / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds" if ms % 1000 else "seconds").replace("+00:00", "Z")
 
 
 def print_json(document: Any) -> None:

@@ -15,7 +15,7 @@ from .writer import MAX_EVENT_NUSD
 # Cursors and health are left out: the logs are read again from the start, the event ids make that harmless.
 _TABLES = (
     "model", "project", "tier", "session", "event", "event_extra", "running_total", "spawn", "quota", "projection",
-    "action", "quota_reading", "bill", "bill_day", "bill_revision", "balance", "provider_name", "provider_state",
+    "action", "outline", "quota_reading", "bill", "bill_day", "bill_revision", "balance", "provider_name", "provider_state",
 )  # fmt: skip
 _CHUNK = 500
 MAX_MS = 4_102_444_800_000  # 2100

@@ -136,7 +136,15 @@ ALTER TABLE projection ADD COLUMN high_half_nusd INTEGER;
 ALTER TABLE projection ADD COLUMN month_nusd INTEGER;
 """
 
-MIGRATIONS: tuple[str, ...] = (_V1, _V2, _V3)
+_V4 = """
+CREATE TABLE outline (
+  session INTEGER PRIMARY KEY, log_size INTEGER NOT NULL, log_mtime_ns INTEGER NOT NULL, version INTEGER NOT NULL,
+  read_ms INTEGER NOT NULL, tools TEXT NOT NULL, files TEXT NOT NULL, deeds BLOB NOT NULL,
+  note TEXT NOT NULL DEFAULT ''
+);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_V1, _V2, _V3, _V4)
 VERSION = len(MIGRATIONS)
 
 FLAG_HIDDEN = 1

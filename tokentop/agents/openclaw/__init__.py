@@ -22,7 +22,7 @@ from tokentop.agents.base import Agent, Database, JsonLines, LogFile, Roots
 from tokentop.agents.processes import Processes, is_helper, stem
 from tokentop.model import ProcRole
 
-from .database import newest_records, read, signs
+from .database import newest_records, page, read, signs
 from .entries import AGENT_ID, COLD, cold_entry, is_foreign
 
 
@@ -64,7 +64,7 @@ AGENT = Agent(
     sources=(
         Database(
             folder="agents", suffixes=("openclaw-agent.sqlite",), levels=("*", "agent"), read=read, signs=signs,
-            records=newest_records,
+            records=newest_records, page=page,
         ),
         # Names of transcripts that were set aside end with a time (UTC: "Z").
         JsonLines(

@@ -21,6 +21,7 @@ from tokentop.text import title
 from .entries import AGENT_ID, COLD, cold_entry, is_foreign
 
 _PORTION = 100  # rows of one question: a row has up to 4 MB
+_PAGE_ROWS = 50  # of one question for an outline
 _PORTIONS = 20  # questions of one look
 _CELL_BYTES = 4 << 20
 _ARCHIVE_BYTES = 64 << 20
@@ -255,16 +256,27 @@ def signs(file: LogFile, ask: Ask) -> list[Fact]:
 
 def newest_records(_file: LogFile, ask: Ask, session_id: str) -> list[dict[str, Any]]:
     """The last entries of one session, oldest first."""
-    zstd = "event_zstd" if "event_zstd" in _columns(ask, "transcript_events") else "NULL"
-    rows = ask(
-        f"SELECT event_json, {zstd} FROM transcript_events WHERE session_id = ? ORDER BY seq DESC LIMIT 80",
-        session_id,
+    rows = _rows_of(ask, "session_id = ? ORDER BY seq DESC LIMIT 80", session_id)
+    return [entry for _, entry in reversed(rows) if entry is not None]
+
+
+def page(_file: LogFile, ask: Ask, session_id: str, mark: str) -> tuple[list[dict[str, Any]], str]:
+    """Some entries of one session behind the one with the number `mark`, oldest first, and the next mark."""
+    rows = _rows_of(
+        ask, f"session_id = ? AND seq > ? ORDER BY seq LIMIT {_PAGE_ROWS}", session_id, int(mark or -1)
     )
-    found = [
-        record(plain if plain is not None else decompressed(packed, _CELL_BYTES) or b"")
-        for plain, packed in reversed(rows)
+    following = str(rows[-1][0]) if len(rows) == _PAGE_ROWS else ""
+    return [entry for _, entry in rows if entry is not None], following
+
+
+def _rows_of(ask: Ask, where: str, *values: object) -> list[tuple[object, dict[str, Any] | None]]:
+    zstd = "event_zstd" if "event_zstd" in _columns(ask, "transcript_events") else "NULL"
+    return [
+        (seq, record(plain if plain is not None else decompressed(packed, _CELL_BYTES) or b""))
+        for seq, plain, packed in ask(
+            f"SELECT seq, event_json, {zstd} FROM transcript_events WHERE {where}", *values
+        )
     ]
-    return [entry for entry in found if entry is not None]
 
 
 def _entries(session_id: str, file: LogFile) -> Entries:

@@ -1,0 +1,259 @@
+"""The deeds of a session from all records of its log: what `_steps` recognises, without a word of what was said. Pure."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from typing import Any
+
+from msgspec.structs import replace
+
+from tokentop.model import Activity, State, Step
+from tokentop.outline import Deed
+from tokentop.text import clean, one_line
+
+from ._changed import lines_of_patch, lines_of_result, output_tail
+from ._programs import Ran, ending_of, program_of, program_of_words
+from ._step_parts import arguments_of, identity, patched_files, text_of, time_of, word
+from ._steps import NOT_A_PROMPT, Steps
+from .decoding import obj
+
+DEEDS_MAX = 100_000
+_PATHS = (
+    "file_path", "filePath", "filepath", "absolute_path", "AbsolutePath", "notebook_path", "target_file", "TargetFile",
+    "path", "paths", "files",
+)  # fmt: skip
+_COMMANDS = ("command", "cmd", "commands", "script", "CommandLine")
+_PATHS_MAX = 20
+_ABORTED = frozenset({
+    "turn_aborted", "abort", "interrupt", "stepinterrupted", "turninterrupted", "session.interrupted",
+})  # fmt: skip
+_WRAPPED = ("<user_input", "<user_message", "<task>", "<feedback>")  # a person's words in a tag
+_DENIED = "The user doesn't want to"
+_CLASSES = re.compile(
+    r"\b[45]\d\d\b|overloaded|rate.?limit|quota|timed? ?out|connection|network|context.{0,20}(?:long|limit|exceed)",
+    re.IGNORECASE,
+)
+
+
+class Deeds(Steps):
+    """Takes all records of one session, oldest first; `found_deeds()` gives what they tell.
+
+    `cwd` is the session's folder: paths inside it are told from there. What a fork repeats of its parent, before
+    `since_ms`, is left out.
+    """
+
+    kept = DEEDS_MAX
+
+    def __init__(self, session_id: str = "", cwd: str = "", since_ms: int = 0) -> None:
+        super().__init__(session_id, texts=True)
+        self._since_ms = since_ms
+        self._cwd = cwd.rstrip("/")
+        self._record: dict[str, Any] = {}
+        self._more: dict[object, Deed] = {}  # what a step does not tell, by the same key
+        self._runs: dict[object, Ran] = {}
+        self._said_last = 0  # hash of the last prompt: it stands in two records of some logs
+        self._events: list[tuple[int, Deed]] = []
+        self._order: dict[object, int] = {}  # of deeds without a time
+        self._next = 0
+        self._asked: Deed | None = None
+
+    def feed(self, record: dict[str, Any]) -> None:
+        self._record = record
+        super().feed(record)
+
+    def found_deeds(self) -> tuple[Deed, ...]:
+        """All deeds by time; those without a time stay behind the one that the log has before them."""
+        calls = [
+            replace(
+                self._more.get(key, Deed(step.kind)), kind=step.kind, name=step.name, at_ms=step.at_ms,
+                result=self._denied(key, step.result), took_ms=step.took_ms,
+            )
+            for key, step in self._steps.items()
+        ]  # fmt: skip
+        numbered = [(self._order.get(key, 0), deed) for key, deed in zip(self._steps, calls, strict=True)]
+        last, placed = 0, []
+        for _, deed in sorted([*numbered, *self._events], key=lambda one: one[0]):
+            last = deed.at_ms or last
+            if last >= self._since_ms or not last:
+                placed.append((last, deed))
+        return tuple(deed for _, deed in sorted(placed, key=lambda one: one[0]))
+
+    def activity(self, told: Activity) -> None:
+        """Errors, limits and questions to a person, as the agent's own reader names them."""
+        if told.state is State.PERMISSION:
+            if self._asked is None:
+                self._asked = Deed("permission", clean(told.tool, 40), at_ms=told.at_ms)
+            return
+        if self._asked is not None:
+            took_ms = told.at_ms - self._asked.at_ms if told.at_ms >= self._asked.at_ms else None
+            self._event(replace(self._asked, took_ms=took_ms))
+            self._asked = None
+        if told.state in {State.ERROR, State.LIMITED}:
+            kind = "limit" if told.state is State.LIMITED else "error"
+            self._event(Deed(kind, class_of(told.detail), at_ms=told.at_ms))
+
+    def end(self) -> None:
+        """The log has ended: a question that nobody answered stays one."""
+        if self._asked is not None:
+            self._event(replace(self._asked, result="open"))
+            self._asked = None
+
+    # ------------------------------------------------------------ records
+
+    def _visit(self, value: dict[str, Any], at_ms: int, role: str, model: str, depth: int) -> None:
+        kind = word(value.get("type")).lower()
+        if kind == "subagentevent":
+            return  # of a sub-agent, which has a log of its own
+        if kind == "turnbegin" and value.get("payload"):
+            self._event(Deed("prompt", at_ms=at_ms))
+        if kind in _ABORTED or value.get("stopReason") == "aborted":
+            self._event(Deed("interrupt", at_ms=time_of(value) or at_ms))
+        elif (
+            (failed := obj(value.get("error")))
+            and word(failed.get("name"))
+            and value.get("role") == "assistant"
+        ):
+            name = word(failed["name"])
+            status = obj(failed.get("data")).get("statusCode")
+            aborted = "abort" in name.lower()
+            told = "interrupt" if aborted else "limit" if status == 429 else "error"
+            shown = "" if aborted else class_of(str(status)) or clean(name, 40)
+            self._event(Deed(told, shown, at_ms=time_of(value) or at_ms))
+        super()._visit(value, at_ms, role, model, depth)
+
+    def _call(self, value: dict[str, Any], name: str, arguments: object, at_ms: int) -> None:
+        super()._call(value, name, arguments, at_ms)
+        self._said_last = 0
+        key = identity(value)
+        known = self._more.get(key)
+        if known is None or not known.target:
+            self._more[key] = self._about(key, arguments)
+
+    def _end(self, value: dict[str, Any], at_ms: int, result: str, took: object = None) -> None:
+        super()._end(value, at_ms, result, took)
+        key = identity(value)
+        step, deed = self._steps.get(key), self._more.get(key)
+        if step is None or deed is None or step.kind != "tool":
+            return
+        changed = lines_of_result(value, self._record)
+        if changed is not None:
+            deed = replace(deed, added=changed[0], removed=changed[1])
+        ran = self._runs.get(key)
+        if ran is not None and result != "open":
+            deed = replace(deed, tests=ending_of(ran, step.result, output_tail(value)))
+        if step.result == "failed":
+            deed = replace(deed, added=None, removed=None)
+        self._more[key] = deed
+        if text_of(value).startswith(_DENIED):
+            self._more[key] = replace(deed, result="denied")
+        self._decision(step.name, key)
+
+    def _said(self, value: dict[str, Any], at_ms: int, role: str, model: str) -> None:  # noqa: ARG002
+        said = text_of(value)
+        if not said:
+            return
+        if role != "user":
+            self._said_last = 0
+            return
+        said = said.lstrip()
+        if said.startswith("[Request inter"):
+            self._event(Deed("interrupt", at_ms=at_ms))
+        told = said.startswith(_WRAPPED) or not said.startswith(NOT_A_PROMPT)
+        if not told or hash(said) == self._said_last:
+            return
+        self._said_last = hash(said)
+        self._event(Deed("prompt", at_ms=at_ms))
+
+    # ------------------------------------------------------------ parts
+
+    def _about(self, key: object, arguments: object) -> Deed:
+        """Target of a call, by the names of its arguments alone."""
+        given = arguments_of(arguments)
+        call_id = clean(str(key), 100)
+        if isinstance(given, str):
+            files = patched_files(given)
+            added, removed = lines_of_patch(given)
+            return self._of_files(call_id, files, added, removed) if files else Deed("tool", call_id=call_id)
+        for name in _PATHS:
+            found = given.get(name)
+            paths = [found] if isinstance(found, str) else found if isinstance(found, list) else []
+            named = [path for path in paths if isinstance(path, str) and path.strip()]
+            if named:
+                return self._of_files(call_id, named)
+        for name in _COMMANDS:
+            found = given.get(name)
+            if isinstance(found, str) and found.strip():
+                return self._of_command(key, call_id, found, program_of(found))
+            if isinstance(found, list) and found:
+                words = [part for part in found if isinstance(part, str)]
+                if name == "commands":
+                    return self._of_command(key, call_id, "\n".join(words), program_of("\n".join(words)))
+                return self._of_command(key, call_id, "\n".join(words), program_of_words(words))
+        patch = given.get("input", given.get("patch"))
+        if isinstance(patch, str) and (files := patched_files(patch)):
+            return self._of_files(call_id, files, *lines_of_patch(patch))
+        return Deed("tool", call_id=call_id)
+
+    def _of_command(self, key: object, call_id: str, command: str, ran: Ran) -> Deed:
+        if "*** Begin Patch" in command:
+            patch = command[command.index("*** Begin Patch") :]
+            if files := patched_files(patch):
+                return self._of_files(call_id, files, *lines_of_patch(patch))
+        if ran.tests:
+            self._runs[key] = ran
+        return Deed(
+            "tool", target=ran.program, call_id=call_id, tests="unknown" if ran.tests else "",
+            takes="program" if ran.program else "",
+        )  # fmt: skip
+
+    def _of_files(
+        self, call_id: str, paths: list[str], added: int | None = None, removed: int | None = None
+    ) -> Deed:
+        shown = dict.fromkeys(self._from_folder(path) for path in paths[:_PATHS_MAX])
+        return Deed(
+            "tool", target="\n".join(shown), call_id=call_id, added=added, removed=removed, takes="file"
+        )  # fmt: skip
+
+    def _from_folder(self, path: str) -> str:
+        path = path.strip().replace("\\", "/")
+        if path.startswith("/"):
+            path = posixpath.normpath(path)
+        if self._cwd and path.startswith(self._cwd + "/"):
+            path = path[len(self._cwd) + 1 :]
+        elif path == self._cwd:
+            path = "."
+        return one_line(path, 300)
+
+    def _decision(self, tool: str, key: object) -> None:
+        """What a person answered when the tool asked, where the log tells that one was asked."""
+        told = obj(self._record.get("permissionDecision"))
+        source = word(told.get("source"))
+        if not source.startswith("user") or told.get("reasonType") == "rule":
+            return
+        result = "ok" if told.get("decision") == "accept" else "denied"
+        self._event(Deed("permission", tool, at_ms=self._begun.get(key, 0), result=result))
+
+    def _denied(self, key: object, result: str) -> str:
+        deed = self._more.get(key)
+        return "denied" if deed is not None and deed.result == "denied" else result
+
+    def _put(self, key: object, step: Step) -> None:
+        self._next += 1
+        self._order[key] = self._next
+        super()._put(key, step)
+
+    def _event(self, deed: Deed) -> None:
+        if any(deed == known for _, known in self._events[-3:]):
+            return
+        if len(self._events) >= DEEDS_MAX:
+            self.dropped += 1
+            return
+        self._next += 1
+        self._events.append((self._next, deed))
+
+
+def class_of(detail: str) -> str:
+    """The class of an error from its message: a status, or one of a few known words; never the message."""
+    found = _CLASSES.search(detail)
+    return clean(" ".join(found.group().lower().split()), 24) if found else ""

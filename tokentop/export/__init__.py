@@ -1,0 +1,1 @@
+"""A timeline as JSON, Markdown, or one HTML file. Pure: figures in, text out."""
