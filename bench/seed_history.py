@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tokentop.model import Tokens
 from tokentop.pricing import PriceTable
 from tokentop.store.db import FILE_NAME, open_writer
+from tokentop.store.indexing import Indexer
 from tokentop.store.schema import FLAG_UNPRICED, SLOT_MS
 
 DAY_MS, HOUR_MS = 86_400_000, 3_600_000
@@ -52,9 +53,7 @@ _SUMS = (
     "count(*), sum(input), sum(cache_read), sum(cache_write_5m), 0, sum(output), sum(reasoning),"
     f" coalesce(sum(cost_nusd), 0), sum(CASE WHEN cost_nusd IS NULL THEN {_TOKENS} ELSE 0 END)"
 )
-_SUM_NAMES = (
-    "responses, input, cache_read, cache_write_5m, cache_write_1h, output, reasoning, cost_nusd, unpriced_tokens"
-)
+_SUM_NAMES = "responses, input, cache_read, cache_write_5m, cache_write_1h, output, reasoning, cost_nusd, unpriced_tokens"
 
 
 def conversations(rng: random.Random) -> Iterator[tuple[int, ...]]:
@@ -118,7 +117,7 @@ class Seed:
         db.executescript(_STOCK)
         db.execute("BEGIN")
         db.executemany(f"INSERT INTO turn VALUES ({', '.join('?' * 9)})", conversations(rng))
-        self._ends = dict(((t, n), ms) for t, n, ms in db.execute("SELECT template, n, at_ms FROM turn"))
+        self._ends = {(t, n): ms for t, n, ms in db.execute("SELECT template, n, at_ms FROM turn")}
         self._sessions(counts(events, sessions, rng), days)
         self._sum_up()
         db.execute("COMMIT")
@@ -158,10 +157,13 @@ class Seed:
             parent = rng.choice(mains[-40:]) if mains and rng.random() < SUB_AGENTS else None
             if parent is None:
                 agent, provider, models = rng.choices(agents, weights)[0]
-                folder, sid = rng.choices(folders, popular)[0], str(uuid.UUID(int=rng.getrandbits(128), version=4))
+                folder, sid = (
+                    rng.choices(folders, popular)[0],
+                    str(uuid.UUID(int=rng.getrandbits(128), version=4)),
+                )
                 parent_sid, root_sid, role, branch = "", sid, "", seed_names.branch(rng)
                 mains.append((number, agent, sid, folder, branch, 0))
-                title = seed_names.title(folder.name, rng)
+                title = seed_names.title(folder, rng)
             else:
                 _, agent, root_sid, folder, branch, _ = parent
                 provider, models = next((p, m) for a, p, m in agents if a == agent)
@@ -242,6 +244,9 @@ def seed(folder: Path, events: int, sessions: int, days: int, now_ms: int) -> No
     connection = open_writer(folder)
     try:
         Seed(connection, now_ms, random.Random(7)).write(events, sessions, days)
+        indexer = Indexer(connection)
+        while indexer.index_some():
+            pass
     finally:
         connection.close()
 
@@ -258,7 +263,13 @@ def main() -> None:
     if (args.state / FILE_NAME).exists():
         parser.error(f"there is a database in {args.state} already: name a new folder")
     started = time.monotonic()
-    seed(args.state, args.events, args.sessions or max(1, args.events // 200), args.days, int(time.time() * 1000))
+    seed(
+        args.state,
+        args.events,
+        args.sessions or max(1, args.events // 200),
+        args.days,
+        int(time.time() * 1000),
+    )
     seconds = time.monotonic() - started
     size = database_bytes(args.state) / args.events
     print(

@@ -46,9 +46,7 @@ def test_prices_are_those_of_the_table(seeded: sqlite3.Connection) -> None:
 
 
 def test_sums_of_sessions_and_rollups_are_those_of_the_events(seeded: sqlite3.Connection) -> None:
-    unpriced = (
-        "sum(CASE WHEN cost_nusd IS NULL THEN input+cache_read+cache_write_5m+cache_write_1h+output ELSE 0 END)"
-    )
+    unpriced = "sum(CASE WHEN cost_nusd IS NULL THEN input+cache_read+cache_write_5m+cache_write_1h+output ELSE 0 END)"
     sums = f"count(*), {', '.join(f'sum({name})' for name in SUMS)}, coalesce(sum(cost_nusd), 0), {unpriced}"
     events = seeded.execute(f"SELECT session, max(at_ms), {sums} FROM event GROUP BY 1 ORDER BY 1").fetchall()
     names = f"responses, {', '.join(SUMS)}, cost_nusd, unpriced_tokens"
@@ -67,4 +65,6 @@ def test_names_are_of_many_kinds(seeded: sqlite3.Connection) -> None:
     for column, least in (("agent", 6), ("branch", 30), ("title", 100)):
         assert seeded.execute(f"SELECT count(DISTINCT {column}) FROM session").fetchone()[0] >= least
     assert seeded.execute("SELECT count(*) FROM session WHERE parent_sid != ''").fetchone()[0] > 30
-    assert seeded.execute("SELECT count(*) FROM outline WHERE files != '' AND tools != ''").fetchone() == (200,)
+    assert seeded.execute("SELECT count(*) FROM outline WHERE files != '' AND tools != ''").fetchone() == (
+        200,
+    )

@@ -156,11 +156,18 @@ CREATE INDEX line_below ON line (root) WHERE root != session;
 CREATE VIRTUAL TABLE found USING fts5 (title, project, branch, tools, files, names, tokenize='unicode61');
 CREATE TABLE near (key TEXT NOT NULL, term TEXT NOT NULL, PRIMARY KEY (key, term)) WITHOUT ROWID;
 CREATE TABLE changed (session INTEGER PRIMARY KEY);
-CREATE TRIGGER session_new AFTER INSERT ON session BEGIN INSERT OR IGNORE INTO changed VALUES (new.id); END;
-CREATE TRIGGER session_changed AFTER UPDATE ON session BEGIN INSERT OR IGNORE INTO changed VALUES (new.id); END;
-CREATE TRIGGER session_gone AFTER DELETE ON session BEGIN INSERT OR IGNORE INTO changed VALUES (old.id); END;
-CREATE TRIGGER outline_new AFTER INSERT ON outline BEGIN INSERT OR IGNORE INTO changed VALUES (new.session); END;
-CREATE TRIGGER outline_changed AFTER UPDATE ON outline BEGIN INSERT OR IGNORE INTO changed VALUES (new.session); END;
+CREATE TRIGGER session_new AFTER INSERT ON session WHEN NOT EXISTS (SELECT 1 FROM changed WHERE session = new.id)
+  BEGIN INSERT INTO changed VALUES (new.id); END;
+CREATE TRIGGER session_changed AFTER UPDATE ON session WHEN NOT EXISTS (SELECT 1 FROM changed WHERE session = new.id)
+  BEGIN INSERT INTO changed VALUES (new.id); END;
+CREATE TRIGGER session_gone AFTER DELETE ON session WHEN NOT EXISTS (SELECT 1 FROM changed WHERE session = old.id)
+  BEGIN INSERT INTO changed VALUES (old.id); END;
+CREATE TRIGGER outline_new AFTER INSERT ON outline WHEN NOT EXISTS (SELECT 1 FROM changed WHERE session = new.session)
+  BEGIN INSERT INTO changed VALUES (new.session); END;
+CREATE TRIGGER outline_changed AFTER UPDATE ON outline WHEN NOT EXISTS (SELECT 1 FROM changed WHERE session = new.session)
+  BEGIN INSERT INTO changed VALUES (new.session); END;
+CREATE TRIGGER outline_gone AFTER DELETE ON outline WHEN NOT EXISTS (SELECT 1 FROM changed WHERE session = old.session)
+  BEGIN INSERT INTO changed VALUES (old.session); END;
 INSERT INTO changed SELECT id FROM session;
 """
 
