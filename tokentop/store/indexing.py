@@ -38,12 +38,12 @@ class Indexer:
     """Brings the index up to date; belongs to the thread of the writer's connection."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
+        self.db = db
         self._learned: set[str] = set()  # words that `near` has
 
     def index_some(self, most: int = SLICE) -> int:
         """Index up to `most` changed sessions in one transaction; return how many. sqlite3.Error."""
-        db = self._db
+        db = self.db
         rows = db.execute("SELECT session FROM changed ORDER BY session DESC LIMIT ?", (most,)).fetchall()
         if not rows:
             return 0
@@ -66,7 +66,7 @@ class Indexer:
 
     def _index(self, session: int) -> set[int]:
         """Write the line and the words of a session; return the roots whose sums have moved."""
-        db = self._db
+        db = self.db
         before = db.execute("SELECT root FROM line WHERE session = ?", (session,)).fetchone()
         found = db.execute(_SESSION, (session,)).fetchone()
         if found is None:
@@ -90,7 +90,7 @@ class Indexer:
         for _ in range(_DEEPEST):
             if not parent_sid or parent_sid == sid or role == "fork":
                 break
-            found = self._db.execute(
+            found = self.db.execute(
                 "SELECT id, sid, parent_sid, role FROM session WHERE agent = ? AND sid = ?",
                 (agent, parent_sid),
             ).fetchone()
@@ -101,14 +101,14 @@ class Indexer:
 
     def _note_below(self, session: int) -> None:
         """What was listed below a session may stand below another one now."""
-        self._db.execute(
+        self.db.execute(
             "INSERT OR IGNORE INTO changed SELECT session FROM line WHERE root = ?1 AND root != session",
             (session,),
         )
 
     def _note_children(self, session: int, agent: str, sid: str) -> None:
         """Sub-agents that were read before their parent."""
-        self._db.execute(
+        self.db.execute(
             "INSERT OR IGNORE INTO changed SELECT s.id FROM session s JOIN line l ON l.session = s.id"
             " WHERE s.parent_sid = ? AND s.parent_sid != '' AND s.agent = ? AND s.id != ? AND l.root = l.session"
             " AND s.role != 'fork'",
@@ -116,12 +116,12 @@ class Indexer:
         )
 
     def _sums(self, where: str, value: int) -> tuple[object, ...]:
-        found = self._db.execute(f"SELECT {_SUMS} FROM session s WHERE {where}", (value,)).fetchone()
+        found = self.db.execute(f"SELECT {_SUMS} FROM session s WHERE {where}", (value,)).fetchone()
         return tuple(found[:-1])
 
     def _sum_up(self, root: int) -> None:
         """The sums of a root are those of all that is listed below it and its own."""
-        self._db.execute(
+        self.db.execute(
             "UPDATE line SET (last_ms, responses, tokens, cost_nusd, unpriced_tokens, unknown_calls, estimated, below) ="
             f" (SELECT {_SUMS} FROM session s WHERE s.id IN (SELECT session FROM line WHERE root = ?1 AND root != session"
             " UNION ALL SELECT ?1)) WHERE session = ?1 AND root = ?1",
@@ -130,7 +130,7 @@ class Indexer:
 
     def _put_words(self, session: int, *texts: str) -> None:
         """Texts in the order of the columns of `found`; nothing is written where they are as they were."""
-        db = self._db
+        db = self.db
         known = db.execute(
             "SELECT title, project, branch, tools, files, names FROM found WHERE rowid = ?", (session,)
         ).fetchone()

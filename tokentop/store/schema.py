@@ -139,7 +139,8 @@ ALTER TABLE projection ADD COLUMN month_nusd INTEGER;
 _V4 = """
 CREATE TABLE outline (
   session INTEGER PRIMARY KEY, log_size INTEGER NOT NULL, log_mtime_ns INTEGER NOT NULL, version INTEGER NOT NULL,
-  read_ms INTEGER NOT NULL, tools TEXT NOT NULL, files TEXT NOT NULL, deeds BLOB NOT NULL
+  read_ms INTEGER NOT NULL, tools TEXT NOT NULL, files TEXT NOT NULL, deeds BLOB NOT NULL,
+  note TEXT NOT NULL DEFAULT ''
 );
 
 CREATE TABLE line (
