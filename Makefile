@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 E2E_CACHE ?= .cache/agents
 
-.PHONY: run test check kills e2e e2e-agents signals bench agents keys snapshots prices format clean
+.PHONY: run test check kills e2e e2e-agents signals bench bench-seed agents keys snapshots prices format clean
 
 run: $(STAMP)
 	$(BIN)/tokentop $(ARGS)
@@ -50,6 +50,10 @@ signals: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python bench/run.py $(ARGS)
+
+# A state directory with 10 million events in 50,000 sessions, about 1 GB: STATE=DIR, which must be new.
+bench-seed: $(STAMP)
+	$(BIN)/python bench/seed_history.py --state $(or $(STATE),.cache/bench/seeded-10000000) $(ARGS)
 
 # Writes tests/ui/snapshots/ anew: every screen and dialog at three sizes. Look at the difference before you keep it.
 snapshots: $(STAMP)

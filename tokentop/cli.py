@@ -167,7 +167,15 @@ def parser() -> argparse.ArgumentParser:
     sync.add_argument("--json", action="store_true")
 
     sessions = verbs.add_parser("sessions", help="list and search sessions", allow_abbrev=False)
-    sessions.add_argument("query", nargs="*", metavar="QUERY")
+    sessions.add_argument(
+        "query", nargs="*", metavar="QUERY",
+        help="words, slips forgiven, and filters: agent:claude proj:api cost>5 since:2d file:retry !word ~regex",
+    )  # fmt: skip
+    sessions.add_argument(
+        "--sort",
+        choices=("last", "cost", "tokens", "responses"),
+        help="default: the likest first, else the last",
+    )
     sessions.add_argument("--limit", type=_positive, default=50, metavar="N")
     sessions.add_argument("--json", action="store_true")
 

@@ -57,6 +57,7 @@ from .store.writer import append_action, replace_action
 if TYPE_CHECKING:
     from .look import Target
     from .procs.watch import ProcWatcher
+    from .store.indexing import Indexer
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +74,10 @@ BUSY_PUBLISH_S = 0.85
 BUSY_CHANGES = 40
 IDLE_PUBLISH_S = 1.0
 INBOX_S = 1.0
+INDEX_S = (
+    5.0  # between two looks at which sessions have changed; somebody who looks at the history asks sooner
+)
+INDEX_SLICE_S = 0.5  # ... while there are more than fit into a slice
 RETRY_S = 2.0
 WHOLE_S = 30.0
 LOOK_BACK_SLICE_S = 0.02
@@ -166,6 +171,7 @@ class Collector:
         self._signs: Signs | None = None
         self._left: left.Left | None = None
         self._outlines = Outlines()
+        self._indexer: Indexer | None = None
 
     # ------------------------------------------------------------ one slice
 
@@ -195,6 +201,8 @@ class Collector:
         self._show(now_s, wall_ms)
         if not more:
             self._outline(now_s, wall_ms)
+        if not more and now_s >= self._due.get("index", 0.0):
+            self._due["index"] = now_s + (INDEX_SLICE_S if self.index() else INDEX_S)
         return 0.0 if more else self._poll_s
 
     @property
@@ -390,6 +398,20 @@ class Collector:
             outlines.keep(self._ledger.db, session, outline)
         except sqlite3.Error as error:
             log.warning("outline not kept: %s", error)
+
+    def index(self) -> bool:
+        """Bring a slice of the changed sessions into the index of the history; True if there are more."""
+        if self._ledger is None or self._reading or time.monotonic() < self._store_due_s:
+            return False
+        from .store.indexing import SLICE, Indexer
+
+        try:
+            if self._indexer is None or self._indexer.db is not self._ledger.db:
+                self._indexer = Indexer(self._ledger.db)
+            return self._indexer.index_some() == SLICE
+        except sqlite3.Error as error:
+            self._store_failed(error)
+            return False
 
     def _take_in(self, ledger: Ledger) -> None:
         """What the status line hook was told about plan limits."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import queue
 import threading
 import time
@@ -16,14 +17,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from .clock import now_ms
-from .config import Settings
+from .config import Settings, local_zone
 from .model import Action, Inside, Jump, KillPlan, LogTail, Look, Notice, Orphan, Receipt, Row, Snapshot
 
 if TYPE_CHECKING:
+    from .archive import Archive, InventedArchive
     from .aside import Seen, Wanted
     from .billing import Fetched, ProviderState
     from .collector import Collector
     from .enforce import Enforcer
+    from .history import Ask, Entry, Listing
     from .look import Looker
 
 log = logging.getLogger(__name__)
@@ -61,6 +64,7 @@ class DemoRuntime:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._archive: InventedArchive | None = None
         self._stop = threading.Event()
         self._jobs: queue.SimpleQueue[tuple[Callable[[], object], queue.SimpleQueue[object]]] = (
             queue.SimpleQueue()
@@ -137,6 +141,28 @@ class DemoRuntime:
         assert isinstance(found, LogTail)
         return found
 
+    def history(self, ask: Ask) -> Listing | None:
+        return self._in_archive(lambda archive: archive.answer(ask))
+
+    def entries(self, ids: Sequence[int]) -> tuple[Entry, ...]:
+        return self._in_archive(lambda archive: archive.entries(ids))
+
+    def below(self, root: int) -> tuple[Entry, ...]:
+        return self._in_archive(lambda archive: archive.below(root))
+
+    def _in_archive(self, question: Callable[[InventedArchive], T]) -> T:
+        """Answered in the world's thread, of what it shows now."""
+
+        def job() -> T:
+            from .archive import InventedArchive
+
+            if self._archive is None:
+                self._archive = InventedArchive(local_zone(os.environ), now_ms)
+            self._archive.take(self._world.snapshot(now_ms()).rows)
+            return question(self._archive)
+
+        return cast("T", self._in_world(job))
+
     def _in_world(self, job: Callable[[], object]) -> object:
         reply: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._jobs.put((job, reply))
@@ -149,6 +175,10 @@ class DemoRuntime:
                 reply.put(job())
             publish(self._world.snapshot(now_ms()))
             self._stop.wait(DEMO_PUBLISH_S)
+
+
+def _index(collector: Collector) -> None:
+    collector.index()
 
 
 class AsideThread:
@@ -297,6 +327,12 @@ class Runtime:
         self._remembered = False
         self._thread: threading.Thread | None = None
         self._looker: Looker | None = None
+        self._archive: Archive | None = None
+        self._answering, self._reading = (
+            threading.Lock(),
+            threading.Lock(),
+        )  # one worker at a time on each connection
+        self._asks = 0
 
     @property
     def alive(self) -> bool:
@@ -457,6 +493,33 @@ class Runtime:
     def tail(self, row: Row, known: tuple[int, int, int]) -> LogTail | None:
         """The end of the row's log, None where it is as it was; blocks while it is read."""
         return self._looking().tail(row, known)
+
+    def history(self, ask: Ask) -> Listing | None:
+        """The sessions that are asked for; blocks. None = a newer question came meanwhile."""
+        archive = self._archived()
+        self._asks += 1
+        number = self._asks
+        archive.interrupt()
+        self._questions.put(_index)  # what has changed meanwhile is in the next answer
+        with self._answering:
+            return archive.answer(ask) if number == self._asks else None
+
+    def entries(self, ids: Sequence[int]) -> tuple[Entry, ...]:
+        """The entries of sessions of a Listing, in their order; blocks."""
+        with self._reading:
+            return self._archived().entries(ids)
+
+    def below(self, root: int) -> tuple[Entry, ...]:
+        """The sub-agents of a session; blocks."""
+        with self._reading:
+            return self._archived().below(root)
+
+    def _archived(self) -> Archive:
+        from .archive import Archive
+
+        if self._archive is None:
+            self._archive = Archive(self._folder, local_zone(self._environ), now_ms)
+        return self._archive
 
     def _looking(self) -> Looker:
         from .look import Looker

@@ -243,13 +243,14 @@ def clock(at_ms: int, zone: tzinfo | None = None, seconds: bool = False) -> str:
     return moment.strftime("%H:%M:%S" if seconds else "%H:%M")
 
 
-def clock_near(at_ms: int, now_ms: int, zone: tzinfo | None = None) -> str:
-    """A time of day within 20 hours of now, with the weekday within a week, else the date."""
+def clock_near(at_ms: int, now_ms: int, zone: tzinfo | None = None, *, by_day: bool = False) -> str:
+    """A time of day within 20 hours of now (`by_day`: of the same day), with the weekday within a week, else the date."""
     moment = _moment(at_ms, zone)
     if moment is None:
         return UNKNOWN
     away_s = abs(at_ms - now_ms) / 1000
-    if away_s < 20 * 3600:
+    now = _moment(now_ms, zone) if by_day else None
+    if away_s < 20 * 3600 and (now is None or now.date() == moment.date()):
         return moment.strftime("%H:%M")
     if away_s < 6.5 * 86_400:
         return _WEEKDAYS[moment.weekday()] + moment.strftime(" %H:%M")

@@ -55,7 +55,7 @@ def opened(*, quiet: bool = False) -> Iterator[Access]:
                 yield _follower(folder, settings, notes)
                 return
             if time.monotonic() > until_s:
-                _note(notes, "another command is still reading the logs: totals are not complete yet")
+                note(notes, "another command is still reading the logs: totals are not complete yet")
                 yield _follower(folder, settings, notes)
                 return
             time.sleep(0.05)
@@ -86,7 +86,7 @@ def _leader(folder: Path, settings: Settings, notes: list[str], quiet: bool) -> 
             ledger = _ledger(folder, settings, damaged=True)
             events = _catch_up(ledger, quiet)
     except db.TooNew as error:
-        _note(notes, f"{error}; this is what it holds, nothing new was read")
+        note(notes, f"{error}; this is what it holds, nothing new was read")
         yield _follower(folder, settings, notes)
         return
     except (db.StoreError, sqlite3.Error) as error:
@@ -142,7 +142,7 @@ def _follower(folder: Path, settings: Settings, notes: list[str]) -> Access:
     try:
         connection = db.open_reader(folder)
         if is_reading(connection):
-            _note(notes, "another tokentop is still reading the logs: totals are not complete yet")
+            note(notes, "another tokentop is still reading the logs: totals are not complete yet")
     except (db.StoreError, sqlite3.Error) as error:
         raise Failure(_said(error, folder)) from error
     return Access(connection, folder, settings, (), notes)
@@ -156,7 +156,7 @@ def folder_for() -> Iterator[tuple[Path, list[str]]]:
         db.prepare_folder(folder)
     except db.NotWritable as error:
         notes: list[str] = []
-        _note(notes, f"{error}; nothing is remembered")
+        note(notes, f"{error}; nothing is remembered")
         import shutil
         import tempfile
 
@@ -171,7 +171,7 @@ def folder_for() -> Iterator[tuple[Path, list[str]]]:
     yield folder, []
 
 
-def _note(notes: list[str], text: str) -> None:
+def note(notes: list[str], text: str) -> None:
     """Something that qualifies every figure of the report: said on stderr, kept for its JSON."""
     notes.append(text)
     print(f"tokentop: {text}", file=sys.stderr)

@@ -11,6 +11,7 @@ from typing import Any
 
 from tokentop.clock import now_ms
 from tokentop.config import local_zone
+from tokentop.engine.when import BadTime, parse_when
 from tokentop.errors import Failure, NothingMatched, UsageError
 from tokentop.ledger import prices
 from tokentop.model import Session
@@ -18,7 +19,6 @@ from tokentop.store.reader import Filter
 
 from . import access, usage
 from .out import health_document, iso, print_json
-from .when import BadTime, parse_when
 
 Arguments = argparse.Namespace
 
@@ -104,17 +104,23 @@ def _sync(arguments: Arguments) -> int:
 
 
 def _sessions(arguments: Arguments) -> int:
+    from tokentop.history import Ask
+
     from . import sessions
 
-    words = [word for part in arguments.query for word in part.split()]
+    query = " ".join(arguments.query)
+    ask = Ask(query, arguments.sort or "", flat=True, limit=arguments.limit)
     with access.opened(quiet=arguments.json) as store:
-        documents, text = sessions.listing(store.db, words, arguments.limit, local_zone(os.environ))
+        sessions.bring_up_to_date(store, quiet=arguments.json)
+        documents, text, answer = sessions.listing(store.db, ask, local_zone(os.environ), now_ms())
+    if answer.problem:
+        raise UsageError(answer.problem)
     if arguments.json:
         print_json({"schema": "tokentop.sessions/1", "generated_at": iso(now_ms()), "rows": documents})
     elif documents:
         print(text)
     if not documents:
-        raise NothingMatched(f"no session matches {' '.join(words)!r}" if words else "no sessions yet")
+        raise NothingMatched(f"no session matches {query!r}" if query.split() else "no sessions yet")
     return 0
 
 

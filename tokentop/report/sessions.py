@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from datetime import tzinfo
 from typing import Any
 
 from tokentop.engine.days import local
 from tokentop.export.values import iso, session_document, tokens_document, usd
+from tokentop.history import Ask, Listing
 from tokentop.model import Figures, Priced
-from tokentop.store import reader
+from tokentop.store import reader, searching
+from tokentop.store.indexing import Indexer, waiting
 from tokentop.text import clean
 
+from . import access
 from .out import money, plain_table
 
 
 def listing(
-    db: sqlite3.Connection, words: list[str], limit: int, zone: tzinfo
-) -> tuple[list[dict[str, Any]], str]:
-    """(documents, table for people) of the newest sessions that hold every word."""
-    found = reader.sessions(db, words=words, limit=limit)
-    documents = [session_document(session, own, project) for session, own, project, _, _ in found]
+    db: sqlite3.Connection, ask: Ask, zone: tzinfo, at_ms: int
+) -> tuple[list[dict[str, Any]], str, Listing]:
+    """(documents, table for people, the answer) of the sessions that are asked for."""
+    answer = searching.answer(db, ask, zone, at_ms)
+    found = reader.sessions_by_id(db, answer.order)
+    documents = [session_document(session, own, project) for session, own, project in found]
     rows = []
-    for session, own, project, _, _ in found:
+    for session, own, project in found:
         last = local(session.last_ms, zone).strftime("%Y-%m-%d %H:%M") if session.last_ms else "?"
         indent = "  " if session.parent_id else ""
         cost = _cost(own)
@@ -31,7 +36,23 @@ def listing(
              f"{own.responses:,}", f"{own.tokens.total:,}{'+?' * bool(own.unknown_calls)}", cost]
         )  # fmt: skip
     heads = ["LAST", "AGENT", "PROJECT", "SESSION", "TITLE", "RESPONSES", "TOKENS", "COST"]
-    return documents, plain_table(heads, rows, left=5)
+    return documents, plain_table(heads, rows, left=5), answer
+
+
+def bring_up_to_date(store: access.Access, *, quiet: bool) -> None:
+    """Index what has changed since somebody last asked; who only reads says what is missing."""
+    if store.writes:
+        indexer, total = Indexer(store.db), waiting(store.db)
+        done = 0
+        while some := indexer.index_some():
+            done += some
+            if not quiet and total > 2000 and sys.stderr.isatty():
+                print(f"\r\x1b[Kindexing {done:,} of {total:,} sessions", end="", file=sys.stderr, flush=True)
+        if not quiet and total > 2000 and sys.stderr.isatty():
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    elif late := waiting(store.db):
+        text = f"{late:,} sessions changed a moment ago: they are found as they were, new ones not yet"
+        access.note(store.notes, text)
 
 
 def _cost(own: Figures) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -243,6 +244,20 @@ def sessions(
         row = SessionRow(*row_values)
         out.append((row.session(), row.figures(), project, row.context_used, row.context_window))
     return out
+
+
+def sessions_by_id(db: sqlite3.Connection, ids: Sequence[int]) -> list[tuple[Session, Figures, str]]:
+    """(session, own sums, project) of sessions by their ids in the store, in that order."""
+    rows = db.execute(
+        f"{_SESSION}, p.name FROM session s JOIN project p ON p.id = s.project"
+        " WHERE s.id IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(ids)),),
+    )
+    found = {}
+    for *values, project in rows:
+        row = SessionRow(*values)
+        found[row.id] = row.session(), row.figures(), project
+    return [found[one] for one in ids if one in found]
 
 
 def find_session(db: sqlite3.Connection, prefix: str) -> list[tuple[Session, Figures]]:

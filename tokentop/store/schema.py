@@ -142,6 +142,34 @@ CREATE TABLE outline (
   read_ms INTEGER NOT NULL, tools TEXT NOT NULL, files TEXT NOT NULL, deeds BLOB NOT NULL,
   note TEXT NOT NULL DEFAULT ''
 );
+
+CREATE TABLE line (
+  session INTEGER PRIMARY KEY, root INTEGER NOT NULL, agent TEXT NOT NULL, project TEXT NOT NULL, model TEXT NOT NULL,
+  title TEXT NOT NULL, branch TEXT NOT NULL, first_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL,
+  responses INTEGER NOT NULL, tokens INTEGER NOT NULL, cost_nusd INTEGER NOT NULL, unpriced_tokens INTEGER NOT NULL,
+  unknown_calls INTEGER NOT NULL, estimated INTEGER NOT NULL, below INTEGER NOT NULL
+);
+CREATE INDEX line_last ON line (last_ms, session) WHERE root = session;
+CREATE INDEX line_cost ON line (cost_nusd, session) WHERE root = session;
+CREATE INDEX line_tokens ON line (tokens, session) WHERE root = session;
+CREATE INDEX line_responses ON line (responses, session) WHERE root = session;
+CREATE INDEX line_below ON line (root) WHERE root != session;
+CREATE VIRTUAL TABLE found USING fts5 (title, project, branch, tools, files, names, tokenize='unicode61');
+CREATE TABLE near (key TEXT NOT NULL, term TEXT NOT NULL, PRIMARY KEY (key, term)) WITHOUT ROWID;
+CREATE TABLE changed (session INTEGER PRIMARY KEY);
+CREATE TRIGGER session_new AFTER INSERT ON session WHEN NOT EXISTS (SELECT 1 FROM changed WHERE session = new.id)
+  BEGIN INSERT INTO changed VALUES (new.id); END;
+CREATE TRIGGER session_changed AFTER UPDATE ON session WHEN NOT EXISTS (SELECT 1 FROM changed WHERE session = new.id)
+  BEGIN INSERT INTO changed VALUES (new.id); END;
+CREATE TRIGGER session_gone AFTER DELETE ON session WHEN NOT EXISTS (SELECT 1 FROM changed WHERE session = old.id)
+  BEGIN INSERT INTO changed VALUES (old.id); END;
+CREATE TRIGGER outline_new AFTER INSERT ON outline WHEN NOT EXISTS (SELECT 1 FROM changed WHERE session = new.session)
+  BEGIN INSERT INTO changed VALUES (new.session); END;
+CREATE TRIGGER outline_changed AFTER UPDATE ON outline WHEN NOT EXISTS (SELECT 1 FROM changed WHERE session = new.session)
+  BEGIN INSERT INTO changed VALUES (new.session); END;
+CREATE TRIGGER outline_gone AFTER DELETE ON outline WHEN NOT EXISTS (SELECT 1 FROM changed WHERE session = old.session)
+  BEGIN INSERT INTO changed VALUES (old.session); END;
+INSERT INTO changed SELECT id FROM session;
 """
 
 MIGRATIONS: tuple[str, ...] = (_V1, _V2, _V3, _V4)

@@ -199,7 +199,9 @@ class TokentopApp(App[str]):
     async def on_event(self, event: events.Event) -> None:
         """Keys for the live screen and the dialog are carried out before the next one is looked at."""
         screen = self.screen_stack[-1] if self.screen_stack else None
-        ours = isinstance(screen, Dialog) or (screen is self.live and self.live.is_mounted)
+        ours = isinstance(screen, Dialog)
+        if screen is not None and getattr(screen, "keys_at_once", False):
+            ours = screen.is_mounted
         if not ours or not isinstance(event, events.Key | events.Paste) or event.is_forwarded:
             await super().on_event(event)
             return
@@ -209,7 +211,7 @@ class TokentopApp(App[str]):
             if not screen.seen and isinstance(event, events.Key):
                 screen.too_early(event.key)
             await deliver(self, event, heard=screen.seen)
-        elif not self.commander.asking:
+        elif screen is not self.live or not self.commander.asking:
             await deliver(self, event, heard=True)
         elif isinstance(event, events.Key) and event.key == "escape":
             self.commander.give_up()

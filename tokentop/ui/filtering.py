@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from tokentop.model import Figures, Row
+from tokentop.terms import TEXT_LIMIT, Compare, Field, FilterError, Pattern, Term
+from tokentop.terms import parse as parse_terms
 from tokentop.ui.cells import context_pct, hit_pct, unread
 from tokentop.ui.glyphs import LOOKS
 
-Predicate = Callable[[Row], bool]
+__all__ = ["FIELDS", "HELP", "FilterError", "Predicate", "matches", "parse"]
 
-_TEXT_LIMIT = 120  # a regular expression from a keyboard runs on bounded text only
-_PATTERN_LIMIT = 80
-_REPEATS_LIMIT = 4
-_COMPARE = re.compile(r"^([a-z]+)(>=|<=|>|<|=)(.*)$", re.IGNORECASE)
-_SIZE = {"k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9}
-_TIME_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-_ALIKE = 0.8  # from here on a name that no field has is taken for a slip
+Predicate = Callable[[Row], bool]
 
 FIELDS: dict[str, Callable[[Row], str]] = {
     "agent": lambda r: r.agent,
@@ -71,16 +66,12 @@ HELP: tuple[tuple[str, str], ...] = (
 )  # fmt: skip
 
 
-class FilterError(ValueError):
-    """The filter cannot be understood; the message is for the filter line."""
-
-
 def parse(query: str, now_ms: Callable[[], int] = lambda: 0) -> Predicate | None:
     """The predicate of `query`, None where it is empty; ages are as of `now_ms()`. Raises FilterError."""
-    terms = [_term(word, now_ms) for word in query.split()]
-    if not terms:
+    tests = [_test(term, now_ms) for term in parse_terms(query, FIELDS, _NUMBERS)]
+    if not tests:
         return None
-    return lambda row: all(term(row) for term in terms)
+    return lambda row: all(test(row) for test in tests)
 
 
 def matches(rows: Sequence[Row], predicate: Predicate) -> frozenset[str]:
@@ -88,33 +79,22 @@ def matches(rows: Sequence[Row], predicate: Predicate) -> frozenset[str]:
     return frozenset(row.key for row in rows if predicate(row))
 
 
-def _term(word: str, now_ms: Callable[[], int]) -> Predicate:
-    if word.startswith("!"):
-        if len(word) == 1:
-            raise FilterError("a word is missing after !")
-        inner = _term(word[1:], now_ms)
+def _test(term: Term, now_ms: Callable[[], int]) -> Predicate:
+    if term.negated:
+        inner = _plain(term, now_ms)
         return lambda row: not inner(row)
-    if word.startswith("~"):
-        return _regex(word[1:])
-    compare = _COMPARE.match(word)
-    if compare and _is_field(compare[1], _NUMBERS):
-        return _number(compare[1].lower(), compare[2], compare[3], now_ms)
-    name, colon, value = word.partition(":")
-    if colon and _is_field(name, FIELDS):
-        return _field(name.lower(), value.casefold())
-    return _word(word.casefold())
+    return _plain(term, now_ms)
 
 
-def _is_field(name: str, fields: Iterable[str]) -> bool:
-    """Whether a field has this name; one that is nearly one is a slip, anything else may stand in a title."""
-    if name.lower() in fields:
-        return True
-    from difflib import get_close_matches  # for a slip alone
-
-    close = get_close_matches(name.lower(), list(fields), 1, _ALIKE)
-    if close:
-        raise FilterError(f"no field {name[:20]}; {close[0]}?")
-    return False
+def _plain(term: Term, now_ms: Callable[[], int]) -> Predicate:
+    if isinstance(term, Pattern):
+        compiled = term.compiled()
+        return lambda row: any(compiled.search(text[:TEXT_LIMIT]) for text in _texts(row))
+    if isinstance(term, Compare):
+        return _number(term, now_ms)
+    if isinstance(term, Field):
+        return _field(term.name, term.text)
+    return _word(term.text)
 
 
 def _field(name: str, value: str) -> Predicate:
@@ -124,28 +104,12 @@ def _field(name: str, value: str) -> Predicate:
     return lambda row: value in pick(row).casefold()
 
 
-def _number(name: str, sign: str, value: str, now_ms: Callable[[], int]) -> Predicate:
-    number, scales = value.strip("$%").lower(), _TIME_S if name == "age" else _SIZE
-    scale = scales.get(number[-1:])
-    try:
-        limit = float(number) if scale is None else float(number[:-1]) * scale
-    except ValueError:
-        raise FilterError(f"{name}{sign} needs a number") from None
-    if limit != limit:
-        raise FilterError(f"{name}{sign} needs a number")
-    pick = _NUMBERS[name]
+def _number(term: Compare, now_ms: Callable[[], int]) -> Predicate:
+    pick = _NUMBERS[term.name]
 
     def test(row: Row) -> bool:
         known = pick(row, now_ms())
-        if known is None:
-            return False
-        if sign == ">":
-            return known > limit
-        if sign == "<":
-            return known < limit
-        if sign == "=":
-            return abs(known - limit) <= 0.005 * max(1.0, abs(limit))
-        return known >= limit if sign == ">=" else known <= limit
+        return known is not None and term.holds(known)
 
     return test
 
@@ -156,31 +120,3 @@ def _texts(row: Row) -> tuple[str, ...]:
 
 def _word(word: str) -> Predicate:
     return lambda row: any(word in text.casefold() for text in _texts(row)) or word == row.status.state.value
-
-
-def _regex(pattern: str) -> Predicate:
-    if not pattern:
-        raise FilterError("a pattern is missing after ~")
-    _check_cost(pattern)
-    try:
-        compiled = re.compile(pattern, re.IGNORECASE)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise FilterError(f"pattern: {str(error)[:60]}") from None
-    return lambda row: any(compiled.search(text[:_TEXT_LIMIT]) for text in _texts(row))
-
-
-def _check_cost(pattern: str) -> None:
-    """Refuse what can take exponential time: a repeated group with a repeat or a choice inside."""
-    if len(pattern) > _PATTERN_LIMIT:
-        raise FilterError(f"pattern longer than {_PATTERN_LIMIT}")
-    bare = re.sub(r"\[\^?\]?[^\]]*\]", "x", re.sub(r"\\.", "x", pattern))
-    if len(re.findall(r"[+*{]", bare)) > _REPEATS_LIMIT:
-        raise FilterError(f"pattern: more than {_REPEATS_LIMIT} repeats")
-    risky: list[bool] = []
-    for at, char in enumerate(bare):
-        if char == "(":
-            risky.append(False)
-        elif char in "+*{|" or (char == "?" and bare[at - 1 : at] != "("):
-            risky[:] = [True] * len(risky)
-        elif char == ")" and risky and risky.pop() and bare[at + 1 : at + 2] in {"+", "*", "{"}:
-            raise FilterError("pattern: a repeat inside a repeat")

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from tokentop.history import Ask, Entry, Listing
 from tokentop.model import Action, Inside, Jump, KillPlan, LogTail, Look, Orphan, Receipt, Row, Snapshot
 from tokentop.rulebook import Notify
 
@@ -70,6 +71,15 @@ class Source(Protocol):
 
     def tail(self, row: Row, known: tuple[int, int, int]) -> LogTail | None:
         """The end of the row's log; None while it is as it was at `known` (`LogTail.state`). May block."""
+
+    def history(self, ask: Ask) -> Listing | None:
+        """The sessions of the history that are asked for. May block; None = a newer question came meanwhile."""
+
+    def entries(self, ids: Sequence[int]) -> tuple[Entry, ...]:
+        """The entries of sessions of a Listing, in their order; those that are gone are left out. May block."""
+
+    def below(self, root: int) -> tuple[Entry, ...]:
+        """The sub-agents of an entry, by time. May block."""
 
 
 class UiOptions(Struct, frozen=True):

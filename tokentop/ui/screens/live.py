@@ -45,6 +45,7 @@ class LiveScreen(LiveActions):
         Binding(key.keys, key.action, key.help, show=False, id=key.id) for key in keys.KEYS
     ]
     AUTO_FOCUS = "LiveTable"
+    keys_at_once = True  # each is carried out before the next one is looked at
     DEFAULT_CSS = """
     LiveScreen #top { height: 5; }
     LiveScreen #body { layout: vertical; height: 1fr; }

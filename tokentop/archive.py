@@ -1,0 +1,125 @@
+"""The history as a screen asks for it: two read-only connections, of which one can be interrupted.
+
+Methods may block and are called from the screen's workers; `runtime.py` sees to it that one answers at a time.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from datetime import tzinfo
+from pathlib import Path
+
+from .history import Ask, Entry, Listing
+from .model import Row
+from .store import db, searching
+from .store.indexing import Indexer
+from .store.reader import data_version
+
+
+class _Way:
+    """One read-only connection; a new one where the database was put aside and made anew."""
+
+    def __init__(self, folder: Path, cache_kib: int) -> None:
+        self._folder, self._cache_kib = folder, cache_kib
+        self._file: tuple[int, int] | None = None
+        self.db: sqlite3.Connection | None = None
+
+    def open(self) -> sqlite3.Connection:
+        """db.StoreError, sqlite3.Error."""
+        file = db.identity(self._folder)
+        if self.db is None or file != self._file:
+            self.close()
+            self.db, self._file = db.open_reader(self._folder), file
+            self.db.execute(f"PRAGMA cache_size=-{self._cache_kib}")
+        return self.db
+
+    def close(self) -> None:
+        if self.db is not None:
+            self.db.close()
+            self.db = None
+
+
+class Archive:
+    """All sessions of one store. Answers and entries may be asked for by two threads, each by one at a time."""
+
+    def __init__(self, folder: Path, zone: tzinfo, now_ms: Callable[[], int]) -> None:
+        self._zone, self._now_ms = zone, now_ms
+        self._asking, self._reading = _Way(folder, 16_000), _Way(folder, 2_000)
+        self._last: tuple[Ask, object, Listing] | None = None
+
+    def answer(self, ask: Ask) -> Listing | None:
+        """The same object while nothing has been committed since; None = interrupted."""
+        try:
+            asking = self._asking.open()
+            version = (asking, data_version(asking))
+            if self._last is not None and self._last[:2] == (ask, version):
+                return self._last[2]
+            found = searching.answer(asking, ask, self._zone, self._now_ms())
+        except sqlite3.OperationalError as error:
+            if getattr(error, "sqlite_errorname", "") == "SQLITE_INTERRUPT":
+                return None
+            return Listing(ask, (), problem=f"the history cannot be read: {error}")
+        except (sqlite3.Error, db.StoreError) as error:
+            return Listing(ask, (), problem=f"the history cannot be read: {error}")
+        self._last = ask, version, found
+        return found
+
+    def interrupt(self) -> None:
+        """What is being answered is not wanted any more; from any thread."""
+        if self._asking.db is not None:
+            self._asking.db.interrupt()
+
+    def entries(self, ids: Sequence[int]) -> tuple[Entry, ...]:
+        """The entries of sessions, in their order; none where the store cannot be read."""
+        try:
+            return tuple(searching.entries(self._reading.open(), ids))
+        except (sqlite3.Error, db.StoreError):
+            return ()
+
+    def below(self, root: int) -> tuple[Entry, ...]:
+        """The sub-agents of a session, by time."""
+        try:
+            return tuple(searching.below(self._reading.open(), root))
+        except (sqlite3.Error, db.StoreError):
+            return ()
+
+    def close(self) -> None:
+        self._asking.close()
+        self._reading.close()
+
+
+class InventedArchive(Archive):
+    """The sessions of an invented fleet, in memory: the demo has the same search as the real thing."""
+
+    def __init__(self, zone: tzinfo, now_ms: Callable[[], int]) -> None:
+        super().__init__(Path(), zone, now_ms)
+        self._db = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+        db.migrate(self._db)
+        self._asking = self._reading = _Invented(self._db)
+        self._indexer = Indexer(self._db)
+        self._known: dict[str, Row] = {}
+
+    def answer(self, ask: Ask) -> Listing | None:
+        self._last = None  # a connection does not see changes of its own as such
+        return super().answer(ask)
+
+    def take(self, rows: Sequence[Row]) -> None:
+        """Bring the sessions of a picture in."""
+        from .store.invented import put
+
+        if any(self._known.get(row.key) is not row for row in rows):
+            self._known = {row.key: row for row in rows}
+            put(self._db, [row for row in rows if row.session_id])
+            while self._indexer.index_some():
+                pass
+
+
+class _Invented(_Way):
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        super().__init__(Path(), 0)
+        self.db = connection
+
+    def open(self) -> sqlite3.Connection:
+        assert self.db is not None
+        return self.db

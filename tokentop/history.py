@@ -1,0 +1,76 @@
+"""The nouns of the history: all sessions there ever were, as a list that is asked for and scrolled. Pure."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+BEST, LAST, COST, TOKENS, RESPONSES = "best", "last", "cost", "tokens", "responses"
+SORTS = (LAST, COST, TOKENS, RESPONSES)
+GROUPS = ("", "day", "project", "agent", "model")
+
+
+class Ask(Struct, frozen=True):
+    """Which sessions, in which order. `query` is a filter in the language of `terms.py`.
+
+    With words in it sub-agents are found too, each by itself; without, each session stands for all below it.
+    `flat`: every session and sub-agent stands for itself alone, with its own sums.
+    """
+
+    query: str = ""
+    sort: str = ""  # "" = the best first where there are words, else the last
+    ascending: bool = False
+    group: str = ""
+    flat: bool = False
+    limit: int = 0  # 0 = all there are
+
+
+class Group(Struct, frozen=True, gc=False):
+    """One group of a list: its name, where it begins in `Listing.order`, and the sums of its sessions."""
+
+    name: str
+    at: int
+    count: int
+    tokens: int
+    cost_nusd: int
+    unpriced: bool
+
+
+class Listing(Struct, frozen=True, gc=False):
+    """An answer: the sessions (their ids in the store) in order, and what qualifies it."""
+
+    ask: Ask
+    order: tuple[int, ...]
+    groups: tuple[Group, ...] = ()
+    waiting: int = 0  # sessions that have changed and are not in the index yet
+    cut: bool = False  # there are more, less like what was asked
+    problem: str = ""  # why there is no answer: the query cannot be understood, the store cannot be read
+
+
+class Entry(Struct, frozen=True, gc=False):
+    """One session of the list. Sums include what is below it, those of a sub-agent are its own."""
+
+    id: int  # in this store
+    root: int  # the entry that it is shown below; itself where it is one of the list
+    agent: str
+    session_id: str
+    parent_id: str
+    role: str
+    project: str
+    title: str
+    branch: str
+    cwd: str
+    model: str
+    first_ms: int
+    last_ms: int
+    responses: int
+    tokens: int
+    cost_nusd: int
+    unpriced_tokens: int
+    unknown_calls: int
+    estimated: bool
+    below: int  # sub-agents
+
+    @property
+    def cost_known(self) -> bool:
+        """Whether there is a sum at all; it is a part of the cost where something is unpriced or unknown."""
+        return bool(self.cost_nusd) or not (self.unpriced_tokens or self.unknown_calls)

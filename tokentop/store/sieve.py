@@ -1,0 +1,139 @@
+"""A filter in the language of `terms.py` -> conditions over the table `line`, all values bound."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from datetime import tzinfo
+
+from msgspec import Struct
+
+from tokentop.engine.when import BadTime, parse_when
+from tokentop.terms import TEXT_LIMIT, Compare, Field, FilterError, Pattern, Term, Word, parse
+
+_ALIKE = "instr(lower({}), ?) > 0"
+_OF_SESSION = "EXISTS (SELECT 1 FROM session s WHERE s.id = line.session AND {})"
+_OF_WORDS = "line.session IN (SELECT rowid FROM found WHERE found MATCH ?)"
+FIELDS: dict[str, str] = {
+    "agent": _ALIKE.format("line.agent"),
+    "proj": _ALIKE.format("line.project"),
+    "project": _ALIKE.format("line.project"),
+    "model": _ALIKE.format("line.model"),
+    "branch": _ALIKE.format("line.branch"),
+    "title": _ALIKE.format("line.title"),
+    "cwd": _OF_SESSION.format(_ALIKE.format("s.cwd")),
+    "session": _OF_SESSION.format("substr(s.sid, 1, length(?1)) = ?1").replace("?1", "?"),
+    "kind": _OF_SESSION.format("(CASE s.role WHEN '' THEN 'main' ELSE s.role END) = ?"),
+    "tool": _OF_WORDS,
+    "file": _OF_WORDS,
+    "since": "line.last_ms >= ?",
+    "until": "line.first_ms < ?",
+    "on": "line.last_ms >= ? AND line.first_ms < ?",
+}
+_TIMES = ("since", "until", "on")
+_NUMBERS: dict[str, str] = {
+    "cost": "CASE WHEN line.cost_nusd > 0 OR line.unpriced_tokens + line.unknown_calls = 0"
+    " THEN line.cost_nusd / 1e9 END",
+    "tokens": "line.tokens",
+    "responses": "line.responses",
+    "age": "CASE WHEN line.first_ms > 0 THEN ({now} - line.first_ms) / 1000.0 END",
+    "took": "CASE WHEN line.first_ms > 0 THEN (line.last_ms - line.first_ms) / 1000.0 END",
+}
+HELP: tuple[tuple[str, str], ...] = (
+    ("words", "titles, projects, branches, tools, files touched; slips and left-out letters are forgiven"),
+    ("agent: proj: model: branch: title: cwd: session: kind: tool: file:", "the field contains the text"),
+    ("since:2d until:today on:2026-11-20", "when: a day, a moment, or how long ago"),
+    ("cost>5 tokens>1m responses>100 age>2h took>1h", "compare: dollars, tokens, responses, time"),
+    ("!word !agent:codex", "everything but"),
+    ("~regex", "regular expression on title, project, model and agent"),
+)
+
+
+class Sieve(Struct, frozen=True):
+    """What a filter means: words that are searched for, and conditions with their values."""
+
+    words: tuple[str, ...]
+    where: str  # "" = none, else begins with AND
+    values: tuple[object, ...]
+    any_level: bool  # sub-agents are found by themselves
+
+
+def sieve(query: str, zone: tzinfo, now_ms: int) -> Sieve:
+    """Raises FilterError with a line for whoever typed it."""
+    words: list[str] = []
+    parts: list[str] = []
+    values: list[object] = []
+    any_level = False
+    for term in parse(query.replace("\0", " "), FIELDS, _NUMBERS):
+        if isinstance(term, Word) and not term.negated:
+            words.append(term.text)
+            continue
+        sql, bound = _condition(term, zone, now_ms)
+        any_level = any_level or (
+            isinstance(term, Field) and term.name in ("tool", "file", "kind", "session")
+        )
+        # What is not known is on neither side of a limit, and not the opposite of it either.
+        parts.append(f"AND coalesce(NOT ({sql}), 1)" if term.negated else f"AND ({sql})")
+        values += bound
+    return Sieve(tuple(words), " ".join(parts), tuple(values), any_level or bool(words))
+
+
+def _condition(term: Term, zone: tzinfo, now_ms: int) -> tuple[str, list[object]]:
+    if isinstance(term, Compare):
+        column = _NUMBERS[term.name].format(now=int(now_ms))
+        if term.sign == "=":
+            return f"abs({column} - ?) <= ?", [term.limit, term.slack]
+        return f"{column} {term.sign} ?", [term.limit]
+    if isinstance(term, Pattern):
+        return "line.title || ' ' || line.project || ' ' || line.model || ' ' || line.agent REGEXP ?", [
+            term.text
+        ]
+    if isinstance(term, Word):
+        return _OF_WORDS, [quoted(term.text) or '"\N{REPLACEMENT CHARACTER}"']
+    return _field(term, zone, now_ms)
+
+
+def _field(term: Field, zone: tzinfo, now_ms: int) -> tuple[str, list[object]]:
+    sql = FIELDS[term.name]
+    if term.name in _TIMES:
+        try:
+            moments = [
+                parse_when(term.text.upper() if "t" in term.text[4:] and term.text[:1].isdigit() else term.text,
+                           zone, now_ms, end=end)
+                for end in {"since": (False,), "until": (True,), "on": (False, True)}[term.name]
+            ]  # fmt: skip
+        except BadTime as error:
+            raise FilterError(f"{term.name}: {error}") from None
+        if term.name == "on" and moments[0] >= moments[1]:
+            raise FilterError("on: needs a day, such as on:2026-11-20")
+        return sql, list(moments)
+    if term.name in ("tool", "file"):
+        text = quoted(term.text)
+        if not text:
+            raise FilterError(f"{term.name}: a name is missing")
+        return sql, [f"{{{term.name}s}} : {text}"]
+    if not term.text.isascii():
+        sql = sql.replace("lower(", "folded(")  # SQLite's own knows ASCII alone
+    return sql, [term.text] * sql.count("?")
+
+
+def quoted(word: str) -> str:
+    """A word as an FTS5 phrase that is found as a beginning, "" where it holds no letter or digit."""
+    if not any(char.isalnum() for char in word):
+        return ""
+    return '"' + word.replace("\0", "").replace('"', '""') + '" *'
+
+
+def teach(db: sqlite3.Connection) -> None:
+    """Give a connection what conditions need: REGEXP, on bounded text and compiled once, and `folded`."""
+    compiled: dict[str, Callable[[str], object]] = {}
+
+    def regexp(pattern: str, text: str) -> bool:
+        search = compiled.get(pattern)
+        if search is None:
+            compiled.clear()
+            search = compiled[pattern] = Pattern(pattern).compiled().search
+        return search(text[:TEXT_LIMIT]) is not None
+
+    db.create_function("regexp", 2, regexp, deterministic=True)
+    db.create_function("folded", 1, str.casefold, deterministic=True)

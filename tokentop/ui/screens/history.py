@@ -1,0 +1,360 @@
+"""The view "History": all sessions of all agents, searched while one types."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, ClassVar
+
+from msgspec.structs import replace
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.widgets import Input
+
+from tokentop import text
+from tokentop.clock import now_ms
+from tokentop.history import BEST, COST, GROUPS, LAST, SORTS, TOKENS, Ask, Entry, Listing
+from tokentop.ui.glyphs import safe
+from tokentop.ui.history.lines import Lines
+from tokentop.ui.history.table import HistoryHead, HistoryTable
+from tokentop.ui.keys import BY_ID, KEYS, ascii_shown
+from tokentop.ui.screens.pages import Page
+from tokentop.ui.screens.receipts import Note
+from tokentop.ui.widgets.filterline import FilterInput, FilterLine
+from tokentop.ui.widgets.footer import KeyFooter
+
+if TYPE_CHECKING:
+    from tokentop.ui.source import Source
+
+log = logging.getLogger(__name__)
+
+ASK_S = 3.0  # between two looks at what has changed
+BLURRED_S = 15.0  # while the terminal is not looked at
+OPENER = "view_history"
+_HINT = "words, slips forgiven   agent:claude proj:api cost>5 since:2d file:retry !word ~regex"
+
+
+class HistoryScreen(Screen[str | None]):
+    """The list of all sessions. Returns the action of the view that was asked for next."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,left", "back", show=False),
+        Binding("q", "close", show=False),
+        Binding("j,down", "move(1)", show=False),
+        Binding("k,up", "move(-1)", show=False),
+        Binding("pagedown,space", "page(1)", show=False),
+        Binding("pageup", "page(-1)", show=False),
+        Binding("g,home", "move(-10000000)", show=False),
+        Binding("G,end", "move(10000000)", show=False),
+        Binding("enter,l,right", "open", show=False),
+        Binding("slash", "search", show=False),
+        Binding("plus", "fold(False)", show=False),
+        Binding("minus", "fold(True)", show=False),
+        Binding("asterisk", "fold_all", show=False),
+        Binding("b", "group", show=False),
+        Binding("P", f"sort('{COST}')", show=False),
+        Binding("T", f"sort('{TOKENS}')", show=False),
+        Binding("L", f"sort('{LAST}')", show=False),
+        Binding("greater_than_sign,f6", "sort_step(1)", show=False),
+        Binding("less_than_sign", "sort_step(-1)", show=False),
+        Binding("I,r", "reverse", show=False),
+        Binding("y", "copy", show=False),
+    ]
+    AUTO_FOCUS = "HistoryTable"
+    keys_at_once = True
+    DEFAULT_CSS = """
+    HistoryScreen #title { height: 1; background: $panel; }
+    HistoryScreen FilterLine { display: block; }
+    """
+
+    def __init__(self, source: Source, ascii_only: bool, query: str = "") -> None:
+        super().__init__()
+        self._source, self._ascii = source, ascii_only
+        self.ask = Ask(query)
+        self.lines = Lines()
+        self.table = HistoryTable(self.lines)
+        self.head = HistoryHead(self.table)
+        self.search = FilterLine(self._leave_search)
+        self.search.input.placeholder = _HINT
+        self.key_footer = KeyFooter()
+        self._title = Note(())
+        self._title.id = "title"
+        self._asked = 0  # questions so far
+        self._answered = 0  # the newest of them that has an answer
+        self._failed = ""
+        self._loading = False
+        self._waited_s = 0.0
+        self._bindings.bind(BY_ID[OPENER].keys, "close", show=False)
+        for key in KEYS:
+            if key.id.startswith("view_") and key.id != OPENER:
+                self._bindings.bind(key.keys, f"leave('{key.id}')", show=False)
+
+    def compose(self) -> ComposeResult:
+        yield self._title
+        yield self.search
+        yield self.head
+        yield self.table
+        yield self.key_footer
+
+    def on_mount(self) -> None:
+        self.search.input.value = self.ask.query
+        self._show_title()
+        self._show_footer()
+        self._put_question()
+        self.set_interval(ASK_S, self._tick)
+        self.app.theme_changed_signal.subscribe(self, lambda _: self.table.refresh())
+
+    # ------------------------------------------------------------ questions
+
+    def _tick(self) -> None:
+        """Ask again while the view is on top; more rarely while the terminal is not looked at."""
+        self._waited_s += ASK_S
+        if self.is_current and (self.app.app_focus or self._waited_s >= BLURRED_S):
+            self._put_question()
+
+    def _put_question(self) -> None:
+        self._waited_s = 0.0
+        self._asked += 1
+        self.run_worker(self._answer(self._asked, self.ask), group="history", exit_on_error=False)
+
+    async def _answer(self, number: int, ask: Ask) -> None:
+        try:
+            found, self._failed = await asyncio.to_thread(self._source.history, ask), ""
+        except Exception as error:
+            log.exception("history")
+            found, self._failed = None, type(error).__name__
+        if self.is_attached and number > self._answered and (found is not None or self._failed):
+            self._answered = number
+            self._take(found)
+
+    def _take(self, found: Listing | None) -> None:
+        """Show an answer; what cannot be understood leaves the last good one where it is."""
+        self.table.now_ms = now_ms()
+        if found is None or found is self.lines.listing:
+            self._show_title()
+            return
+        if found.problem:
+            self.search.note.show(f"✗ {found.problem}", "error")
+            return
+        self.lines.put(found)
+        self._show_found(found)
+        self.head.show(self._sort_of(found.ask), found.ask.ascending)
+        self.table.lay_out()
+        self._show_title()
+        self._show_footer()
+
+    @on(HistoryTable.Moved)
+    def _load(self) -> None:
+        """Ask for the entries of what is in view."""
+        wanted = self.lines.missing(*self.table.in_view)
+        if wanted and not self._loading:
+            self._loading = True
+            self.run_worker(self._fetch(wanted), group="entries", exit_on_error=False)
+
+    async def _fetch(self, wanted: list[int]) -> None:
+        found: tuple[Entry, ...] = ()
+        try:
+            found = await asyncio.to_thread(self._source.entries, wanted)
+        except Exception:
+            log.exception("entries")
+        finally:
+            self._loading = False
+        self.lines.stale.difference_update(wanted)
+        if not self.is_attached or not found:
+            return
+        self.lines.learn(found)
+        self.table.refresh()
+        self._load()  # it may have been scrolled on meanwhile
+
+    # ------------------------------------------------------------ title, footer
+
+    @staticmethod
+    def _sort_of(ask: Ask) -> str:
+        return ask.sort or (BEST if ask.query.strip() and not ask.group else LAST)
+
+    def _show_title(self) -> None:
+        found = self.lines.listing
+        pieces = [(" History", "title")]
+        if self._failed:
+            pieces.append((f"   could not be looked up ({self._failed}); see the log file", "error"))
+        elif not self._answered:
+            pieces.append(("   being looked up", "dim"))
+        else:
+            pieces.append((f"   {text.plural(len(found.order), 'session')}", "strong"))
+            sort = self._sort_of(found.ask)
+            pieces.append(
+                (
+                    f"   {'the likest' if sort == BEST else sort} {'last' if found.ask.ascending else 'first'}",
+                    "dim",
+                )
+            )
+            if found.ask.group:
+                pieces.append((f"   by {found.ask.group}", "dim"))
+            if found.waiting > 1:
+                pieces.append((f"   {found.waiting:,} to be indexed", "warm"))
+        self._title.show(pieces)
+
+    def _show_found(self, found: Listing) -> None:
+        if not self.ask.query.strip():
+            self.search.note.show("", "muted")
+        elif not found.order:
+            self.search.note.show("no session matches", "warm")
+        else:
+            count = f"{'the likest ' if found.cut else ''}{len(found.order):,} found"
+            self.search.note.show(count, "muted")
+
+    def _show_footer(self) -> None:
+        if self.focused is self.search.input:
+            hints = [("Enter", "to the list"), ("Esc", "clear")]
+        else:
+            fold = [("+ -", "sub-agents")] if not self.lines.listing.groups else [("*", "fold all")]
+            hints = [("↵", "open"), ("/", "search"), ("b", "group"), ("P T L", "by cost, tokens, time"), ("I", "reverse"),
+                     *fold, ("y", "copy resume"), ("1", "live"), ("4", "limits"), ("Esc", "back")]  # fmt: skip
+        self.key_footer.show([(ascii_shown(key) if self._ascii else key, what) for key, what in hints])
+
+    # ------------------------------------------------------------ search
+
+    def action_search(self) -> None:
+        self.set_focus(self.search.input)
+        self._show_footer()
+
+    @on(FilterInput.Entered)
+    def _entered(self) -> None:
+        self._show_footer()
+
+    @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        if event.value != self.ask.query:
+            self._change(replace(self.ask, query=event.value))
+
+    def _leave_search(self, keep: bool) -> None:
+        if not keep:
+            self.search.input.value = ""
+        self.set_focus(self.table)
+        self._show_footer()
+
+    def _change(self, ask: Ask) -> None:
+        if ask != self.ask:
+            self.ask = ask
+            self._put_question()
+
+    # ------------------------------------------------------------ keys
+
+    def action_back(self) -> None:
+        """Clear the search, then leave."""
+        if self.ask.query:
+            self.search.input.value = ""
+        else:
+            self.dismiss(None)
+
+    def action_close(self) -> None:
+        self.dismiss(None)
+
+    def action_leave(self, key_id: str) -> None:
+        self.dismiss(BY_ID[key_id].action)
+
+    def action_move(self, by: int) -> None:
+        self.table.move(by)
+
+    def action_page(self, step: int) -> None:
+        self.table.move(step * max(1, self.table.size.height - 1))
+
+    def action_sort(self, sort: str) -> None:
+        """Sort by a figure; the same key again turns the order round."""
+        if self._sort_of(self.ask) == sort:
+            self.action_reverse()
+        else:
+            self._change(replace(self.ask, sort=sort, ascending=False))
+
+    @on(HistoryHead.Chosen)
+    def _head_clicked(self, event: HistoryHead.Chosen) -> None:
+        self.action_sort(event.sort)
+
+    def action_sort_step(self, step: int) -> None:
+        sorts = (BEST, *SORTS) if self.ask.query.strip() and not self.ask.group else SORTS
+        at = sorts.index(self._sort_of(self.ask))
+        self._change(replace(self.ask, sort=sorts[(at + step) % len(sorts)], ascending=False))
+
+    def action_reverse(self) -> None:
+        if self._sort_of(self.ask) != BEST:
+            self._change(replace(self.ask, ascending=not self.ask.ascending))
+
+    def action_group(self) -> None:
+        at = GROUPS.index(self.ask.group)
+        self._change(replace(self.ask, group=GROUPS[(at + 1) % len(GROUPS)]))
+
+    def action_fold_all(self) -> None:
+        self.lines.fold_all()
+        self.table.lay_out()
+
+    def action_fold(self, fold: bool) -> None:
+        """Show or put away the sub-agents of a session, or the sessions of a group."""
+        group, entry = self.lines.group, self.lines.chosen
+        if group is not None:
+            if fold != (group.name in self.lines.folded):
+                self.lines.toggle_group(group.name)
+                self.table.lay_out()
+        elif entry is not None and fold:
+            self.lines.fold(entry.root)
+            self.table.lay_out()
+        elif entry is not None and entry.below and entry.id not in self.lines.unfolded:
+            self.run_worker(self._unfold(entry.id), group="below", exit_on_error=False)
+
+    async def _unfold(self, root: int) -> None:
+        below = await asyncio.to_thread(self._source.below, root)
+        if self.is_attached and below:
+            self.lines.unfold(root, below)
+            self.table.lay_out()
+
+    @on(HistoryTable.Opened)
+    def action_open(self) -> None:
+        group, entry = self.lines.group, self.lines.chosen
+        if group is not None:
+            self.lines.toggle_group(group.name)
+            self.table.lay_out()
+        elif entry is not None:
+            self.open_session(entry)
+
+    def open_session(self, entry: Entry) -> None:
+        """Show one session."""
+        self.app.push_screen(Page(OPENER, lambda _: session_lines(entry)))
+
+    def action_copy(self) -> None:
+        entry = self.lines.chosen
+        if entry is None:
+            return
+        command = resume_command(entry)
+        if not command:
+            self.app.notify("this session has no resume command", markup=False, timeout=3)
+        else:
+            from tokentop.ui.app import TokentopApp
+
+            assert isinstance(self.app, TokentopApp)
+            self.app.copy_command(command)
+
+
+def resume_command(entry: Entry) -> str:
+    """The command that goes on with a session, "" = there is none; a sub-agent is resumed through its parent."""
+    from tokentop.agents import all_agents
+
+    if "/" in entry.session_id:
+        return ""
+    found = next((agent for agent in all_agents() if agent.id == entry.agent), None)
+    return found.resume_command(entry.session_id) if found is not None else ""
+
+
+def session_lines(entry: Entry) -> list[list[tuple[str, str]]]:
+    """What the list knows of a session."""
+    facts = (
+        ("session", f"{entry.agent} {entry.session_id}"), ("project", f"{entry.project or '?'}  {entry.cwd}"),
+        ("branch", entry.branch or "?"), ("model", entry.model or "?"),
+        ("began", text.clock_near(entry.first_ms, entry.last_ms) if entry.first_ms else "?"),
+        ("responses", f"{entry.responses:,}"), ("tokens", f"{entry.tokens:,}"),
+        ("cost", text.money(entry.cost_nusd, "≥" * bool(entry.unpriced_tokens or entry.unknown_calls), width=10)
+         if entry.cost_known else "$?"),
+        ("sub-agents", f"{entry.below:,}"), ("resume", resume_command(entry) or "through its parent"),
+    )  # fmt: skip
+    head = [[(safe(entry.title) or "(no title)", "title")], []]
+    return [*head, *([(f"{name:<11}", "dim"), (safe(value, 300), "")] for name, value in facts)]
