@@ -136,7 +136,22 @@ ALTER TABLE projection ADD COLUMN high_half_nusd INTEGER;
 ALTER TABLE projection ADD COLUMN month_nusd INTEGER;
 """
 
-MIGRATIONS: tuple[str, ...] = (_V1, _V2, _V3)
+_V4 = """
+CREATE TABLE frame (
+  at_ms INTEGER PRIMARY KEY, until_ms INTEGER NOT NULL, covered_ms INTEGER NOT NULL, base_ms INTEGER NOT NULL,
+  level INTEGER NOT NULL, burn_nusd_per_h INTEGER NOT NULL, size INTEGER NOT NULL
+);
+CREATE TABLE frame_body (at_ms INTEGER PRIMARY KEY, body BLOB NOT NULL);
+CREATE TABLE frame_text (id INTEGER PRIMARY KEY, title INTEGER NOT NULL, used_ms INTEGER NOT NULL, text TEXT NOT NULL);
+CREATE TABLE frame_mark (
+  id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, kind TEXT NOT NULL, row_key TEXT NOT NULL, agent TEXT NOT NULL,
+  text TEXT NOT NULL
+);
+CREATE INDEX frame_mark_at ON frame_mark (at_ms);
+CREATE INDEX session_span ON session (last_ms, first_ms);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_V1, _V2, _V3, _V4)
 VERSION = len(MIGRATIONS)
 
 FLAG_HIDDEN = 1
