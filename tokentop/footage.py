@@ -71,7 +71,8 @@ class Footage:
         """The table at a time. Where its frame is damaged, the nearest one before it of the same ten minutes."""
         at = self.place(at_ms)
         if self.is_gap(at_ms):
-            return Scene(at_ms, None, "nothing was recorded: tokentop did not run")
+            inside = 0 <= at < len(self.moments) - 1
+            return Scene(at_ms, None, f"nothing is recorded{': tokentop did not run' if inside else ''}")
         moment, damaged = self.moments[at], 0
         while True:
             picture = self._picture(moment.at_ms)

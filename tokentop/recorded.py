@@ -122,9 +122,10 @@ class Spent(Struct, frozen=True):
 
 
 class Jump(Struct, frozen=True):
-    """A stretch in which the day's curve rose steeply, and who made it rise."""
+    """A stretch in which the day's curve rose, and who spent in it, the dearest ones."""
 
     from_ms: int
     until_ms: int
+    rise_nusd: int  # how much more its last five minutes spent than those before it
     cost_nusd: int
     shares: tuple[Share, ...]

@@ -38,30 +38,29 @@ def spent(db: sqlite3.Connection, since_ms: int, until_ms: int) -> Spent:
 
 
 def jumps(db: sqlite3.Connection, since_ms: int, until_ms: int, count: int) -> list[Jump]:
-    """The stretches of five minutes in which most was spent beyond the stretch before, the steepest first.
+    """Where the curve of spend rose, in stretches of five minutes: the highest rises first.
 
-    Neighbours that belong to one rise are told as one.
+    A rise goes from the stretch before it to the last one that spent more than the one before.
     """
     cells: dict[int, list[_Row]] = {}
     for row in _rows(db, since_ms, until_ms, CELL_MS):
         cells.setdefault(row[0], []).append(row)
     cost = {cell: sum(row[2] for row in rows) for cell, rows in cells.items()}
-    rises = sorted(((value - cost.get(cell - 1, 0), cell) for cell, value in cost.items()), reverse=True)
-    found: list[Jump] = []
-    taken: set[int] = set()
-    for rise, cell in rises:
-        if rise <= 0 or len(found) == count:
-            break
-        if cell in taken:
+    rises: list[tuple[int, int, int]] = []  # height, first and last cell
+    for cell in sorted(cost):
+        before = cost.get(cell - 1, 0)
+        if cost[cell] <= before:
             continue
-        last = cell
-        while cost.get(last + 1, 0) > cost[last]:  # it still rises
-            last += 1
-        taken.update(range(cell, last + 1))
-        rows = [row for at in range(cell, last + 1) for row in cells[at]]
-        from_ms = since_ms + cell * CELL_MS
-        to_ms = min(until_ms, since_ms + (last + 1) * CELL_MS)
-        found.append(Jump(from_ms, to_ms, sum(row[2] for row in rows), _shares(db, rows)[:_BEST]))
+        if rises and rises[-1][2] == cell - 1:
+            height, first, _ = rises.pop()
+            rises.append((height + cost[cell] - before, first, cell))
+        else:
+            rises.append((cost[cell] - before, cell, cell))
+    found = []
+    for height, first, last in sorted(rises, reverse=True)[:count]:
+        rows = [row for cell in range(first, last + 1) for row in cells.get(cell, ())]
+        from_ms, to_ms = since_ms + first * CELL_MS, min(until_ms, since_ms + (last + 1) * CELL_MS)
+        found.append(Jump(from_ms, to_ms, height, sum(row[2] for row in rows), _shares(db, rows)[:_BEST]))
     return found
 
 
