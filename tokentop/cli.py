@@ -114,9 +114,13 @@ def _complain(text: str, status: int) -> int:
 def _run(argv: list[str]) -> int:
     arguments = parser().parse_args(argv)
     command = arguments.command or "live"
-    if command in ("live", "demo") and not (arguments.once or arguments.json) and _has_screen():
+    if _wants_screen(command, arguments) and _has_screen():
         from .ui.launch import launch
 
+        if command == "replay":
+            from .report.replay import begin_ms
+
+            arguments.replay_ms = begin_ms(arguments.at)
         return launch(arguments, demo=command == "demo")
     if (
         command == "status"
@@ -127,6 +131,12 @@ def _run(argv: list[str]) -> int:
     from .report import commands
 
     return commands.run(command, arguments)
+
+
+def _wants_screen(command: str, arguments: argparse.Namespace) -> bool:
+    if command not in ("live", "demo", "replay") or arguments.once or arguments.json:
+        return False
+    return command != "replay" or not (arguments.since or arguments.until)
 
 
 def _has_screen() -> bool:
@@ -245,6 +255,17 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     providers.add_argument("ids", nargs="*", metavar="ID", help="of providers; without: all")
     providers.add_argument("--json", action="store_true")
+    replay = verbs.add_parser(
+        "replay", help="the live table as it was, who spent in a span", allow_abbrev=False
+    )
+    replay.add_argument("--at", metavar="T", help="03:12, yesterday 22:10, 2026-11-21T14:30, 90m (ago)")
+    replay.add_argument(
+        "--from", dest="since", metavar="T", help="rank the sessions by what they spent from here"
+    )
+    replay.add_argument("--until", metavar="T", help="... to here")
+    replay.add_argument("--once", action="store_true", help="print instead of opening the screen")
+    replay.add_argument("--json", action="store_true", help="print as JSON")
+    _screen_flags(replay)
     demo = verbs.add_parser("demo", help="the screen on an invented fleet", allow_abbrev=False)
     demo.add_argument("--seed", type=int, default=7, metavar="N")
     demo.add_argument("--once", action="store_true", help=argparse.SUPPRESS)

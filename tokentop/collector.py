@@ -55,6 +55,7 @@ from .store import db, left, outlines, reader
 from .store.writer import append_action, replace_action
 
 if TYPE_CHECKING:
+    from .blackbox import BlackBox
     from .look import Target
     from .procs.watch import ProcWatcher
     from .store.indexing import Indexer
@@ -172,6 +173,7 @@ class Collector:
         self._left: left.Left | None = None
         self._outlines = Outlines()
         self._indexer: Indexer | None = None
+        self._black_box: BlackBox | None = None
 
     # ------------------------------------------------------------ one slice
 
@@ -259,12 +261,32 @@ class Collector:
         self._published = (self._live.revision, now_s)
         picture = self.snapshot(wall_ms)
         self._publish(picture)
+        self._record(picture)
         # Before the day's sum is known there is nothing true to leave; others write for the reader.
         due = self._left is None or abs(wall_ms - self._left.at_ms) >= LEAVE_MS
         if due and self._stays and self._ledger is not None and picture.forecast is not None:
             start_ms, _, _ = day_bounds(wall_ms, self._zone)
             self._left = left.of(picture, start_ms)
             left.leave(self._folder, self._left)
+
+    def _record(self, picture: Snapshot) -> None:
+        """Keep the table for later; while the logs are read for the first time it is not the truth yet."""
+        ready = self._stays and self._ledger is not None and self._primed and not self._reading
+        if not ready or not self._settings.recording_mb or picture.forecast is None:
+            return
+        assert self._ledger is not None
+        try:
+            if self._black_box is None:
+                from .blackbox import BlackBox
+
+                self._black_box = BlackBox(self._ledger.db, self._settings)
+            self._black_box.look(picture)
+        except (sqlite3.Error, OverflowError) as error:
+            self._black_box = None
+            if isinstance(error, sqlite3.Error):
+                self._store_failed(error)
+            else:
+                log.warning("the live table was not recorded: %s", error)
 
     def snapshot(self, wall_ms: int) -> Snapshot:
         if self._own is not None:
@@ -486,6 +508,7 @@ class Collector:
         self._live.aftermath.blinded("the logs could not be read meanwhile")
 
     def _close_store(self) -> None:
+        self._black_box = None
         if self._ledger is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._ledger.close()

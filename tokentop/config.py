@@ -103,6 +103,16 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     retention_days: Annotated[
         int, Meta(ge=0, le=36_500, description="Drop single events older than this. 0 = keep them for ever.")
     ] = 0
+    recording_mb: Annotated[
+        int,
+        Meta(
+            ge=0, le=10_000, description="Room for the recorded live table, in megabytes. 0 = record nothing."
+        ),
+    ] = 64
+    recording_full_hours: Annotated[
+        int,
+        Meta(ge=1, le=8_760, description="How long it is kept every 10 s; after that one a minute."),
+    ] = 48
     roots: Annotated[
         dict[str, list[str]],
         Meta(description="More folders with an agent's logs, by agent id; absolute or with ~."),

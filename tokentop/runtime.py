@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .billing import Fetched, ProviderState
     from .collector import Collector
     from .enforce import Enforcer
+    from .footage import Footage
     from .history import Ask, Entry, Listing
     from .look import Looker
 
@@ -116,6 +117,10 @@ class DemoRuntime:
         found = self._in_world(lambda: self._world.plan_orphans(now_ms()))
         assert isinstance(found, tuple)
         return found
+
+    def footage(self) -> Footage | None:
+        """The demo keeps nothing."""
+        return None
 
     def jump(self, _row: Row) -> Jump:
         return Jump("the agents of the demo are invented: there is no terminal to show")
@@ -458,6 +463,16 @@ class Runtime:
     def remember(self, state: str) -> None:
         """Have the collector keep the state of the view, if it is the one that writes."""
         self._views.put(state)
+
+    def footage(self) -> Footage | None:
+        """What was recorded so far, on a connection of its own; None before there is a database."""
+        from .footage import Footage
+        from .store.db import StoreError
+
+        try:
+            return Footage(self._folder, self._settings.recording_mb * 1_000_000)
+        except StoreError:
+            return None
 
     def jump(self, row: Row) -> Jump:
         """Show the terminal of the row's agent; blocks while other programs are asked."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from tokentop.footage import Footage
 from tokentop.model import (
     Action,
     Alert,
@@ -266,6 +267,7 @@ class FakeSource:
         self.batches: list[list[str]] = []
         self.plans_of: dict[str, dict[str, Any]] = {}  # fields of the plans of a batch, by row
         self.earlier: tuple[Receipt, ...] = ()
+        self.film: Callable[[], Footage] | None = None
 
     def recall(self) -> str | None:
         return self.recalled
@@ -299,6 +301,9 @@ class FakeSource:
 
     def plan_orphans(self) -> tuple[Orphan, ...]:
         return self.orphans
+
+    def footage(self) -> Footage | None:
+        return self.film() if self.film is not None else None
 
     def jump(self, row: Row) -> Jump:
         self.jumped.append(row.key)

@@ -160,14 +160,7 @@ def _title(live: LiveState, track: Track) -> str:
 
 
 def _notes(node: Node, track: Track) -> tuple[str, ...]:
-    notes = []
-    if node.own.unknown_calls:
-        plural = "" if node.own.unknown_calls == 1 else "s"
-        notes.append(f"{node.own.unknown_calls} call{plural} without usage in the log: running, or lost")
-    if node.own.unpriced_tokens:
-        notes.append(f"{node.own.unpriced_tokens} tokens without a price")
-    if node.own.estimated:
-        notes.append("some figures are estimates")
+    notes = list(figure_notes(node.own))
     if node.hidden:
         notes.append(f"{node.hidden} finished sub-agents folded")
     if node.proc is not None and not node.owns_proc:
@@ -176,6 +169,19 @@ def _notes(node: Node, track: Track) -> tuple[str, ...]:
         notes.append("the process was matched by folder and time")
     if node.host is None and track.loaded and not node.ended_ms:
         notes.append("no process of it is seen: known from its log alone")
+    return tuple(notes)
+
+
+def figure_notes(own: Figures) -> tuple[str, ...]:
+    """What a row says about the quality of its figures, in words."""
+    notes = []
+    if own.unknown_calls:
+        plural = "" if own.unknown_calls == 1 else "s"
+        notes.append(f"{own.unknown_calls} call{plural} without usage in the log: running, or lost")
+    if own.unpriced_tokens:
+        notes.append(f"{own.unpriced_tokens} tokens without a price")
+    if own.estimated:
+        notes.append("some figures are estimates")
     return tuple(notes)
 
 

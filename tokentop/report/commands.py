@@ -273,6 +273,12 @@ def _actions(arguments: Arguments) -> int:
     return actions(arguments.json, arguments.limit)
 
 
+def _replay(arguments: Arguments) -> int:
+    from .replay import replay
+
+    return replay(arguments.at, arguments.since, arguments.until, as_json=arguments.json)
+
+
 def _budget(arguments: Arguments) -> int:
     from . import budget
 
@@ -303,5 +309,5 @@ _VERBS: dict[str, Callable[[Any], int]] = {
     "live": _live, "demo": _demo, "usage": _usage, "sync": _sync, "sessions": _sessions, "session": _session,
     "kill": _kill, "forecast": _forecast, "prices": _prices, "doctor": _doctor, "watch": _watch,
     "rules": _rules, "actions": _actions, "providers": _providers, "reconcile": _reconcile, "budget": _budget,
-    "hook": _hook, "plans": _plans,
+    "hook": _hook, "replay": _replay, "plans": _plans,
 }  # fmt: skip

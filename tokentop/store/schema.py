@@ -170,6 +170,19 @@ CREATE TRIGGER outline_changed AFTER UPDATE ON outline WHEN NOT EXISTS (SELECT 1
 CREATE TRIGGER outline_gone AFTER DELETE ON outline WHEN NOT EXISTS (SELECT 1 FROM changed WHERE session = old.session)
   BEGIN INSERT INTO changed VALUES (old.session); END;
 INSERT INTO changed SELECT id FROM session;
+CREATE TABLE frame (
+  at_ms INTEGER PRIMARY KEY, until_ms INTEGER NOT NULL, covered_ms INTEGER NOT NULL, base_ms INTEGER NOT NULL,
+  level INTEGER NOT NULL, burn_nusd_per_h INTEGER NOT NULL, size INTEGER NOT NULL
+);
+CREATE TABLE frame_body (at_ms INTEGER PRIMARY KEY, body BLOB NOT NULL);
+CREATE TABLE frame_text (id INTEGER PRIMARY KEY, title INTEGER NOT NULL, used_ms INTEGER NOT NULL, text TEXT NOT NULL);
+CREATE TABLE frame_mark (
+  id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, kind TEXT NOT NULL, row_key TEXT NOT NULL, agent TEXT NOT NULL,
+  text TEXT NOT NULL
+);
+CREATE INDEX frame_mark_at ON frame_mark (at_ms);
+DROP INDEX session_last;
+CREATE INDEX session_span ON session (last_ms, first_ms);
 """
 
 MIGRATIONS: tuple[str, ...] = (_V1, _V2, _V3, _V4)

@@ -139,6 +139,8 @@ class TokentopApp(App[str]):
                 loop.add_signal_handler(number, partial(self._signalled, number))
             self.set_timer(_SETTLED_S, gc.freeze)  # what is there now stays: not to be searched again
         self.live.call_after_refresh(self._start_source)
+        if self.options.replay_ms is not None:
+            self.show_past(self.options.replay_ms, alone=True)
 
     def _start_source(self) -> None:
         """After the first paint."""
@@ -232,6 +234,13 @@ class TokentopApp(App[str]):
     def on_app_focus(self) -> None:
         self.live.table.period_s = self.options.refresh_s
         self.live.redraw()
+
+    def show_past(self, at_ms: int, *, alone: bool = False) -> None:
+        """Open the screen of the past at a time, 0 = its newest moment."""
+        from tokentop.ui.remembered import state_of
+        from tokentop.ui.screens.replay import ReplayScreen  # not needed for the first paint
+
+        self.push_screen(ReplayScreen(self.options, at_ms, state_of(self.live.view), alone=alone))
 
     def action_help_quit(self) -> None:
         now = time.monotonic()

@@ -56,6 +56,8 @@ KEYS: tuple[Key, ...] = (
         8),
     Key("copy_log", "Y", "copy_log", "Y", "copy log path", "copy the path of the session's log", "act"),
     Key("receipts", "R", "receipts", "R", "receipts", "what was done to processes", "act"),
+    Key("replay", "B,ctrl+r", "replay", "B ctrl+r", "the past", "the black box: the table as it was at any recorded moment",
+        "look", 12),
     Key("follow", "F", "follow", "F", "follow", "keep the selected row in view", "look", 9),
     Key("tree", "t,f5", "tree", "t F5", "tree", "tree, or flat with own figures",
         "look", 10),
@@ -90,6 +92,28 @@ KEYS: tuple[Key, ...] = (
     Key("help", "question_mark,f1,h", "help", "? F1 h", "help", "keys, columns and states", "program", 13),
     Key("quit", "q,f10", "app.quit", "q F10", "quit", "leave; also ctrl+q, ctrl+c twice", "program",
         14),
+)  # fmt: skip
+
+# The screen of the past has these before the others.
+REPLAY_KEYS: tuple[Key, ...] = (
+    Key("play", "space,p", "play", "Space", "play", "play, or hold", "time", 1),
+    Key("frame_back", "left", "step(-1)", "← →", "frame", "a frame back or on", "time", 2),
+    Key("frame_on", "right", "step(1)", "→", "frame", "a frame on", "time"),
+    Key("minute_back", "shift+left", "skip(-60)", "S-← S-→", "minute", "a minute back or on", "time", 3),
+    Key("minute_on", "shift+right", "skip(60)", "S-→", "minute", "a minute on", "time"),
+    Key("hour_back", "ctrl+left,left_curly_bracket", "skip(-3600)", "{ }", "hour", "an hour back or on; also ctrl+← ctrl+→",
+        "time", 4),
+    Key("hour_on", "ctrl+right,right_curly_bracket", "skip(3600)", "}", "hour", "an hour on", "time"),
+    Key("mark_back", "left_square_bracket", "to_mark(-1)", "[ ]", "alert", "the alert or action before or after", "time", 5),
+    Key("mark_on", "right_square_bracket", "to_mark(1)", "]", "alert", "the next alert or action", "time"),
+    Key("faster", "plus", "speed(1)", "+ -", "speed", "faster or slower, 1x to 600x", "time", 6),
+    Key("slower", "minus", "speed(-1)", "-", "speed", "slower", "time"),
+    Key("begin", "g,home", "edge(False)", "g G", "begin, end", "begin or end of the recording", "time", 9),
+    Key("end", "G,end", "edge(True)", "G", "end", "end of the recording", "time"),
+    Key("select", "m", "mark", "m", "span", "begin of a span, then its end: who spent in it", "time", 7),
+    Key("jumps", "J", "jumps", "J", "jumps", "where the day's bill jumped, and who made it", "time", 8),
+    Key("leave", "escape", "leave", "Esc", "now", "close what is open; back to now", "time", 10),
+    Key("close", "q,B,ctrl+r", "end", "q", "leave", "leave the past", "time"),
 )  # fmt: skip
 
 BY_ID = {key.id: key for key in KEYS}

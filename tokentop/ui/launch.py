@@ -73,6 +73,7 @@ def _options(arguments: argparse.Namespace, settings: Settings, log_path: str) -
     return UiOptions(
         theme=theme, ascii=arguments.ascii or settings.ascii, mouse=settings.mouse and not arguments.no_mouse,
         refresh_s=settings.refresh_s, read_only=settings.read_only, log_path=log_path,
+        replay_ms=getattr(arguments, "replay_ms", None),
         notify=settings.notify, inline=arguments.inline, config_path=str(config_path(os.environ)),
         overridden=tuple(name for name, given in (
             ("theme", arguments.theme), ("ascii", arguments.ascii), ("mouse", arguments.no_mouse),

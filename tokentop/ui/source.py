@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
 from tokentop.history import Ask, Entry, Listing
 from tokentop.model import Action, Inside, Jump, KillPlan, LogTail, Look, Orphan, Receipt, Row, Snapshot
 from tokentop.rulebook import Notify
+
+if TYPE_CHECKING:
+    from tokentop.footage import Footage
 
 
 class Source(Protocol):
@@ -54,6 +57,9 @@ class Source(Protocol):
     def remember(self, state: str) -> None:
         """Keep the state of the view for the next run, where something can be kept. Does not block."""
 
+    def footage(self) -> Footage | None:
+        """The recording of the live table, None where nothing is recorded. May block."""
+
     def jump(self, row: Row) -> Jump:
         """Show the terminal of the row's agent. May block."""
 
@@ -93,6 +99,7 @@ class UiOptions(Struct, frozen=True):
     no_color: bool = False
     log_path: str = ""  # named by the crash screen
     notify: Notify = Notify()  # what else is told by the terminal
+    replay_ms: int | None = None  # begin with the past at this time, 0 = its newest moment
     inline: int = 0  # rows of the strip below the prompt; 0 = the whole screen
     config_path: str = ""  # of the settings file, which need not exist
     overridden: tuple[str, ...] = ()  # settings that the command line has set

@@ -12,7 +12,7 @@ from textual.containers import Container, Horizontal, Vertical
 from textual.widgets import Input
 
 from tokentop import text
-from tokentop.model import Alert, Snapshot
+from tokentop.model import Alert, Look, Row, Snapshot
 from tokentop.ui import facts, keys, remembered, words
 from tokentop.ui.cells import most_urgent
 from tokentop.ui.columns import MINUTE, place
@@ -290,10 +290,14 @@ class LiveScreen(LiveActions):
             return
         quotas = self.snapshot.quotas if self.snapshot else ()
         alerts: tuple[Alert, ...] = self.snapshot.alerts if self.snapshot else ()
-        look = self.tokentop.looking.of(row)
+        look = self.look_of(row)
         below = [r for r in self.view.rows.values() if r.parent_key == row.key and r.kind != "tool"]
         shown = drawer(row, look, below, self.now_ms(), alerts, quotas, self.view.window_min)
         self.detail.show(name_of(row)[0], shown)
+
+    def look_of(self, row: Row) -> Look | None:
+        """What is known of a row beyond its figures."""
+        return self.tokentop.looking.of(row)
 
     @on(LiveTable.Moved)
     def _moved(self) -> None:

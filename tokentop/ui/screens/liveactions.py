@@ -438,6 +438,9 @@ class LiveActions(Screen[None]):
         resume = None if self.read_only else app.jumper.resume
         app.push_screen(ReceiptsScreen(app.commander, self.now_ms(), resume))
 
+    def action_replay(self) -> None:
+        self.tokentop.show_past(0)
+
     def action_health(self) -> None:
         health = self.snapshot.health if self.snapshot else ()
         self._page(Page("health", lambda _: problem_page(health)))

@@ -1,0 +1,384 @@
+"""The live screen of the past: the same widgets and keys, fed with recorded frames; nothing on it can act."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+
+from tokentop import text
+from tokentop.config import local_zone
+from tokentop.engine.days import day_bounds, local
+from tokentop.footage import Footage
+from tokentop.model import Action, Look, Row, Snapshot
+from tokentop.recorded import Jump, Scene, Share, Spent
+from tokentop.ui import keys, remembered
+from tokentop.ui.keys import Key
+from tokentop.ui.reel import Reel
+from tokentop.ui.screens.live import LiveScreen
+from tokentop.ui.screens.pages import HelpPage, help_lines
+from tokentop.ui.screens.spans import JumpsScreen, SpanScreen
+from tokentop.ui.source import UiOptions
+from tokentop.ui.widgets.scrubber import Scrubber, Track, shown_marks
+
+log = logging.getLogger(__name__)
+
+_FRAME_S = 0.2  # between two pictures while it plays
+_NEWS_S = 10.0  # another frame may have been recorded
+_TALL = 30  # lines from which the scrubber has its scale
+_PAST = "this is the past: nothing can be done to it. Esc goes back to now"
+
+
+class ReplayScreen(LiveScreen):
+    """The table as it was. `q` and Esc lead back; where the program began here, `q` ends it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(key.keys, key.action, key.help, show=False, id=f"replay_{key.id}") for key in keys.REPLAY_KEYS
+    ]
+
+    def __init__(self, options: UiOptions, at_ms: int, kept_view: str, *, alone: bool = False) -> None:
+        """`at_ms` 0 = the newest moment. `alone` = the program was started to show the past."""
+        super().__init__(options, "past", read_only=False)
+        self.reel = Reel(at_ms)
+        self.scrubber = Scrubber()
+        self.scene: Scene | None = None
+        self._alone = alone
+        self._footage: Footage | None = None
+        self._wanted: int | None = None
+        self._loading = False
+        self._failed = ""
+        self._curve: tuple[tuple[int, int, int, int], tuple[float | None, ...]] | None = None
+        self._zone = local_zone(os.environ)
+        remembered.apply(kept_view, self.view)
+        self.view.window_min = 1  # averages over longer windows are not recorded
+        self.table.period_s = 0.0
+
+    def compose(self) -> ComposeResult:
+        yield self.scrubber
+        yield from super().compose()
+
+    def on_mount(self) -> None:
+        self.run_worker(self._open(), group="footage", exit_on_error=False)
+        self.set_interval(_FRAME_S, self._play)
+        self.set_interval(_NEWS_S, self._ask_news)
+
+    def on_unmount(self) -> None:
+        if self._footage is not None:
+            self._footage.close()
+
+    # ------------------------------------------------------------ frames
+
+    async def _open(self) -> None:
+        try:
+            self._footage = await asyncio.to_thread(self.tokentop.source.footage)
+            if self._footage is not None:
+                await self._take_in(self._footage)
+        except Exception as error:
+            log.exception("footage")
+            self._failed = f"the recording cannot be read: {type(error).__name__}; see the log file"
+        if self._footage is None or not self._footage.moments:
+            self._show_nothing()
+        else:
+            self.seek(self.reel.at_ms)
+
+    async def _take_in(self, footage: Footage) -> None:
+        marks = await asyncio.to_thread(footage.marks, 0, 1 << 62)
+        self.reel.take(footage.moments, marks)
+
+    def _ask_news(self) -> None:
+        if self._footage is not None and not self._loading:
+            self.run_worker(self._look_for_news(self._footage), group="footage", exit_on_error=False)
+
+    async def _look_for_news(self, footage: Footage) -> None:
+        if await asyncio.to_thread(footage.refresh):
+            was_empty = not self.reel.last_ms
+            await self._take_in(footage)
+            self._curve = None
+            if was_empty:
+                self.seek(self.reel.at_ms)
+            self._show_track()
+
+    def seek(self, at_ms: int) -> None:
+        """Show a moment: the line of time at once, its table when it has been read."""
+        self.reel.go(at_ms)
+        self._wanted = self.reel.at_ms
+        self._show_track()
+        if not self._loading and self._footage is not None:
+            self._loading = True
+            self.run_worker(self._load(self._footage), group="frame", exit_on_error=False)
+
+    async def _load(self, footage: Footage) -> None:
+        try:
+            while self._wanted is not None:
+                at_ms, self._wanted = self._wanted, None
+                self._draw(await asyncio.to_thread(footage.at, at_ms))
+        except Exception as error:
+            log.exception("frame")
+            self._failed = f"cannot be read: {type(error).__name__}; see the log file"
+            self._show_track()
+        finally:
+            self._loading = False
+
+    def _draw(self, scene: Scene) -> None:
+        self.scene, self._failed = scene, ""
+        self.show(scene.snapshot or Snapshot(revision=0, at_ms=scene.at_ms))
+        self.redraw()
+
+    def _show_nothing(self) -> None:
+        self._failed = self._failed or "nothing is recorded yet: a running tokentop records every 10 s"
+        self.show(Snapshot(revision=0, at_ms=self.reel.at_ms))
+        self._show_track()
+
+    def redraw(self) -> None:
+        super().redraw()
+        self._show_track()
+
+    def now_ms(self) -> int:
+        return self.reel.at_ms
+
+    def _play(self) -> None:
+        reel, footage = self.reel, self._footage
+        if reel.playing and footage is not None and not self._loading and self.is_current:
+            gap = footage.is_gap(reel.at_ms)
+            reel.pass_time(_FRAME_S, reel.next_start() if gap else None)
+            self.seek(reel.at_ms)
+
+    # ------------------------------------------------------------ the line of time
+
+    def _show_track(self) -> None:
+        reel = self.reel
+        at_ms = reel.at_ms
+        if not at_ms:
+            self.scrubber.show(
+                Track(clock="the recording is read" if not self._failed else "", note=self._failed)
+            )
+            return
+        day = day_bounds(at_ms, self._zone)[:2]
+        now_ms = self.tokentop.live.now_ms()
+        ago = f"{text.duration_long((now_ms - at_ms) / 1000)} ago" if now_ms else ""
+        selected = None if reel.begun_ms is None else (min(reel.begun_ms, at_ms), max(reel.begun_ms, at_ms))
+        self.scrubber.show(
+            Track(
+                at_ms, local(at_ms, self._zone).strftime("%a %d %b %Y %H:%M:%S"), ago,
+                f"▶ {reel.speed}x" if reel.playing else f"‖ {reel.speed}x", self._note(), day, self._day_curve(day),
+                shown_marks(reel.marks, day), selected, (reel.first_ms, reel.last_ms),
+            )
+        )  # fmt: skip
+
+    def _note(self) -> str:
+        """What is to be said about the moment: what is wrong with it, then what happened there."""
+        if self._failed:
+            return self._failed
+        if self.reel.begun_ms is not None:
+            return f"span from {text.clock(self.reel.begun_ms, self._zone, seconds=True)}: m ends it"
+        parts = [self.scene.note] if self.scene is not None and self.scene.note else []
+        near = [mark for mark in self.reel.marks if abs(mark.at_ms - self.reel.at_ms) < 5_000]
+        parts += [f"{mark.agent} {mark.text}".strip() for mark in near[:2]]
+        return " ∙ ".join(parts)
+
+    def _day_curve(self, day: tuple[int, int]) -> tuple[float | None, ...]:
+        if self._footage is None:
+            return ()
+        key = (*day, self.scrubber.cells, self.reel.last_ms)
+        if self._curve is None or self._curve[0] != key:
+            self._curve = key, tuple(self._footage.curve(*day, self.scrubber.cells))
+        return self._curve[1]
+
+    @on(Scrubber.Sought)
+    def _sought(self, event: Scrubber.Sought) -> None:
+        self.seek(event.at_ms)
+
+    def on_resize(self) -> None:
+        self._show_track()
+
+    def _fit(self) -> None:
+        super()._fit()
+        self.scrubber.styles.height = 3 if self.app.size.height >= _TALL else 2
+
+    # ------------------------------------------------------------ keys of time
+
+    def action_play(self) -> None:
+        if self.reel.at_end and not self.reel.playing:
+            self.app.notify("this is the end of the recording", markup=False, timeout=2)
+            return
+        self.reel.playing = not self.reel.playing
+        self._show_track()
+
+    def action_step(self, by: int) -> None:
+        self.reel.playing = False
+        self.reel.step(by)
+        self.seek(self.reel.at_ms)
+
+    def action_skip(self, seconds: int) -> None:
+        self.seek(self.reel.at_ms + 1000 * seconds)
+
+    def action_edge(self, end: bool) -> None:
+        self.seek(self.reel.last_ms if end else self.reel.first_ms)
+
+    def action_speed(self, by: int) -> None:
+        self.reel.faster(by)
+        self._show_track()
+
+    def action_to_mark(self, by: int) -> None:
+        self.reel.playing = False
+        mark = self.reel.to_mark(by)
+        if mark is None:
+            where = "later" if by > 0 else "earlier"
+            self.app.notify(f"no {where} alert or action is recorded", markup=False, timeout=2)
+            return
+        self.seek(mark.at_ms)
+        if mark.row_key in self.view.index:
+            self.go_to(mark.row_key)
+
+    def action_mark(self) -> None:
+        span = self.reel.select()
+        self._show_track()
+        if span is not None:
+            self.run_worker(self._rank(span), group="span", exit_on_error=False)
+
+    async def _rank(self, span: tuple[int, int]) -> None:
+        if self._footage is None:
+            return
+        try:
+            spent = await asyncio.to_thread(self._footage.spent, *span)
+        except Exception as error:
+            log.exception("span")
+            self.app.notify(
+                f"the span cannot be read: {type(error).__name__}", severity="error", markup=False
+            )
+            return
+        self._show_span(spent)
+
+    def _show_span(self, spent: Spent) -> None:
+        self.app.push_screen(SpanScreen(spent, self._zone), lambda share: self._chosen(share, spent))
+
+    def _chosen(self, share: Share | None, spent: Spent) -> None:
+        """A session of the list: to its row, at the time of the span."""
+        if share is not None:
+            self.seek(spent.from_ms)
+            self.call_later(self._to_session, share)
+
+    def _to_session(self, share: Share) -> None:
+        key = f"{share.agent}:{share.session_id}"
+        if key in self.view.rows:
+            self.go_to(key)
+            self.set_drawer(True)
+        command = f"tokentop session {share.session_id}"
+        self.tokentop.copy_command(command)
+
+    async def _find_jumps(self) -> None:
+        if self._footage is None:
+            return
+        day = day_bounds(self.reel.at_ms, self._zone)[:2]
+        try:
+            found = await asyncio.to_thread(self._footage.jumps, *day)
+        except Exception as error:
+            log.exception("jumps")
+            self.app.notify(f"the day cannot be read: {type(error).__name__}", severity="error", markup=False)
+            return
+        self.app.push_screen(JumpsScreen(found, day[0], self._zone), self._jumped)
+
+    def action_jumps(self) -> None:
+        self.run_worker(self._find_jumps(), group="span", exit_on_error=False)
+
+    def _jumped(self, jump: Jump | None) -> None:
+        if jump is not None:
+            self.seek(jump.from_ms)
+            self.run_worker(self._rank((jump.from_ms, jump.until_ms)), group="span", exit_on_error=False)
+
+    def action_leave(self) -> None:
+        """Out of what is open here, then back to now."""
+        if self.drawer_open or self.view.query or self.filter_line.input.value:
+            self.action_back()
+        elif self.reel.begun_ms is not None:
+            self.reel.begun_ms = None
+            self._show_track()
+        else:
+            self.dismiss(None)
+
+    def action_end(self) -> None:
+        """Leave the past; the program where it began here."""
+        if self._alone:
+            self.app.exit()
+        else:
+            self.dismiss(None)
+
+    # ------------------------------------------------------------ what the past cannot do
+
+    def allowed(self, key: Key) -> bool:
+        return key.id not in _NOT_HERE and (key.acts or super().allowed(key))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return True
+
+    def remember(self) -> None:
+        """How the past is looked at is not kept."""
+
+    def look_of(self, row: Row) -> Look | None:
+        return Look(row.key, row.last_ms, steps_note="not recorded: tokentop session tells them", missing="")
+
+    def _refuse(self) -> None:
+        self.app.notify(_PAST, markup=False, timeout=4)
+
+    def _act(self, action: Action, dialog: bool) -> None:
+        self._refuse()
+
+    def action_interrupt(self) -> None:
+        self._refuse()
+
+    def action_sweep(self) -> None:
+        self._refuse()
+
+    def action_tag(self) -> None:
+        self._refuse()
+
+    def action_tag_tree(self) -> None:
+        self._refuse()
+
+    def action_jump(self) -> None:
+        self._refuse()
+
+    def action_log(self) -> None:
+        self._refuse()
+
+    def action_inside(self) -> None:
+        self._refuse()
+
+    def action_palette(self) -> None:
+        self._refuse()
+
+    def action_demo(self) -> None:
+        self._refuse()
+
+    def action_window(self, step: int) -> None:
+        self.app.notify("recorded are the rates of the last minute", markup=False, timeout=3)
+
+    # ------------------------------------------------------------ footer and help
+
+    def show_footer(self) -> None:
+        if self.focused is self.filter_line.input:
+            super().show_footer()
+            return
+        shown = keys.ascii_shown if self.options.ascii else str
+        hints = [(shown(key.shown), key.label) for key in keys.REPLAY_KEYS if key.footer]
+        self.key_footer.show(hints)
+
+    def action_help(self) -> None:
+        replaced = {name for key in keys.REPLAY_KEYS for name in key.keys.split(",")}
+        usable = [
+            key for key in keys.KEYS
+            if not key.acts and key.id not in _NOT_HERE and not replaced.intersection(key.keys.split(","))
+        ]  # fmt: skip
+        ascii_only = self.options.ascii
+        shown = [*keys.REPLAY_KEYS, *usable]
+        self.app.push_screen(HelpPage(lambda width: help_lines(shown, width, ascii_only)), self._from_help)
+
+
+_NOT_HERE = frozenset(
+    {"demo", "palette", "settings", "jump", "log", "inside", "window_longer", "window_shorter", "pause"}
+)

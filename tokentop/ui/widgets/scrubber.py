@@ -1,0 +1,147 @@
+"""The line of time over a replayed table: that it is the past, which moment, and the day's burn with the place in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+from rich.style import Style
+from textual import events
+from textual.message import Message
+
+from tokentop import text
+from tokentop.recorded import Mark
+from tokentop.ui.glyphs import SPARKS, safe
+from tokentop.ui.paint import Painted, Piece, fit
+from tokentop.ui.theme import Palette
+
+_HOURS = 24
+_GAP = "·"  # nothing was recorded
+
+
+class Track(Struct, frozen=True):
+    """What the scrubber draws."""
+
+    at_ms: int = 0
+    clock: str = ""  # the moment as people write it
+    ago: str = ""
+    speed: str = ""  # `paused`, or how fast it plays
+    note: str = ""  # what is to be said about the moment
+    day: tuple[int, int] = (0, 1)
+    curve: tuple[float | None, ...] = ()  # $/h by cell of the day, None = nothing was recorded
+    marks: tuple[Mark, ...] = ()  # of the day
+    selected: tuple[int, int] | None = None
+    span: tuple[int, int] = (0, 0)  # what is recorded at all
+
+
+class Scrubber(Painted):
+    """Two lines, three where there is room; a click leads to a time of the day."""
+
+    class Sought(Message):
+        """A time of the day was clicked."""
+
+        def __init__(self, at_ms: int) -> None:
+            super().__init__()
+            self.at_ms = at_ms
+
+    DEFAULT_CSS = "Scrubber { height: 2; background: $panel; }"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.track = Track()
+
+    def show(self, track: Track) -> None:
+        if track != self.track:
+            self.track = track
+            self.refresh()
+
+    @property
+    def cells(self) -> int:
+        """How many cells the day has."""
+        return max(1, self.size.width - 2)
+
+    def line(self, y: int, width: int, palette: Palette) -> list[Piece]:
+        if y == 0:
+            return self._head(width, palette)
+        if y == 1:
+            return [(" ", palette.base), *self._curve(palette)]
+        return [(" ", palette.base), *self._scale(palette)]
+
+    def _head(self, width: int, palette: Palette) -> list[Piece]:
+        track = self.track
+        loud = palette["hot"] + Style(reverse=True, bold=True)
+        pieces: list[Piece] = [(" PAST ", loud), (f" {track.clock}", palette["strong"])]
+        for piece, role in ((track.ago, "muted"), (track.speed, "key"), (track.note, "warm")):
+            room = width - sum(len(shown) for shown, _ in pieces) - 2
+            if piece and room > 8:
+                pieces += [("  ", palette.base), (fit(safe(piece), min(room, len(piece))), palette[role])]
+        return pieces
+
+    def _cell(self, at_ms: int) -> int:
+        from_ms, until_ms = self.track.day
+        return min(self.cells - 1, max(0, (at_ms - from_ms) * self.cells // max(1, until_ms - from_ms)))
+
+    def _curve(self, palette: Palette) -> list[Piece]:
+        track = self.track
+        top = max((value for value in track.curve if value), default=0.0)
+        here, last = self._cell(track.at_ms), self._cell(track.span[1])
+        chosen = range(0)
+        if track.selected is not None:
+            chosen = range(self._cell(track.selected[0]), self._cell(track.selected[1]) + 1)
+        kills = {self._cell(mark.at_ms) for mark in track.marks if mark.kind == "action"}
+        pieces: list[Piece] = []
+        for cell, value in enumerate(track.curve[: self.cells]):
+            glyph, role = _glyph(value, top) if cell <= last else (" ", "faint")
+            if cell in kills:
+                glyph, role = "✗", "error"
+            style = palette[role]
+            if cell in chosen:
+                style = palette["key"] + Style(reverse=True)
+            if cell == here:
+                glyph = glyph if glyph not in {" ", _GAP} else "│"
+                style = palette["hot"] + Style(reverse=True)
+            pieces.append((glyph, style))
+        return pieces
+
+    def _scale(self, palette: Palette) -> list[Piece]:
+        """The hours, and over them the alerts."""
+        track = self.track
+        from_ms, until_ms = track.day
+        every = next(step for step in (1, 2, 3, 6, 12, 24) if self.cells * step // _HOURS >= 5)
+        line = [(" ", "dim")] * self.cells
+        hour_ms = 3_600_000
+        for at_ms in range(from_ms, until_ms, every * hour_ms):
+            for at, letter in enumerate(text.clock(at_ms)[:2]):
+                cell = self._cell(at_ms) + at
+                if cell < self.cells:
+                    line[cell] = (letter, "dim")
+        for mark in track.marks:
+            if mark.kind == "alert" and line[self._cell(mark.at_ms)][0] == " ":
+                line[self._cell(mark.at_ms)] = ("!", "warm")
+        for mark in track.marks:
+            if mark.kind == "action":
+                line[self._cell(mark.at_ms)] = ("✗", "error")
+        return [(glyph, palette[role]) for glyph, role in line]
+
+    def on_click(self, event: events.Click) -> None:
+        event.stop()
+        if event.y >= 1:
+            from_ms, until_ms = self.track.day
+            cell = min(max(event.x - 1, 0), self.cells - 1)
+            self.post_message(
+                self.Sought(from_ms + (2 * cell + 1) * (until_ms - from_ms) // (2 * self.cells))
+            )
+
+
+def _glyph(value: float | None, top: float) -> tuple[str, str]:
+    if value is None:
+        return _GAP, "faint"
+    if top <= 0 or value <= 0:
+        return SPARKS[0], "faint"
+    level = min(len(SPARKS) - 1, int(value / top * (len(SPARKS) - 1) + 0.5))
+    return SPARKS[level], ("graph1", "graph1", "graph2", "graph3")[level // 2]
+
+
+def shown_marks(marks: Sequence[Mark], day: tuple[int, int]) -> tuple[Mark, ...]:
+    """Those of one day."""
+    return tuple(mark for mark in marks if day[0] <= mark.at_ms < day[1])
