@@ -22,8 +22,10 @@ from .model import Action, Inside, Jump, KillPlan, LogTail, Look, Notice, Orphan
 if TYPE_CHECKING:
     from .aside import Seen, Wanted
     from .billing import Fetched, ProviderState
+    from .bookkeeper import Bookkeeper
     from .collector import Collector
     from .enforce import Enforcer
+    from .engine.statement import Statement
     from .look import Looker
 
 log = logging.getLogger(__name__)
@@ -51,6 +53,7 @@ class World(Protocol):
     def look(self, row_key: str, now_ms: int) -> Look: ...
     def inside(self, row_key: str) -> Inside: ...
     def tail(self, row_key: str, now_ms: int) -> LogTail: ...
+    def statement(self, now_ms: int) -> Statement: ...
 
 
 class DemoRuntime:
@@ -135,6 +138,13 @@ class DemoRuntime:
     def tail(self, row: Row, _known: tuple[int, int, int]) -> LogTail | None:
         found = self._in_world(lambda: self._world.tail(row.key, now_ms()))
         assert isinstance(found, LogTail)
+        return found
+
+    def statement(self) -> Statement:
+        from .engine.statement import Statement
+
+        found = self._in_world(lambda: self._world.statement(now_ms()))
+        assert isinstance(found, Statement)
         return found
 
     def _in_world(self, job: Callable[[], object]) -> object:
@@ -297,6 +307,7 @@ class Runtime:
         self._remembered = False
         self._thread: threading.Thread | None = None
         self._looker: Looker | None = None
+        self._bookkeeper: Bookkeeper | None = None
 
     @property
     def alive(self) -> bool:
@@ -457,6 +468,20 @@ class Runtime:
     def tail(self, row: Row, known: tuple[int, int, int]) -> LogTail | None:
         """The end of the row's log, None where it is as it was; blocks while it is read."""
         return self._looking().tail(row, known)
+
+    def statement(self) -> Statement:
+        """Limits, plans, budgets, the day's curve, providers and bills; blocks while the store is read."""
+        found, sums = self._ask_collector(lambda collector: collector.statement())
+        if self._bookkeeper is None:
+            from .bookkeeper import Bookkeeper
+            from .config import local_zone
+            from .ledger import prices
+
+            self._bookkeeper = Bookkeeper(
+                self._folder, self._environ, self._settings, local_zone(self._environ),
+                lambda: prices(self._settings),
+            )  # fmt: skip
+        return self._bookkeeper.complete(found, sums)
 
     def _looking(self) -> Looker:
         from .look import Looker

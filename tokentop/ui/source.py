@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
 from tokentop.model import Action, Inside, Jump, KillPlan, LogTail, Look, Orphan, Receipt, Row, Snapshot
 from tokentop.rulebook import Notify
+
+if TYPE_CHECKING:
+    from tokentop.engine.statement import Statement
 
 
 class Source(Protocol):
@@ -70,6 +73,9 @@ class Source(Protocol):
 
     def tail(self, row: Row, known: tuple[int, int, int]) -> LogTail | None:
         """The end of the row's log; None while it is as it was at `known` (`LogTail.state`). May block."""
+
+    def statement(self) -> Statement:
+        """What the view "Limits & bill" shows. May block; asked for while it is seen."""
 
 
 class UiOptions(Struct, frozen=True):
