@@ -34,9 +34,9 @@ def todo(provider: Provider, needs: str, state: Health) -> str:
     if state is Health.UNAUTHORIZED and provider.key_file is not None:
         return "log in again with its own client"
     if state is Health.UNAUTHORIZED:
-        return f"the key is not accepted; store another one: tokentop providers key {provider.id}"
+        return f"store another key: tokentop providers key {provider.id}"
     if state is Health.FORBIDDEN:
-        return f"the key may not read this: {(needs or provider.needs).removeprefix('it needs ')}"
+        return f"the key may not read this; needed: {(needs or provider.needs).removeprefix('it needs ')}"
     if state is Health.NO_KEY:
         return f"no key: {where_keys_are(provider)}"
     return _TODO.get(state, "")

@@ -61,6 +61,8 @@ KEYS: tuple[Key, ...] = (
         "look", 10),
     Key("view_flat", "1", "view('flat')", "1", "flat", "all agents in one order, with own figures", "look"),
     Key("view_tree", "2", "view('tree')", "2", "tree", "agents with what they started below them", "look"),
+    Key("view_limits", "4", "limits", "4", "limits", "limits and bill: plans, budgets, the day's curve, providers, bills",
+        "look"),
     Key("view_orphans", "5", "view('orphans')", "5", "orphans", "only processes without a living owner", "look"),
     Key("unfold", "plus", "fold(False)", "+", "unfold", "unfold the row; outside of the tree: repaint less often", "look",
         palette=False),
