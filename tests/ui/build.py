@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from tokentop.engine.statement import Statement
 from tokentop.model import (
     Action,
     Alert,
@@ -266,6 +267,8 @@ class FakeSource:
         self.batches: list[list[str]] = []
         self.plans_of: dict[str, dict[str, Any]] = {}  # fields of the plans of a batch, by row
         self.earlier: tuple[Receipt, ...] = ()
+        self.statement_answer: Statement | Exception = Statement(NOW)
+        self.stated = 0
 
     def recall(self) -> str | None:
         return self.recalled
@@ -332,6 +335,12 @@ class FakeSource:
 
     def receipts(self) -> tuple[Receipt, ...]:
         return self.earlier
+
+    def statement(self) -> Statement:
+        self.stated += 1
+        if isinstance(self.statement_answer, Exception):
+            raise self.statement_answer
+        return self.statement_answer
 
 
 def change(rows: tuple[Row, ...], key: str, **fields: Any) -> tuple[Row, ...]:

@@ -52,8 +52,8 @@ def _window(quota: Quota, name: str, bar: int, now_ms: int) -> Line:
         since = f"reset {text.clock_near(quota.resets_at_ms, now_ms)}, unknown since"
         return [
             (name + " ", "dim"),
-            (" " * bar + "    ?  ", "dim"),
-            (fit(since, 25), "dim"),
+            (" " * bar + "    ? ", "dim"),
+            (fit(since, 26), "dim"),
             (f" {safe(told, 40)}", "dim"),
         ]
     stale = age_ms > STALE_MS
@@ -77,11 +77,11 @@ def _window(quota: Quota, name: str, bar: int, now_ms: int) -> Line:
 def _hints(found: Statement) -> Iterator[Line]:
     """How a limit that is not known becomes known."""
     if "claude" in found.agents and not found.hooked:
-        yield [("Claude Code tells its limits to its status line alone: ", "dim"),
+        yield [("Claude Code tells its limits after ", "dim"),
                ("tokentop hook install statusline", "strong")]  # fmt: skip
     elif not found.quotas:
-        yield [("no limit is known: Codex writes its limits into its logs, Claude Code tells them to ", "dim"),
-               ("tokentop hook install statusline", "strong")]  # fmt: skip
+        yield [("no limit is known: Codex writes its limits into its logs;", "dim")]
+        yield [("Claude Code tells them after ", "dim"), ("tokentop hook install statusline", "strong")]
 
 
 # ---------------------------------------------------------------- providers
@@ -111,7 +111,7 @@ def _provider(one: Standing, now_ms: int, width: int) -> Iterator[Line]:
     asked = [report for report in one.reports if report.state.state not in (Health.OFF, Health.WAITING)]
     good_ms = max((report.state.ok_ms for report in asked), default=0)
     nexts = [report.next_ms for report in asked if report.next_ms]
-    soon = f"in {text.duration(max(0, min(nexts) - now_ms) / 1000)}" if nexts else "–"
+    soon = f"in {text.duration(-(-max(0, min(nexts) - now_ms) // 60_000) * 60)}" if nexts else "–"
     yield [
         (fit(safe(one.provider, 20), 12) + " ", "key"), (fit(one.state, 12), _role(one.state)),
         (f" {age_text(now_ms - good_ms) if good_ms else 'never':>9}", "muted"), (f" {soon:>7}  ", "muted"),

@@ -81,7 +81,8 @@ def curve(
         line: Line = [(fit(label, _LABEL - 1, right=True) + " ", "dim")]
         line += _cells(plane, rows - 1 - at, columns, ascii_only, marks.get(at))
         if tail:
-            line.append((" " + ends.get(at, ("", ""))[0], ends.get(at, ("", "dim"))[1]))
+            shown, role = ends.get(at, ("", ""))
+            line.append((fit(" " + shown, tail), role))
         out.append(line)
     out.append([(" " * _LABEL, ""), (_hours(day, columns), "dim")])
     return out

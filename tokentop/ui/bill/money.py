@@ -80,13 +80,13 @@ def _span(low: int, high: int) -> str:
 
 def _corrected(one: Corrected, width: int) -> Line:
     """Marked as what it is: not our figure, but what the providers' bills will probably say."""
-    parts = [f"{safe(f.provider, 14)} × {f.ratio:.3f}" for f in one.factors]
+    parts = [f"{safe(f.provider, 14)} {f.ratio:.3f}x" for f in one.factors]
     settled = text.plural(min(f.days for f in one.factors), "settled day")
     days = f" ({settled})" if width >= _WIDE else ""
     return [
         ("≈ ", "warm"), (text.money(one.projected_nusd, width=8), "strong"), (" corrected", "warm"),
-        (f" by bills, {_span(one.low_nusd, one.high_nusd)}", "muted"),
-        (f"   {', '.join(parts)}{days}" if width >= 66 else "", "dim"),
+        (f" by bills  80 % {_span(one.low_nusd, one.high_nusd)}", "muted"),
+        (f"   {', '.join(parts)}{days}" if width >= 84 else "", "dim"),
     ]  # fmt: skip
 
 
@@ -151,7 +151,7 @@ def _sums(
 
 
 def times(leverage: float | None) -> str:
-    return "?" if leverage is None else f"{leverage:.1f}×"
+    return "?" if leverage is None else f"{leverage:.1f}x"
 
 
 # ---------------------------------------------------------------- budgets
