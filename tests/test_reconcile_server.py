@@ -18,9 +18,10 @@ from tokentop.billing import Fetched, Health, ProviderState
 from tokentop.config import load
 from tokentop.engine.reconcile import Verdict
 from tokentop.ledger import prices
-from tokentop.report.reconcile import Result, examine, text
+from tokentop.report.reconcile import text
 from tokentop.store import db
 from tokentop.store.bill_writer import keep
+from tokentop.store.compare import Result, examine
 
 from . import fake_provider
 from .faults import Scratch

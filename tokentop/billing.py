@@ -160,6 +160,48 @@ class Fetched(Struct, frozen=True):
     quotas: tuple[Quota, ...] = ()
 
 
+class KeySeen(Struct, frozen=True):
+    """What may be told of a key: where it comes from, its last characters, else its fingerprint."""
+
+    origin: str
+    ends_with: str = ""
+    fingerprint: str = ""
+
+    def __str__(self) -> str:
+        shown = (
+            f"...{self.ends_with}" if self.ends_with else f"#{self.fingerprint}" if self.fingerprint else "?"
+        )
+        return f"{shown} ({self.origin})"
+
+
+class ReportStanding(Struct, frozen=True):
+    """One report as a person sees it. `next_ms` 0 = it is not asked before something changes; `todo` "" = nothing."""
+
+    gives: str
+    state: ProviderState
+    next_ms: int = 0
+    todo: str = ""
+
+
+class Standing(Struct, frozen=True):
+    """One provider as a person sees it: who is asked, with which key, and how it went.
+
+    `state` is one word, the best of its reports; `problem` says why it cannot be asked at all.
+    """
+
+    provider: str
+    label: str
+    state: str
+    on: bool = False
+    private: bool = False
+    key: KeySeen | None = None
+    problem: str = ""
+    needs: str = ""
+    base_url: str = ""
+    reports: tuple[ReportStanding, ...] = ()
+    balances: tuple[Balance, ...] = ()
+
+
 REFUSED_STATES = frozenset({Health.UNAUTHORIZED, Health.FORBIDDEN, Health.GONE})
 
 

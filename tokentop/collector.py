@@ -56,6 +56,8 @@ from .store.writer import append_action, replace_action
 
 if TYPE_CHECKING:
     from .blackbox import BlackBox
+    from .bookkeeper import Sums
+    from .engine.statement import Statement
     from .look import Target
     from .procs.watch import ProcWatcher
     from .store.indexing import Indexer
@@ -666,6 +668,15 @@ class Collector:
         from .look import known, target
 
         return known(self._live, self._connection, self._table, row, now_ms()), target(self._live, row)
+
+    def statement(self) -> tuple[Statement, Sums]:
+        """What is known at once of limits, plans, budgets and the day, all of one moment. Raises sqlite3.Error."""
+        from .bookkeeper import known
+
+        now_s, wall_ms = time.monotonic(), now_ms()
+        self._money(now_s, wall_ms, forced=True)
+        connection = self._connection if now_s >= self._store_due_s else None
+        return known(self._live, connection, self._zone, self._daybook.earlier("month"), wall_ms)
 
     # ------------------------------------------------------------ aside
 

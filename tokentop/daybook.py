@@ -10,7 +10,7 @@ from datetime import tzinfo
 
 from msgspec import structs
 
-from .engine.budget import RECENT_DAYS, Spent, limits_of, periods
+from .engine.budget import RECENT_DAYS, By, Spent, limits_of, periods
 from .engine.budget import judge as judge_budgets
 from .engine.days import day_bounds, group_days
 from .engine.forecast import HISTORY_DAYS, Forecaster
@@ -35,7 +35,7 @@ class Daybook:
         self._live, self._zone = live, zone
         self._limits = limits_of(budgets)
         self._forecaster = Forecaster((), zone)
-        self._earlier: dict[str, dict[tuple[str, str], int]] = {}  # spent before today, by period
+        self._earlier: dict[str, By] = {}  # spent before today, by period
         self._history_day = 0  # start of the local day that the history ends at
         self._stored: Forecast | None = None
         self._dirty = True  # something was spent since the last sum
@@ -49,6 +49,10 @@ class Daybook:
         """Past days may have changed: look at them again."""
         self._due.pop("history", None)
         self._dirty = True
+
+    def earlier(self, period: str) -> By:
+        """What was spent before today in the present week or month, by (agent, project)."""
+        return self._earlier.get(period, {})
 
     def is_due(self, now_s: float) -> bool:
         """Whether `work_out` would do anything."""

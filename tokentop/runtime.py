@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from .archive import Archive, InventedArchive
     from .aside import Seen, Wanted
     from .billing import Fetched, ProviderState
+    from .bookkeeper import Bookkeeper
     from .collector import Collector
     from .enforce import Enforcer
+    from .engine.statement import Statement
     from .footage import Footage
     from .history import Ask, Entry, Listing
     from .look import Looker
@@ -55,6 +57,7 @@ class World(Protocol):
     def look(self, row_key: str, now_ms: int) -> Look: ...
     def inside(self, row_key: str) -> Inside: ...
     def tail(self, row_key: str, now_ms: int) -> LogTail: ...
+    def statement(self, now_ms: int) -> Statement: ...
 
 
 class DemoRuntime:
@@ -167,6 +170,13 @@ class DemoRuntime:
             return question(self._archive)
 
         return cast("T", self._in_world(job))
+
+    def statement(self) -> Statement:
+        from .engine.statement import Statement
+
+        found = self._in_world(lambda: self._world.statement(now_ms()))
+        assert isinstance(found, Statement)
+        return found
 
     def _in_world(self, job: Callable[[], object]) -> object:
         reply: queue.SimpleQueue[object] = queue.SimpleQueue()
@@ -338,6 +348,7 @@ class Runtime:
             threading.Lock(),
         )  # one worker at a time on each connection
         self._asks = 0
+        self._bookkeeper: Bookkeeper | None = None
 
     @property
     def alive(self) -> bool:
@@ -535,6 +546,20 @@ class Runtime:
         if self._archive is None:
             self._archive = Archive(self._folder, local_zone(self._environ), now_ms)
         return self._archive
+
+    def statement(self) -> Statement:
+        """Limits, plans, budgets, the day's curve, providers and bills; blocks while the store is read."""
+        found, sums = self._ask_collector(lambda collector: collector.statement())
+        if self._bookkeeper is None:
+            from .bookkeeper import Bookkeeper
+            from .config import local_zone
+            from .ledger import prices
+
+            self._bookkeeper = Bookkeeper(
+                self._folder, self._environ, self._settings, local_zone(self._environ),
+                lambda: prices(self._settings),
+            )  # fmt: skip
+        return self._bookkeeper.complete(found, sums)
 
     def _looking(self) -> Looker:
         from .look import Looker

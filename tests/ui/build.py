@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from tokentop.engine.statement import Statement
 from tokentop.footage import Footage
 from tokentop.model import (
     Action,
@@ -268,6 +269,8 @@ class FakeSource:
         self.plans_of: dict[str, dict[str, Any]] = {}  # fields of the plans of a batch, by row
         self.earlier: tuple[Receipt, ...] = ()
         self.film: Callable[[], Footage] | None = None
+        self.statement_answer: Statement | Exception = Statement(NOW)
+        self.stated = 0
 
     def recall(self) -> str | None:
         return self.recalled
@@ -337,6 +340,12 @@ class FakeSource:
 
     def receipts(self) -> tuple[Receipt, ...]:
         return self.earlier
+
+    def statement(self) -> Statement:
+        self.stated += 1
+        if isinstance(self.statement_answer, Exception):
+            raise self.statement_answer
+        return self.statement_answer
 
 
 def change(rows: tuple[Row, ...], key: str, **fields: Any) -> tuple[Row, ...]:

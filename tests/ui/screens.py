@@ -12,11 +12,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tests.ui import build
+from tokentop.billing import Standing
 from tokentop.demo import DemoSource
+from tokentop.engine.plans import split
+from tokentop.engine.statement import Bills, Day, Statement
 from tokentop.model import (
     Action,
     Countdown,
     Diagnostic,
+    Forecast,
     LogTail,
     Minutes,
     Orphan,
@@ -92,6 +96,25 @@ def _limits() -> build.FakeSource:
     full = replace(quotas[0], used_pct=100.0)
     old = replace(quotas[2], resets_at_ms=build.NOW - build.MINUTE)
     return build.FakeSource(build.snapshot(rows, quotas=(full, quotas[1], old)))
+
+
+@cache
+def bill() -> Statement:
+    """What the invented fleet has spent by noon, its plans, providers and bills."""
+    return DemoSource(7).statement(build.NOW - 9 * 60 * build.MINUTE)
+
+
+def _billed() -> build.FakeSource:
+    source = build.FakeSource(build.snapshot())
+    source.statement_answer = bill()
+    return source
+
+
+_NO_BILL = Statement(
+    build.NOW, day=Day(build.NOW - 76_445_000, build.NOW + 9_955_000, ((build.NOW - 76_445_000, 0), (build.NOW, 0))),
+    forecast=Forecast(build.NOW, "2026-11-21", 0, 0, 0, 0, "none"), plans=split((), (), {}, {}, {}), bills=Bills(),
+    providers=(Standing("anthropic", "Anthropic", "off"), Standing("openai", "OpenAI", "off")),
+)  # fmt: skip
 
 
 def orphans(count: int) -> tuple[Orphan, ...]:
@@ -176,6 +199,10 @@ SHOTS: tuple[Shot, ...] = (
     Shot("settings-changed", ("comma", "j", "j", "j", "space"), "at the next start, once", options=_SET),
     Shot("settings-typing", ("comma", "enter", "backspace", "9", "9", "enter"), "not taken", options=_SET),
     Shot("settings-rules", ("comma", "G", *"kkkkkk"), "rules.", options=_SET),
+    Shot("limits", ("4",), "so far", _billed),
+    Shot("limits-end", ("4", "G"), "not compared", _billed),
+    Shot("limits-empty", ("4",), "no projection yet", _source(build.snapshot, statement_answer=_NO_BILL)),
+    Shot("limits-ascii", ("4",), "so far", _billed, options=UiOptions(ascii=True)),
     Shot("toast", ("x",), "SIGINT sent", cursor="a1"),
 )
 # fmt: on

@@ -6,6 +6,7 @@ Nothing here can signal a process: pids lie beyond every real one, and an action
 from __future__ import annotations
 
 from datetime import UTC, timedelta, tzinfo
+from typing import TYPE_CHECKING
 
 from tokentop.demo.actor import Actor
 from tokentop.demo.cast import dice
@@ -36,10 +37,14 @@ from tokentop.model import (
     Tokens,
 )
 
+if TYPE_CHECKING:
+    from tokentop.engine.statement import Statement
+
 PAST_MS = 66 * MINUTE_MS  # how much of its past the world lives through before the first picture
 SEEN_MS = 7 * MINUTE_MS  # ... and how much of that it was watched
 PEAK_USD_PER_H = 150.0
 HOUR_MS = 60 * MINUTE_MS
+SLOT_MS = 15 * MINUTE_MS
 _FORECAST_MS = 5_000
 # fmt: off
 _SHAPE = (
@@ -78,12 +83,15 @@ class DemoSource:
         self._day = ""
         self._forecast_ms = -1
         self._rows: dict[str, Row] = {}
+        self._slots: dict[int, int] = {}  # spend of today by quarter hour
+        self._counted = 0  # of it, up to the last picture
 
     def snapshot(self, now_ms: int) -> Snapshot:
         """Advance the world to `now_ms` and return its picture."""
         world = self._world or self._begin(now_ms)
         self._turn_day(world, now_ms)
         world.run(now_ms)
+        self._keep_slot(world, now_ms)
         self.live.set_procs(world.processes(now_ms), now_ms)
         self.live.set_today(world.today)
         self.live.watched(now_ms / 1000)
@@ -97,6 +105,23 @@ class DemoSource:
         picture = take(self.live, now_ms)
         self._rows = {row.key: row for row in picture.rows}
         return picture
+
+    def statement(self, now_ms: int) -> Statement:
+        """Limits, plans, budgets, the day's curve, providers and bills of the invented fleet."""
+        from tokentop.demo.bills import statement
+        from tokentop.engine.statement import cumulated
+
+        picture = self.snapshot(now_ms)
+        world = self._world
+        assert world is not None
+        start_ms, _, _ = day_bounds(now_ms, self.zone)
+        burn = self.live.rates.total().burn_nusd_per_h
+        forecast = self._forecaster.project(now_ms, world.today.cost_nusd, burn)
+        slots = sorted(self._slots.items())
+        spent = cumulated(slots, SLOT_MS, start_ms, now_ms, world.today.cost_nusd)
+        return statement(
+            self.seed, self.zone, now_ms, world.today, forecast, self._forecaster, picture.quotas, self._days, spent
+        )  # fmt: skip
 
     def look_back(self, minutes: int) -> None:
         """Average rates over so many minutes from now on."""
@@ -144,11 +169,18 @@ class DemoSource:
             input=400 * calls, cache_read=70_000 * calls, cache_write_1h=2_400 * calls, output=900 * calls
         )
         world.today = Figures(spent, calls, earlier)
+        for from_ms in range(start_ms, now_ms - PAST_MS, SLOT_MS):
+            until_ms = min(from_ms + SLOT_MS, now_ms - PAST_MS)
+            self._slots[from_ms] = sum(cost for _, cost in self._hours(from_ms, until_ms, 1.0))
         self.live.set_self(0.0, 0, 48_211 + calls)
         for at_ms in range(now_ms - SEEN_MS, now_ms, 30_000):  # alerts and ends have been seen to happen
             world.run(at_ms)
             self.live.set_procs(world.processes(at_ms), at_ms)
             take(self.live, at_ms)
+        for _, at_ms, _, _, cost in world.spent:
+            slot = at_ms - at_ms % SLOT_MS
+            self._slots[slot] = self._slots.get(slot, 0) + (cost if at_ms >= start_ms else 0)
+        self._counted = world.today.cost_nusd
         return world
 
     def _hours(self, from_ms: int, to_ms: int, factor: float) -> list[tuple[int, int]]:
@@ -170,6 +202,13 @@ class DemoSource:
             self._days = (*self._days, Day(yesterday.date(), hours, sum(h[2] for h in hours)))
             self._forecaster = Forecaster(self._days, self.zone)
             self._day, world.day_start_ms, world.today = today.isoformat(), start_ms, Figures()
+            self._slots, self._counted = {}, 0
+
+    def _keep_slot(self, world: World, now_ms: int) -> None:
+        """What was spent since the last picture belongs to the present quarter hour."""
+        slot = now_ms - now_ms % SLOT_MS
+        self._slots[slot] = self._slots.get(slot, 0) + world.today.cost_nusd - self._counted
+        self._counted = world.today.cost_nusd
 
     def _quotas(self, now_ms: int) -> None:
         for provider, limit, minutes, used, plan, shift_pct in (

@@ -11,15 +11,23 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from tokentop.billing import REFUSED_STATES, Balance, Fetched, Health, ProviderState
+from tokentop.billing import (
+    REFUSED_STATES,
+    Balance,
+    Fetched,
+    Health,
+    KeySeen,
+    ProviderState,
+    ReportStanding,
+    Standing,
+)
 from tokentop.clock import now_ms
-from tokentop.config import ProviderSettings, Settings, load
-from tokentop.credentials import Secret
+from tokentop.config import Settings, load
 from tokentop.errors import Failure, NothingMatched, UsageError
-from tokentop.polling.loop import Held, find_key, is_on, where_keys_are
-from tokentop.polling.schedule import next_ms
+from tokentop.polling.loop import is_on
+from tokentop.polling.standing import standing
 from tokentop.providers import all_providers
-from tokentop.providers.base import Provider, Source
+from tokentop.providers.base import Provider
 from tokentop.store import bills, db
 from tokentop.text import duration
 
@@ -128,85 +136,43 @@ def _examine(folder: Path, settings: Settings, wanted: Sequence[Provider]) -> li
         finally:
             connection.close()
     at_ms = now_ms()
-    return [_document(one, settings, states, balances, at_ms) for one in wanted]
-
-
-def _document(
-    provider: Provider,
-    settings: Settings,
-    states: Sequence[ProviderState],
-    balances: Sequence[Balance],
-    at_ms: int,
-) -> dict[str, Any]:
-    """One provider; the key is told by its origin and its last four characters or its fingerprint."""
-    own = settings.providers.get(provider.id, ProviderSettings())
-    held = Held(provider, own)
-    find_key(held, os.environ, ask=False)
-    on = is_on(provider, own)
-    account = held.account
-    if not account and held.found.origin == "key_command":  # not run for a list: the key that was last used
-        used = [one for one in states if one.provider == provider.id and one.account]
-        account = max(used, key=lambda one: one.at_ms).account if used else ""
-    mine = {one.source: one for one in states if one.provider == provider.id and one.account == account}
-    reports = [
-        _report(source, mine.get(source.id) or ProviderState(provider.id, source.id, account), at_ms)
-        for source in provider.sources
+    own = settings.providers
+    return [
+        _document(standing(one, own.get(one.id), os.environ, states, balances, at_ms), at_ms)
+        for one in wanted
     ]
-    has_key = held.found.secret is not None or held.found.origin == "key_command"
+
+
+def _document(one: Standing, at_ms: int) -> dict[str, Any]:
+    """One provider; the key is told by its origin and its last four characters or its fingerprint."""
+    key, known = one.key, [report.state for report in one.reports if report.state.state is not Health.WAITING]
     return {
-        "provider": provider.id,
-        "label": provider.label,
-        "state": _overall(own, provider, has_key, mine, held),
-        "on": on,
-        "private": bool(provider.private_risk),
-        "key": _key_document(held, account) if has_key else None,
-        "problem": held.found.problem or (None if has_key else f"no key: {where_keys_are(provider)}"),
-        "needs": provider.needs,
-        "base_url": own.base_url or provider.base_url or None,
-        "may": [source for source, state in mine.items() if state.ok_ms and state.state not in REFUSED_STATES],
-        "may_not": [source for source, state in mine.items() if state.state in REFUSED_STATES],
-        "reports": reports if on or mine else [],
-        "balances": [_balance(one, at_ms) for one in balances if one.provider == provider.id],
+        "provider": one.provider,
+        "label": one.label,
+        "state": one.state,
+        "on": one.on,
+        "private": one.private,
+        "key": None if key is None else {
+            "origin": key.origin, "ends_with": key.ends_with or None, "fingerprint": key.fingerprint or None,
+        },
+        "problem": one.problem or None,
+        "needs": one.needs,
+        "base_url": one.base_url or None,
+        "may": [state.source for state in known if state.ok_ms and state.state not in REFUSED_STATES],
+        "may_not": [state.source for state in known if state.state in REFUSED_STATES],
+        "reports": [_report(report, at_ms) for report in one.reports],
+        "balances": [_balance(balance, at_ms) for balance in one.balances],
     }  # fmt: skip
 
 
-def _key_document(held: Held, account: str) -> dict[str, Any]:
-    secret = held.found.secret
+def _report(one: ReportStanding, at_ms: int) -> dict[str, Any]:
+    state, soon = one.state, one.next_ms
     return {
-        "origin": held.found.origin,
-        "ends_with": secret.tail or None if isinstance(secret, Secret) else None,
-        "fingerprint": account or None,
-    }
-
-
-def _overall(
-    own: ProviderSettings, provider: Provider, has_key: bool, mine: dict[str, ProviderState], held: Held
-) -> str:
-    """The provider in one word: the best of its reports; "ok" only if nothing failed."""
-    if not own.on:
-        return "off"
-    if provider.private_risk and not own.i_accept_the_risk:
-        return "off: not accepted"
-    if not has_key or held.found.problem:
-        return str(Health.NO_KEY)
-    asked = [one.state for one in mine.values() if one.state not in (Health.OFF, Health.WAITING)]
-    if not asked:
-        return str(Health.WAITING)
-    bad = [state for state in asked if state is not Health.OK]
-    if not bad:
-        return str(Health.OK)
-    if len(bad) == len(asked) and len(set(bad)) == 1:
-        return str(bad[0])
-    return f"{len(asked) - len(bad)} of {len(asked)} ok"
-
-
-def _report(source: Source, state: ProviderState, at_ms: int) -> dict[str, Any]:
-    soon = next_ms(state, source, at_ms) if state.at_ms and state.state is not Health.OFF else 0
-    return {
-        "report": source.id,
-        "gives": source.gives,
+        "report": state.source,
+        "gives": one.gives,
         "state": str(state.state),
         "reason": state.reason or None,
+        "todo": one.todo or None,
         "asked_at": iso(state.at_ms) if state.at_ms else None,
         "last_good_at": iso(state.ok_ms) if state.ok_ms else None,
         "age_s": max(0, at_ms - state.ok_ms) // 1000 if state.ok_ms else None,
@@ -268,14 +234,7 @@ def _block(row: dict[str, Any]) -> list[str]:
 def _key_text(key: dict[str, Any] | None) -> str:
     if key is None:
         return ""
-    shown = (
-        f"...{key['ends_with']}"
-        if key["ends_with"]
-        else f"#{key['fingerprint']}"
-        if key["fingerprint"]
-        else "?"
-    )
-    return f"{shown} ({key['origin']})"
+    return str(KeySeen(key["origin"], key["ends_with"] or "", key["fingerprint"] or ""))
 
 
 def _age(seconds: int | None) -> str:

@@ -385,6 +385,15 @@ def cost_by_hour(db: sqlite3.Connection, since_ms: int, until_ms: int) -> list[t
     return [(hour * 4 * SLOT_MS, cost) for hour, cost in rows]
 
 
+def cost_by_slot(db: sqlite3.Connection, since_ms: int, until_ms: int) -> list[tuple[int, int]]:
+    """(start of the quarter hour in ms, nano-dollars) of each one with spend, by time."""
+    rows = db.execute(
+        "SELECT slot, sum(cost_nusd) FROM rollup WHERE slot >= ? AND slot < ? GROUP BY slot ORDER BY slot",
+        (since_ms // SLOT_MS, -(-until_ms // SLOT_MS)),
+    )
+    return [(slot * SLOT_MS, cost) for slot, cost in rows]
+
+
 def quotas(db: sqlite3.Connection) -> list[Quota]:
     rows = db.execute(
         "SELECT provider, account, window_minutes, limit_id, used_pct, resets_at_ms, source, at_ms, plan FROM quota"

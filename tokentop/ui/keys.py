@@ -64,6 +64,8 @@ KEYS: tuple[Key, ...] = (
     Key("view_flat", "1", "view('flat')", "1", "flat", "all agents in one order, with own figures", "look"),
     Key("view_tree", "2", "view('tree')", "2", "tree", "agents with what they started below them", "look"),
     Key("view_history", "3", "history", "3", "history", "all sessions there ever were: list, groups, search", "look", 11),
+    Key("view_limits", "4", "limits", "4", "limits", "limits and bill: plans, budgets, the day's curve, providers, bills",
+        "look"),
     Key("view_orphans", "5", "view('orphans')", "5", "orphans", "only processes without a living owner", "look"),
     Key("unfold", "plus", "fold(False)", "+", "unfold", "unfold the row; outside of the tree: repaint less often", "look",
         palette=False),

@@ -9,7 +9,7 @@ import os
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-from tokentop.config import Settings, config_path, load, state_dir
+from tokentop.config import Settings, config_path, load, local_zone, state_dir
 from tokentop.errors import Failure, UsageError
 from tokentop.runtime import DemoRuntime, Runtime
 from tokentop.store import db
@@ -27,7 +27,9 @@ def launch(arguments: argparse.Namespace, *, demo: bool) -> int:
     if demo:
         from tokentop.demo import DemoSource
 
-        return _run(DemoRuntime(DemoSource(arguments.seed)), _options(arguments, settings, ""))
+        return _run(
+            DemoRuntime(DemoSource(arguments.seed, local_zone(os.environ))), _options(arguments, settings, "")
+        )
     folder = state_dir(os.environ)
     try:
         db.prepare_folder(folder)

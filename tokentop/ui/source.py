@@ -12,6 +12,7 @@ from tokentop.model import Action, Inside, Jump, KillPlan, LogTail, Look, Orphan
 from tokentop.rulebook import Notify
 
 if TYPE_CHECKING:
+    from tokentop.engine.statement import Statement
     from tokentop.footage import Footage
 
 
@@ -86,6 +87,9 @@ class Source(Protocol):
 
     def below(self, root: int) -> tuple[Entry, ...]:
         """The sub-agents of an entry, by time. May block."""
+
+    def statement(self) -> Statement:
+        """What the view "Limits & bill" shows. May block; asked for while it is seen."""
 
 
 class UiOptions(Struct, frozen=True):

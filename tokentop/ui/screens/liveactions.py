@@ -432,6 +432,11 @@ class LiveActions(Screen[None]):
 
         self.app.push_screen(HistoryScreen(self.tokentop.source, self.options.ascii), self._from_help)
 
+    def action_limits(self) -> None:
+        from tokentop.ui.screens.limits import LimitsScreen  # not needed for the first paint
+
+        self.app.push_screen(LimitsScreen(self.tokentop.source, self.options.ascii), self._from_help)
+
     def action_receipts(self) -> None:
         app = self.tokentop
         app.clear_notifications()  # what they say is in the drawer, which they would hide

@@ -13,8 +13,9 @@ from tokentop.model import Tokens
 from tokentop.pricing.names import host_of
 from tokentop.pricing.rates import Rates
 from tokentop.pricing.table import PriceTable
-from tokentop.store import reader
-from tokentop.store.reader import Filter, Slot
+
+from . import reader
+from .reader import Filter, Slot
 
 Covered = Callable[[str, str, int], bool]  # (agent, provider, at_ms): a subscription paid, there is no bill
 
