@@ -136,7 +136,12 @@ ALTER TABLE projection ADD COLUMN high_half_nusd INTEGER;
 ALTER TABLE projection ADD COLUMN month_nusd INTEGER;
 """
 
-MIGRATIONS: tuple[str, ...] = (_V1, _V2, _V3)
+_V4 = """
+CREATE TABLE telemetry (id INTEGER PRIMARY KEY, session INTEGER NOT NULL, request INTEGER NOT NULL);
+CREATE INDEX telemetry_session ON telemetry (session);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_V1, _V2, _V3, _V4)
 VERSION = len(MIGRATIONS)
 
 FLAG_HIDDEN = 1
@@ -146,7 +151,8 @@ FLAG_UNPRICED = 8
 FLAG_SALVAGED = 16  # copied out of a damaged database: a record in a log replaces it
 FLAG_UNKNOWN = 32  # the log does not tell the tokens (yet)
 FLAG_AT_ESTIMATED = 64  # the log does not tell the time
-FLAGS_MAX = 127
+FLAG_TELEMETRY = 128  # no log tells it, the agent's telemetry did: a record in a log replaces it
+FLAGS_MAX = 255
 
 
 def kind_of(flags: int) -> Kind:
