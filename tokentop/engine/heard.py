@@ -98,6 +98,7 @@ class HeardCalls:
 
     def _settle(self, call: Usage, logged: Usage) -> None:
         self._finish(call)
+        self.news = True
         _grow(self.tally.logged, call.agent)
         if call.duration_ms and not logged.duration_ms and not logged.at_estimated:
             start_ms = call.at_ms - call.duration_ms

@@ -302,6 +302,11 @@ class Writer:
             if same is None or event_id(same.agent, same.key) == identity:
                 continue
             mine.remove(same)
+            if row[3] and not same.duration_ms and not same.at_estimated:
+                start_ms = at_ms - row[3]
+                usages[event_id(same.agent, same.key)] = structs.replace(
+                    same, start_ms=start_ms, duration_ms=row[3]
+                )
             gone.append(tuple(row))
             nothing = Usage(owner.agent, owner.sid, "", at_ms, "", Tokens(), kind=Kind.UNKNOWN)
             emptied.append(Priced(identity, nothing, 0))
