@@ -217,10 +217,16 @@ def parser() -> argparse.ArgumentParser:
     plans = verbs.add_parser("plans", help="subscriptions, their leverage and windows", allow_abbrev=False)
     plans.add_argument("--json", action="store_true")
     hook = verbs.add_parser(
-        "hook", help="take plan limits from Claude Code's status line", allow_abbrev=False
+        "hook",
+        help="take plan limits from Claude Code's status line, and agents' telemetry",
+        allow_abbrev=False,
     )
-    hook.add_argument("what", choices=("install", "remove", "run"), help="run = what Claude Code calls")
-    hook.add_argument("which", choices=("statusline",))
+    hook.add_argument(
+        "what",
+        choices=("install", "remove", "run", "show"),
+        help="run = what Claude Code calls; show telemetry",
+    )
+    hook.add_argument("which", choices=("statusline", "telemetry"))
     hook.add_argument("--dry-run", action="store_true", help="show the change of the settings, make none")
     hook.add_argument("--yes", action="store_true", help="do not ask")
     prices = verbs.add_parser("prices", help="the price of a model", allow_abbrev=False)

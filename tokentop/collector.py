@@ -15,6 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
+import msgspec
+
 from .agents import all_agents, all_processes
 from .agents.base import Agent, Quality
 from .aside import PANES_S, Seen, Wanted
@@ -23,6 +25,7 @@ from .clock import now_ms
 from .config import Settings, local_zone
 from .daybook import Daybook
 from .engine.days import day_bounds
+from .engine.heard import SAME_MS, HeardCalls
 from .engine.live import LiveState
 from .engine.pace import OLDEST_MS
 from .engine.rules import Thresholds
@@ -48,11 +51,13 @@ from .model import (
     Row,
     Session,
     Snapshot,
+    Usage,
 )  # fmt: skip
 from .outline import Outline
 from .outlined import Outlines
 from .store import db, left, outlines, reader
 from .store.writer import append_action, replace_action
+from .telemetry import CHAPTER, Heard
 
 if TYPE_CHECKING:
     from .blackbox import BlackBox
@@ -83,6 +88,9 @@ INDEX_S = (
 INDEX_SLICE_S = 0.5  # ... while there are more than fit into a slice
 RETRY_S = 2.0
 WHOLE_S = 30.0
+HEARD_S = 1.0  # between two looks at calls that only telemetry has told
+TALLY_S = 5.0
+MAX_CLAIMED = 20_000
 LOOK_BACK_SLICE_S = 0.02
 RECENT_MS = 65 * 60_000
 CANDIDATE_MS = 24 * 3_600_000
@@ -176,6 +184,8 @@ class Collector:
         self._outlines = Outlines()
         self._indexer: Indexer | None = None
         self._black_box: BlackBox | None = None
+        self._heard: HeardCalls | None = None  # while agents' telemetry is taken in
+        self._claimed: dict[int, None] = {}  # events of logs that telemetry has told too
 
     # ------------------------------------------------------------ one slice
 
@@ -224,6 +234,8 @@ class Collector:
             if self._is_due("inbox", now_s, INBOX_S):
                 self._take_in(self._ledger)
             more = self._read(self._ledger, now_s, wall_ms)
+            if self._heard is not None and not self._reading and self._is_due("heard", now_s, HEARD_S):
+                self._count_heard(self._ledger, self._heard, now_s, wall_ms)
         elif self._reader is not None:
             self._follow_store(self._reader, wall_ms)
         if self._notes.pop("store", None) is not None:
@@ -400,6 +412,8 @@ class Collector:
                 self._settle(ledger, wall_ms)
                 return False
             self._fold(step.batch.facts, step.committed.priced, step.committed.sessions)
+            if self._heard is not None:
+                self._heard.read(step.batch.facts)
             if self._reading:
                 self._live.set_progress(follower.progress(now_s - self._began_s))
             if (not self._reading and follower.waiting) or time.monotonic() > until_s:
@@ -740,6 +754,53 @@ class Collector:
         else:
             self._notes[name] = Diagnostic(name, "provider", f"{state.state}: {state.reason}")
         return True
+
+    # ------------------------------------------------------------ telemetry
+
+    @property
+    def writes(self) -> bool:
+        """Whether this one keeps the store; else another tokentop does."""
+        return self._ledger is not None
+
+    def listen(self) -> None:
+        """From now on calls are remembered as the logs tell them: telemetry may tell them too."""
+        if self._heard is None:
+            self._heard = HeardCalls()
+
+    def hear(self, heard: Heard) -> bool:
+        """Take what agents told by telemetry. False: too many calls wait already, give it again."""
+        if heard.state is not None:
+            self._notes.pop(CHAPTER, None)
+            if heard.state:
+                self.note(CHAPTER, heard.state)
+        elif self._heard is not None:
+            if self._heard.full:
+                return False
+            self._heard.hear(heard, time.monotonic(), now_ms())
+        return True
+
+    def _count_heard(self, ledger: Ledger, heard: HeardCalls, now_s: float, wall_ms: int) -> None:
+        """Count what no log has told in time, and add what only telemetry knows of what a log told. sqlite3.Error."""
+        logged: list[Usage] = []
+        alone: list[Usage] = []
+        for call in heard.due(now_s):
+            same = (e for e in reader.same_calls(ledger.db, call, SAME_MS) if e not in self._claimed)
+            found = next(same, None)
+            (alone if found is None else logged).append(call)
+            if found is not None:  # read before this one listened
+                self._claimed[found] = None
+        facts: list[Fact] = [*alone, *heard.better()]
+        facts += [Session(call.agent, call.session_id, first_ms=call.at_ms) for call in alone]
+        if facts:
+            committed = ledger.writer.commit(facts, recent_ms=wall_ms - RECENT_MS)
+            self._fold([], committed.priced, committed.sessions)
+        while len(self._claimed) > MAX_CLAIMED:
+            del self._claimed[next(iter(self._claimed))]
+        heard.settled(logged, logged=True)
+        heard.settled(alone, logged=False)
+        if heard.news and self._is_due("tally", now_s, TALLY_S):
+            heard.news = False
+            self.remember(CHAPTER, msgspec.json.encode(heard.tally).decode())
 
     # ------------------------------------------------------------ money
 

@@ -20,6 +20,7 @@ from msgspec import Meta, Struct, structs
 from .places import config_path, state_dir
 from .rulebook import Notify, Rules
 from .spending import Amounts, Budgets, Plan
+from .telemetry import PORT
 
 NUSD = 1_000_000_000
 __all__ = [
@@ -65,6 +66,13 @@ class ProviderSettings(Struct, frozen=True, forbid_unknown_fields=True):
     i_accept_the_risk: Annotated[
         bool, Meta(description="Private endpoints only: docs/providers.md says what the risk is.")
     ] = False
+
+
+class TelemetrySettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether agents' telemetry is taken in. See docs/telemetry.md."""
+
+    on: Annotated[bool, Meta(description="Listen on 127.0.0.1 for OTLP over HTTP with JSON.")] = False
+    port: Annotated[int, Meta(ge=1, le=65_535, description="Where the agents send it.")] = PORT
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -146,6 +154,10 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = Rules()
     notify: Annotated[Notify, Meta(description="Where the notices of rules go beside the screen.")] = Notify()
+    telemetry: Annotated[
+        TelemetrySettings,
+        Meta(description="What agents tell of themselves while they run. See docs/telemetry.md."),
+    ] = TelemetrySettings()
 
     @property
     def all_budgets(self) -> Budgets:
@@ -275,7 +287,7 @@ def _refuse_unknown(table: Mapping[str, Any], text: str, name: str) -> None:
     for plan in plans if isinstance(plans, list) else ():
         if isinstance(plan, dict):
             _check_names(plan, Plan.__struct_fields__, ("plans",), text, name)
-    for field, default in (("notify", Notify()), ("rules", Rules())):
+    for field, default in (("notify", Notify()), ("rules", Rules()), ("telemetry", TelemetrySettings())):
         given = table.get(field)
         if not isinstance(given, dict):
             continue
@@ -408,7 +420,7 @@ def render_default() -> str:
     for field, text, default in fields_of(Settings()):
         if isinstance(default, Rules):
             tables += [f"# {text}\n# [{field}]", *_rule_tables(default)]
-        elif isinstance(default, Notify):
+        elif isinstance(default, Notify | TelemetrySettings):
             tables.append(f"# {text}\n# [{field}]\n" + "\n".join(_lines_of(default)))
         elif isinstance(default, tuple):
             tables.append(f"# {text}\n# [[{field}]]\n{_EXAMPLES[field]}")

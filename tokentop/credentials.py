@@ -179,7 +179,7 @@ def read_secrets(path: Path) -> SecretsFile:
     except OSError as error:
         reason = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror
         return SecretsFile(problem=f"{path} is not read: {reason}")
-    problem = _unsafe(os.fstat(descriptor), path)
+    problem = unsafe(os.fstat(descriptor), path)
     if problem:
         os.close(descriptor)
         return SecretsFile(problem=problem)
@@ -197,7 +197,7 @@ def read_secrets(path: Path) -> SecretsFile:
     return SecretsFile({name: secret for name, secret in found.items() if secret is not None})
 
 
-def _unsafe(about: os.stat_result, path: Path) -> str:
+def unsafe(about: os.stat_result, path: Path) -> str:
     if not stat.S_ISREG(about.st_mode):
         return f"{path} is not read: it is not a regular file"
     if hasattr(os, "getuid") and about.st_uid != os.getuid():

@@ -81,6 +81,10 @@ class Usage(Struct, frozen=True, gc=False):
     start_ms: int = 0  # when the request was sent, if that is known; 0 = at_ms
     at_estimated: bool = False  # the log does not tell the time: `at_ms` is when it was seen
     credits_milli: int | None = None  # thousandths of the agent's own unit, where it logs one
+    request_id: str = (
+        ""  # the provider's name of the request, where it is not the key: joins log and telemetry
+    )
+    telemetry: bool = False  # no log has told it, the agent's telemetry did: a record in a log replaces it
 
 
 class Priced(Struct, frozen=True, gc=False):

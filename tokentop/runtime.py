@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from .clock import now_ms
-from .config import Settings, local_zone
+from .config import Settings, TelemetrySettings, local_zone
 from .model import Action, Inside, Jump, KillPlan, LogTail, Look, Notice, Orphan, Receipt, Row, Snapshot
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from .footage import Footage
     from .history import Ask, Entry, Listing
     from .look import Looker
+    from .receiver.server import Receiver
+    from .telemetry import Heard
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +40,9 @@ DEMO_PUBLISH_S = 0.5
 STOP_S = 10.0
 POLLER_START_S = 3.0
 POLLER_STOP_S = 3.0
+RECEIVER_STOP_S = 3.0
+RECEIVER_AGAIN_S = 15.0  # until a port that was taken is tried again
+MAX_HEARD = 500  # requests that wait for the collector
 LIMITS_S = 5.0  # between two looks at how old the limits from logs are
 VIEW = "view"  # under this name the store keeps the state of the screen
 ACTION_S = 40.0  # an action that is under way is carried to its end
@@ -302,6 +307,78 @@ class PollerThread:
             self._end = lambda: None
 
 
+class ReceiverThread:
+    """Takes in agents' telemetry in a thread and an event loop of its own; while it is off there is neither."""
+
+    def __init__(self, settings: TelemetrySettings, folder: Path) -> None:
+        self._settings, self._folder = settings, folder
+        self._heard: queue.SimpleQueue[Heard] = queue.SimpleQueue()
+        self._waiting: Heard | None = None  # came in while it could not be taken
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+        self._end: Callable[[], object] = lambda: None
+
+    def serve(self, collector: Collector) -> None:
+        """Hand over what came in, and start in whichever tokentop writes; for the collector's thread, never waits."""
+        if not self._settings.on:
+            return
+        while self._waiting is not None or not self._heard.empty():
+            heard = self._waiting or self._heard.get()
+            self._waiting = None if collector.hear(heard) else heard
+            if self._waiting is not None:
+                break
+        if self._thread is None and collector.writes:
+            collector.listen()
+            self._thread = threading.Thread(target=self._run, name="receiver", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._end()
+        if self._thread is not None:
+            self._thread.join(timeout=RECEIVER_STOP_S)
+
+    def _run(self) -> None:
+        import asyncio
+
+        from .receiver.secret import token
+        from .receiver.server import Receiver
+        from .telemetry import Heard
+
+        while not self._stop.is_set():
+            try:
+                receiver = Receiver(self._settings.port, token(self._folder), self._hear)
+                asyncio.run(self._listen(receiver))
+            except OSError as error:
+                reason = error.strerror or str(error)
+                self._heard.put(Heard(state=f"not listening on port {self._settings.port}: {reason}"))
+            except Exception as error:  # without its traceback: the frames below hold the token
+                log.error("the receiver stopped: %s", type(error).__name__)
+                self._heard.put(Heard(state=f"the receiver stopped: {type(error).__name__}"))
+            finally:
+                self._end = lambda: None
+            self._stop.wait(RECEIVER_AGAIN_S)
+
+    async def _listen(self, receiver: Receiver) -> None:
+        import asyncio
+
+        from .telemetry import Heard
+
+        task = asyncio.ensure_future(receiver.run(lambda: self._heard.put(Heard(state=""))))
+        loop = asyncio.get_running_loop()
+        self._end = lambda: loop.call_soon_threadsafe(task.cancel)
+        if self._stop.is_set():
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    def _hear(self, heard: Heard) -> bool:
+        if self._heard.qsize() >= MAX_HEARD:
+            return False
+        self._heard.put(heard)
+        return True
+
+
 class Runtime:
     """The live machine as the screen's source: `start`, `stop`, `plan`, `execute`, `cancel`.
 
@@ -332,6 +409,7 @@ class Runtime:
         self._questions: queue.SimpleQueue[Callable[[Collector], None]] = queue.SimpleQueue()
         self._aside = AsideThread()
         self._poller = PollerThread(settings, self._environ, hidden=hidden)
+        self._receiver = ReceiverThread(settings.telemetry, folder)
         self._cancels: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._notices: queue.SimpleQueue[Notice] = queue.SimpleQueue()
         self._acting: list[threading.Thread] = []
@@ -365,6 +443,7 @@ class Runtime:
         self._wake.set()
         self._aside.stop()
         self._poller.stop()
+        self._receiver.stop()
         if self._thread is not None:
             self._thread.join(timeout=ACTION_S if self._acting or self._under_way else STOP_S)
 
@@ -592,6 +671,7 @@ class Runtime:
                 self._keep(collector, enforcer)
                 self._aside.serve(collector)
                 self._poller.serve(collector)
+                self._receiver.serve(collector)
                 if enforcer is not None and self._newest:
                     self._enforce(collector, enforcer, show)
                 if wait_s > 0 and self._wake.wait(wait_s):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from msgspec import Struct
 
 from tokentop.model import Fact
+from tokentop.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from .processes import Processes
@@ -172,6 +173,7 @@ class Agent(Struct, frozen=True):
     missing: str = ""  # what its logs do not give, in a few words
     transcript: Callable[[str], str] | None = None  # path of a session's log -> the file with its steps
     tried: tuple[str, ...] = ()  # versions whose real logs were compared with what the provider counted
+    telemetry: Telemetry | None = None  # what it can send of itself, None = nothing that is understood
 
     def resume_command(self, session_id: str) -> str:
         return self.resume.format(session_id=session_id) if session_id and self.resume else ""

@@ -12,24 +12,20 @@ from typing import Any
 
 from msgspec import Struct
 
+from tokentop.agents._gemini import AGENT_ID, PROVIDER, TELEMETRY, tokens_of
 from tokentop.agents._lines import LineReader
 from tokentop.agents.base import Agent, JsonDocument, JsonLines, LogFile, Roots
 from tokentop.agents.decoding import (
-    count,
     document,
     epoch_ms,
     identifier,
     label,
     objects,
     text,
-    tokens,
 )
 from tokentop.agents.processes import Processes, before_dashes, flag_value, session_uuid
 from tokentop.model import Activity, Context, Fact, Kind, Role, Session, State, Tokens, Usage
 from tokentop.text import clean, title
-
-AGENT_ID = "gemini"
-_PROVIDER = "google"
 
 _NEEDLES = (b'"gemini"', b'"sessionId"')
 _CONTEXT = b"<session_context>"
@@ -138,7 +134,7 @@ class GeminiLines(LineReader[_Memory]):
 
     def _answer(self, message: dict[str, Any], key: str, at_ms: int, again: bool) -> None:
         counts = message.get("tokens")
-        used = self._tokens(counts) if isinstance(counts, dict) else Tokens()
+        used = tokens_of(self.facts, counts) if isinstance(counts, dict) else Tokens()
         done, model = bool(objects(message.get("toolCalls"))), label(text(message.get("model")))
         # Messages without counts that are no answers: repeated ones, summaries, tools that came after a prompt.
         if used.total or not (again or done or not model):
@@ -155,26 +151,12 @@ class GeminiLines(LineReader[_Memory]):
         session = self._memory.session
         self.facts.append(
             Usage(
-                AGENT_ID, session, f"{session}:{key}", at_ms or self._file.mtime_ms, model, used, _PROVIDER,
+                AGENT_ID, session, f"{session}:{key}", at_ms or self._file.mtime_ms, model, used, PROVIDER,
                 at_estimated=not at_ms, kind=Kind.RESPONSE if used.total else Kind.UNKNOWN,
             )
         )  # fmt: skip
         if used.prompt and at_ms:
             self.facts.append(Context(AGENT_ID, session, at_ms, used.prompt))
-
-    def _tokens(self, counts: dict[str, Any]) -> Tokens:
-        """`input` holds what is cached, unless `total` is the sum of all: then it is what is new already."""
-        prompt, tool = counts.get("input"), count(counts.get("tool")) or 0
-        given, cached = count(prompt), count(counts.get("cached")) or 0
-        rest = sum(count(counts.get(name)) or 0 for name in ("output", "thoughts")) + tool
-        if given is not None:
-            prompt = given + tool
-            if cached and count(counts.get("total")) == given + cached + rest:
-                prompt += cached
-        return tokens(
-            AGENT_ID, self.facts, prompt=prompt, cache_read=counts.get("cached"),
-            output=counts.get("output"), thoughts=counts.get("thoughts"),
-        )  # fmt: skip
 
     def _notice(self, kind: str, said: str, at_ms: int) -> None:
         if kind == "error":
@@ -257,4 +239,5 @@ AGENT = Agent(
     start_hint="run `gemini` in a project folder",
     missing="answers that were cut off, the model router's calls",
     tried=("0.61.0",),
+    telemetry=TELEMETRY,
 )

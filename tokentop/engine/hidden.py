@@ -37,7 +37,7 @@ class Call(Struct, frozen=True):
     at_ms: int
     model: str
     tokens: Tokens
-    sub_agent: bool = False
+    sub_agent: bool = False  # or known from telemetry, whose time is that of its end
 
 
 def hidden_usages(

@@ -299,6 +299,14 @@ def _plans(arguments: Arguments) -> int:
 def _hook(arguments: Arguments) -> int:
     from . import hook
 
+    if arguments.which == "telemetry" or arguments.what == "show":
+        from .telemetry import show
+
+        if (arguments.what, arguments.which) != ("show", "telemetry"):
+            raise UsageError(
+                "use: tokentop hook show telemetry, or hook install statusline; each agent is set by you"
+            )
+        return show(os.environ)
     if arguments.what == "run":
         raise UsageError("use: tokentop hook run statusline, without flags")
     change = hook.install if arguments.what == "install" else hook.remove

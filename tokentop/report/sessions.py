@@ -75,4 +75,5 @@ def event_document(event: Priced) -> dict[str, Any]:
         "cost_usd": None if event.cost_nusd is None else usd(event.cost_nusd),
         "estimated": event.estimated,
         "time_estimated": usage.at_estimated,
+        "source": "telemetry" if usage.telemetry else "log",
     }

@@ -36,6 +36,7 @@ class Line(Struct):
     logged_nusd: int = 0
     credits_milli: int = 0
     at_estimated: bool = False
+    telemetry_responses: int = 0  # that no log tells
 
     def add(self, slot: Slot) -> None:
         self.responses += slot.responses
@@ -47,6 +48,7 @@ class Line(Struct):
         self.unknown_calls += slot.unknown_calls
         self.logged_nusd += slot.logged_nusd
         self.at_estimated = self.at_estimated or slot.at_estimated
+        self.telemetry_responses += slot.responses if slot.telemetry else 0
 
 
 def collect(db: sqlite3.Connection, wanted: Filter, by: Sequence[str], zone: tzinfo) -> list[Line]:
@@ -101,6 +103,7 @@ def total_of(lines: Iterable[Line]) -> Line:
         total.unknown_calls += line.unknown_calls
         total.logged_nusd += line.logged_nusd
         total.credits_milli += line.credits_milli
+        total.telemetry_responses += line.telemetry_responses
     return total
 
 
@@ -148,6 +151,8 @@ def _sums(line: Line) -> dict[str, Any]:
     }
     if line.unknown_calls:
         sums["unknown_calls"] = line.unknown_calls
+    if line.telemetry_responses:
+        sums["telemetry_responses"] = line.telemetry_responses
     if line.credits_milli:
         sums["credits"] = f"{line.credits_milli / 1000:.3f}"
     return sums
@@ -202,6 +207,9 @@ def as_text(lines: Sequence[Line], by: Sequence[str]) -> str:
     if unknown := total_of(lines).unknown_calls:
         calls = "1 call is" if unknown == 1 else f"{unknown:,} calls are"
         notes.append(f"{calls} without usage in the logs: running, or cut off; their tokens are unknown")
+    if heard := total_of(lines).telemetry_responses:
+        calls = "1 response is" if heard == 1 else f"{heard:,} responses are"
+        notes.append(f"{calls} known from the agents' telemetry alone: no log tells them")
     return "\n".join([plain_table(heads, rows, left=len(by)), *notes])
 
 

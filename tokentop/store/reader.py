@@ -27,6 +27,7 @@ from .schema import (
     FLAG_COST_ESTIMATED,
     FLAG_ESTIMATED,
     FLAG_HIDDEN,
+    FLAG_TELEMETRY,
     FLAG_UNKNOWN,
     SLOT_MS,
     kind_of,
@@ -58,6 +59,7 @@ class Slot(Struct, frozen=True, gc=False):
     unknown_calls: int = 0
     logged_nusd: int = 0
     at_estimated: bool = False
+    telemetry: bool = False  # no log tells it
 
 
 class Filter(Struct, frozen=True):
@@ -199,7 +201,7 @@ def _slot(
         slot_ms, agent, project, provider, model, sid.partition("/")[0], bool(flags & FLAG_ESTIMATED),
         bool(flags & FLAG_COST_ESTIMATED), responses, Tokens(*sums[:6]), sums[6], sums[7], sums[8],
         sums[9],
-        at_estimated=bool(flags & FLAG_AT_ESTIMATED),
+        at_estimated=bool(flags & FLAG_AT_ESTIMATED), telemetry=bool(flags & FLAG_TELEMETRY),
     )  # fmt: skip
 
 
@@ -284,6 +286,28 @@ def events_of(db: sqlite3.Connection, agent: str, sid: str, since_ms: int = 0) -
     return [_priced(row) for row in rows]
 
 
+def same_calls(db: sqlite3.Connection, call: Usage, within_ms: int) -> list[int]:
+    """Ids of the events of a log with the counts of this call and nearly its time, in its session or below it."""
+    sid, tokens = call.session_id, call.tokens
+    rows = db.execute(
+        "SELECT e.id FROM session s CROSS JOIN event e ON e.session = s.id"
+        " WHERE s.agent=? AND (s.sid=? OR (s.sid >= ? AND s.sid < ?)) AND abs(e.at_ms - ?) <= ?"
+        f" AND NOT e.flags & {FLAG_TELEMETRY} AND {' AND '.join(f'e.{name}=?' for name in _BUCKETS[:5])}",
+        (call.agent, sid, f"{sid}/", f"{sid}0", call.at_ms, within_ms, tokens.input, tokens.cache_read,
+         tokens.cache_write_5m, tokens.cache_write_1h, tokens.output),
+    )  # fmt: skip
+    return [identity for (identity,) in rows]
+
+
+def telemetry_alone(db: sqlite3.Connection) -> dict[str, int]:
+    """How many calls of each agent are known from telemetry alone."""
+    rows = db.execute(
+        "SELECT s.agent, count(*) FROM telemetry t JOIN event e ON e.id = t.id JOIN session s ON s.id = e.session"
+        f" WHERE e.flags & {FLAG_TELEMETRY} GROUP BY s.agent"
+    )
+    return dict(rows.fetchall())
+
+
 def spent_cells(
     db: sqlite3.Connection, agent: str, sid: str, since_ms: int, cell_ms: int
 ) -> dict[int, tuple[int, int, int]]:
@@ -334,6 +358,7 @@ def _priced(row: tuple[object, ...]) -> Priced:
         str(agent), str(sid), "", at_ms, str(model), Tokens(*counts), str(provider),  # type: ignore[arg-type]
         took, str(tier), str(geo), kind=kind_of(flags), at_estimated=bool(flags & FLAG_AT_ESTIMATED),
         estimated=bool(flags & FLAG_ESTIMATED), start_ms=at_ms - took if took else 0,
+        telemetry=bool(flags & FLAG_TELEMETRY),
     )  # fmt: skip
     return Priced(identity, event, cost, bool(flags & (FLAG_ESTIMATED | FLAG_COST_ESTIMATED)))  # type: ignore[arg-type]
 

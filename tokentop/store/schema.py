@@ -183,6 +183,8 @@ CREATE TABLE frame_mark (
 CREATE INDEX frame_mark_at ON frame_mark (at_ms);
 DROP INDEX session_last;
 CREATE INDEX session_span ON session (last_ms, first_ms);
+CREATE TABLE telemetry (id INTEGER PRIMARY KEY, session INTEGER NOT NULL, request INTEGER NOT NULL);
+CREATE INDEX telemetry_session ON telemetry (session);
 """
 
 MIGRATIONS: tuple[str, ...] = (_V1, _V2, _V3, _V4)
@@ -195,7 +197,8 @@ FLAG_UNPRICED = 8
 FLAG_SALVAGED = 16  # copied out of a damaged database: a record in a log replaces it
 FLAG_UNKNOWN = 32  # the log does not tell the tokens (yet)
 FLAG_AT_ESTIMATED = 64  # the log does not tell the time
-FLAGS_MAX = 127
+FLAG_TELEMETRY = 128  # no log tells it, the agent's telemetry did: a record in a log replaces it
+FLAGS_MAX = 255
 
 
 def kind_of(flags: int) -> Kind:

@@ -13,7 +13,7 @@ from tokentop.engine.growth import ONLY, growth_usages
 from tokentop.engine.hidden import Call, Total, hidden_usages
 from tokentop.model import Tokens
 
-from .schema import FLAG_HIDDEN
+from .schema import FLAG_HIDDEN, FLAG_TELEMETRY
 from .writer import Committed, Writer, totals_of
 
 
@@ -50,7 +50,7 @@ def _calls(db: sqlite3.Connection, agent: str, session: int, sid: str) -> tuple[
     """The calls of a session and of the sub-agents filed under it, and the provider that answered them."""
     rows = db.execute(
         "SELECT e.at_ms, m.name, m.provider, e.input, e.cache_read, e.cache_write_5m, e.cache_write_1h, e.output,"
-        " e.reasoning, e.session != ? FROM event e JOIN model m ON m.id = e.model"
+        f" e.reasoning, e.session != ? OR e.flags & {FLAG_TELEMETRY} FROM event e JOIN model m ON m.id = e.model"
         f" WHERE NOT e.flags & {FLAG_HIDDEN} AND e.session IN"
         " (SELECT id FROM session WHERE id=? OR (agent=? AND sid >= ? AND sid < ?))",
         (session, session, agent, f"{sid}/", f"{sid}0"),

@@ -14,9 +14,10 @@ except ImportError:
 from typing import Protocol
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from tokentop.engine.growth import next_total
+from tokentop.engine.heard import SAME_MS
 from tokentop.engine.hidden import Total
 from tokentop.engine.pace import worth_keeping
 from tokentop.model import (  # fmt: skip
@@ -43,6 +44,7 @@ from .schema import (
     FLAG_ESTIMATED,
     FLAG_HIDDEN,
     FLAG_SALVAGED,
+    FLAG_TELEMETRY,
     FLAG_UNKNOWN,
     FLAG_UNPRICED,
     SLOT_MS,
@@ -76,6 +78,10 @@ _CURSOR = (
     " agent_version=excluded.agent_version, state=excluded.state"
 )
 
+_HEARD = (
+    f"SELECT t.request, {', '.join(f'e.{c}' for c in _EVENT)} FROM telemetry t JOIN event e ON e.id = t.id"
+    f" WHERE e.flags & {FLAG_TELEMETRY} AND t.session IN (SELECT value FROM json_each(?))"
+)
 _INT64 = (1 << 63) - 1
 KEEP_READINGS_MS = 8 * 86_400_000  # of plan limits: the longest common window and a day
 MAX_EVENT_NUSD = 10_000 * 10**9  # no response costs more; forged counts must not overflow the sums
@@ -129,6 +135,8 @@ class Writer:
         }
         self._unsettled: set[int] = set()
         self._links = False
+        # Whether any event is known from telemetry alone: without one no commit looks for it.
+        self._heard = connection.execute("SELECT 1 FROM telemetry LIMIT 1").fetchone() is not None
         self._readings: dict[
             tuple[str, str, str, int], tuple[int, float]
         ] = {}  # the last of each limit window
@@ -242,7 +250,7 @@ class Writer:
             return [], 0
         stored = {row[0]: row for row in self._db.execute(_SELECT, (json.dumps(list(usages)),))}
         logged = self._logged(stored)
-        priced: list[Priced] = []
+        priced = self._replace_heard(usages) if self._heard else []
         for identity, usage in usages.items():
             if stored and identity in stored:
                 merged = self._merge_stored(stored[identity], usage)
@@ -266,7 +274,46 @@ class Writer:
                 "INSERT OR REPLACE INTO event_extra (id, logged_nusd, web_searches, credits_milli) VALUES (?, ?, ?, ?)",
                 (identity, usage.logged_nusd, usage.web_searches, usage.credits_milli),
             )
+        if usage.telemetry:
+            self._heard = True
+            request = event_id(usage.agent, usage.request_id) if usage.request_id else 0
+            root = self._sessions.get(usage.agent, usage.session_id.partition("/")[0])
+            self._db.execute("INSERT OR IGNORE INTO telemetry VALUES (?, ?, ?)", (identity, root.id, request))
         return row
+
+    def _replace_heard(self, usages: dict[int, Usage]) -> list[Priced]:
+        """Take out what telemetry alone had told of the calls that a log tells now; with nothing left of each."""
+        logged: dict[int, list[Usage]] = {}
+        for usage in usages.values():
+            if not usage.telemetry and usage.tokens.total:
+                root = self._sessions.get(usage.agent, usage.session_id.partition("/")[0])
+                logged.setdefault(root.id, []).append(usage)
+        if not logged:
+            return []
+        known = self._db.execute(_HEARD, (json.dumps(list(logged)),)).fetchall()
+        gone: list[EventRow] = []
+        emptied = []
+        for request, *row in known:
+            identity, session, at_ms, *_ = row
+            owner = self._sessions.by_id(session)
+            root = self._sessions.get(owner.agent, owner.sid.partition("/")[0])
+            mine = logged[root.id]
+            same = next((u for u in mine if is_same_call(u, request, at_ms, Tokens(*row[7:13]))), None)
+            if same is None or event_id(same.agent, same.key) == identity:
+                continue
+            mine.remove(same)
+            if row[3] and not same.duration_ms and not same.at_estimated:
+                start_ms = at_ms - row[3]
+                usages[event_id(same.agent, same.key)] = structs.replace(
+                    same, start_ms=start_ms, duration_ms=row[3]
+                )
+            gone.append(tuple(row))
+            nothing = Usage(owner.agent, owner.sid, "", at_ms, "", Tokens(), kind=Kind.UNKNOWN)
+            emptied.append(Priced(identity, nothing, 0))
+        self._take_out(gone)
+        for table in ("event", "event_extra", "telemetry"):
+            self._db.executemany(f"DELETE FROM {table} WHERE id=?", [(row[0],) for row in gone])
+        return emptied
 
     def _logged(self, identities: Iterable[int]) -> dict[int, int]:
         """What the agents themselves logged as the cost of stored events."""
@@ -291,7 +338,7 @@ class Writer:
             base, session_id=owner, at_ms=_earliest(known, new),
             at_estimated=known.at_estimated and new.at_estimated,
             start_ms=known.start_ms or new.start_ms, duration_ms=max(known.duration_ms, new.duration_ms),
-            estimated=known.estimated and new.estimated,
+            estimated=known.estimated and new.estimated, telemetry=known.telemetry and new.telemetry,
         )  # fmt: skip
 
     def _merge_stored(self, old: EventRow, usage: Usage) -> Usage | None:
@@ -303,7 +350,7 @@ class Writer:
         known = msgspec.structs.replace(
             usage, session_id=row.sid, at_ms=old[2], tokens=tokens, start_ms=0, duration_ms=old[3],
             estimated=bool(old[6] & FLAG_ESTIMATED), at_estimated=bool(old[6] & FLAG_AT_ESTIMATED),
-            kind=kind_of(old[6]),
+            kind=kind_of(old[6]), telemetry=bool(old[6] & FLAG_TELEMETRY),
         )  # fmt: skip
         merged = self._better(known, usage)
         return None if merged == msgspec.structs.replace(known, start_ms=merged.start_ms) else merged
@@ -318,6 +365,8 @@ class Writer:
             flags |= FLAG_ESTIMATED
         if usage.at_estimated:
             flags |= FLAG_AT_ESTIMATED
+        if usage.telemetry:
+            flags |= FLAG_TELEMETRY
         cost: int | None
         if usage.kind is Kind.UNKNOWN or (hidden and not tokens.total):
             # Money without tokens: what the agent logged is all there is.
@@ -429,16 +478,18 @@ class Writer:
                     session.agent, session.sid, "", at_ms, session.model, Tokens(*counts), provider, took_ms, tier,
                     geo, logged_nusd=logged.get(identity), kind=kind_of(flags),
                     estimated=bool(flags & FLAG_ESTIMATED), at_estimated=bool(flags & FLAG_AT_ESTIMATED),
+                    telemetry=bool(flags & FLAG_TELEMETRY),
                 ),
             )  # fmt: skip
 
     def _forget(self, session: SessionRow) -> None:
-        """Take a session's events out of every sum: its log is read anew by other rules."""
+        """Take the events that a log told out of every sum: it is read anew by other rules."""
+        of_log = f"session=? AND NOT flags & {FLAG_TELEMETRY}"
         rows = self._db.execute(
-            f"SELECT {', '.join(_EVENT)} FROM event WHERE session=?", (session.id,)
+            f"SELECT {', '.join(_EVENT)} FROM event WHERE {of_log}", (session.id,)
         ).fetchall()
         self._take_out(rows)
-        self._db.execute("DELETE FROM event WHERE session=?", (session.id,))
+        self._db.execute(f"DELETE FROM event WHERE {of_log}", (session.id,))
         session.estimated = 0
 
     def _take_out(self, rows: Sequence[EventRow]) -> None:
@@ -578,6 +629,19 @@ def totals_of(db: sqlite3.Connection, session: int) -> list[Total]:
         total = by_n.setdefault(n, Total(n, at_ms, started_ms, {}, {}, provider))
         total.models[model], total.costs[model] = Tokens(*counts), cost
     return list(by_n.values())
+
+
+def is_same_call(logged: Usage, request: int, at_ms: int, tokens: Tokens) -> bool:
+    """Whether a log's record is the call that telemetry told: by the id of the request, else by its counts and time.
+
+    `request` is the `event_id` of the request's own id, 0 = it was not told.
+    """
+    if request and logged.request_id:
+        return event_id(logged.agent, logged.request_id) == request
+    same = structs.replace(logged.tokens, reasoning=0) == structs.replace(
+        tokens, reasoning=0
+    )  # not all tell it
+    return same and abs(logged.at_ms - at_ms) <= SAME_MS
 
 
 def _says_more(usage: Usage) -> tuple[bool, int, int, bool]:

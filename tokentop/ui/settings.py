@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from tokentop.config import Settings, SettingsError, fields_of, parse, toml_value
+from tokentop.config import Settings, SettingsError, TelemetrySettings, fields_of, parse, toml_value
 from tokentop.rulebook import Notify, Rules, settings_of
 from tokentop.settings_file import Found, Name, value_of
 
@@ -34,9 +34,9 @@ def entries() -> list[Entry]:
     for field, text, default in fields_of(Settings()):
         if isinstance(default, Rules):
             out += list(_rules(default))
-        elif isinstance(default, Notify):
+        elif isinstance(default, Notify | TelemetrySettings):
             out += [
-                Entry((field, name), _kind(value), text, value, "notices")
+                Entry((field, name), _kind(value), text, value, "notices" if field == "notify" else field)
                 for name, text, value in fields_of(default)
             ]
         else:

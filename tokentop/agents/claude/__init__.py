@@ -7,6 +7,7 @@ from tokentop.agents.base import Agent, JsonLines, Roots
 from .lines import ClaudeLines
 from .processes import PROCESSES
 from .sidecar import read_sub_agent
+from .telemetry import TELEMETRY
 
 AGENT = Agent(
     id="claude",
@@ -28,4 +29,5 @@ AGENT = Agent(
     missing="compaction and the rest of aborted streams are known only from the session's own running total (counted as"
     " hidden, late); versions without it lose them. A stream cut by TERM or KILL is billed and in no log",
     tried=("2.1.330",),
+    telemetry=TELEMETRY,
 )

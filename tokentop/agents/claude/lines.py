@@ -96,6 +96,7 @@ class _Pending(Struct):
     model: str
     usage: LoggedUsage
     exact: bool
+    request_id: str = ""
 
 
 class ClaudeLines:
@@ -204,7 +205,15 @@ class ClaudeLines:
         if entry is None:
             exact = self._exact or message.stop_reason is not None
             self._pending[key] = _Pending(
-                session_id, key, at_ms, at_ms, start_ms, message.model or "", usage, exact
+                session_id,
+                key,
+                at_ms,
+                at_ms,
+                start_ms,
+                message.model or "",
+                usage,
+                exact,
+                record.requestId or "",
             )
             if usage.iterations:
                 self._advisors(session_id, key, at_ms, usage.iterations)
@@ -326,7 +335,7 @@ class ClaudeLines:
             AGENT_ID, entry.session_id, entry.key, entry.at_ms, label(entry.model), self._tokens(usage),
             "anthropic", max(0, entry.end_ms - entry.start_ms) if entry.start_ms else 0,
             "" if tier == "standard" else label(tier), label(usage.inference_geo), searches_of(usage),
-            None, Kind.RESPONSE, not entry.exact, entry.start_ms,
+            None, Kind.RESPONSE, not entry.exact, entry.start_ms, request_id=entry.request_id,
         )  # fmt: skip
 
     # ------------------------------------------------------------ other lines

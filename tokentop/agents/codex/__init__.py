@@ -6,6 +6,7 @@ from tokentop.agents.base import Agent, JsonLines, Roots
 
 from .lines import CodexLines, file_thread, orphan_of, vectors
 from .processes import PROCESSES
+from .telemetry import TELEMETRY
 
 _ROLLOUTS = (".jsonl", ".jsonl.zst")
 
@@ -32,4 +33,5 @@ AGENT = Agent(
     missing="the TUI's title call and aborted streams are in no log; old versions lose a call killed in its tool; an old"
     " fork whose parent's log is gone is told apart by time, marked estimated",
     tried=("0.169.0",),
+    telemetry=TELEMETRY,
 )

@@ -16,6 +16,7 @@ from .chat import QwenChat
 from .others import QwenCalls, QwenTotals, read_old_chat, read_sub_agent
 from .processes import PROCESSES
 from .records import AGENT_ID
+from .telemetry import TELEMETRY
 
 
 def _lines(decoder: Callable[[LogFile, bytes], Decoder], folder: str, name: str, *levels: str) -> JsonLines:
@@ -41,4 +42,5 @@ AGENT = Agent(
     start_hint="run `qwen` in a project folder",
     missing="answers that were cut off; internal calls come when the session ends",
     tried=("0.24.4",),
+    telemetry=TELEMETRY,
 )

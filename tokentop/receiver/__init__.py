@@ -1,0 +1,1 @@
+"""The receiver of the agents' telemetry: OTLP over HTTP with JSON, on loopback. Knows no database."""
