@@ -103,6 +103,16 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     retention_days: Annotated[
         int, Meta(ge=0, le=36_500, description="Drop single events older than this. 0 = keep them for ever.")
     ] = 0
+    survive_days: Annotated[
+        int,
+        Meta(ge=1, le=365, description="A line survived if it is still in the tree after so many days."),
+    ] = 14
+    outcome_s: Annotated[
+        float,
+        Meta(
+            ge=1, le=3600, description="So many seconds at most `tokentop outcome` asks git and reads logs."
+        ),
+    ] = 20.0
     roots: Annotated[
         dict[str, list[str]],
         Meta(description="More folders with an agent's logs, by agent id; absolute or with ~."),
