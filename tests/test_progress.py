@@ -12,7 +12,8 @@ from tokentop.engine.progress import last_change
 from tokentop.engine.rules import Thresholds
 from tokentop.engine.snapshot import take
 from tokentop.engine.track import is_edit
-from tokentop.ingest.changes import EVERY_S, Changes, find_git
+from tokentop.ingest.changes import EVERY_S, Changes
+from tokentop.ingest.repository import find_git
 from tokentop.model import Figures, FolderChange, State
 from tokentop.report.snapshot import row_document
 from tokentop.ui.facts import fields

@@ -197,6 +197,14 @@ def parser() -> argparse.ArgumentParser:
     forms.add_argument("--html", metavar="FILE", help="as one HTML file with charts")
     forms.add_argument("--transcript", action="store_true", help="what was said, from the agent's own log")
 
+    outcome = verbs.add_parser(
+        "outcome", help="what the tokens bought: commits, surviving lines, tests, waste", allow_abbrev=False
+    )
+    outcome.add_argument("--by", metavar="D", help="session, project (the default), agent, model or day")
+    outcome.add_argument("--since", metavar="T", help="2026-11-21, today, 24h, 7d; without: the last 30 days")
+    outcome.add_argument("--until", metavar="T", help="likewise; a day means to its end")
+    outcome.add_argument("--json", action="store_true")
+
     _kill(verbs)
     status = verbs.add_parser("status", help="one line for tmux or a prompt", allow_abbrev=False)
     status.add_argument(

@@ -121,6 +121,16 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         int,
         Meta(ge=1, le=8_760, description="How long it is kept every 10 s; after that one a minute."),
     ] = 48
+    survive_days: Annotated[
+        int,
+        Meta(ge=1, le=365, description="A line survived if it is still in the tree after so many days."),
+    ] = 14
+    outcome_s: Annotated[
+        float,
+        Meta(
+            ge=1, le=3600, description="So many seconds at most `tokentop outcome` asks git and reads logs."
+        ),
+    ] = 20.0
     roots: Annotated[
         dict[str, list[str]],
         Meta(description="More folders with an agent's logs, by agent id; absolute or with ~."),

@@ -30,6 +30,9 @@ class Deed(Struct, frozen=True, gc=False, array_like=True):
     removed: int | None = None
     tests: str = ""  # passed, failed or unknown for a run of tests, "" = it was none
     takes: str = ""  # what `target` is: file, program
+    commits: str = ""  # hashes that git printed, a space between; "?" = it ran `git commit` and printed none
+    pulls: str = ""  # pull requests that it opened, by the address that was printed: `owner/name#12`
+    again: int = 0  # so many calls directly before it had the same tool and arguments
 
 
 class Outline(Struct, frozen=True, gc=False):

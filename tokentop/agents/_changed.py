@@ -104,22 +104,22 @@ def _is_count(value: object) -> bool:
     return type(value) is int and 0 <= value < _MOST
 
 
-def output_tail(value: object) -> str:
+def output_tail(value: object, chars: int = _TAIL_CHARS) -> str:
     """The end of what a tool printed, for the last line of a test runner; it is kept nowhere."""
     texts: list[str] = []
-    _gather(value, texts, 0)
+    _gather(value, texts, 0, chars)
     return "\n".join(texts)
 
 
-def _gather(value: object, texts: list[str], depth: int) -> None:
+def _gather(value: object, texts: list[str], depth: int, chars: int) -> None:
     if isinstance(value, str):
-        texts.append(value[-_TAIL_CHARS:])
+        texts.append(value[-chars:])
     elif isinstance(value, list):
         for part in value[-3:]:
-            _gather(part, texts, depth + 1)
+            _gather(part, texts, depth + 1, chars)
     elif isinstance(value, dict) and depth < _DEPTH and word(value.get("type")) != "image":
         for name in _TEXTS:
             if name in value:
-                _gather(value[name], texts, depth + 1)
+                _gather(value[name], texts, depth + 1, chars)
         if isinstance(value.get("state"), dict):
-            _gather(value["state"].get("output"), texts, depth + 1)
+            _gather(value["state"].get("output"), texts, depth + 1, chars)

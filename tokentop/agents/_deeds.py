@@ -14,6 +14,7 @@ from tokentop.text import clean, one_line
 
 from ._changed import lines_of_patch, lines_of_result, output_tail
 from ._programs import Ran, ending_of, program_of, program_of_words
+from ._published import OUTPUT_CHARS, Publishes, commits_in, publishes, pulls_in
 from ._step_parts import arguments_of, identity, patched_files, text_of, time_of, word
 from ._steps import NOT_A_PROMPT, Steps
 from .decoding import obj
@@ -52,6 +53,8 @@ class Deeds(Steps):
         self._record: dict[str, Any] = {}
         self._more: dict[object, Deed] = {}  # what a step does not tell, by the same key
         self._runs: dict[object, Ran] = {}
+        self._publishes: dict[object, Publishes] = {}
+        self._same: dict[object, int] = {}  # hash of tool and arguments
         self._said_last = 0  # hash of the last prompt: it stands in two records of some logs
         self._events: list[tuple[int, Deed]] = []
         self._order: dict[object, int] = {}  # of deeds without a time
@@ -71,13 +74,17 @@ class Deeds(Steps):
             )
             for key, step in self._steps.items()
         ]  # fmt: skip
-        numbered = [(self._order.get(key, 0), deed) for key, deed in zip(self._steps, calls, strict=True)]
+        numbered = [
+            (self._order.get(key, 0), deed, self._same.get(key))
+            for key, deed in zip(self._steps, calls, strict=True)
+        ]
+        events = [(order, deed, None) for order, deed in self._events]
         last, placed = 0, []
-        for _, deed in sorted([*numbered, *self._events], key=lambda one: one[0]):
+        for _, deed, same in sorted([*numbered, *events], key=lambda one: one[0]):
             last = deed.at_ms or last
             if last >= self._since_ms or not last:
-                placed.append((last, deed))
-        return tuple(deed for _, deed in sorted(placed, key=lambda one: one[0]))
+                placed.append((last, deed, same))
+        return _counted([(deed, same) for _, deed, same in sorted(placed, key=lambda one: one[0])])
 
     def activity(self, told: Activity) -> None:
         """Errors, limits and questions to a person, as the agent's own reader names them."""
@@ -129,6 +136,9 @@ class Deeds(Steps):
         known = self._more.get(key)
         if known is None or not known.target:
             self._more[key] = self._about(key, arguments)
+            self._same[key] = hash((name, str(arguments)))
+            if key not in self._publishes and (found := publishes(name, "")) is not None:
+                self._publishes[key] = found
 
     def _end(self, value: dict[str, Any], at_ms: int, result: str, took: object = None) -> None:
         super()._end(value, at_ms, result, took)
@@ -142,6 +152,14 @@ class Deeds(Steps):
         ran = self._runs.get(key)
         if ran is not None and result != "open":
             deed = replace(deed, tests=ending_of(ran, step.result, output_tail(value)))
+        made = self._publishes.get(key)
+        if made is not None and result != "open" and step.result != "failed":
+            printed = output_tail(value, OUTPUT_CHARS)
+            deed = replace(
+                deed,
+                commits=commits_in(printed) if made.commits else "",
+                pulls=pulls_in(printed) if made.pulls else "",
+            )
         if step.result == "failed":
             deed = replace(deed, added=None, removed=None)
         self._more[key] = deed
@@ -202,6 +220,8 @@ class Deeds(Steps):
                 return self._of_files(call_id, files, *lines_of_patch(patch))
         if ran.tests:
             self._runs[key] = ran
+        if (made := publishes("", command)) is not None:
+            self._publishes[key] = made
         return Deed(
             "tool", target=ran.program, call_id=call_id, tests="unknown" if ran.tests else "",
             takes="program" if ran.program else "",
@@ -251,6 +271,17 @@ class Deeds(Steps):
             return
         self._next += 1
         self._events.append((self._next, deed))
+
+
+def _counted(placed: list[tuple[Deed, int | None]]) -> tuple[Deed, ...]:
+    """The deeds, each tool call with the number of equal ones directly before it."""
+    found, last, again = [], None, 0
+    for deed, same in placed:
+        if same is not None:
+            again = again + 1 if same == last else 0
+            last = same
+        found.append(replace(deed, again=again) if same is not None and again else deed)
+    return tuple(found)
 
 
 def class_of(detail: str) -> str:

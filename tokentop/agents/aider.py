@@ -179,6 +179,7 @@ AGENT = Agent(
         one_shot=lambda argv: bool({"--message", "-m", "--message-file", "-f"} & set(argv)),
     ),
     resume="",
+    signs=("aider@aider.chat", "(aider)"),
     start_hint="run `aider` in a project folder",
     tokens=Quality.ESTIMATE,
     missing="the printed figures are rounded and partly aider's own estimate; run it with"

@@ -129,6 +129,7 @@ AGENT = Agent(
         resume="amp threads continue {session_id}",
     ),
     resume="amp threads continue {session_id}",
+    signs=("amp@ampcode.com",),
     start_hint="run `amp` in a project folder",
     tokens=Quality.EXACT,
     missing="all threads since spring 2026: they are on Amp's server",

@@ -172,6 +172,7 @@ class Agent(Struct, frozen=True):
     tokens: Quality = Quality.EXACT
     missing: str = ""  # what its logs do not give, in a few words
     transcript: Callable[[str], str] | None = None  # path of a session's log -> the file with its steps
+    signs: tuple[str, ...] = ()  # what it puts into a trailer or the author of its commits, in small letters
     tried: tuple[str, ...] = ()  # versions whose real logs were compared with what the provider counted
     telemetry: Telemetry | None = None  # what it can send of itself, None = nothing that is understood
 

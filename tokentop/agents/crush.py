@@ -144,6 +144,7 @@ AGENT = Agent(
         one_shot=lambda argv: "run" in before_dashes(argv)[:1],
     ),
     resume="",
+    signs=("crush@charm.land",),
     start_hint="run `crush` in a project folder",
     tokens=Quality.UNKNOWN,
     missing="tokens: only money, and nothing where a plan is paid at a flat rate",

@@ -263,6 +263,7 @@ AGENT = Agent(
         one_shot=lambda argv: bool({"-p", "--print"} & set(argv[1:])),
     ),
     resume="",
+    signs=("cursoragent@cursor.com",),
     start_hint="open Cursor, or run `cursor-agent` in a project folder",
     tokens=Quality.UNKNOWN,
     missing="tokens and cost, but for exported ones: usage-events-*.csv from its dashboard, put into its data folder",

@@ -234,6 +234,7 @@ AGENT = Agent(
         resume="droid --resume {session_id}",
     ),
     resume="droid --resume {session_id}",
+    signs=("factory-droid[bot]@users.noreply.github.com",),
     start_hint="run `droid` in a project folder",
     tokens=Quality.TOTAL,
     missing="usage per call; the lifetime of cache writes; credits; aborted streams",

@@ -73,6 +73,7 @@ AGENT = Agent(
         resume="opencode -s {session_id}",
     ),
     resume="opencode -s {session_id}",
+    signs=("noreply@opencode.ai",),
     start_hint="run `opencode` in a project folder",
     missing="the call that makes a title; tokens of a step killed before its end; time to live of cache writes",
     tried=("1.18.33",),

@@ -264,6 +264,7 @@ AGENT = Agent(
     ),
     processes=PROCESSES,
     resume="vibe --resume {session_id}",
+    signs=("vibe@mistral.ai",),
     start_hint="run `vibe` in a project folder",
     tokens=Quality.EXACT,
     missing="answers that were cut off, titles; what was deleted before it was read comes as a sum",

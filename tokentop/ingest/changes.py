@@ -7,8 +7,6 @@ and nothing of the repository is run: no hook, no filter, no file-system monitor
 from __future__ import annotations
 
 import os
-import stat
-import subprocess
 from collections.abc import Collection
 from pathlib import Path
 
@@ -16,13 +14,14 @@ from msgspec import Struct
 
 from tokentop.model import FolderChange
 
+from .git import ask
+from .repository import find_git
+
 EVERY_S = 30.0
 SLOW_EVERY_S = 300.0  # where git took too long, or there is none
 GIT_S = 2.0
 MAX_FOLDERS = 500
 _PATHS = 2_000
-_ABOVE = 40
-_GIT = ("git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
 _QUESTIONS = (
     ("diff-files", "--name-only", "-z", "--relative", "--ignore-submodules=all"),
     ("ls-files", "--others", "--exclude-standard", "--directory", "--no-empty-directory", "-z"),
@@ -73,27 +72,6 @@ def _look(folder: str, known: _Known | None, now_s: float, wall_ms: int) -> _Kno
     return _Known(FolderChange(folder, "git", min(newest, wall_ms), wall_ms), now_s + EVERY_S, differing)
 
 
-def find_git(folder: str) -> Path | None:
-    """The git directory of the work tree that `folder` is in, by looking upwards; None = in none."""
-    place = str(Path(folder))
-    for _ in range(_ABOVE + 1):
-        entry = os.path.join(place, ".git")
-        try:
-            about = os.stat(entry)
-            if stat.S_ISDIR(about.st_mode):
-                return Path(entry)
-            text = Path(entry).read_text(errors="replace")[:4096]
-            if text.startswith("gitdir:"):
-                return (Path(place) / text.removeprefix("gitdir:").strip()).resolve()
-        except OSError:
-            pass
-        above = os.path.dirname(place)
-        if above == place:
-            break
-        place = above
-    return None
-
-
 def _differing(folder: str) -> frozenset[bytes] | None:
     """Paths below `folder` that differ from the index or are not in it; None = git did not answer in time."""
     found: set[bytes] = set()
@@ -126,19 +104,8 @@ def _without_filters(folder: str) -> tuple[str, ...] | None:
 
 
 def _git(folder: str, words: tuple[str, ...], fine: Collection[int] = (0,)) -> bytes | None:
-    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    try:
-        done = subprocess.run(  # noqa: S603 - git, in a folder where an agent of our own user runs
-            (*_GIT, "-C", folder, *words),
-            env=env | {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=GIT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout if done.returncode in fine else None
+    answer = ask(folder, words, seconds=GIT_S, fine=fine)
+    return None if answer.problem else answer.out
 
 
 def _mtime_ms(path: str | bytes | Path) -> int:

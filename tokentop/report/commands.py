@@ -174,6 +174,12 @@ def _tell_session(arguments: Arguments, store: access.Access, found: Session) ->
         print(session.as_text(told, zone))
 
 
+def _outcome(arguments: Arguments) -> int:
+    from .outcome import outcome
+
+    return outcome(arguments)
+
+
 def _live(arguments: Arguments) -> int:
     from . import snapshot
     from .live import check_complete, one_snapshot
@@ -317,5 +323,5 @@ _VERBS: dict[str, Callable[[Any], int]] = {
     "live": _live, "demo": _demo, "usage": _usage, "sync": _sync, "sessions": _sessions, "session": _session,
     "kill": _kill, "forecast": _forecast, "prices": _prices, "doctor": _doctor, "watch": _watch,
     "rules": _rules, "actions": _actions, "providers": _providers, "reconcile": _reconcile, "budget": _budget,
-    "hook": _hook, "replay": _replay, "plans": _plans,
+    "outcome": _outcome, "hook": _hook, "replay": _replay, "plans": _plans,
 }  # fmt: skip

@@ -185,6 +185,36 @@ DROP INDEX session_last;
 CREATE INDEX session_span ON session (last_ms, first_ms);
 CREATE TABLE telemetry (id INTEGER PRIMARY KEY, session INTEGER NOT NULL, request INTEGER NOT NULL);
 CREATE INDEX telemetry_session ON telemetry (session);
+CREATE TABLE git_repo (
+  id INTEGER PRIMARY KEY, place TEXT NOT NULL UNIQUE, since_ms INTEGER NOT NULL, read_ms INTEGER NOT NULL,
+  notes TEXT NOT NULL
+);
+CREATE TABLE git_commit (
+  repo INTEGER NOT NULL, hash TEXT NOT NULL, commit_ms INTEGER NOT NULL, document BLOB NOT NULL, made BLOB,
+  PRIMARY KEY (repo, hash)
+) WITHOUT ROWID;
+CREATE TABLE git_blame (
+  repo INTEGER NOT NULL, path BLOB NOT NULL, blob TEXT NOT NULL, since_ms INTEGER NOT NULL, lines BLOB NOT NULL,
+  PRIMARY KEY (repo, path)
+) WITHOUT ROWID;
+CREATE TABLE git_change (
+  repo INTEGER NOT NULL, hash TEXT NOT NULL, at_ms INTEGER NOT NULL, state TEXT NOT NULL, counts INTEGER NOT NULL,
+  added INTEGER, removed INTEGER, files BLOB NOT NULL, PRIMARY KEY (repo, hash)
+) WITHOUT ROWID;
+CREATE INDEX git_change_at ON git_change (at_ms);
+CREATE TABLE git_survival (
+  repo INTEGER NOT NULL, hash TEXT NOT NULL, days INTEGER NOT NULL, tree TEXT NOT NULL, settled INTEGER NOT NULL,
+  survived INTEGER NOT NULL, PRIMARY KEY (repo, hash, days)
+) WITHOUT ROWID;
+CREATE TABLE git_credit (
+  repo INTEGER NOT NULL, hash TEXT NOT NULL, session INTEGER NOT NULL, share REAL NOT NULL, sure INTEGER NOT NULL,
+  why TEXT NOT NULL, PRIMARY KEY (repo, hash, session)
+) WITHOUT ROWID;
+CREATE INDEX git_credit_session ON git_credit (session);
+CREATE TABLE work (
+  session INTEGER PRIMARY KEY, last_ms INTEGER NOT NULL, outline_ms INTEGER NOT NULL, place INTEGER NOT NULL,
+  document BLOB NOT NULL
+);
 """
 
 MIGRATIONS: tuple[str, ...] = (_V1, _V2, _V3, _V4)

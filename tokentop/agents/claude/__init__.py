@@ -25,6 +25,7 @@ AGENT = Agent(
     ),
     processes=PROCESSES,
     resume="claude --resume {session_id}",
+    signs=("noreply@anthropic.com",),
     start_hint="run `claude` in a project folder",
     missing="compaction and the rest of aborted streams are known only from the session's own running total (counted as"
     " hidden, late); versions without it lose them. A stream cut by TERM or KILL is billed and in no log",

@@ -29,6 +29,7 @@ AGENT = Agent(
     ),
     processes=PROCESSES,
     resume="codex resume {session_id}",
+    signs=("noreply@openai.com", "codex@openai.com"),
     start_hint="run `codex` in a project folder",
     missing="the TUI's title call and aborted streams are in no log; old versions lose a call killed in its tool; an old"
     " fork whose parent's log is gone is told apart by time, marked estimated",

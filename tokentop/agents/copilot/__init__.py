@@ -25,6 +25,7 @@ AGENT = Agent(
     ),
     processes=PROCESSES,
     resume="copilot --resume {session_id}",
+    signs=("copilot@users.noreply.github.com",),
     start_hint="run `copilot` in a project folder",
     missing="the lifetime of cache writes; aborted streams; versions before 1.0.9x tell only totals, at the end",
     tried=("1.0.102",),

@@ -39,6 +39,7 @@ AGENT = Agent(
     ),
     processes=PROCESSES,
     resume="qwen --resume {session_id}",
+    signs=("qwen-coder@alibabacloud.com",),
     start_hint="run `qwen` in a project folder",
     missing="answers that were cut off; internal calls come when the session ends",
     tried=("0.24.4",),

@@ -1,0 +1,249 @@
+"""What the tokens bought: the store's sessions, their logs' outlines and git, brought up to date and put together.
+
+Called by who asks for it, never by the collector: logs and git may take seconds. All of one call stays within a time
+limit; what was not looked at is said, and comes with the next call.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+
+from msgspec.structs import replace
+
+from .agents import all_agents
+from .engine.outcome import Worker
+from .engine.tally import Credited, Done
+from .engine.work import Work, work_of
+from .harvest import Report, harvest
+from .ingest.commits import Budget
+from .ingest.outlining import Outliner
+from .ingest.repository import Place, place_of
+from .model import Role
+from .store import gitwork, outcomes, outlines
+from .store.outcomes import Kept, Line
+
+_PAGE = 200
+_LAST = (1 << 62, 1 << 62)
+_FOLDERS = 200  # of one session's edits
+GONE = -1
+NONE = 0
+
+
+def bring_up(db: sqlite3.Connection, since_ms: int, now_ms: int, *, days: int, seconds: float) -> Report:
+    """Look at logs and repositories of the sessions used since a time, and keep what they tell. sqlite3.Error.
+
+    Logs take half of the time at most.
+    """
+    unread = _outlines(db, since_ms, now_ms, Budget(seconds / 2))
+    lines = outcomes.lines(db, since_ms)
+    kept = _works(db, lines)
+    roots = roots_of(db, lines)
+    places: dict[str, Place | None] = {}
+
+    def place(folder: str) -> Place | None:
+        if folder not in places:
+            places[folder] = place_of(folder) if folder.startswith("/") else None
+        return places[folder]
+
+    for line in lines:
+        place(line.cwd)
+    found = {place.common: place for place in places.values() if place is not None}
+    workers = _workers(lines, kept, roots, place)
+    found |= {one.common: one for one in places.values() if one is not None}
+    report = harvest(db, workers, found.values(), since_ms, now_ms, days=days, seconds=seconds)
+    report.unread_logs = unread
+    numbers = {common: gitwork.repo_of(db, common)[0] for common in found}
+    new = []
+    for line in lines:
+        old = kept[line.id]
+        at = places[line.cwd]
+        number = numbers[at.common] if at is not None else NONE if os.path.isdir(line.cwd) else GONE
+        if number == GONE and old.place > 0:
+            number = old.place  # its folder was in a repository, and is not there any more
+        new.append((line.id, Kept(line.last_ms, old.outline_ms, number, old.work)))
+    outcomes.keep_works(db, new)
+    return report
+
+
+def _outlines(db: sqlite3.Connection, since_ms: int, now_ms: int, budget: Budget) -> int:
+    """Read the logs that were not read since they have changed, newest first; return how many are left."""
+    agents = {one.id: one for one in all_agents()}
+    before: tuple[int, int] | None = _LAST
+    left = 0
+    while before is not None:
+        page = outlines.wanted(db, since_ms, before, _PAGE)
+        for session in page.sessions:
+            agent = agents.get(session.agent)
+            if agent is None:
+                continue
+            if not budget.left_s:
+                left += 1
+                continue
+            reader = Outliner(agent, session, now_ms)
+            while not (done := reader.step()) and budget.left_s:
+                pass
+            if done:
+                outlines.keep(db, session, reader.outline())
+            else:
+                reader.close()
+                left += 1
+        before = page.before
+    return left
+
+
+def _works(db: sqlite3.Connection, lines: Sequence[Line]) -> dict[int, Kept]:
+    """The work of each session; what is kept serves while nothing is new of it."""
+    stored = outcomes.works(db, (line.id for line in lines))
+    times = outcomes.outline_times(db, (line.id for line in lines))
+    found = {}
+    for line in lines:
+        old = stored.get(line.id)
+        read_ms = times.get(line.id, 0)
+        if old is not None and (old.last_ms, old.outline_ms) == (line.last_ms, read_ms):
+            found[line.id] = old
+            continue
+        outline = outcomes.outline(db, line.id) if read_ms else None
+        work = replace(
+            work_of(outline, line.cwd, outcomes.calls(db, line.id)), models=outcomes.models(db, line.id)
+        )
+        found[line.id] = Kept(line.last_ms, read_ms, old.place if old is not None else NONE, work)
+    return found
+
+
+def roots_of(db: sqlite3.Connection, lines: Iterable[Line]) -> dict[int, int]:
+    """The session that each one belongs to: a sub-agent's work is its root's, anything else is its own."""
+    by_name = {(line.agent, line.sid): line.id for line in lines}
+    wanted = {
+        line.id: (line.agent, _root(line)) for line in lines if line.role == Role.SUB_AGENT or "/" in line.sid
+    }
+    missing = {name for name in wanted.values() if name[1] and name not in by_name}
+    by_name |= outcomes.ids(db, missing)
+    return {line.id: by_name.get(wanted.get(line.id, ("", "")), line.id) for line in lines}
+
+
+def _root(line: Line) -> str:
+    return line.root_sid or line.sid.partition("/")[0]
+
+
+def _workers(
+    lines: Sequence[Line], kept: dict[int, Kept], roots: dict[int, int], place: Callable[[str], Place | None]
+) -> list[Worker]:
+    members: dict[int, list[Line]] = defaultdict(list)
+    for line in lines:
+        members[roots[line.id]].append(line)
+    workers = []
+    for root, some in members.items():
+        works = [kept[line.id].work for line in some]
+        edits: dict[str, tuple[int, ...]] = {}
+        for work in works:
+            for path, times in work.edits.items():
+                edits[path] = tuple(sorted((*edits.get(path, ()), *times)))
+        folders = dict.fromkeys(
+            [line.cwd for line in some] + [os.path.dirname(path) for path in edits][:_FOLDERS]
+        )
+        found = [one for one in map(place, folders) if one is not None]
+        workers.append(
+            Worker(
+                root, some[0].agent, frozenset(line.sid for line in some), frozenset(one.top for one in found),
+                frozenset(one.common for one in found), _united(span for work in works for span in work.spans),
+                tuple(run for work in works for run in work.runs), edits,
+            )
+        )  # fmt: skip
+    return workers
+
+
+def _united(spans: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    found: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], end))
+        else:
+            found.append((start, end))
+    return tuple(found)
+
+
+# ------------------------------------------------------------ what is kept, put together
+
+
+def gather(
+    db: sqlite3.Connection, since_ms: int, until_ms: int, days: int
+) -> tuple[list[Done], list[Credited]]:
+    """Sessions of a time span and the changes that were made in it, as they are kept. sqlite3.Error."""
+    lines = [line for line in outcomes.lines(db, since_ms) if line.first_ms < until_ms]
+    kept = outcomes.works(db, (line.id for line in lines))
+    roots = roots_of(db, lines)
+    by_id = {line.id: line for line in lines}
+    members: dict[int, list[Line]] = defaultdict(list)
+    for line in lines:
+        members[roots[line.id]].append(line)
+    done = []
+    for root, some in members.items():
+        one = _done(db, root, by_id.get(root, some[0]), some, kept, since_ms, until_ms)
+        if one is not None:
+            done.append(one)
+    return done, outcomes.credited(db, since_ms, until_ms, days)
+
+
+def _done(
+    db: sqlite3.Connection,
+    root: int,
+    head: Line,
+    some: Sequence[Line],
+    kept: dict[int, Kept],
+    since_ms: int,
+    until_ms: int,
+) -> Done | None:
+    sums = [_spent(db, line, since_ms, until_ms) for line in some]
+    works = [kept[line.id].work for line in some if line.id in kept]
+    places = [kept[line.id].place for line in some if line.id in kept]
+
+    def within(pairs: Iterable[tuple[int, str]]) -> tuple[tuple[int, str], ...]:
+        return tuple(pair for pair in pairs if since_ms <= pair[0] < until_ms)
+
+    cost, unpriced, unknown = (sum(one[at] for one in sums) for at in range(3))
+    spans = _united(span for work in works for span in work.spans)
+    if not (cost or unpriced or unknown or any(start < until_ms and end >= since_ms for start, end in spans)):
+        return None
+    return Done(
+        root, head.agent, head.sid, head.project, _model(works), head.title, max(line.last_ms for line in some), spans,
+        cost, unpriced, unknown, any(one[3] for one in sums),
+        True if any(place > 0 for place in places) else None if GONE in places or not places else False,
+        bool(works) and all(work.told for work in works), any(work.edited for work in works),
+        within(pair for work in works for pair in work.tests), within(pair for work in works for pair in work.pulls),
+        tuple(piece for work in works for piece in work.waste if since_ms <= piece.at_ms < until_ms),
+    )  # fmt: skip
+
+
+def _model(works: Iterable[Work]) -> str:
+    """The model on which most was spent; of those without a price the one with most tokens."""
+    sums: dict[str, tuple[int, int]] = {}
+    for work in works:
+        for name, cost, tokens in work.models:
+            known = sums.get(name, (0, 0))
+            sums[name] = known[0] + cost, known[1] + tokens
+    return max(sums, key=lambda name: (sums[name], name), default="")
+
+
+def _spent(db: sqlite3.Connection, line: Line, since_ms: int, until_ms: int) -> tuple[int, int, int, bool]:
+    if since_ms <= line.first_ms and line.last_ms < until_ms and line.first_ms:
+        return line.cost_nusd, line.unpriced_tokens, line.unknown_calls, line.estimated
+    return outcomes.spent_between(db, line.id, since_ms, until_ms)
+
+
+def of_session(db: sqlite3.Connection, agent: str, sid: str, days: int) -> tuple[Done | None, list[Credited]]:
+    """One session, with all below it, and its changes, as they were last looked at. Reads only.
+
+    (None, []) = it is unknown, or it was not looked at yet.
+    """
+    number = outcomes.ids(db, [(agent, sid)]).get((agent, sid))
+    if number is None:
+        return None, []
+    some = outcomes.family(db, agent, sid)
+    kept = outcomes.works(db, (line.id for line in some))
+    if number not in kept:
+        return None, []
+    head = next(line for line in some if line.id == number)
+    return _done(db, number, head, some, kept, 0, 1 << 62), outcomes.credited_to(db, number, days)

@@ -1,0 +1,241 @@
+"""What sessions brought, added up: commits, lines that stayed, tests, pull requests, and spend that brought nothing.
+
+Sure and guessed stay apart; what is not known is counted, never taken for nothing. docs/outcome.md defines every figure.
+Pure.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+
+from msgspec import Struct, field
+
+from .work import Waste
+
+RESUMED_MS = 3_600_000  # a call after so long a rest resumes a session
+ENDED_MS = 24 * 3_600_000  # a session without a call for so long has ended
+
+
+class Credited(Struct, frozen=True, gc=False):
+    """A share of a change. Lines None = not known; `survived` None = not looked at, or not known."""
+
+    session: int  # 0 = nobody's
+    repo: int
+    hash: str
+    at_ms: int
+    share: float
+    sure: bool
+    why: str
+    counts: bool  # as a commit made: not a squash of others
+    state: str  # kept, branch, gone
+    added: int | None
+    removed: int | None
+    survived: int | None
+    settled: bool  # it has had its days; else it is younger, and this is how it stands now
+    files: array[int]  # hashes of paths
+
+
+class Done(Struct, frozen=True):
+    """A session with everything below it, in the time asked for."""
+
+    key: int
+    agent: str
+    sid: str
+    project: str
+    model: str
+    title: str
+    last_ms: int
+    spans: tuple[tuple[int, int], ...]
+    cost_nusd: int
+    unpriced_tokens: int
+    unknown_calls: int
+    estimated: bool
+    in_repository: bool | None  # None = its folder is gone
+    told: bool  # its log tells tools
+    edited: bool
+    tests: tuple[tuple[int, str], ...]
+    pulls: tuple[tuple[int, str], ...]
+    waste: tuple[Waste, ...]
+
+    @property
+    def priced(self) -> bool:
+        return bool(self.cost_nusd) or not (self.unpriced_tokens or self.unknown_calls)
+
+
+class Pair(Struct):
+    """What is sure, and what is guessed on top of it."""
+
+    sure: float = 0.0
+    guessed: float = 0.0
+
+    @property
+    def both(self) -> float:
+        return self.sure + self.guessed
+
+    def add(self, amount: float, sure: bool) -> None:
+        if sure:
+            self.sure += amount
+        else:
+            self.guessed += amount
+
+
+class Sum(Struct):
+    """Of a group. Money in nano-dollars; lines and commits may be shares."""
+
+    key: tuple[str, ...]
+    sessions: int = 0
+    cost_nusd: int = 0
+    unpriced_tokens: int = 0
+    unknown_calls: int = 0
+    estimated: bool = False
+    priced: bool = False
+    commits: Pair = field(default_factory=Pair)
+    added: Pair = field(default_factory=Pair)
+    removed: Pair = field(default_factory=Pair)
+    survived: Pair = field(default_factory=Pair)
+    young: float = 0.0  # of `survived`: lines that have not had their days
+    waiting: float = 0.0  # added lines of which it is not known whether they survived
+    unread: float = 0.0  # commits whose lines are not known
+    files: set[tuple[int, int]] = field(default_factory=set)
+    pulls: set[str] = field(default_factory=set)
+    passed: int = 0
+    failed: int = 0
+    untold: int = 0  # runs of tests of which the log does not tell how they ended
+    unchanged: int = 0  # sessions that ended with nothing changed
+    unchanged_nusd: int = 0
+    unclear: int = 0  # ended sessions of which that is not known
+    unclear_nusd: int = 0
+    abandoned: int = 0
+    abandoned_nusd: int = 0
+    loops_nusd: int = 0
+    retries_nusd: int = 0
+    hidden_nusd: int = 0
+    waste_unknown: int = 0  # pieces of waste without a known cost
+    silent: int = (
+        0  # sessions whose logs tell no tools: loops, retries, tests and edits of theirs are not known
+    )
+
+    @property
+    def at_least(self) -> bool:
+        """Whether the cost is more than this, by what has no price or no usage in the logs."""
+        return bool(self.unpriced_tokens or self.unknown_calls)
+
+    @property
+    def per_commit_nusd(self) -> float | None:
+        """None = there is no commit, or no cost is known."""
+        return self.cost_nusd / self.commits.both if self.commits.both and self.priced else None
+
+    @property
+    def per_line_nusd(self) -> float | None:
+        """Of a surviving line, as far as they were looked at; None = there is none, or no cost is known."""
+        return self.cost_nusd / self.survived.both if self.survived.both and self.priced else None
+
+
+Keys = Callable[["Done | None", int], "tuple[str, ...] | None"]
+
+
+def add_up(
+    done: Sequence[Done], shares: Sequence[Credited], keys: Keys, now_ms: int, *, with_money: bool = True
+) -> list[Sum]:
+    """The groups by their keys. `keys(session, at_ms)` names the group of something that a session did at a time.
+
+    `with_money` False leaves cost and sessions out: a caller that groups by time adds them by itself.
+    """
+    sums: dict[tuple[str, ...], Sum] = {}
+
+    def of(session: Done | None, at_ms: int) -> Sum | None:
+        key = keys(session, at_ms)
+        return None if key is None else sums.setdefault(key, Sum(key))
+
+    by_key = {one.key: one for one in done}
+    credited = {share.session for share in shares}
+    for session in done:
+        line = of(session, session.last_ms)
+        if line is not None:
+            _session(line, session, session.key in credited, now_ms, with_money=with_money)
+        _dated(session, of)
+    for share in shares:
+        if share.session and share.session in by_key:
+            line = of(by_key[share.session], share.at_ms)
+            if line is not None:
+                _share(line, share)
+    return [sums[key] for key in sorted(sums)]
+
+
+def nobodys(shares: Iterable[Credited]) -> int:
+    """Commits of the repositories looked at that are no session's, as far as is known."""
+    return sum(1 for share in shares if not share.session and share.counts)
+
+
+def ended_unchanged(session: Done, has_credit: bool, now_ms: int) -> bool | None:
+    """Whether it ended with nothing changed; None = that is not known. One that may go on is False."""
+    if has_credit or session.edited or now_ms - session.last_ms < ENDED_MS:
+        return False
+    if session.in_repository is None or not (session.told or session.in_repository):
+        return None  # its folder is gone, or neither git nor its log can tell
+    return True if session.told else None
+
+
+def was_resumed(session: Done) -> bool:
+    """Whether it went on after a rest."""
+    return any(
+        later[0] - earlier[1] >= RESUMED_MS
+        for earlier, later in zip(session.spans, session.spans[1:], strict=False)
+    )
+
+
+def _session(line: Sum, session: Done, has_credit: bool, now_ms: int, *, with_money: bool) -> None:
+    if with_money:
+        line.sessions += 1
+        line.cost_nusd += session.cost_nusd
+        line.unpriced_tokens += session.unpriced_tokens
+        line.unknown_calls += session.unknown_calls
+        line.estimated = line.estimated or session.estimated
+        line.priced = line.priced or session.priced
+    line.silent += not session.told
+    unchanged = ended_unchanged(session, has_credit, now_ms)
+    if unchanged is None:
+        line.unclear += 1
+        line.unclear_nusd += session.cost_nusd
+    elif unchanged:
+        line.unchanged += 1
+        line.unchanged_nusd += session.cost_nusd
+        if not was_resumed(session):
+            line.abandoned += 1
+            line.abandoned_nusd += session.cost_nusd
+
+
+def _dated(session: Done, of: Callable[[Done, int], Sum | None]) -> None:
+    for at_ms, result in session.tests:
+        if (line := of(session, at_ms)) is not None:
+            line.passed += result == "passed"
+            line.failed += result == "failed"
+            line.untold += result == "unknown"
+    for at_ms, name in session.pulls:
+        if (line := of(session, at_ms)) is not None:
+            line.pulls.add(name)
+    for piece in session.waste:
+        if (line := of(session, piece.at_ms)) is not None:
+            cost = piece.cost_nusd or 0
+            line.waste_unknown += piece.cost_nusd is None
+            line.loops_nusd += cost if piece.kind == "loop" else 0
+            line.retries_nusd += cost if piece.kind == "retry" else 0
+            line.hidden_nusd += cost if piece.kind == "hidden" else 0
+
+
+def _share(line: Sum, share: Credited) -> None:
+    if share.counts:
+        line.commits.add(share.share, share.sure)
+    line.files.update((share.repo, path) for path in share.files)
+    if share.added is None or share.removed is None:
+        line.unread += share.share
+        return
+    line.added.add(share.added * share.share, share.sure)
+    line.removed.add(share.removed * share.share, share.sure)
+    if share.survived is None:
+        line.waiting += share.added * share.share
+        return
+    line.survived.add(share.survived * share.share, share.sure)
+    if not share.settled:
+        line.young += share.survived * share.share

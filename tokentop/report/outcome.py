@@ -1,0 +1,321 @@
+"""`tokentop outcome`: what the tokens bought, by session, project, agent, model or day."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from datetime import timedelta, tzinfo
+from typing import Any
+
+from tokentop.bought import bring_up, gather
+from tokentop.clock import now_ms
+from tokentop.config import local_zone
+from tokentop.engine.days import local, midnight_ms
+from tokentop.engine.tally import Credited, Done, Pair, Sum, add_up, nobodys
+from tokentop.errors import Failure, NothingMatched, UsageError
+from tokentop.harvest import Report
+from tokentop.store import db, reader
+from tokentop.store.reader import Filter
+from tokentop.text import clean, plural
+
+from . import access
+from .out import iso, money, plain_table, print_json, usd
+from .when import BadTime, parse_when
+
+DIMENSIONS = ("session", "project", "agent", "model", "day")
+PERIOD_DAYS = 30
+
+
+def outcome(arguments: argparse.Namespace) -> int:
+    by = arguments.by or "project"
+    if by not in DIMENSIONS:
+        raise UsageError(f"--by {by}: choose from {', '.join(DIMENSIONS)}")
+    zone, at_ms = local_zone(os.environ), now_ms()
+    since_ms, until_ms = _period(arguments, zone, at_ms)
+    with access.opened(quiet=arguments.json) as store, _writable(store) as writable:
+        days = store.settings.survive_days
+        report = bring_up(writable, since_ms, at_ms, days=days, seconds=store.settings.outcome_s)
+        done, shares = gather(writable, since_ms, until_ms, days)
+        sums = summed(writable, done, shares, by, (since_ms, until_ms), at_ms, zone)
+        total = _total(done, shares, at_ms)
+        notes = store.notes
+    if not done and not any(share.session for share in shares):
+        raise NothingMatched("no session was used in that time; widen it with --since")
+    if arguments.json:
+        print_json(document(sums, total, shares, report, notes, by, (since_ms, until_ms), at_ms, days))
+    else:
+        print(as_text(sums, total, shares, report, by, days))
+    return 0
+
+
+def _period(arguments: argparse.Namespace, zone: tzinfo, at_ms: int) -> tuple[int, int]:
+    try:
+        since = arguments.since or ""
+        first = local(at_ms, zone).date() - timedelta(days=PERIOD_DAYS - 1)
+        since_ms = parse_when(since, zone, at_ms, end=False) if since else midnight_ms(first, zone)
+        until_ms = parse_when(arguments.until, zone, at_ms, end=True) if arguments.until else at_ms + 1
+    except BadTime as error:
+        raise UsageError(str(error)) from error
+    if since_ms >= until_ms:
+        raise UsageError(f"--since {arguments.since} is not before --until {arguments.until or 'now'}")
+    return since_ms, until_ms
+
+
+@contextlib.contextmanager
+def _writable(store: access.Access) -> Iterator[sqlite3.Connection]:
+    """The store; while another tokentop writes it a connection of our own, for tables that it leaves alone."""
+    if not store.db.execute("PRAGMA query_only").fetchone()[0]:
+        yield store.db
+        return
+    try:
+        connection = db.open_writer(store.folder)
+    except (db.StoreError, sqlite3.Error) as error:
+        raise Failure(str(error)) from error
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+# ------------------------------------------------------------ groups
+
+
+def summed(
+    connection: sqlite3.Connection, done: Sequence[Done], shares: Sequence[Credited], by: str,
+    span: tuple[int, int], at_ms: int, zone: tzinfo,
+) -> list[Sum]:  # fmt: skip
+    """The groups, the most expensive first, days in their order."""
+    if by != "day":
+        sums = add_up(done, shares, lambda session, _at: _key(session, by), at_ms)
+        return sorted(sums, key=lambda one: (-one.cost_nusd, one.key))
+    sums = add_up(
+        done, shares, lambda _session, at: (local(at, zone).date().isoformat(),), at_ms, with_money=False
+    )
+    by_day = {one.key: one for one in sums}
+    for slot in reader.usage(connection, Filter(*span), by_slot=True):
+        key = (local(slot.slot_ms, zone).date().isoformat() if slot.slot_ms else "unknown",)
+        one = by_day.setdefault(key, Sum(key))
+        one.cost_nusd += slot.cost_nusd
+        one.unpriced_tokens += slot.unpriced_tokens
+        one.unknown_calls += slot.unknown_calls
+        one.estimated = one.estimated or slot.estimated or slot.cost_estimated
+        one.priced = one.priced or slot.cost_nusd > 0 or slot.unpriced_tokens < slot.tokens.total
+    for session in done:
+        first = {local(max(start, span[0]), zone).date() for start, end in session.spans if end >= span[0]}
+        for key in {(day.isoformat(),) for day in first}:
+            by_day.setdefault(key, Sum(key)).sessions += 1
+    return [by_day[key] for key in sorted(by_day)]
+
+
+def _key(session: Done | None, by: str) -> tuple[str, ...] | None:
+    if session is None:
+        return None
+    if by == "session":
+        return (session.agent, session.sid, session.title)
+    return (str(getattr(session, by)) or "unknown",)
+
+
+def _total(done: Sequence[Done], shares: Sequence[Credited], at_ms: int) -> Sum:
+    sums = add_up(done, shares, lambda session, _at: ("total",) if session is not None else None, at_ms)
+    return sums[0] if sums else Sum(("total",))
+
+
+# ------------------------------------------------------------ JSON
+
+
+def document(
+    sums: Sequence[Sum], total: Sum, shares: Sequence[Credited], report: Report, notes: Sequence[str], by: str,
+    span: tuple[int, int], at_ms: int, days: int,
+) -> dict[str, Any]:  # fmt: skip
+    """`tokentop.outcome/1`."""
+    return {
+        "schema": "tokentop.outcome/1",
+        "generated_at": iso(at_ms),
+        "since": iso(span[0]),
+        "until": iso(min(span[1], at_ms)),
+        "by": by,
+        "survive_days": days,
+        "rows": [_named(one, by) | figures(one) for one in sums],
+        "totals": figures(total),
+        "nobodys_commits": nobodys(shares),
+        "not_looked_at": {
+            "repositories": report.notes,
+            "changes_waiting": report.waiting,
+            "logs_unread": report.unread_logs,
+        },
+        "notes": list(notes),
+    }
+
+
+def _named(one: Sum, by: str) -> dict[str, Any]:
+    if by == "session":
+        agent, sid, title = one.key
+        return {"session": sid, "agent": agent, "title": title or None}
+    return {by: one.key[0]}
+
+
+def figures(one: Sum) -> dict[str, Any]:
+    """One group. `null` = not known; `sure` and `guessed` add up."""
+    return {
+        "sessions": one.sessions,
+        "cost_usd": usd(one.cost_nusd) if one.priced else None,
+        "cost_at_least": one.at_least,
+        "cost_estimated": one.estimated,
+        "commits": _pair(one.commits),
+        "lines_added": _pair(one.added),
+        "lines_removed": _pair(one.removed),
+        "lines_survived": _pair(one.survived),
+        "lines_survived_so_far": _round(one.young),
+        "lines_waiting": _round(one.waiting),
+        "commits_with_unknown_lines": _round(one.unread),
+        "files": len(one.files),
+        "pull_requests": sorted(one.pulls),
+        "tests": {"passed": one.passed, "failed": one.failed, "unknown": one.untold},
+        "cost_per_commit_usd": _each(one.per_commit_nusd),
+        "cost_per_surviving_line_usd": _each(one.per_line_nusd),
+        "ended_unchanged": {"sessions": one.unchanged, "cost_usd": usd(one.unchanged_nusd)},
+        "ended_unclear": {"sessions": one.unclear, "cost_usd": usd(one.unclear_nusd)},
+        "abandoned": {"sessions": one.abandoned, "cost_usd": usd(one.abandoned_nusd)},
+        "loops_usd": usd(one.loops_nusd),
+        "retries_usd": usd(one.retries_nusd),
+        "hidden_usd": usd(one.hidden_nusd),
+        "waste_of_unknown_cost": one.waste_unknown,
+        "sessions_without_tools": one.silent,
+    }
+
+
+def _pair(pair: Pair) -> dict[str, float | int]:
+    return {"sure": _round(pair.sure), "guessed": _round(pair.guessed)}
+
+
+def _round(amount: float) -> float | int:
+    """A share is a fraction; three digits are enough."""
+    near = round(amount, 3)
+    return int(near) if near == int(near) else near
+
+
+def _each(nusd: float | None) -> str | None:
+    return None if nusd is None else usd(round(nusd))
+
+
+# ------------------------------------------------------------ text
+
+
+def as_text(
+    sums: Sequence[Sum], total: Sum, shares: Sequence[Credited], report: Report, by: str, days: int
+) -> str:
+    """A table for people, totals last, then what was wasted and what is not known."""
+    heads = [
+        "COST", "COMMITS", "+LINES", "-LINES", "SURVIVED", "FILES", "PRS", "TESTS", "$/COMMIT", "$/100 LINES", "UNCHANGED",
+    ]  # fmt: skip
+    left = ["AGENT", "SESSION", "TITLE"] if by == "session" else [by.upper(), "SESSIONS"]
+    rows = [[*_left(one, by), *_cells(one)] for one in sums]
+    if len(sums) != 1:
+        rows.append(
+            [*(["total", "", ""] if by == "session" else ["total", str(total.sessions)]), *_cells(total)]
+        )
+    table = plain_table([*left, *heads], rows, left=3 if by == "session" else 1)
+    return "\n".join([table, "", *_waste(total), *_unknown(total, shares, report, days)])
+
+
+def _left(one: Sum, by: str) -> list[str]:
+    if by == "session":
+        agent, sid, title = one.key
+        return [agent, sid[:8], clean(title or "(no title)", 40)]
+    return [clean(one.key[0], 30), str(one.sessions)]
+
+
+def _cells(one: Sum) -> list[str]:
+    tests = f"{one.passed}/{one.passed + one.failed}" if one.passed + one.failed else ""
+    return [
+        _cost(one), _both(one.commits), _both(one.added), _both(one.removed),
+        _both(one.survived) + "+?" * bool(one.waiting or one.unread), f"{len(one.files):,}" if one.files else "",
+        str(len(one.pulls)) if one.pulls else "", tests + f" {one.untold}?" * bool(one.untold),
+        _rate(one.per_commit_nusd, one, one.commits), _rate(_hundred(one), one, one.survived, at_most=bool(one.waiting)),
+        (f"{one.unchanged} " + money(one.unchanged_nusd) if one.unchanged else "") + f" {one.unclear}?" * bool(one.unclear),
+    ]  # fmt: skip
+
+
+def _cost(one: Sum) -> str:
+    if not one.priced:
+        return "unpriced" if one.unpriced_tokens else "?" if one.unknown_calls else ""
+    return "≥" * one.at_least + "≈" * one.estimated + money(one.cost_nusd)
+
+
+def _both(pair: Pair) -> str:
+    """`12 ~3`: 12 are sure, 3 more are guessed."""
+    sure = f"{round(pair.sure):,}" if pair.sure else ""
+    guessed = f"~{_short(pair.guessed)}" if pair.guessed else ""
+    return " ".join(part for part in (sure, guessed) if part)
+
+
+def _short(amount: float) -> str:
+    return f"{amount:.1f}" if amount < 10 and amount != int(amount) else f"{round(amount):,}"
+
+
+def _rate(nusd: float | None, one: Sum, pair: Pair, *, at_most: bool = False) -> str:
+    if nusd is None:
+        return ""
+    mark = "~" * bool(pair.guessed) + (
+        "≥" if one.at_least and not at_most else "≤" if at_most and not one.at_least else ""
+    )
+    return ("?" if one.at_least and at_most else mark) + money(round(nusd))
+
+
+def _hundred(one: Sum) -> float | None:
+    each = one.per_line_nusd
+    return None if each is None else 100 * each
+
+
+def _waste(total: Sum) -> list[str]:
+    """The share of spend in loops, retries and abandoned sessions."""
+    found = []
+    for name, nusd, more in (
+        ("loops", total.loops_nusd, "the same call 5 times in a row or more"),
+        ("retries", total.retries_nusd, "the same call after it had failed"),
+        ("hidden", total.hidden_nusd, "at most this for calls that were cut off; compactions are in it"),
+        ("abandoned", total.abandoned_nusd, f"{plural(total.abandoned, 'session')} ended with nothing changed, never resumed"),
+    ):  # fmt: skip
+        share = f"{100 * nusd / total.cost_nusd:5.1f} %" if total.cost_nusd else "    ? %"
+        found.append(f"{name:10} {money(nusd):>10} {share}  {more}")
+    return found
+
+
+def _unknown(total: Sum, shares: Sequence[Credited], report: Report, days: int) -> list[str]:
+    """What cannot be said, or was not looked at."""
+    said = []
+    if loose := nobodys(shares):
+        said.append(f"{plural(loose, 'commit')} in these repositories: no session is known to have made them")
+    if total.young:
+        said.append(
+            f"{round(total.young):,} of the surviving lines are younger than {plural(days, 'day')}: as it is now"
+        )
+    if total.waiting:
+        said.append(f"{round(total.waiting):,} added lines: not known yet whether they survived")
+    if total.unread:
+        said.append(
+            f"{plural(round(total.unread), 'commit')} without known lines (parent not here, or too large)"
+        )
+    if total.unclear:
+        said.append(
+            f"{plural(total.unclear, 'session')} of which neither git nor a log tells whether anything changed"
+        )
+    if total.silent:
+        said.append(
+            f"{plural(total.silent, 'session')} whose log tells no tools: loops, retries, tests, edits not known"
+        )
+    if total.waste_unknown:
+        said.append(
+            f"{plural(total.waste_unknown, 'piece')} of waste without a known cost, not in these sums"
+        )
+    if report.unread_logs or report.waiting:
+        said.append(
+            f"time was up: {plural(report.unread_logs, 'log')} and {plural(report.waiting, 'change')} not looked at;"
+            " run it again, it goes on where it stopped"
+        )
+    for place, notes in sorted(report.notes.items()):
+        said += [f"{clean(place, 80)}: {note}" if place else clean(note, 160) for note in notes]
+    return [f"? {line}" for line in said]

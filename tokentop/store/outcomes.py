@@ -1,0 +1,229 @@
+"""What sessions did and what git made of it, as it is kept: questions of the report and of the session's own page.
+
+Times are UTC milliseconds. sqlite3.Error.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from array import array
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from tokentop.engine.tally import Credited
+from tokentop.engine.work import Spent, Work
+from tokentop.outline import Outline
+
+from .outlines import decoded
+from .schema import FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_HIDDEN, FLAG_UNKNOWN
+
+_WORK = msgspec.msgpack.Decoder(Work)
+_BATCH = 500
+
+
+class Line(Struct, frozen=True, array_like=True):
+    """A session as the report needs it; sums are of its whole life."""
+
+    id: int
+    agent: str
+    sid: str
+    parent_sid: str
+    root_sid: str
+    role: str
+    cwd: str
+    project: str
+    model: str
+    title: str
+    first_ms: int
+    last_ms: int
+    cost_nusd: int
+    unpriced_tokens: int
+    unknown_calls: int
+    estimated: bool
+
+
+class Kept(Struct, frozen=True):
+    """What was kept of a session's work. `place`: number of its repository, 0 = in none, -1 = its folder is gone."""
+
+    last_ms: int
+    outline_ms: int
+    place: int
+    work: Work
+
+
+_COLUMNS = (
+    "s.id, s.agent, s.sid, s.parent_sid, s.root_sid, s.role, s.cwd, p.name, s.model, s.title, s.first_ms, s.last_ms,"
+    " s.cost_nusd, s.unpriced_tokens, s.unknown_calls, s.estimated"
+)
+
+
+def lines(db: sqlite3.Connection, since_ms: int) -> list[Line]:
+    """Sessions that were used since a time."""
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM session s JOIN project p ON p.id = s.project WHERE s.last_ms >= ? ORDER BY s.id",
+        (since_ms,),
+    )
+    return [_line(row) for row in rows]
+
+
+def family(db: sqlite3.Connection, agent: str, sid: str) -> list[Line]:
+    """A session and the sub-agents below it."""
+    found: dict[int, Line] = {}
+    waiting = [sid]
+    while waiting:
+        name = waiting.pop()
+        rows = db.execute(
+            f"SELECT {_COLUMNS} FROM session s JOIN project p ON p.id = s.project WHERE s.agent=?1 AND (s.sid=?2"
+            " OR (s.sid >= ?2 || '/' AND s.sid < ?2 || '0') OR (s.parent_sid=?2 AND ?2 != '' AND s.role='sub-agent'))",
+            (agent, name),
+        ).fetchall()
+        for row in rows:
+            if row[0] not in found:
+                found[row[0]] = _line(row)
+                waiting.append(row[2])
+    return list(found.values())
+
+
+def ids(db: sqlite3.Connection, names: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    """Numbers of sessions by (agent, session id)."""
+    found = {}
+    for agent, sid in names:
+        row = db.execute("SELECT id FROM session WHERE agent=? AND sid=?", (agent, sid)).fetchone()
+        if row:
+            found[agent, sid] = int(row[0])
+    return found
+
+
+def works(db: sqlite3.Connection, sessions: Iterable[int]) -> dict[int, Kept]:
+    """What is kept of sessions' work."""
+    found = {}
+    for some in _batches(sessions):
+        rows = db.execute(
+            f"SELECT session, last_ms, outline_ms, place, document FROM work WHERE session IN ({_marks(some)})",
+            some,
+        )
+        for session, last_ms, outline_ms, place, document in rows:
+            found[session] = Kept(last_ms, outline_ms, place, _WORK.decode(document))
+    return found
+
+
+def outline_times(db: sqlite3.Connection, sessions: Iterable[int]) -> dict[int, int]:
+    """When the outline of each session was read."""
+    found: dict[int, int] = {}
+    for some in _batches(sessions):
+        found |= dict(
+            db.execute(f"SELECT session, read_ms FROM outline WHERE session IN ({_marks(some)})", some)
+        )
+    return found
+
+
+def outline(db: sqlite3.Connection, session: int) -> Outline | None:
+    row = db.execute("SELECT deeds, note, read_ms FROM outline WHERE session=?", (session,)).fetchone()
+    deeds = decoded(row[0]) if row else None
+    return None if deeds is None else Outline(deeds, row[1], read_ms=row[2])
+
+
+def calls(db: sqlite3.Connection, session: int) -> list[Spent]:
+    """All calls of one session by time."""
+    rows = db.execute(
+        "SELECT at_ms, took_ms, cost_nusd, flags FROM event WHERE session=? ORDER BY at_ms", (session,)
+    )
+    return [
+        Spent(at_ms, took_ms, None if flags & FLAG_UNKNOWN and not cost else cost, bool(flags & FLAG_HIDDEN))
+        for at_ms, took_ms, cost, flags in rows
+    ]
+
+
+def models(db: sqlite3.Connection, session: int) -> tuple[tuple[str, int, int], ...]:
+    """(model, nano-dollars, tokens) of one session's calls."""
+    rows = db.execute(
+        "SELECT m.name, coalesce(sum(e.cost_nusd), 0), sum(e.input + e.cache_read + e.cache_write_5m + e.cache_write_1h"
+        " + e.output) FROM event e JOIN model m ON m.id = e.model WHERE e.session=? GROUP BY m.name",
+        (session,),
+    )
+    return tuple(rows.fetchall())
+
+
+def keep_works(db: sqlite3.Connection, found: Iterable[tuple[int, Kept]]) -> None:
+    encode = msgspec.msgpack.Encoder().encode
+    rows = [(number, one.last_ms, one.outline_ms, one.place, encode(one.work)) for number, one in found]
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        db.executemany(
+            "INSERT OR REPLACE INTO work (session, last_ms, outline_ms, place, document) VALUES (?, ?, ?, ?, ?)",
+            rows,
+        )
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def spent_between(
+    db: sqlite3.Connection, session: int, since_ms: int, until_ms: int
+) -> tuple[int, int, int, bool]:
+    """(nano-dollars, unpriced tokens, calls without usage, estimated) of one session in a time span."""
+    cost, unpriced, unknown, estimated = db.execute(
+        "SELECT coalesce(sum(cost_nusd), 0), coalesce(sum(CASE WHEN cost_nusd IS NULL THEN"
+        " input + cache_read + cache_write_5m + cache_write_1h + output END), 0), coalesce(sum((flags & ?4) != 0), 0),"
+        " coalesce(max((flags & ?5) != 0), 0) FROM event WHERE session=?1 AND at_ms >= ?2 AND at_ms < ?3",
+        (session, since_ms, until_ms, FLAG_UNKNOWN, FLAG_ESTIMATED | FLAG_COST_ESTIMATED),
+    ).fetchone()
+    return cost, unpriced, unknown, bool(estimated)
+
+
+_CREDITED = (
+    "SELECT coalesce(k.session, 0), c.repo, c.hash, c.at_ms, coalesce(k.share, 1.0), coalesce(k.sure, 0),"
+    " coalesce(k.why, ''), c.counts, c.state, c.added, c.removed, v.survived, coalesce(v.settled, 0), c.files"
+)
+_SURVIVED = " LEFT JOIN git_survival v ON v.repo = c.repo AND v.hash = c.hash AND v.days = ?1"
+
+
+def credited(db: sqlite3.Connection, since_ms: int, until_ms: int, days: int) -> list[Credited]:
+    """All changes of a time span, each share of one apart; nobody's have the session 0."""
+    rows = db.execute(
+        f"{_CREDITED} FROM git_change c LEFT JOIN git_credit k ON k.repo = c.repo AND k.hash = c.hash{_SURVIVED}"
+        " WHERE c.at_ms >= ?2 AND c.at_ms < ?3 ORDER BY c.at_ms, c.hash",
+        (days, since_ms, until_ms),
+    )
+    return [_credited(row) for row in rows]
+
+
+def credited_to(db: sqlite3.Connection, session: int, days: int) -> list[Credited]:
+    """The changes of one session (with all below it), oldest first."""
+    rows = db.execute(
+        f"{_CREDITED} FROM git_credit k JOIN git_change c ON c.repo = k.repo AND c.hash = k.hash{_SURVIVED}"
+        " WHERE k.session = ?2 ORDER BY c.at_ms, c.hash",
+        (days, session),
+    )
+    return [_credited(row) for row in rows]
+
+
+def _line(row: tuple[Any, ...]) -> Line:
+    return msgspec.convert(row, Line, strict=False)
+
+
+def _credited(row: tuple[object, ...]) -> Credited:
+    session, repo, name, at_ms, share, sure, why, counts, state, added, removed, survived, settled, files = (
+        row
+    )
+    paths = array("q")
+    paths.frombytes(files)  # type: ignore[arg-type]
+    return Credited(
+        session, repo, name, at_ms, share, bool(sure), why, bool(counts), state, added, removed, survived,  # type: ignore[arg-type]
+        bool(settled), paths,
+    )  # fmt: skip
+
+
+def _batches(sessions: Iterable[int]) -> Iterator[list[int]]:
+    wanted = list(sessions)
+    for at in range(0, len(wanted), _BATCH):
+        yield wanted[at : at + _BATCH]
+
+
+def _marks(some: list[int]) -> str:
+    return ", ".join("?" * len(some))
