@@ -87,6 +87,10 @@ class WholeLog(Generic[S]):
             pass
         return self.sink
 
+    def close(self) -> None:
+        """Leave the log before its end."""
+        self._pieces.close()
+
     # ------------------------------------------------------------ kinds of files
 
     def _read(self) -> Generator[None]:

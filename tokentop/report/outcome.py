@@ -23,7 +23,7 @@ from tokentop.text import clean, plural
 
 from . import access
 from .out import iso, money, plain_table, print_json, usd
-from .when import BadTime, parse_when
+from tokentop.engine.when import BadTime, parse_when
 
 DIMENSIONS = ("session", "project", "agent", "model", "day")
 PERIOD_DAYS = 30
