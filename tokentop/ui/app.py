@@ -307,6 +307,10 @@ def run(source: Source, options: UiOptions) -> int:
         return 2
     options = for_terminal(options, os.environ)
     app = TokentopApp(source, options)
+    if sys.platform != "win32" and not options.inline:
+        from tokentop.ui.driver import QuickEscape
+
+        app.driver_class = QuickEscape
     try:
         # The strip leaves the mouse to the terminal: its scroll-back is what stands above.
         result = app.run(mouse=options.mouse and not options.inline, inline=bool(options.inline))

@@ -31,11 +31,13 @@ class Over(ModalScreen[Answer]):
         if picture is None:
             picture = self._picture = self._take()
         first, last = crop.column_span
-        lines = [picture[y] if y < len(picture) else self._blank() for y in crop.line_range]
-        return [line if first <= 0 and last >= line.cell_length else line.crop(first, last) for line in lines]
-
-    def _blank(self) -> Strip:
-        return Strip.blank(self.size.width, self.rich_style)
+        style = self.rich_style  # for the moment in which the screen beneath has another size
+        nothing = Strip.blank(last, style)
+        lines = [picture[y] if y < len(picture) else nothing for y in crop.line_range]
+        return [
+            line if not first and last == line.cell_length else line.crop_extend(first, last, style)
+            for line in lines
+        ]
 
     def refresh(
         self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False
