@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tokentop.ui.keys import KEYS, Key  # noqa: E402
+from tokentop.ui.keys import KEYS, SESSION_KEYS, Key  # noqa: E402
 
 README = ROOT / "README.md"
 
@@ -27,10 +27,11 @@ def row(key: Key, first: bool) -> str:
 
 
 def table() -> str:
-    groups = dict.fromkeys(key.group for key in KEYS)
+    listed = (*KEYS, *SESSION_KEYS)
+    groups = dict.fromkeys(key.group for key in listed)
     rows = []
     for group in groups:
-        keys = [key for key in KEYS if key.group == group]
+        keys = [key for key in listed if key.group == group]
         rows += [row(key, at == 0) for at, key in enumerate(keys)]
     return "\n".join(["| | key | does |", "|---|---|---|", *rows])
 

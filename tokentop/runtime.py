@@ -18,9 +18,23 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from .clock import now_ms
 from .config import Settings, TelemetrySettings, local_zone
-from .model import Action, Inside, Jump, KillPlan, LogTail, Look, Notice, Orphan, Receipt, Row, Snapshot
+from .model import (
+    Action,
+    Inside,
+    Jump,
+    KillPlan,
+    LogTail,
+    Look,
+    Notice,
+    Orphan,
+    Receipt,
+    Row,
+    Session,
+    Snapshot,
+)
 
 if TYPE_CHECKING:
+    from .agents._spoken import Said
     from .archive import Archive, InventedArchive
     from .aside import Seen, Wanted
     from .billing import Fetched, ProviderState
@@ -28,9 +42,12 @@ if TYPE_CHECKING:
     from .collector import Collector
     from .enforce import Enforcer
     from .engine.statement import Statement
+    from .engine.timeline import Timeline
     from .footage import Footage
     from .history import Ask, Entry, Listing
     from .look import Looker
+    from .outline import Outline
+    from .pricing.table import PriceTable
     from .receiver.server import Receiver
     from .telemetry import Heard
 
@@ -63,6 +80,7 @@ class World(Protocol):
     def inside(self, row_key: str) -> Inside: ...
     def tail(self, row_key: str, now_ms: int) -> LogTail: ...
     def statement(self, now_ms: int) -> Statement: ...
+    def tell(self, agent: str, session_id: str) -> Timeline | None: ...
 
 
 class DemoRuntime:
@@ -182,6 +200,23 @@ class DemoRuntime:
         found = self._in_world(lambda: self._world.statement(now_ms()))
         assert isinstance(found, Statement)
         return found
+
+    def tell(self, agent: str, session_id: str) -> Timeline | None:
+        return cast("Timeline | None", self._in_world(lambda: self._world.tell(agent, session_id)))
+
+    def transcript(self, _session: Session) -> tuple[list[Said], str]:
+        return [], "the agents of the demo are invented: nothing was said"
+
+    def export(self, told: Timeline, form: str) -> str:
+        """Write it into a folder of its own below the temporary ones. OSError."""
+        import os
+        import tempfile
+
+        from .exporting import write_timeline
+
+        folder = Path(tempfile.gettempdir()) / f"tokentop-demo-{os.getuid()}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return str(write_timeline(folder, told, form, local_zone(os.environ), now_ms()))
 
     def _in_world(self, job: Callable[[], object]) -> object:
         reply: queue.SimpleQueue[object] = queue.SimpleQueue()
@@ -427,6 +462,7 @@ class Runtime:
         )  # one worker at a time on each connection
         self._asks = 0
         self._bookkeeper: Bookkeeper | None = None
+        self._prices: PriceTable | None = None
 
     @property
     def alive(self) -> bool:
@@ -639,6 +675,35 @@ class Runtime:
                 lambda: prices(self._settings),
             )  # fmt: skip
         return self._bookkeeper.complete(found, sums)
+
+    def tell(self, agent: str, session_id: str) -> Timeline | None:
+        """All turns of one session; blocks while its log is read. What was read of it is kept by the collector."""
+        from .chronicle import tell
+        from .ledger import prices
+        from .store import db
+
+        def keep(session: Session, outline: Outline) -> None:
+            self._questions.put(lambda collector: collector.keep_outline(session, outline))
+
+        if self._prices is None:
+            self._prices = prices(self._settings)
+        connection = db.open_reader(self._folder)
+        try:
+            return tell(connection, agent, session_id, now_ms(), prices=self._prices, keep=keep)
+        finally:
+            connection.close()
+
+    def transcript(self, session: Session) -> tuple[list[Said], str]:
+        """What was said in a session; blocks while its log is read."""
+        from .transcript import transcript
+
+        return transcript(session)
+
+    def export(self, told: Timeline, form: str) -> str:
+        """Write a timeline into the state directory; blocks. OSError."""
+        from .exporting import write_timeline
+
+        return str(write_timeline(self._folder, told, form, local_zone(self._environ), now_ms()))
 
     def _looking(self) -> Looker:
         from .look import Looker

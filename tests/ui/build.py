@@ -8,7 +8,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from tokentop.agents._spoken import Said
 from tokentop.engine.statement import Statement
+from tokentop.engine.timeline import Timeline
 from tokentop.footage import Footage
 from tokentop.model import (
     Action,
@@ -31,6 +33,7 @@ from tokentop.model import (
     Row,
     Rung,
     Series,
+    Session,
     Snapshot,
     State,
     Status,
@@ -271,6 +274,21 @@ class FakeSource:
         self.film: Callable[[], Footage] | None = None
         self.statement_answer: Statement | Exception = Statement(NOW)
         self.stated = 0
+        self.told: Timeline | None = None
+        self.asked: list[tuple[str, str]] = []
+        self.said: tuple[list[Said], str] = ([], "nothing was said")
+        self.exported: list[str] = []
+
+    def tell(self, agent: str, session_id: str) -> Timeline | None:
+        self.asked.append((agent, session_id))
+        return self.told
+
+    def transcript(self, session: Session) -> tuple[list[Said], str]:
+        return self.said
+
+    def export(self, told: Timeline, form: str) -> str:
+        self.exported.append(form)
+        return f"/state/exports/{told.session.id}.{form}"
 
     def recall(self) -> str | None:
         return self.recalled

@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tests.ui import build
+from tests.ui.told import SAID, told
 from tokentop.billing import Standing
 from tokentop.demo import DemoSource
 from tokentop.engine.plans import split
@@ -86,6 +87,12 @@ def _looked() -> build.FakeSource:
         "log": "Claude Code, 1.2 MB", "price": "anthropic/claude-opus-5-5: litellm, 2026-11-20",
     }  # fmt: skip
     source.tail_answer = LogTail(('{"type":"assistant"}',), steps, 2_000_000, "", (1, 2, 3))
+    return source
+
+
+def _told() -> build.FakeSource:
+    source = build.FakeSource(build.snapshot())
+    source.told, source.said = told(), (SAID, "")
     return source
 
 
@@ -175,6 +182,12 @@ SHOTS: tuple[Shot, ...] = (
     Shot("drawer-looked", ("enter",), "pytest -x", _looked, cursor="a1"),
     Shot("log", ("L",), "pytest -x", _looked, cursor="a1"),
     Shot("process", ("e",), "--continue", _looked, cursor="a1"),
+    Shot("session", ("s",), "TURN", _told, cursor="a1"),
+    Shot("session-unfolded", ("s", "m", "enter", "a"), "call sites", _told, cursor="a1"),
+    Shot("session-error", ("s", "e", "e"), "429", _told, cursor="a1"),
+    Shot("session-unknown", ("s",), "not in the store yet", cursor="a1"),
+    Shot("session-keys", ("s", "question_mark"), "most expensive", _told, cursor="a1"),
+    Shot("transcript", ("s", "t"), "one time in five", _told, cursor="a1"),
     Shot("sources", ("i",), "pid", _looked, cursor="a1"),
     Shot("drawer-tool", ("enter",), "─ 30122", cursor="a1t"),
     Shot("help", ("question_mark",), "next row"),

@@ -23,6 +23,7 @@ from tokentop.ui.screens.limits import LimitsScreen
 from tokentop.ui.screens.lookpages import InsidePage, LogPage, OriginsPage
 from tokentop.ui.screens.pages import HelpPage, Page
 from tokentop.ui.screens.receipts import ReceiptsScreen
+from tokentop.ui.screens.session import SessionScreen
 from tokentop.ui.screens.settings import SettingsScreen
 from tokentop.ui.screens.sweep import SweepScreen
 
@@ -94,6 +95,7 @@ EFFECTS: dict[str, Effect] = {
     "scroll": Effect(_scrolled, lambda before, after: after > before, ("enter",), parent=True),
     "scroll_back": Effect(_scrolled, lambda before, after: after < before, ("enter", "tab"), parent=True),
     "log": Effect(_screen, becomes(LogPage)),
+    "session": Effect(_screen, becomes(SessionScreen)),
     "inside": Effect(_screen, becomes(InsidePage)),
     "origins": Effect(_screen, becomes(OriginsPage)),
     "copy_log": Effect(lambda app, _: app.clipboard, lambda before, after: after.endswith(".jsonl"), few=True),

@@ -23,6 +23,9 @@ _NAMES = (
     ("model_added_lines", "model_removed_lines"), ("linesAdded", "linesRemoved"), ("additions", "deletions"),
     ("lines_added", "lines_removed"),
 )  # fmt: skip
+_TELLING = frozenset(
+    {*_DIFFS, *_PLACES, "structuredPatch", "toolTelemetry", *(name for pair in _NAMES for name in pair)}
+)
 _TEXTS = (
     "output",
     "content",
@@ -51,6 +54,8 @@ def lines_of_result(value: dict[str, Any], record: dict[str, Any]) -> Lines | No
 
 
 def _told(value: dict[str, Any], depth: int) -> Lines | None:
+    if _TELLING.isdisjoint(value):
+        return None
     for added, removed in _NAMES:
         if _is_count(value.get(added)) and _is_count(value.get(removed)):
             return value[added], value[removed]

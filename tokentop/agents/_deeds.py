@@ -45,6 +45,7 @@ class Deeds(Steps):
     """
 
     kept = DEEDS_MAX
+    details = False
 
     def __init__(self, session_id: str = "", cwd: str = "", since_ms: int = 0) -> None:
         super().__init__(session_id, texts=True)

@@ -63,9 +63,11 @@ def is_arguments(value: object) -> bool:
 
 
 def identity(value: dict[str, Any]) -> str:
-    return next(
-        (found for found in (value.get(name) for name in _IDS) if isinstance(found, str) and found), ""
-    )
+    for name in _IDS:
+        found = value.get(name)
+        if isinstance(found, str) and found:
+            return found
+    return ""
 
 
 def outcome(value: dict[str, Any]) -> str:
@@ -98,7 +100,10 @@ def took_of(value: dict[str, Any]) -> object:
 
 
 def time_of(value: dict[str, Any]) -> int:
-    return next((ms for ms in (epoch_ms(value.get(name)) for name in _TIMES if name in value) if ms), 0)
+    for name in _TIMES:
+        if name in value and (ms := epoch_ms(value[name])):
+            return ms
+    return 0
 
 
 def text_of(value: dict[str, Any]) -> str:

@@ -46,6 +46,12 @@ _CALLS = frozenset({
 _RESULTS = frozenset({
     "tool_result", "tool-result", "function_call_output", "custom_tool_call_output", "toolresult", "mcp_tool_result",
 })  # fmt: skip
+# One of these names is in every record of a call, and of a result that its type does not tell.
+_CALL_KEYS = frozenset({
+    "function", "tool", "name", "toolName", "tool_name", "function_name", "detail", "action",
+})  # fmt: skip
+_ITEMS = frozenset({"commandexecution", "mcptoolcall", "filechange", "collabagenttoolcall", "websearch"})
+_RESULT_KEYS = frozenset({"response", "toolCallId", "tool_call_id", "callId", "call_id"})
 _MODELS = ("model", "modelId", "modelID", "modelName")
 _NOT_A_PERSON = frozenset({"injection", "system", "compaction"})
 # What a client says to the model in the user's place: "<" begins a tag.
@@ -59,6 +65,7 @@ class Steps:
     """
 
     kept = 400  # steps of one look
+    details = True  # their arguments are wanted too
 
     def __init__(self, session_id: str = "", texts: bool = True) -> None:
         self._session = session_id
@@ -87,7 +94,10 @@ class Steps:
         kind = word(value.get("type")).lower()
         speaker = kind.removesuffix(".message")
         role = word(value.get("role")) or (speaker if speaker in _SPEAKERS else role)
-        model = next((m for m in (word(value.get(name)) for name in _MODELS) if m), model)
+        for name in _MODELS:
+            if name in value and (told := word(value[name])):
+                model = told
+                break
         if kind in _COMPACTED or value.get("subtype") == "compact_boundary":
             self._put(("compaction", at_ms), Step("compaction", "", "the context was compacted", at_ms))
             return  # what it holds is a summary of what was told before
@@ -107,6 +117,8 @@ class Steps:
 
     def _is_call(self, value: dict[str, Any], kind: str, at_ms: int) -> bool:
         """Whether it is a tool call; what is said inside of one is no step."""
+        if _CALL_KEYS.isdisjoint(value) and kind not in _ITEMS:
+            return False
         function = obj(value.get("function"))
         if "arguments" in function and isinstance(function.get("name"), str):
             self._call(value, function["name"], function["arguments"], at_ms)
@@ -125,7 +137,7 @@ class Steps:
         if kind == "local_shell_call" and isinstance(value.get("action"), dict):
             self._call(value, "shell", value["action"], at_ms)
             return True
-        if kind in {"commandexecution", "mcptoolcall", "filechange", "collabagenttoolcall", "websearch"}:
+        if kind in _ITEMS:
             self._codex_item(value, at_ms)
             return True
         name = next(
@@ -156,6 +168,8 @@ class Steps:
         if (kind in _RESULTS and identity(value)) or role in {"toolResult", "tool"}:
             self._end(value, at_ms, outcome(value))
             return True
+        if _RESULT_KEYS.isdisjoint(value):
+            return False
         if "response" in value and isinstance(value.get("name"), str) and identity(value):  # functionResponse
             failed = "error" in obj(value["response"])
             self._end(value, at_ms, "failed" if failed else "ok")
@@ -173,7 +187,7 @@ class Steps:
     def _call(self, value: dict[str, Any], name: str, arguments: object, at_ms: int) -> None:
         key = identity(value)
         known = self._steps.get(key)
-        detail = argument(arguments)
+        detail = argument(arguments) if self.details else ""
         if known is not None:
             self._steps[key] = replace(known, detail=known.detail or detail)
             return

@@ -39,6 +39,7 @@ from tokentop.model import (
 
 if TYPE_CHECKING:
     from tokentop.engine.statement import Statement
+    from tokentop.engine.timeline import Timeline
 
 PAST_MS = 66 * MINUTE_MS  # how much of its past the world lives through before the first picture
 SEEN_MS = 7 * MINUTE_MS  # ... and how much of that it was watched
@@ -122,6 +123,16 @@ class DemoSource:
         return statement(
             self.seed, self.zone, now_ms, world.today, forecast, self._forecaster, picture.quotas, self._days, spent
         )  # fmt: skip
+
+    def tell(self, agent: str, session_id: str) -> Timeline | None:
+        """An invented past of a session whose sums are those of its row."""
+        from tokentop.demo.tale import tale
+
+        row = next((r for r in self._rows.values() if (r.agent, r.session_id) == (agent, session_id)), None)
+        if row is None:
+            return None
+        below = [one for one in self._rows.values() if one.parent_key == row.key and one.kind == "sub-agent"]
+        return tale(row, below, self.seed)
 
     def look_back(self, minutes: int) -> None:
         """Average rates over so many minutes from now on."""

@@ -42,8 +42,12 @@ def dollars(nusd: int) -> str:
 
 
 def tools(turn: Turn, most: int = 4) -> str:
-    """`Bash 3, Edit 2, +1`: how often each tool was called."""
-    counts = Counter(item.deed.name for item in turn.items if item.kind == "tool" and item.deed is not None)
+    """`pytest 3, Edit 2, +1`: how often each tool was called; of a command its program."""
+    counts = Counter(
+        item.deed.target if item.deed.takes == "program" else item.deed.name
+        for item in turn.items
+        if item.kind == "tool" and item.deed is not None
+    )
     shown = [f"{name} {count}" if count > 1 else name for name, count in counts.most_common(most)]
     if len(counts) > most:
         shown.append(f"+{len(counts) - most}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from datetime import tzinfo
 from pathlib import Path
@@ -13,6 +12,7 @@ from tokentop.engine.timeline import Timeline, Turn
 from tokentop.errors import Failure
 from tokentop.export import document, sketch
 from tokentop.export.values import is_unpriced, resume, tokens_document, usd
+from tokentop.exporting import write_whole
 from tokentop.model import Session, Tokens
 from tokentop.store import lineage, reader
 
@@ -116,14 +116,9 @@ def transcript_text(session: Session, zone: tzinfo) -> str:
 
 
 def write_page(path: str, content: str) -> Path:
-    """Write an export; what was there is replaced as a whole, never half. Raises Failure."""
+    """Write an export where the user wants it. Raises Failure."""
     target = Path(path).expanduser()
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        beside.write_text(content, encoding="utf-8")
-        beside.chmod(0o600)
-        beside.replace(target)
+        return write_whole(target, content)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise Failure(f"cannot write {target}: {error.strerror or error}") from error
-    return target.absolute()

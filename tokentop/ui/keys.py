@@ -35,6 +35,7 @@ KEYS: tuple[Key, ...] = (
     Key("scroll_back", "shift+tab", "scroll_detail(-1)", "S-Tab", "scroll back", "a page back in the drawer", "look",
         palette=False),
     Key("log", "L", "log", "L", "log", "the end of the session's own log, as it grows", "look", 1),
+    Key("session", "s", "session", "s", "session", "the whole session, turn by turn", "look", 1),
     Key("inside", "e", "inside", "e", "environment", "arguments, environment and ports of the process", "look", 5),
     Key("origins", "i", "origins", "i", "sources", "where each figure comes from, and how good it is", "look", 7),
     Key("filter", "slash", "filter", "/", "filter", "filter the rows while you type", "look", 2),
@@ -118,12 +119,40 @@ REPLAY_KEYS: tuple[Key, ...] = (
     Key("close", "q,B,ctrl+r", "end", "q", "leave", "leave the past", "time"),
 )  # fmt: skip
 
+# Keys of the screen that shows one session.
+SESSION_KEYS: tuple[Key, ...] = (
+    Key("down", "j,down", "move(1)", "j ↓", "down", "next line", "session"),
+    Key("up", "k,up", "move(-1)", "k ↑", "up", "previous line", "session"),
+    Key("page_down", "pagedown,space", "page(1)", "PgDn Space", "page", "a page down", "session"),
+    Key("page_up", "pageup", "page(-1)", "PgUp", "page", "a page up", "session"),
+    Key("top", "g,home", "move(-100000000)", "g Home", "top", "first turn", "session"),
+    Key("bottom", "G,end", "move(100000000)", "G End", "bottom", "last line", "session"),
+    Key("unfold", "enter,l,right", "fold(False)", "↵ l →", "unfold", "unfold a turn or a sub-agent, or fold it", "session", 1),
+    Key("fold", "left", "fold(True)", "←", "fold", "fold it, or go up to what it belongs to", "session"),
+    Key("fold_all", "asterisk", "fold_all", "*", "fold all", "unfold all turns, or fold everything", "session"),
+    Key("dearest", "m", "dearest", "m", "dearest", "most expensive turn; again: the next one", "session", 2),
+    Key("trouble", "e", "trouble(1)", "e", "error", "next error, limit, interrupt, failed tool or kill", "session", 3),
+    Key("trouble_back", "E", "trouble(-1)", "E", "error", "previous one", "session"),
+    Key("agent", "a", "agent(1)", "a", "sub-agent", "next sub-agent", "session", 4),
+    Key("agent_back", "A", "agent(-1)", "A", "sub-agent", "previous sub-agent", "session"),
+    Key("parent", "u", "parent", "u", "parent", "what the line belongs to; at the top the session that started this one",
+        "session", 5),
+    Key("resume", "y", "copy_resume", "y", "copy resume", "copy the resume command", "session", 6),
+    Key("transcript", "t", "transcript", "t", "transcript", "what was said, from the agent's own log", "session", 7),
+    Key("html", "w", "export('html')", "w", "export", "write it as one HTML file with charts, and say where", "session", 8),
+    Key("markdown", "M", "export('md')", "M", "Markdown", "write it as Markdown", "session"),
+    Key("json", "J", "export('json')", "J", "JSON", "write it as JSON", "session"),
+    Key("again", "r", "again", "r", "read again", "read its log again", "session"),
+    Key("help", "question_mark,f1,h", "help", "? F1 h", "help", "these keys, and what the words mean", "session", 9),
+    Key("back", "escape,q,s", "back", "Esc q", "back", "back to where you came from", "session", 10),
+)  # fmt: skip
+
 BY_ID = {key.id: key for key in KEYS}
 ACTING = frozenset(key.action for key in KEYS if key.acts)
 
 
-def footer_keys() -> list[Key]:
-    return sorted((key for key in KEYS if key.footer), key=lambda key: key.footer)
+def footer_keys(of: tuple[Key, ...] = KEYS) -> list[Key]:
+    return sorted((key for key in of if key.footer), key=lambda key: key.footer)
 
 
 def first(key: Key) -> str:

@@ -8,11 +8,25 @@ from typing import TYPE_CHECKING, Protocol
 from msgspec import Struct
 
 from tokentop.history import Ask, Entry, Listing
-from tokentop.model import Action, Inside, Jump, KillPlan, LogTail, Look, Orphan, Receipt, Row, Snapshot
+from tokentop.model import (
+    Action,
+    Inside,
+    Jump,
+    KillPlan,
+    LogTail,
+    Look,
+    Orphan,
+    Receipt,
+    Row,
+    Session,
+    Snapshot,
+)
 from tokentop.rulebook import Notify
 
 if TYPE_CHECKING:
+    from tokentop.agents._spoken import Said
     from tokentop.engine.statement import Statement
+    from tokentop.engine.timeline import Timeline
     from tokentop.footage import Footage
 
 
@@ -90,6 +104,15 @@ class Source(Protocol):
 
     def statement(self) -> Statement:
         """What the view "Limits & bill" shows. May block; asked for while it is seen."""
+
+    def tell(self, agent: str, session_id: str) -> Timeline | None:
+        """All turns of one session; None = it is not known. May block while its log is read."""
+
+    def transcript(self, session: Session) -> tuple[list[Said], str]:
+        """What was said in a session, from its agent's own log, and what is missing of it. May block."""
+
+    def export(self, told: Timeline, form: str) -> str:
+        """Write a timeline as html, md or json; the path of the file. May block. Raises OSError."""
 
 
 class UiOptions(Struct, frozen=True):

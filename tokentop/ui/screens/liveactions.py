@@ -98,7 +98,7 @@ class LiveActions(Screen[None]):
         row = self.view.selected
         if key.id == "detail" and self.view.selected_head is not None:
             return True
-        if key.id in {"log", "inside", "origins"}:
+        if key.id in {"log", "session", "inside", "origins"}:
             return self.drawer_open and row is not None
         if key.id == "scroll":
             return self.detail.hidden_lines > 0
@@ -131,6 +131,17 @@ class LiveActions(Screen[None]):
             self.toggle_group()
         elif self.view.selected is not None:
             self.set_drawer(shown)
+
+    def action_session(self) -> None:
+        """The whole session of the row; of a tool that of the agent it belongs to."""
+        row = self.view.selected
+        if row is not None and row.kind == "tool":
+            row = self.view.rows.get(row.parent_key)
+        if row is None or not row.session_id:
+            if not self.no_row():
+                self.app.notify("no session is known of this row", markup=False, timeout=3)
+            return
+        self.tokentop.open_session(row.agent, row.session_id, row.title)
 
     def action_back(self) -> None:
         if self.drawer_open:

@@ -1,0 +1,60 @@
+"""Writes a timeline to a file: whole or not at all, readable by its owner alone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from datetime import tzinfo
+from pathlib import Path
+
+import msgspec
+
+from .engine.timeline import Timeline
+from .export import document
+from .export.values import iso
+from .text import clean
+
+FOLDER = "exports"
+
+
+def write_timeline(folder: Path, told: Timeline, form: str, zone: tzinfo, now_ms: int) -> Path:
+    """Write html, md or json below `exports` in the state directory; where it is. OSError."""
+    place = folder / FOLDER
+    place.mkdir(mode=0o700, exist_ok=True)
+    session = told.session
+    name = "".join(
+        c if c.isalnum() or c in "-_." else "-" for c in f"{session.agent}-{clean(session.id, 60)}"
+    )
+    return write_whole(place / f"{name.lstrip('.')}.{form}", content_of(told, form, zone, now_ms))
+
+
+def content_of(told: Timeline, form: str, zone: tzinfo, now_ms: int) -> str:
+    """The text of an export."""
+    if form == "html":
+        from .export.page import page
+
+        return page(told, zone)
+    if form == "md":
+        from .export.markdown import markdown
+
+        return markdown(told, zone)
+    found = {"schema": "tokentop.session/1", "generated_at": iso(now_ms), **document.session(told)}
+    return msgspec.json.format(msgspec.json.encode(found), indent=1).decode() + "\n"
+
+
+def write_whole(target: Path, content: str) -> Path:
+    """Write a file beside its place and put it there; its absolute path. OSError."""
+    beside = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        with open(
+            os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600),
+            "w",
+            encoding="utf-8",
+        ) as file:
+            file.write(content)
+        beside.replace(target)
+    except OSError:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise
+    return target.absolute()
