@@ -99,7 +99,7 @@ def providers(found: Sequence[Standing], now_ms: int, width: int) -> Lines:
     if not asked:
         lines.append([("no provider is asked for bills, balances or limits", "dim")])
     if off:
-        most = 3 if width < 90 else 6
+        most = 3 if width < 90 else 4
         names = ", ".join(off[:most]) + (" ..." if len(off) > most else "")
         lines.append(
             [("off: ", "dim"), (names, "muted"), ("   ", ""), ("tokentop providers enable ID", "strong")]
@@ -118,7 +118,8 @@ def _provider(one: Standing, now_ms: int, width: int) -> Iterator[Line]:
         (", ".join(balance(each, now_ms) for each in one.balances), "strong"),
     ]  # fmt: skip
     if one.problem:
-        yield [("  " + safe(one.problem, 200), "warm")]
+        for at, part in enumerate(wrap(safe(one.problem, 400), max(20, width - 6))):
+            yield [(("  → " if at == 0 else "    ") + part, "warm")]
         return
     for todo, reports in _failing(asked):
         names = ", ".join(safe(report.state.source, 20) for report in reports)
