@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tokentop.config import SettingsError, parse
-from tokentop.engine.plans import split
+from tokentop.engine.plans import SETTINGS, estimated, set_windows, split
 from tokentop.model import Quota
 from tokentop.report.plans import as_text, document
-from tokentop.spending import Plan
+from tokentop.spending import Plan, minutes_of
 
 from .faults import Scratch, line, stamp
 
@@ -98,15 +98,46 @@ def test_settings() -> None:
         parse('[[plans]]\nagent = "claude"\nfee_usd = -1')
 
 
+def test_windows_that_nothing_tells_are_estimated_from_the_list_value_of_that_time() -> None:
+    plans = [
+        Plan("claude", windows={"5h": 35.0, "7d": 300.0}),
+        Plan("claude", windows={"5h": 65.0}),
+        Plan("codex"),
+    ]
+    wanted = set_windows(plans, [limit("claude", 10_080, 40)])
+    assert wanted == {("claude", 300): 100 * USD}, "the week is told; both plans hold the five hours"
+    [found] = estimated(wanted, {("claude", 300): 130 * USD, ("codex", 300): USD}, NOW)
+    assert (found.provider, found.window_minutes, found.used_pct) == ("claude", 300, 130.0)
+    assert (found.source, found.resets_at_ms) == (SETTINGS, 0)
+    text = as_text(split(plans, [found], MONTH, TODAY, {}), NOW)
+    assert "claude 5h: about 130% used" in text
+    assert "reset" not in text
+    assert [minutes_of(length) for length in ("90m", "5h", "7d")] == [90, 300, 10_080]
+
+
+@pytest.mark.parametrize(("windows", "said"), [
+    ("{ 5x = 3 }", r"line 3: plans\.windows\.5x: a length such as 90m, 5h or 7d is wanted"),
+    ("{ 5h = 0 }", r"line 3: plans\.windows"), ("{ 5h = nan }", "not a number"), ("3", r"plans\.windows"),
+])  # fmt: skip
+def test_windows_of_the_settings_are_looked_at(windows: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        parse(f'[[plans]]\nagent = "claude"\nwindows = {windows}\n')
+
+
 def test_the_command_on_a_real_store(tmp_path: Path) -> None:
     scratch = Scratch(tmp_path)
     scratch.log(line(n, output=100_000, timestamp=stamp(round(time.time() * 1000))) for n in range(4))
-    scratch.config.write_text('[[plans]]\nagent = "claude"\nname = "Pro"\nfee_usd = 2\n')
+    scratch.config.write_text(
+        '[[plans]]\nagent = "claude"\nname = "Pro"\nfee_usd = 2\nwindows = { 1d = 12 }\n'
+    )
     found = json.loads(scratch.run("plans", "--json").stdout)
     assert found["schema"] == "tokentop.plans/1"
     (plan,) = [plan for plan in found["plans"] if plan["agent"] == "claude"]
     assert float(plan["list_value_usd"]) >= 6
     assert plan["leverage"] >= 3
+    [window] = plan["windows"]
+    assert (window["window_minutes"], window["source"]) == (1440, "settings")
+    assert 49 < window["used_pct"] < 55
     done = scratch.run("plans")
     assert (done.returncode, done.stderr) == (0, "")
     assert "Pro" in done.stdout

@@ -14,14 +14,16 @@ from typing import Any
 
 import pytest
 
-from tokentop.billing import Fetched, Health, ProviderState
+from tokentop.billing import NO_KEY, BillLine, Fetched, Health, ProviderState
 from tokentop.config import load
-from tokentop.engine.reconcile import Verdict
+from tokentop.engine.by_key import by_key
+from tokentop.engine.reconcile import Line, Verdict
 from tokentop.ledger import prices
-from tokentop.report.reconcile import text
+from tokentop.model import Tokens
+from tokentop.report.reconcile import document, key_text, text
 from tokentop.store import db
 from tokentop.store.bill_writer import keep
-from tokentop.store.compare import Result, examine
+from tokentop.store.compare import Result, examine, keys_of
 
 from . import fake_provider
 from .faults import Scratch
@@ -182,3 +184,57 @@ def test_the_command_says_it_and_its_status_is_for_scripts(tmp_path: Path, fake:
     off = [row for row in json.loads(wrong.stdout)["rows"] if row["verdict"] == "price"]
     assert {row["model"] for row in off} == {"claude-opus-5-5"}
     assert {row["reason"] for row in off} == {"price of output"}
+
+
+def test_bills_by_key_are_whole_and_ours_is_told_where_one_key_alone_was_used(
+    tmp_path: Path, fake: Fake
+) -> None:
+    scratch = Scratch(tmp_path)
+    twin(scratch, DAYS[-1:], {"apikey_01B"})
+    assert scratch.run("sync").returncode == 0
+    fetch(scratch, fake)
+    result = compared(scratch)
+    with closing(db.open_reader(scratch.state)) as connection:
+        every = [one for one in keys_of(connection, result) if one.day_utc == DAY]
+        mine = [one for one in keys_of(connection, result, ["apikey_01B"]) if one.day_utc == DAY]
+    assert sum(one.list_nusd or 0 for one in every) == sum(one.list_nusd or 0 for one in on_day(result))
+    for line in (one for one in on_day(result) if one.kind == "tokens"):
+        alike = [one for one in every if one.model == line.model]
+        assert len({one.key for one in alike}) == len(alike) > 1
+        told = [one.theirs for one in alike if one.theirs is not None]
+        assert sum(one.total for one in told) == line.theirs.total
+        assert {one.ours for one in alike} == {None}, "several keys: nobody knows whose ours is"
+        [own] = [one for one in mine if (one.model, one.key) == (line.model, "apikey_01B")]
+        assert (own.ours, own.theirs, own.coverage) == (line.ours, line.ours, 1.0)
+        assert {one.ours for one in mine if one.key != "apikey_01B"} == {None}
+    shown = key_text(mine)
+    assert "apikey_01B" in shown
+    assert "100.0%" in shown
+    rows = document(result, NOW_MS, mine)["keys"]
+    assert {row["key"] for row in rows if row["tokens"] is not None} == {"apikey_01B"}
+
+
+def test_the_only_key_of_a_day_has_all_of_ours() -> None:
+    used = Tokens(100, output=7)
+    line = Line("anthropic", DAY, "m", "tokens", Verdict.MATCH, "", used, used, 5, 5, 5, 1.0, (), True)
+    told = [
+        BillLine(DAY, "anthropic", "m-1", key, "", used, 5, None, "USD", True) for key in ("k", NO_KEY)
+    ] + [BillLine(DAY, "anthropic", "m-1", "", "", None, 9, None, "USD", True),
+         BillLine(DAY, "anthropic", "m-1", "k", "other project", used, 5, 6, "EUR", True)]  # fmt: skip
+    found = by_key(told, [line], lambda _provider, _model: "m", {("anthropic", "key", "k"): "laptop"})
+    assert [(one.key, one.name, one.ours, one.ours_nusd) for one in found] == [
+        ("", "", None, None), (NO_KEY, "", None, None), ("k", "laptop", used, 5)
+    ]  # fmt: skip
+    assert (found[0].theirs, found[0].coverage) == (None, None)
+
+
+def test_the_command_tells_keys_when_it_is_asked(tmp_path: Path, fake: Fake) -> None:
+    scratch = Scratch(tmp_path)
+    twin(scratch, DAYS[-1:])
+    fetch(scratch, fake)
+    plain = scratch.run("reconcile", "--since", DAY)
+    split = scratch.run("reconcile", "--since", DAY, "--by-key")
+    assert "logs do not name keys" not in plain.stdout
+    assert split.stdout.startswith(plain.stdout.rstrip("\n"))
+    assert "apikey_01A" in split.stdout
+    assert json.loads(scratch.run("reconcile", "--since", DAY, "--json").stdout)["keys"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from datetime import tzinfo
 from pathlib import Path
@@ -23,9 +23,11 @@ from .engine.correction import Corrected, correct
 from .engine.day_totals import by_day
 from .engine.days import day_bounds
 from .engine.live import LiveState
-from .engine.plans import covered_agents, split
+from .engine.plans import covered_agents, estimated, set_windows, split
 from .engine.statement import Bills, Day, Statement, cumulated
+from .model import Quota
 from .pricing.table import PriceTable
+from .spending import Plan
 from .store import bills, db, reader
 from .store.compare import examine
 from .store.ours import collect
@@ -70,6 +72,18 @@ def by_agent(by: By) -> Counter[str]:
     return out
 
 
+def plan_windows(
+    connection: sqlite3.Connection, plans: Iterable[Plan], quotas: Iterable[Quota], at_ms: int
+) -> tuple[Quota, ...]:
+    """The windows that the settings name and nothing tells, from what was used in that time. sqlite3.Error."""
+    wanted = set_windows(plans, quotas)
+    used: dict[tuple[str, int], int] = {}
+    for minutes in {minutes for _, minutes in wanted}:
+        spent = by_agent(reader.spent_by(connection, at_ms - minutes * 60_000, at_ms + SLOT_MS))
+        used |= {(agent, minutes): nusd for agent, nusd in spent.items()}
+    return estimated(wanted, used, at_ms)
+
+
 class _Slow(Struct, frozen=True):
     """What is kept between two questions."""
 
@@ -102,8 +116,10 @@ class Bookkeeper:
             try:
                 found = self._with_providers(connection, found)
                 slow = self._look(connection, found)
+                windows = plan_windows(connection, self._settings.plans, found.quotas, found.at_ms)
             except sqlite3.Error as error:
                 return replace(found, problems=(f"the store cannot be read: {error}",))
+            found = replace(found, quotas=(*found.quotas, *windows))
         plans = None
         if found.day is not None:
             plans = split(self._settings.plans, found.quotas, sums.month, sums.today, slow.credits_milli)

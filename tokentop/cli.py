@@ -257,6 +257,7 @@ def parser() -> argparse.ArgumentParser:
     reconcile.add_argument(
         "--key", action="append", default=[], metavar="ID", help="only this key of the provider's"
     )
+    reconcile.add_argument("--by-key", action="store_true", help="also a line for each API key")
     reconcile.add_argument("--json", action="store_true")
     providers = verbs.add_parser(
         "providers",

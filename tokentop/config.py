@@ -19,7 +19,7 @@ from msgspec import Meta, Struct, structs
 
 from .places import config_path, state_dir
 from .rulebook import Notify, Rules
-from .spending import Amounts, Budgets, Plan
+from .spending import LENGTH, Amounts, Budgets, Plan
 from .telemetry import PORT
 
 NUSD = 1_000_000_000
@@ -155,7 +155,10 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = Budgets()
     plans: Annotated[
         tuple[Plan, ...],
-        Meta(description="Your subscriptions, one [[plans]] each: agent, name, account, fee_usd a month."),
+        Meta(
+            description="Your subscriptions, one [[plans]] each: agent, name, account, fee_usd a month, windows = list value"
+            " that each holds in US dollars, where nothing tells how full they are."
+        ),
     ] = ()
     rules: Annotated[
         Rules,
@@ -192,7 +195,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
 _EXAMPLES = {
     "budgets": "# day = 200\n# week = 800\n# month = 3000\n# projects = { api = 50, web = { month = 400 } }\n"
     "# agents = { claude = 100 }",
-    "plans": '# agent = "claude"\n# name = "Max 5x"\n# fee_usd = 100',
+    "plans": '# agent = "claude"\n# name = "Max 5x"\n# fee_usd = 100\n# windows = { 5h = 35, 7d = 300 }',
     "roots": 'claude = ["~/.claude-work"]',
     "prices": '"my-model" = { input = 3.0, output = 15.0, cache_read = 0.3 }',
     "providers": 'anthropic = { on = true, key_command = ["pass", "show", "anthropic-admin"] }',
@@ -297,6 +300,7 @@ def _refuse_unknown(table: Mapping[str, Any], text: str, name: str) -> None:
     for plan in plans if isinstance(plans, list) else ():
         if isinstance(plan, dict):
             _check_names(plan, Plan.__struct_fields__, ("plans",), text, name)
+            _check_lengths(plan.get("windows"), text, name)
     for field, default in (("notify", Notify()), ("rules", Rules()), ("telemetry", TelemetrySettings())):
         given = table.get(field)
         if not isinstance(given, dict):
@@ -334,6 +338,15 @@ def _check_budgets(table: Mapping[str, Any], text: str, name: str) -> None:
             for one, amounts in named.items() if isinstance(named, dict) else ():
                 if isinstance(amounts, dict):
                     _check_names(amounts, Amounts.__struct_fields__, ("budgets", scope, one), text, name)
+
+
+def _check_lengths(windows: object, text: str, name: str) -> None:
+    for length in windows if isinstance(windows, dict) else ():
+        if not re.fullmatch(LENGTH, length):
+            place = ("plans", "windows", length)
+            raise SettingsError(
+                f"{name}, {_line(text, place)}: {_shown('.'.join(place))}: a length such as 90m, 5h or 7d is wanted"
+            )
 
 
 def _refuse_nan(value: object, path: tuple[str, ...], text: str, name: str) -> None:

@@ -8,8 +8,10 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 NUSD = 1_000_000_000
+LENGTH = r"[1-9][0-9]{0,2}[mhd]"  # of a window
 PERIODS = ("day", "week", "month")
 _Usd = Annotated[float, Meta(ge=0, le=1e9)]
+_Value = Annotated[float, Meta(gt=0, le=1e9)]
 
 
 class Amounts(Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,3 +50,10 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     name: str = ""
     account: str = ""  # of its limits: "" = the agent's usual login
     fee_usd: _Usd | None = None  # a month; None = not told, so no leverage
+    # By length ("5h", "7d"): the list value that a window holds, where nothing tells how full it is.
+    windows: dict[str, _Value] = {}
+
+
+def minutes_of(length: str) -> int:
+    """Minutes of a window's length such as `90m`, `5h`, `7d`, as the settings take them."""
+    return int(length[:-1]) * {"m": 1, "h": 60, "d": 1440}[length[-1]]

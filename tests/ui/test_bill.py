@@ -131,6 +131,12 @@ def test_a_window_tells_its_pace_its_age_and_never_an_old_value_after_its_reset(
     assert "0%" not in reset
 
 
+def test_a_window_that_only_the_settings_know_is_marked_as_estimated() -> None:
+    found = windows(quota(42.0, source="settings", resets_at_ms=0))
+    assert "≈42%" in found
+    assert "by list value" in found
+
+
 def test_accounts_stand_together_and_the_agents_own_windows_come_first() -> None:
     found = windows(
         replace(quota(), limit_id="opus"), replace(quota(), account="home"), quota(),

@@ -11,7 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct
 
 from tokentop.model import Quota
-from tokentop.spending import NUSD, Plan
+from tokentop.spending import NUSD, Plan, minutes_of
+
+SETTINGS = "settings"  # `Quota.source` of a window that only the settings know
 
 
 class Covered(Struct, frozen=True):
@@ -75,6 +77,34 @@ def split(
         sum(nusd for agent, nusd in month.items() if agent not in agents),
         sum(nusd for agent, nusd in today.items() if agent not in agents),
         {agent: milli for agent, milli in sorted(credits_milli.items()) if milli},
+    )
+
+
+def set_windows(plans: Iterable[Plan], quotas: Iterable[Quota]) -> dict[tuple[str, int], int]:
+    """{(agent, minutes): list value in nano-dollars} of the windows that the settings name and no source tells.
+
+    Which plan a session belonged to is not known, so what the plans of an agent hold is taken together.
+    """
+    told = {(quota.provider, quota.window_minutes) for quota in quotas}
+    found: dict[tuple[str, int], int] = {}
+    for plan in plans:
+        for length, usd in plan.windows.items():
+            key = (plan.agent, minutes_of(length))
+            if key not in told:
+                found[key] = found.get(key, 0) + round(usd * NUSD)
+    return found
+
+
+def estimated(
+    wanted: Mapping[tuple[str, int], int], used: Mapping[tuple[str, int], int], at_ms: int
+) -> tuple[Quota, ...]:
+    """The windows of `set_windows` as limits of the source SETTINGS: the list value used in as much time before now.
+
+    When such a window was reset is not known, so it is an estimate, without a reset.
+    """
+    return tuple(
+        Quota(agent, "", minutes, agent, 100 * used.get((agent, minutes), 0) / nusd, 0, SETTINGS, at_ms)
+        for (agent, minutes), nusd in sorted(wanted.items())
     )
 
 

@@ -220,7 +220,7 @@ def _providers(arguments: Arguments) -> int:
 def _reconcile(arguments: Arguments) -> int:
     from .reconcile import run as compare
 
-    return compare(arguments.since, arguments.key, arguments.json)
+    return compare(arguments.since, arguments.key, arguments.json, arguments.by_key)
 
 
 def _watch(_arguments: Arguments) -> int:

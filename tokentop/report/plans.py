@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any
 
+from tokentop.bookkeeper import by_agent, plan_windows
 from tokentop.config import load, local_zone
 from tokentop.engine.budget import periods
 from tokentop.engine.pace import ahead_pct
-from tokentop.engine.plans import Covered, Split, split
+from tokentop.engine.plans import SETTINGS, Covered, Split, split
 from tokentop.model import Quota
 from tokentop.store import reader
 from tokentop.text import clock_near, percent, window_name
@@ -26,24 +26,19 @@ def plans(as_json: bool) -> int:
     check_complete(picture)
     bounds = periods(picture.at_ms, local_zone(os.environ))
     with access.opened(quiet=as_json) as store:
-        month = _by_agent(reader.spent_by(store.db, *bounds["month"]))
-        today = _by_agent(reader.spent_by(store.db, *bounds["day"]))
+        month = by_agent(reader.spent_by(store.db, *bounds["month"]))
+        today = by_agent(reader.spent_by(store.db, *bounds["day"]))
         used: Counter[str] = Counter()
         for slot, milli in reader.logged_credits(store.db, reader.Filter(), bounds["month"]):
             used[slot.agent] += milli
-    found = split(load(os.environ).plans, picture.quotas, month, today, used)
+        own = load(os.environ).plans
+        quotas = (*picture.quotas, *plan_windows(store.db, own, picture.quotas, picture.at_ms))
+    found = split(own, quotas, month, today, used)
     if as_json:
         print_json(document(found, picture.at_ms))
     else:
         print(as_text(found, picture.at_ms))
     return 0
-
-
-def _by_agent(by: Mapping[tuple[str, str], int]) -> dict[str, int]:
-    out: Counter[str] = Counter()
-    for (agent, _), nusd in by.items():
-        out[agent] += nusd
-    return dict(out)
 
 
 def document(found: Split, at_ms: int) -> dict[str, Any]:
@@ -69,7 +64,7 @@ def _window(quota: Quota, at_ms: int) -> dict[str, Any]:
         "used_pct": None if over else quota.used_pct,
         "ahead_pct": ahead_pct(quota.used_pct, quota.window_minutes, quota.resets_at_ms, at_ms),
         "full_at": iso(quota.full_at_ms) if quota.full_at_ms else None,
-        "resets_at": iso(quota.resets_at_ms) if quota.resets_at_ms else None, "at": iso(quota.at_ms),
+        "resets_at": iso(quota.resets_at_ms) if quota.resets_at_ms else None, "at": iso(quota.at_ms), "source": quota.source,
     }  # fmt: skip
 
 
@@ -113,6 +108,8 @@ def _window_line(plan: Covered, quota: Quota, at_ms: int) -> str:
     name += "" if quota.limit_id == plan.agent else f" {quota.limit_id}"
     if 0 < quota.resets_at_ms <= at_ms:
         return f"  {name}: reset {clock_near(quota.resets_at_ms, at_ms)}, unknown since"
+    if quota.source == SETTINGS:
+        return f"  {name}: about {percent(quota.used_pct)} used, by the list value of that time before now"
     ahead = ahead_pct(quota.used_pct, quota.window_minutes, quota.resets_at_ms, at_ms)
     pace = "" if ahead is None else f", {abs(ahead):.0f} % {'ahead of' if ahead >= 0 else 'below'} even use"
     end = f", resets {clock_near(quota.resets_at_ms, at_ms)}" if quota.resets_at_ms else ""

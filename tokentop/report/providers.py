@@ -227,6 +227,7 @@ def _block(row: dict[str, Any]) -> list[str]:
     ]  # fmt: skip
     if table:
         lines.append(plain_table(heads, table, left=5))
+    lines += [f"  -> {todo}" for todo in dict.fromkeys(one["todo"] for one in row["reports"]) if todo]
     lines += [_balance_text(one) for one in row["balances"]]
     return lines
 

@@ -7,20 +7,21 @@ from datetime import date
 from typing import Any
 
 from tokentop.clock import now_ms
+from tokentop.engine.by_key import KeyLine
 from tokentop.engine.plans import covered_agents
 from tokentop.engine.reconcile import Line, Verdict
 from tokentop.errors import NothingMatched, UsageError
 from tokentop.ledger import prices
 from tokentop.model import Tokens
 from tokentop.store import reader
-from tokentop.store.compare import Result, examine
+from tokentop.store.compare import Result, examine, keys_of
 from tokentop.text import clean, digits3
 
 from . import access
 from .out import iso, money, plain_table, print_json, usd
 
 
-def run(since: str | None, keys: Sequence[str], as_json: bool) -> int:
+def run(since: str | None, keys: Sequence[str], as_json: bool, split: bool = False) -> int:
     """The verb: 1 where a settled day is out of tolerance. Raises UsageError, Failure, NothingMatched."""
     if since is not None:
         try:
@@ -38,10 +39,13 @@ def run(since: str | None, keys: Sequence[str], as_json: bool) -> int:
             since or "",
             keys,
         )
+        by_key = keys_of(store.db, result, keys) if as_json or split else ()
     if as_json:
-        print_json(document(result, at_ms))
+        print_json(document(result, at_ms, by_key))
     elif result.reported:
         print(text(result))
+        if split:
+            print(f"\n{key_text(by_key)}")
     if not result.reported:
         raise NothingMatched("no provider has reported these days; see: tokentop providers")
     return 1 if any(line.off for line in result.report.lines) else 0
@@ -50,7 +54,7 @@ def run(since: str | None, keys: Sequence[str], as_json: bool) -> int:
 # ---------------------------------------------------------------- for programs
 
 
-def document(result: Result, now_ms: int) -> dict[str, Any]:
+def document(result: Result, now_ms: int, keys: Sequence[KeyLine] = ()) -> dict[str, Any]:
     """`tokentop.reconcile/1`: amounts are dollars as text, null = that side does not say."""
     return {
         "schema": "tokentop.reconcile/1",
@@ -58,6 +62,7 @@ def document(result: Result, now_ms: int) -> dict[str, Any]:
         "since": result.since_day,
         "until": result.until_day,
         "rows": [_row(line) for line in result.report.lines],
+        "keys": [_key(one) for one in keys],
         "totals": _totals(result.report.lines),
         "discounts": {provider: round(1 - ratio, 6) for provider, ratio in result.report.discounts.items()},
         "not_comparable": [
@@ -98,6 +103,20 @@ def _row(line: Line) -> dict[str, Any]:
         "unknown_calls": line.unknown_calls,
         "estimated": line.estimated,
     }
+
+
+def _key(one: KeyLine) -> dict[str, Any]:
+    def amount(nusd: int | None) -> str | None:
+        return None if nusd is None else usd(nusd)
+
+    return {
+        "provider": one.provider, "day": one.day_utc, "key": clean(one.key, 120) or None,
+        "name": clean(one.name, 120) or None, "model": clean(one.model, 120) or None, "final": one.final,
+        "provider_tokens": None if one.theirs is None else _tokens(one.theirs),
+        "provider_list_usd": amount(one.list_nusd), "billed_usd": amount(one.billed_nusd),
+        "tokens": None if one.ours is None else _tokens(one.ours), "cost_usd": amount(one.ours_nusd),
+        "coverage": None if one.coverage is None else round(one.coverage, 6),
+    }  # fmt: skip
 
 
 def _tokens(tokens: Tokens) -> dict[str, int]:
@@ -175,6 +194,27 @@ def _cells(line: Line) -> tuple[str, ...]:
         "–" if gap is None else money(gap) if gap >= 0 else "-" + money(-gap),
         line.verdict.value,
     )
+
+
+def key_text(keys: Sequence[KeyLine]) -> str:
+    """A line a day, key and model; ours where it is known to be of that key."""
+    heads = ("day", "provider", "key", "model", "ours", "theirs", "cover", "ours $", "theirs $")
+    rows = [
+        (
+            one.day_utc + ("" if one.final else " *"),
+            one.provider,
+            (clean(one.name, 30) or clean(one.key, 30)) if one.key else "not split",
+            clean(one.model, 40) or "-",
+            "?" if one.ours is None else digits3(one.ours.total),
+            "?" if one.theirs is None else digits3(one.theirs.total),
+            "–" if one.coverage is None else f"{one.coverage:.1%}",
+            "?" if one.ours_nusd is None else money(one.ours_nusd),
+            "?" if one.list_nusd is None else money(one.list_nusd),
+        )
+        for one in keys
+    ]
+    note = "logs do not name keys: ours is known where one key alone was used; --key ID names this machine's"
+    return f"{plain_table(heads, rows, 4)}\n\n{note}" if rows else "no report splits these days by key"
 
 
 def _explained(line: Line) -> Iterable[str]:

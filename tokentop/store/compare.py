@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from msgspec import Struct
 
+from tokentop.engine.by_key import KeyLine, by_key
 from tokentop.engine.correction import Factor, learned
 from tokentop.engine.reconcile import Line, NameOf, Ours, RatesOf, Report, Verdict, reconcile
 from tokentop.pricing.names import normal
@@ -51,6 +52,12 @@ def examine(
         since, until, Report(shown, report.discounts), tuple(row for row in plans if row.day_utc >= since),
         factors, {f.provider: _expected(shown, today, f) for f in factors}, reported,
     )  # fmt: skip
+
+
+def keys_of(db: sqlite3.Connection, result: Result, mine: Sequence[str] = ()) -> tuple[KeyLine, ...]:
+    """The bills of these days by key, with ours where it is known whose it is. Raises sqlite3.Error."""
+    told = bills.lines(db, result.since_day, result.until_day)
+    return by_key(told, result.report.lines, _names(PriceTable()), bills.names(db), frozenset(mine))
 
 
 def _expected(lines: Iterable[Line], today: str, factor: Factor) -> tuple[int, int, int, int]:

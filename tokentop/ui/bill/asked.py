@@ -8,6 +8,7 @@ from textwrap import wrap
 from tokentop import text
 from tokentop.billing import Balance, Health, ReportStanding, Standing
 from tokentop.engine.pace import ahead_pct
+from tokentop.engine.plans import SETTINGS
 from tokentop.engine.statement import Statement
 from tokentop.model import Quota
 from tokentop.ui.bill.frame import Line, Lines
@@ -61,14 +62,15 @@ def _window(quota: Quota, name: str, bar: int, now_ms: int) -> Line:
     role = "dim" if stale else ("good", "warm", "hot")[heat]
     ahead = ahead_pct(quota.used_pct, quota.window_minutes, quota.resets_at_ms, now_ms)
     pace = "" if ahead is None else f"{abs(ahead):.0f}% {'ahead' if ahead >= 0 else 'below'}"
-    end, end_role = "no reset told", "dim"
+    guess = quota.source == SETTINGS
+    end, end_role = ("by list value" if guess else "no reset told"), "dim"
     if quota.resets_at_ms:
         end = f"→ {text.clock_near(quota.resets_at_ms, now_ms)}"
     if quota.full_at_ms:
         end, end_role = f"full {text.clock_near(quota.full_at_ms, now_ms)}", "hot"
     return [
         (name + " ", "dim" if stale else ""), (gauge(quota.used_pct, bar), role),
-        (f" {text.percent(quota.used_pct):>4}", "dim" if stale else "strong"),
+        (f"{('≈' if guess else '') + text.percent(quota.used_pct):>5}", "dim" if stale else "strong"),
         (f"  {pace:>9}", "warm" if ahead is not None and ahead > 0 and not stale else "dim"),
         (f"  {fit(end, 14)}", end_role), (f" {safe(told, 40)}", "dim"),
     ]  # fmt: skip
@@ -99,7 +101,7 @@ def providers(found: Sequence[Standing], now_ms: int, width: int) -> Lines:
     if not asked:
         lines.append([("no provider is asked for bills, balances or limits", "dim")])
     if off:
-        most = 3 if width < 90 else 6
+        most = 3 if width < 90 else 4
         names = ", ".join(off[:most]) + (" ..." if len(off) > most else "")
         lines.append(
             [("off: ", "dim"), (names, "muted"), ("   ", ""), ("tokentop providers enable ID", "strong")]
@@ -118,7 +120,8 @@ def _provider(one: Standing, now_ms: int, width: int) -> Iterator[Line]:
         (", ".join(balance(each, now_ms) for each in one.balances), "strong"),
     ]  # fmt: skip
     if one.problem:
-        yield [("  " + safe(one.problem, 200), "warm")]
+        for at, part in enumerate(wrap(safe(one.problem, 400), max(20, width - 6))):
+            yield [(("  → " if at == 0 else "    ") + part, "warm")]
         return
     for todo, reports in _failing(asked):
         names = ", ".join(safe(report.state.source, 20) for report in reports)

@@ -52,7 +52,7 @@ def today(found: Statement, width: int, height: int, ascii_only: bool) -> Lines:
                if b.scope == "all" and b.period == "day"]  # fmt: skip
     lines += [[], *curve(found.day, forecast, budgets, width, height, ascii_only)]
     if forecast.month is not None:
-        lines.append(_month(forecast.month))
+        lines.append(_month(forecast.month, known=forecast.method != "none"))
     return lines
 
 
@@ -90,12 +90,18 @@ def _corrected(one: Corrected, width: int) -> Line:
     ]  # fmt: skip
 
 
-def _month(month: MonthForecast) -> Line:
-    return [
-        (f"{month.month}  ", "head"), (text.money(month.spent_nusd), "strong"), (" so far → ", "muted"),
-        (text.money(month.projected_nusd), "strong"), (" by its end", "muted"),
-        (f"   80 % {_span(month.low_nusd, month.high_nusd)}", "dim"),
-    ]  # fmt: skip
+def _month(month: MonthForecast, *, known: bool) -> Line:
+    line: Line = [
+        (f"{month.month}  ", "head"),
+        (text.money(month.spent_nusd), "strong"),
+        (" so far", "muted"),
+    ]
+    if known:
+        line += [
+            (" → ", "muted"), (text.money(month.projected_nusd), "strong"), (" by its end", "muted"),
+            (f"   80 % {_span(month.low_nusd, month.high_nusd)}", "dim"),
+        ]  # fmt: skip
+    return line
 
 
 # ---------------------------------------------------------------- plans
@@ -190,15 +196,18 @@ def _budget(one: Budget, now_ms: int, name: int, bar: int) -> Line:
 # ---------------------------------------------------------------- bills
 
 
-def bills(found: Bills | None, width: int) -> Lines:
-    """A line for each UTC day and provider, the newest first; below it what of it does not agree."""
+def bills(found: Bills | None, width: int, *, asked: bool) -> Lines:
+    """A line for each UTC day and provider, the newest first; below it what of it does not agree.
+
+    `asked` = some provider is asked for bills.
+    """
     if found is None:
         return [[("? the store cannot be read", "warm")]]
     lines: Lines = []
     if found.problem:
         lines.append([(f"? {safe(found.problem, 200)}", "warm")])
     if not found.days:
-        lines += _nothing_told(found)
+        lines += _nothing_told(found, asked)
     else:
         lines.append([(_head(), "head")])
         for day in found.days:
@@ -213,9 +222,11 @@ def bills(found: Bills | None, width: int) -> Lines:
     return lines
 
 
-def _nothing_told(found: Bills) -> Lines:
+def _nothing_told(found: Bills, asked: bool) -> Lines:
     if found.reported:
         return [[("nothing was used in these days, here or there", "dim")]]
+    if asked:
+        return [[("no bill of these days has come yet: see providers", "dim")]]
     return [
         [("no provider has told a bill of these days", "dim")],
         [("switch one on: ", "dim"), ("tokentop providers enable anthropic", "strong"),

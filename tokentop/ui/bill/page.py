@@ -65,5 +65,8 @@ def _part(name: str, found: Statement, width: int, tall: int, ascii_only: bool, 
     elif name == "providers":
         body = asked.providers(found.providers, found.at_ms, inner)
     else:
-        title, body = "bills of the last 7 UTC days, ours and theirs", money.bills(found.bills, inner)
+        title, body = (
+            "bills of the last 7 UTC days, ours and theirs",
+            money.bills(found.bills, inner, asked=any(one.on for one in found.providers)),
+        )
     return box(title, body, width, note, height)
