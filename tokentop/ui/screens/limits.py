@@ -19,7 +19,7 @@ from tokentop.ui.bill.frame import Line, Lines, fitted
 from tokentop.ui.bill.page import lines
 from tokentop.ui.gate import guard
 from tokentop.ui.glyphs import safe
-from tokentop.ui.keys import BY_ID, KEYS, first
+from tokentop.ui.keys import BY_ID, KEYS
 from tokentop.ui.paint import palette_of
 from tokentop.ui.source import Source
 from tokentop.ui.widgets.footer import KeyFooter
