@@ -5,6 +5,7 @@ Nothing here can act. One connection, one question at a time, from any thread.
 
 from __future__ import annotations
 
+import sqlite3
 from bisect import bisect_right
 from collections import OrderedDict
 from pathlib import Path
@@ -20,10 +21,15 @@ _PICTURES = 64  # decoded ones that are kept: the bases of where somebody looks
 
 
 class Footage:
-    """What was recorded in a state directory. StoreError where there is none, sqlite3.Error where it cannot be read."""
+    """What was recorded in a database; `close()` closes it. sqlite3.Error where it cannot be read."""
 
-    def __init__(self, folder: Path, limit_bytes: int = 0) -> None:
-        self._db = database.open_reader(folder)
+    @classmethod
+    def open(cls, folder: Path, limit_bytes: int = 0) -> Footage:
+        """That of a state directory. StoreError where there is none."""
+        return cls(database.open_reader(folder), limit_bytes)
+
+    def __init__(self, connection: sqlite3.Connection, limit_bytes: int = 0) -> None:
+        self._db = connection
         self._limit_bytes = limit_bytes
         self._texts = Texts()
         self._pictures: OrderedDict[int, Picture] = OrderedDict()

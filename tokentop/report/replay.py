@@ -60,7 +60,7 @@ def begin_ms(at: str | None) -> int:
 def footage() -> Iterator[Footage]:
     """The recording of the state directory. Failure."""
     try:
-        found = Footage(state_dir(os.environ), load(os.environ).recording_mb * 1_000_000)
+        found = Footage.open(state_dir(os.environ), load(os.environ).recording_mb * 1_000_000)
     except (StoreError, sqlite3.Error) as error:
         raise Failure(str(error)) from error
     try:
