@@ -73,6 +73,13 @@ class Footage:
         end_ms = self.moments[at].end_ms
         return at_ms > end_ms and (following is None or following - end_ms > GAP_MS)
 
+    def last_in(self, from_ms: int, until_ms: int) -> int:
+        """The last recorded time of a span; its end where nothing of it was recorded."""
+        at = self.place(until_ms)
+        if at < 0 or not self.is_gap(until_ms) or self.moments[at].end_ms < from_ms:
+            return until_ms
+        return self.moments[at].end_ms
+
     def at(self, at_ms: int) -> Scene:
         """The table at a time. Where its frame is damaged, the nearest one before it of the same ten minutes."""
         at = self.place(at_ms)

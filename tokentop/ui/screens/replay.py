@@ -265,7 +265,11 @@ class ReplayScreen(LiveScreen):
         """A session of the list: to its row, at the end of the span, when it has certainly begun."""
         if share is not None:
             self._awaited = share
-            self.seek(spent.until_ms)
+            self._seek_in(spent.from_ms, spent.until_ms)
+
+    def _seek_in(self, from_ms: int, until_ms: int) -> None:
+        if self._footage is not None:
+            self.seek(self._footage.last_in(from_ms, until_ms))
 
     def _to_session(self, share: Share) -> None:
         key = f"{share.agent}:{share.session_id}"
@@ -292,7 +296,7 @@ class ReplayScreen(LiveScreen):
 
     def _jumped(self, jump: Jump | None) -> None:
         if jump is not None:
-            self.seek(jump.until_ms)
+            self._seek_in(jump.from_ms, jump.until_ms)
             self.run_worker(self._rank((jump.from_ms, jump.until_ms)), group="span", exit_on_error=False)
 
     def action_leave(self) -> None:
