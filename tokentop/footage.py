@@ -13,7 +13,7 @@ from pathlib import Path
 from .engine.frames import DamagedFrame, Picture, Texts, decode, snapshot_of
 from .engine.recorder import GAP_MS
 from .model import Receipt
-from .recorded import KEY, Coverage, Jump, Mark, Moment, Scene, Spent
+from .recorded import KEY, STEP_MS, Coverage, Jump, Mark, Moment, Scene, Spent
 from .store import db as database
 from .store import frames, reader, spans
 
@@ -71,7 +71,9 @@ class Footage:
             return True
         following = self._starts[at + 1] if at + 1 < len(self._starts) else None
         end_ms = self.moments[at].end_ms
-        return at_ms > end_ms and (following is None or following - end_ms > GAP_MS)
+        if following is None:  # the next look may be to come
+            return at_ms > end_ms + 2 * STEP_MS
+        return at_ms > end_ms and following - end_ms > GAP_MS
 
     def last_in(self, from_ms: int, until_ms: int) -> int:
         """The last recorded time of a span; its end where nothing of it was recorded."""

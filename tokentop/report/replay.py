@@ -18,7 +18,7 @@ from tokentop.footage import Footage
 from tokentop.recorded import Coverage, Jump, Mark, Share, Spent
 from tokentop.store import spans
 from tokentop.store.db import StoreError
-from tokentop.text import duration_long, size_bytes
+from tokentop.text import duration_long, plural, size_bytes
 
 from . import access, snapshot
 from .out import iso, money, plain_table, print_json, usd
@@ -212,8 +212,8 @@ def coverage_lines(coverage: Coverage, zone: tzinfo) -> list[str]:
     if not coverage.from_ms:
         return ["nothing is recorded yet: a running tokentop (the screen or watch) records every 10 s"]
     lines = [
-        f"recorded    {_clock(coverage.from_ms, zone)} to {_clock(coverage.until_ms, zone)}: {coverage.frames:,}"
-        f" frames, {size_bytes(coverage.size_bytes)} of {size_bytes(coverage.limit_bytes)}"
+        f"recorded    {_clock(coverage.from_ms, zone)} to {_clock(coverage.until_ms, zone)}:"
+        f" {plural(coverage.frames, 'frame')}, {size_bytes(coverage.size_bytes)} of {size_bytes(coverage.limit_bytes)}"
     ]
     if coverage.thinned_frames:
         lines.append(f"thinned     one frame a minute before {_clock(coverage.thinned_before_ms, zone)}")
