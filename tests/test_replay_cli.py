@@ -13,10 +13,10 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from tokentop.report.when import BadTime, parse_when
 
 from tokentop.clock import now_ms
 from tokentop.recorded import Spent
-from tokentop.report.when import BadTime, parse_when
 from tokentop.store import db, left, spans
 
 from .faults import PROJECT, Scratch, line, one_line, stamp, wait_for
