@@ -13,9 +13,9 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from tokentop.report.when import BadTime, parse_when
 
 from tokentop.clock import now_ms
+from tokentop.engine.when import BadTime, parse_when
 from tokentop.recorded import Spent
 from tokentop.store import db, left, spans
 
@@ -179,7 +179,7 @@ def test_spans_agree_with_the_events_whatever_the_lives_of_sessions(tmp_path: Pa
 
 
 def test_a_jump_is_where_the_curve_rises(tmp_path: Path) -> None:
-    """A quiet day with one steep stretch of ten minutes: it comes first, with who made it."""
+    """A quiet day with one steep quarter hour: it comes first, with who made it."""
     from tokentop.model import Session, Tokens, Usage
     from tokentop.pricing import PriceTable
     from tokentop.store.writer import Writer
@@ -187,7 +187,12 @@ def test_a_jump_is_where_the_curve_rises(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
     connection = db.open_writer(tmp_path)
     writer = Writer(connection, PriceTable.load())
-    writer.commit([Session("claude", sid, root_id=sid, title=sid, first_ms=0) for sid in ("calm", "wild")])
+    writer.commit(
+        [
+            Session("claude", sid, root_id=sid, title=sid, cwd=f"/w/{sid}", first_ms=0)
+            for sid in ("calm", "wild")
+        ]
+    )
     minute = 60_000
     calm = [
         Usage("claude", "calm", f"c{n}", n * minute, "claude-sonnet-4-5", Tokens(output=100))
@@ -206,7 +211,7 @@ def test_a_jump_is_where_the_curve_rises(tmp_path: Path) -> None:
     ]
     writer.commit([*calm, *wild])
     first, *others = spans.jumps(connection, 0, 600 * minute, 5)
-    assert (first.from_ms, first.until_ms) == (300 * minute, 310 * minute)
-    assert [share.session_id for share in first.shares] == ["wild", "calm"]
+    assert (first.from_ms, first.until_ms) == (300 * minute, 315 * minute)
+    assert [(part.agent, part.project) for part in first.parts] == [("claude", "wild"), ("claude", "calm")]
     assert all(jump.rise_nusd < first.rise_nusd for jump in others)
     connection.close()

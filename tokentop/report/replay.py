@@ -25,6 +25,7 @@ from .out import iso, money, plain_table, print_json, usd
 
 _SHOWN = 20  # sessions of a span as text
 _JUMPS = 5
+_NAMED = 3  # who spent while the curve rose
 
 
 def replay(at: str | None, since: str | None, until: str | None, *, as_json: bool) -> int:
@@ -195,7 +196,7 @@ def _overview(clock_ms: int, zone: tzinfo, as_json: bool) -> int:
                 ],
                 "jumps": [
                     {"from": iso(j.from_ms), "until": iso(j.until_ms), "rise_usd": usd(j.rise_nusd), "cost_usd": usd(j.cost_nusd),
-                     "sessions": [_share_document(share, j.cost_nusd) for share in j.shares]}
+                     "parts": [{"agent": p.agent, "project": p.project or None, "cost_usd": usd(p.cost_nusd)} for p in j.parts]}
                     for j in jumps
                 ],
             }
@@ -234,11 +235,13 @@ def _jump_lines(jumps: Sequence[Jump], zone: tzinfo) -> list[str]:
     lines = ["where today's bill rose the steepest"]
     for jump in jumps:
         who = ", ".join(
-            f"{share.agent} {(share.title or share.session_id[:8])[:32]} {money(share.cost_nusd)}"
-            for share in jump.shares
+            f"{part.agent} {part.project[:24]} {money(part.cost_nusd)}".replace("  ", " ")
+            for part in jump.parts[:_NAMED]
         )
         span = f"{_time(jump.from_ms, zone)} to {_time(jump.until_ms, zone)}"
-        lines.append(f"  {span}  +{money(jump.rise_nusd)} in 5 min, {money(jump.cost_nusd)} in all: {who}")
+        lines.append(
+            f"  {span}  +{money(jump.rise_nusd)} in a quarter hour, {money(jump.cost_nusd)} in all: {who}"
+        )
     return lines
 
 
