@@ -88,7 +88,7 @@ def record(
 def test_an_hour_of_the_demo_replays_to_the_same_table(folder: Path, writer: sqlite3.Connection) -> None:
     """Rows, cells as drawn, totals, graphs, limits and alerts, at moments in any order."""
     seen = record(writer, DemoSource(7), range(START, START + HOUR_MS, STEP_MS))
-    footage = Footage(folder)
+    footage = Footage.open(folder)
     times = list(seen)
     random.Random(3).shuffle(times)
     for at_ms in times:
@@ -137,7 +137,7 @@ def test_a_kill_appears_where_it_happened(folder: Path, writer: sqlite3.Connecti
             stored_receipt = source.execute(source.plan(victim.key, Action.KILL, killed_ms), killed_ms)
             append_action(writer, stored_receipt)
     assert victim is not None
-    footage = Footage(folder)
+    footage = Footage.open(folder)
 
     def state(at_ms: int) -> State | None:
         snapshot = footage.at(at_ms).snapshot
@@ -171,7 +171,7 @@ def test_nothing_is_written_while_nothing_changes(folder: Path, writer: sqlite3.
                 still, at_ms=at_ms, rows=rows, series=build.Series(30, *moved * 5), own_cpu_pct=step / 10
             )
         )
-    footage = Footage(folder)
+    footage = Footage.open(folder)
     [moment] = footage.moments
     assert (moment.at_ms, moment.until_ms) == (START, START + 99 * STEP_MS)
     late = footage.at(START + 90 * STEP_MS).snapshot
@@ -190,7 +190,7 @@ def test_a_restart_is_a_gap_and_the_recording_goes_on(folder: Path, writer: sqli
     record(writer, source, range(START, START + 300_000, STEP_MS))
     again_ms = START + 900_000
     seen = record(writer, source, range(again_ms, again_ms + 200_000, STEP_MS))
-    footage = Footage(folder)
+    footage = Footage.open(folder)
     assert footage.coverage().gaps == ((START + 290_000, again_ms),)
     scene = footage.at(START + 600_000)
     assert scene.snapshot is None
@@ -205,7 +205,7 @@ def test_a_restart_is_a_gap_and_the_recording_goes_on(folder: Path, writer: sqli
 
 def test_old_steps_are_thinned_to_a_minute(folder: Path, writer: sqlite3.Connection) -> None:
     seen = record(writer, DemoSource(7), range(START, START + 2 * HOUR_MS, STEP_MS), recording_full_hours=1)
-    footage = Footage(folder)
+    footage = Footage.open(folder)
     coverage = footage.coverage()
     border_ms = coverage.thinned_before_ms
     assert START + 30 * 60_000 <= border_ms <= START + HOUR_MS
@@ -222,7 +222,7 @@ def test_old_steps_are_thinned_to_a_minute(folder: Path, writer: sqlite3.Connect
 
 def test_the_limit_holds_and_what_went_is_told(folder: Path, writer: sqlite3.Connection) -> None:
     record(writer, DemoSource(7), range(START, START + 4 * HOUR_MS, 2 * STEP_MS), recording_mb=1)
-    coverage = Footage(folder).coverage()
+    coverage = Footage.open(folder).coverage()
     assert coverage.size_bytes <= 1_000_000 + 100_000  # the block that is being written comes on top
     assert coverage.dropped_before_ms == coverage.from_ms > START
     assert coverage.dropped_frames + coverage.thinned_frames + coverage.frames == 4 * HOUR_MS // (2 * STEP_MS)
@@ -239,7 +239,7 @@ def test_a_damaged_frame_is_told_and_skipped(
     (other,) = writer.execute("SELECT body FROM frame_body WHERE at_ms=?", (START + 700_000,)).fetchone()
     new = {"half": body[: len(body) // 2], "other": other[::-1]}.get(str(damage), damage)
     writer.execute("UPDATE frame_body SET body=? WHERE at_ms=?", (new, hurt_ms))
-    scene = Footage(folder).at(hurt_ms)
+    scene = Footage.open(folder).at(hurt_ms)
     assert scene.snapshot is not None
     assert (scene.damaged, scene.frame_ms) == (1, START + 120_000)
     assert "damaged" in scene.note
@@ -251,7 +251,7 @@ def test_without_its_key_frame_ten_minutes_are_lost_and_no_more(
 ) -> None:
     record(writer, DemoSource(7), range(START, START + 2 * KEY_MS, STEP_MS))
     writer.execute("DELETE FROM frame_body WHERE at_ms=?", (START,))
-    footage = Footage(folder)
+    footage = Footage.open(folder)
     scene = footage.at(START + 200_000)
     assert scene.snapshot is None
     assert "damaged" in scene.note
@@ -282,7 +282,7 @@ def test_no_argument_and_no_title_is_kept_where_titles_are_off(
     assert said(writer, folder).count(canary) == said(writer, folder).count(f"{canary}-title") == 1
     BlackBox(writer, Settings(titles=False))
     assert canary not in said(writer, folder)
-    footage = Footage(folder)
+    footage = Footage.open(folder)
     snapshot = footage.at(footage.moments[0].at_ms).snapshot
     assert snapshot is not None
     assert {row.title for row in snapshot.rows if row.kind == "agent"} == {""}
@@ -306,7 +306,7 @@ def test_a_clock_that_was_set_back_begins_anew(folder: Path, writer: sqlite3.Con
     box.look(build.snapshot(at_ms=START))
     box.look(build.snapshot(at_ms=START - HOUR_MS))
     box.look(build.snapshot(at_ms=START - HOUR_MS + STEP_MS, revision=2))
-    footage = Footage(folder)
+    footage = Footage.open(folder)
     assert [moment.at_ms for moment in footage.moments] == [START - HOUR_MS, START]
     assert footage.moments[0].until_ms == START - HOUR_MS + STEP_MS
     assert footage.at(START - HOUR_MS + 5_000).snapshot is not None

@@ -5,6 +5,7 @@ Nothing here can act. One connection, one question at a time, from any thread.
 
 from __future__ import annotations
 
+import sqlite3
 from bisect import bisect_right
 from collections import OrderedDict
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 from .engine.frames import DamagedFrame, Picture, Texts, decode, snapshot_of
 from .engine.recorder import GAP_MS
 from .model import Receipt
-from .recorded import KEY, Coverage, Jump, Mark, Moment, Scene, Spent
+from .recorded import KEY, STEP_MS, Coverage, Jump, Mark, Moment, Scene, Spent
 from .store import db as database
 from .store import frames, reader, spans
 
@@ -20,10 +21,15 @@ _PICTURES = 64  # decoded ones that are kept: the bases of where somebody looks
 
 
 class Footage:
-    """What was recorded in a state directory. StoreError where there is none, sqlite3.Error where it cannot be read."""
+    """What was recorded in a database; `close()` closes it. sqlite3.Error where it cannot be read."""
 
-    def __init__(self, folder: Path, limit_bytes: int = 0) -> None:
-        self._db = database.open_reader(folder)
+    @classmethod
+    def open(cls, folder: Path, limit_bytes: int = 0) -> Footage:
+        """That of a state directory. StoreError where there is none."""
+        return cls(database.open_reader(folder), limit_bytes)
+
+    def __init__(self, connection: sqlite3.Connection, limit_bytes: int = 0) -> None:
+        self._db = connection
         self._limit_bytes = limit_bytes
         self._texts = Texts()
         self._pictures: OrderedDict[int, Picture] = OrderedDict()
@@ -65,7 +71,16 @@ class Footage:
             return True
         following = self._starts[at + 1] if at + 1 < len(self._starts) else None
         end_ms = self.moments[at].end_ms
-        return at_ms > end_ms and (following is None or following - end_ms > GAP_MS)
+        if following is None:  # the next look may be to come
+            return at_ms > end_ms + 2 * STEP_MS
+        return at_ms > end_ms and following - end_ms > GAP_MS
+
+    def last_in(self, from_ms: int, until_ms: int) -> int:
+        """The last recorded time of a span; its end where nothing of it was recorded."""
+        at = self.place(until_ms)
+        if at < 0 or not self.is_gap(until_ms) or self.moments[at].end_ms < from_ms:
+            return until_ms
+        return self.moments[at].end_ms
 
     def at(self, at_ms: int) -> Scene:
         """The table at a time. Where its frame is damaged, the nearest one before it of the same ten minutes."""

@@ -121,11 +121,19 @@ class Spent(Struct, frozen=True):
         return sum(share.cost_nusd for share in self.shares)
 
 
+class Part(Struct, frozen=True, gc=False):
+    """What an agent spent in a project."""
+
+    agent: str
+    project: str
+    cost_nusd: int
+
+
 class Jump(Struct, frozen=True):
-    """A stretch in which the day's curve rose, and who spent in it, the dearest ones."""
+    """A stretch in which the day's curve rose, and who spent in it, the dearest first."""
 
     from_ms: int
     until_ms: int
-    rise_nusd: int  # how much more its last five minutes spent than those before it
+    rise_nusd: int  # how much more its last quarter hour spent than the one before it
     cost_nusd: int
-    shares: tuple[Share, ...]
+    parts: tuple[Part, ...]

@@ -596,7 +596,7 @@ class Runtime:
         from .store.db import StoreError
 
         try:
-            return Footage(self._folder, self._settings.recording_mb * 1_000_000)
+            return Footage.open(self._folder, self._settings.recording_mb * 1_000_000)
         except StoreError:
             return None
 

@@ -24,6 +24,7 @@ from tokentop.ui.screens.lookpages import InsidePage, LogPage, OriginsPage
 from tokentop.ui.screens.pages import HelpPage, Page
 from tokentop.ui.screens.receipts import ReceiptsScreen
 from tokentop.ui.screens.session import SessionScreen
+from tokentop.ui.screens.replay import ReplayScreen
 from tokentop.ui.screens.settings import SettingsScreen
 from tokentop.ui.screens.sweep import SweepScreen
 
@@ -109,6 +110,7 @@ EFFECTS: dict[str, Effect] = {
     "jump": Effect(lambda _, source: len(source.jumped), becomes(1)),
     "resume": Effect(lambda app, _: "resume" in app.clipboard, becomes(True)),
     "receipts": Effect(_screen, becomes(ReceiptsScreen)),
+    "replay": Effect(_screen, becomes(ReplayScreen)),
     "follow": Effect(lambda app, _: app.live.view.follow, becomes(True)),
     "tree": Effect(lambda app, _: app.live.view.tree, becomes(False)),
     "view_flat": Effect(lambda app, _: app.live.view.tree, becomes(False)),

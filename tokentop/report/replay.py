@@ -18,13 +18,14 @@ from tokentop.footage import Footage
 from tokentop.recorded import Coverage, Jump, Mark, Share, Spent
 from tokentop.store import spans
 from tokentop.store.db import StoreError
-from tokentop.text import duration_long, size_bytes
+from tokentop.text import duration_long, plural, size_bytes
 
 from . import access, snapshot
 from .out import iso, money, plain_table, print_json, usd
 
 _SHOWN = 20  # sessions of a span as text
 _JUMPS = 5
+_NAMED = 3  # who spent while the curve rose
 
 
 def replay(at: str | None, since: str | None, until: str | None, *, as_json: bool) -> int:
@@ -60,7 +61,7 @@ def begin_ms(at: str | None) -> int:
 def footage() -> Iterator[Footage]:
     """The recording of the state directory. Failure."""
     try:
-        found = Footage(state_dir(os.environ), load(os.environ).recording_mb * 1_000_000)
+        found = Footage.open(state_dir(os.environ), load(os.environ).recording_mb * 1_000_000)
     except (StoreError, sqlite3.Error) as error:
         raise Failure(str(error)) from error
     try:
@@ -195,7 +196,7 @@ def _overview(clock_ms: int, zone: tzinfo, as_json: bool) -> int:
                 ],
                 "jumps": [
                     {"from": iso(j.from_ms), "until": iso(j.until_ms), "rise_usd": usd(j.rise_nusd), "cost_usd": usd(j.cost_nusd),
-                     "sessions": [_share_document(share, j.cost_nusd) for share in j.shares]}
+                     "parts": [{"agent": p.agent, "project": p.project or None, "cost_usd": usd(p.cost_nusd)} for p in j.parts]}
                     for j in jumps
                 ],
             }
@@ -212,8 +213,8 @@ def coverage_lines(coverage: Coverage, zone: tzinfo) -> list[str]:
     if not coverage.from_ms:
         return ["nothing is recorded yet: a running tokentop (the screen or watch) records every 10 s"]
     lines = [
-        f"recorded    {_clock(coverage.from_ms, zone)} to {_clock(coverage.until_ms, zone)}: {coverage.frames:,}"
-        f" frames, {size_bytes(coverage.size_bytes)} of {size_bytes(coverage.limit_bytes)}"
+        f"recorded    {_clock(coverage.from_ms, zone)} to {_clock(coverage.until_ms, zone)}:"
+        f" {plural(coverage.frames, 'frame')}, {size_bytes(coverage.size_bytes)} of {size_bytes(coverage.limit_bytes)}"
     ]
     if coverage.thinned_frames:
         lines.append(f"thinned     one frame a minute before {_clock(coverage.thinned_before_ms, zone)}")
@@ -234,11 +235,13 @@ def _jump_lines(jumps: Sequence[Jump], zone: tzinfo) -> list[str]:
     lines = ["where today's bill rose the steepest"]
     for jump in jumps:
         who = ", ".join(
-            f"{share.agent} {(share.title or share.session_id[:8])[:32]} {money(share.cost_nusd)}"
-            for share in jump.shares
+            f"{part.agent} {part.project[:24]} {money(part.cost_nusd)}".replace("  ", " ")
+            for part in jump.parts[:_NAMED]
         )
         span = f"{_time(jump.from_ms, zone)} to {_time(jump.until_ms, zone)}"
-        lines.append(f"  {span}  +{money(jump.rise_nusd)} in 5 min, {money(jump.cost_nusd)} in all: {who}")
+        lines.append(
+            f"  {span}  +{money(jump.rise_nusd)} in a quarter hour, {money(jump.cost_nusd)} in all: {who}"
+        )
     return lines
 
 

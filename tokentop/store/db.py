@@ -92,6 +92,13 @@ def open_reader(folder: Path) -> sqlite3.Connection:
     return connection
 
 
+def open_memory() -> sqlite3.Connection:
+    """A database that goes with the program, for one thread after the other."""
+    connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    migrate(connection)
+    return connection
+
+
 def identity(folder: Path) -> tuple[int, int] | None:
     """(device, inode) of the database file: another one means that it was put aside and made anew."""
     try:

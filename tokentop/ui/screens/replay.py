@@ -51,6 +51,7 @@ class ReplayScreen(LiveScreen):
         self._footage: Footage | None = None
         self._wanted: int | None = None
         self._loading = False
+        self._awaited: Share | None = None  # its row is chosen when the next frame is there
         self._failed = ""
         self._curve: tuple[tuple[int, int, int, int], tuple[float | None, ...]] | None = None
         self._zone = local_zone(os.environ)
@@ -127,6 +128,9 @@ class ReplayScreen(LiveScreen):
     def _draw(self, scene: Scene) -> None:
         self.scene, self._failed = scene, ""
         self.show(scene.snapshot or Snapshot(revision=0, at_ms=scene.at_ms))
+        awaited, self._awaited = self._awaited, None
+        if awaited is not None:
+            self._to_session(awaited)
         self.redraw()
 
     def _show_nothing(self) -> None:
@@ -258,10 +262,14 @@ class ReplayScreen(LiveScreen):
         self.app.push_screen(SpanScreen(spent, self._zone), lambda share: self._chosen(share, spent))
 
     def _chosen(self, share: Share | None, spent: Spent) -> None:
-        """A session of the list: to its row, at the time of the span."""
+        """A session of the list: to its row, at the end of the span, when it has certainly begun."""
         if share is not None:
-            self.seek(spent.from_ms)
-            self.call_later(self._to_session, share)
+            self._awaited = share
+            self._seek_in(spent.from_ms, spent.until_ms)
+
+    def _seek_in(self, from_ms: int, until_ms: int) -> None:
+        if self._footage is not None:
+            self.seek(self._footage.last_in(from_ms, until_ms))
 
     def _to_session(self, share: Share) -> None:
         key = f"{share.agent}:{share.session_id}"
@@ -288,7 +296,7 @@ class ReplayScreen(LiveScreen):
 
     def _jumped(self, jump: Jump | None) -> None:
         if jump is not None:
-            self.seek(jump.from_ms)
+            self._seek_in(jump.from_ms, jump.until_ms)
             self.run_worker(self._rank((jump.from_ms, jump.until_ms)), group="span", exit_on_error=False)
 
     def action_leave(self) -> None:

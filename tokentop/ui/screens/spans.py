@@ -22,6 +22,7 @@ from tokentop.ui.widgets.limits import gauge
 
 Line = Sequence[tuple[str, str]]  # pieces (text, role)
 Chosen = TypeVar("Chosen")
+_NAMED = 4  # who spent while the curve rose
 
 
 class ChoiceList(Painted):
@@ -179,8 +180,9 @@ def _jump_line(jump: Jump, zone: tzinfo) -> Line:
     line: list[tuple[str, str]] = [
         (fit(span, 14), ""), (f"{rise:>9}", "muted"), (f"{text.money(jump.cost_nusd, width=8):>9}  ", "strong"),
     ]  # fmt: skip
-    for share in jump.shares:
-        name = safe(share.title, 60) or safe(share.session_id, 13)
-        pct = 100 * share.cost_nusd / jump.cost_nusd if jump.cost_nusd else 0.0
-        line += [(f"{pct:.0f}% ", "spark"), (fit(name, min(26, len(name))) + "  ", "muted")]
-    return line
+    for part in jump.parts[:_NAMED]:
+        pct = 100 * part.cost_nusd / jump.cost_nusd if jump.cost_nusd else 0.0
+        name = " ".join(word for word in (safe(part.agent, 20), safe(part.project, 30)) if word)
+        line += [(f"{pct:.0f}% ", "spark"), (f"{name}   ", "muted")]
+    rest = len(jump.parts) - _NAMED
+    return [*line, (f"+{rest}", "dim")] if rest > 0 else line
