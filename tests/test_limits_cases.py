@@ -22,10 +22,9 @@ from tokentop.model import Quota
 from tokentop.polling.pull import pull
 from tokentop.polling.schedule import after, due
 from tokentop.providers import anthropic, provider
-from tokentop.providers.base import BadReply, Request, Source
+from tokentop.providers.base import BadReply, Request, Source, when_ms
 from tokentop.providers.http import Client
-from tokentop.report.providers import _report
-from tokentop.store import bill_writer, bills, db
+from tokentop.store import bill_writer, db
 
 from .faults import Scratch, stamp
 from .provider_build import NOW_MS, ask, serving
@@ -228,8 +227,8 @@ def test_copilot_is_asked_as_its_extension_asks() -> None:
 # ---------------------------------------------------------------- reports
 
 
-def test_without_a_bucket_width_rows_end_at_the_full_hour(tmp_path: Path) -> None:
-    """11: and how far the data goes is said as "as of", beside the age of the answer."""
+def test_without_a_bucket_width_rows_end_at_the_full_hour() -> None:
+    """11: and the answer says how far its data goes."""
 
     def requests(wanted: Any) -> tuple[Request, ...]:
         full = anthropic.analytics_request(wanted, "cost", ("cost_type", "token_type"))
@@ -258,12 +257,21 @@ def test_without_a_bucket_width_rows_end_at_the_full_hour(tmp_path: Path) -> Non
     assert {row["ending_at"][13:] for page in raw for row in page["data"]} == {":00:00Z"}
     assert {bill.day_utc for bill in pulled.bills} == {"2026-11-21"}
     refreshed = raw[0]["data_refreshed_at"]
-    new = ProviderState("anthropic", "analytics_cost", "abc")
-    state = after(new, went, due(new, source, NOW_MS), provider("anthropic"), source, NOW_MS, lambda: 0)  # type: ignore[arg-type]
-    with closing(db.open_writer(tmp_path)) as connection:
-        bill_writer.keep(connection, Fetched(state))
-        [kept] = bills.states(connection)
-    assert _report(source, kept, NOW_MS)["as_of"] == refreshed.replace("+00:00", "Z")
+    assert went.as_of_ms == when_ms(refreshed)
+
+
+def test_how_far_the_data_goes_is_said(scratch: Scratch) -> None:
+    """11: "as of", beside the age of the answer, which is another thing."""
+    with serving(now=None) as fake:
+        scratch.config.write_text(f'[providers.anthropic]\non = true\nbase_url = "{fake.base}"\n')
+        env: dict[str, str | None] = {"ANTHROPIC_ADMIN_KEY": "sk-ant-admin01-fake"}
+        done = scratch.run("providers", "fetch", "anthropic", env=env, timeout=120)
+        assert (done.returncode, done.stderr) == (0, "")
+        [row] = json.loads(scratch.run("providers", "anthropic", "--json", env=env).stdout)["rows"]
+        text = scratch.run("providers", "anthropic", env=env).stdout
+    [cost] = [one for one in row["reports"] if one["report"] == "analytics_cost"]
+    assert when_ms(cost["as_of"]) < when_ms(cost["asked_at"])
+    assert f"(as of {cost['as_of'][5:16].replace('T', ' ')} UTC)" in text
 
 
 def test_a_session_of_managed_agents_is_no_session_of_claude_code(tmp_path: Path) -> None:
