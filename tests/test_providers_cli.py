@@ -33,7 +33,7 @@ from .provider_build import ACCOUNTS, KEYS, Fake, serving
 
 ALL = (
     "anthropic", "deepseek", "github", "litellm", "moonshot", "openai", "openrouter", "vercel", "xai", "claude_oauth",
-    "codex_wham",
+    "codex_wham", "copilot_user",
 )  # fmt: skip
 REPORT = "analytics_cost"
 
@@ -324,9 +324,10 @@ def plant(scratch: Scratch, base: str) -> dict[str, str]:
     store_keys(scratch, xai=f"sk-{CANARY}-file-0123456789", deepseek=f"{CANARY}plain0123456789")
     for folder, name, body in (
         (".claude", ".credentials.json", {"claudeAiOauth": {"accessToken": f"sk-oat-{CANARY}", "refreshToken": f"r{CANARY}"}}),
+        (".config/github-copilot", "apps.json", {"github.com:Iv1": {"oauth_token": f"gho_{CANARY}"}}),
         (".codex", "auth.json", {"tokens": {"access_token": f"eyJ{CANARY}", "account_id": "acct-1", "id_token": f"i{CANARY}"}}),
     ):  # fmt: skip
-        (scratch.home / folder).mkdir(exist_ok=True)
+        (scratch.home / folder).mkdir(exist_ok=True, parents=True)
         (scratch.home / folder / name).write_text(json.dumps(body))
     return {
         "ANTHROPIC_ADMIN_KEY": f"sk-ant-admin01-{CANARY}", "TOKENTOP_OPENAI_KEY": f"sk-admin-{CANARY}",

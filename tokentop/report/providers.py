@@ -221,7 +221,7 @@ def _block(row: dict[str, Any]) -> list[str]:
         lines.append(f"  {row['problem']}")
     heads = ["  REPORT", "STATE", "LAST GOOD", "NEXT", "GIVES"]
     table = [
-        [f"  {one['report']}", one["state"], _age(one["age_s"]), _soon(one["next_s"]),
+        [f"  {one['report']}", one["state"], _age(one["age_s"]) + _as_of(one["as_of"]), _soon(one["next_s"]),
          one["reason"] if one["state"] != Health.OK and one["reason"] else one["gives"]]
         for one in row["reports"]
     ]  # fmt: skip
@@ -240,6 +240,11 @@ def _key_text(key: dict[str, Any] | None) -> str:
 
 def _age(seconds: int | None) -> str:
     return "never" if seconds is None else f"{duration(seconds)} ago"
+
+
+def _as_of(time: str | None) -> str:
+    """How far its data goes, where the provider says so."""
+    return f" (as of {time[5:16].replace('T', ' ')} UTC)" if time else ""
 
 
 def _soon(seconds: int | None) -> str:

@@ -33,7 +33,9 @@ def document(snapshot: Snapshot) -> dict[str, Any]:
         },
         "limits": [
             {"provider": q.provider, "account": q.account or None, "limit": q.limit_id,
-             "window_minutes": q.window_minutes, "used_pct": q.used_pct,
+             "window_minutes": q.window_minutes,
+             # Of a window that is over: how full the new one is, nobody has said.
+             "used_pct": None if 0 < q.resets_at_ms <= snapshot.at_ms else q.used_pct,
              "resets_at": iso(q.resets_at_ms) if q.resets_at_ms else None,
              "full_at": iso(q.full_at_ms) if q.full_at_ms else None, "source": q.source, "at": iso(q.at_ms)}
             for q in snapshot.quotas

@@ -134,10 +134,13 @@ def _limits(quotas: Sequence[Quota], now_ms: int) -> Iterator[Origin]:
         over = 0 < quota.resets_at_ms <= now_ms
         grade = UNKNOWN if over else STALE if age_ms > STALE_MS else EXACT
         told = f"{safe(quota.source, 40)}, {text.duration(age_ms / 1000)} ago" + (
-            ", reset since" if over else ""
+            ", reset since: how full the new window is, nobody has said" if over else ""
         )
         yield Origin(
-            f"limit {text.window_name(quota.window_minutes)}", grade, text.percent(quota.used_pct), told
+            f"limit {text.window_name(quota.window_minutes)}",
+            grade,
+            "?" if over else text.percent(quota.used_pct),
+            told,
         )
 
 

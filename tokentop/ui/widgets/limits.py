@@ -63,7 +63,7 @@ def quota_pieces(
     name = fit(quota_name(quota), name_width)
     if was_reset(quota, now_ms):
         when = text.clock_near(quota.resets_at_ms, now_ms)
-        note = f"? was {text.percent(quota.used_pct)}, reset {when}"
+        note = f"? reset {when}, unknown since"
         return [(name + " ", palette["dim"]), (note, palette["dim"])]
     stale = now_ms - quota.at_ms > STALE_MS
     heat = sum(quota.used_pct >= step for step in (_WARM_PCT, _HOT_PCT))
