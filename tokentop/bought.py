@@ -88,7 +88,6 @@ def _outlines(db: sqlite3.Connection, since_ms: int, now_ms: int, budget: Budget
             if done:
                 outlines.keep(db, session, reader.outline())
             else:
-                reader.close()
                 left += 1
         before = page.before
     return left
