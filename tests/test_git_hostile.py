@@ -248,9 +248,7 @@ def test_a_patch_that_is_too_large_is_not_known_and_those_beside_it_are(tmp_path
 
     monkeypatch.setattr(commits, "_PATCH_BYTES", 20_000)
     repo = Repo(tmp_path / "repo")
-    for number, count in enumerate(
-        (300, 300, 900, 300, 300)
-    ):  # 20 bytes a line, each patch fits but the third
+    for number, count in enumerate((300, 300, 2000, 300, 300)):  # each patch fits but the third
         repo.write(f"{number}.py", *lines(f"word{number}", count)).commit(f"{number}")
     found, report = reap(tmp_path / "state", [worker(1, repo.folder)], repo.folder, now_s=repo.at_s + 60)
     assert [one.lines for one in found] == [

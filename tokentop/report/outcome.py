@@ -15,6 +15,7 @@ from tokentop.clock import now_ms
 from tokentop.config import local_zone
 from tokentop.engine.days import local, midnight_ms
 from tokentop.engine.tally import Credited, Done, Pair, Sum, add_up, nobodys
+from tokentop.engine.when import BadTime, parse_when
 from tokentop.errors import Failure, NothingMatched, UsageError
 from tokentop.harvest import Report
 from tokentop.store import db, reader
@@ -23,7 +24,6 @@ from tokentop.text import clean, plural
 
 from . import access
 from .out import iso, money, plain_table, print_json, usd
-from tokentop.engine.when import BadTime, parse_when
 
 DIMENSIONS = ("session", "project", "agent", "model", "day")
 PERIOD_DAYS = 30
