@@ -241,3 +241,30 @@ def test_what_a_short_time_cut_off_comes_with_the_next_look(tmp_path):
     _, report = reap(tmp_path / "state", [worker(1, repo.folder)], repo.folder, now_s=repo.at_s, seconds=0)
     assert report.notes[""] == [f"{repo.folder}/.git: not looked at, the time was used up"]
     assert [one.lines for one in alone(tmp_path, repo)] == [(3, 0, 3)]
+
+
+def test_a_patch_that_is_too_large_is_not_known_and_those_beside_it_are(tmp_path, monkeypatch):
+    from tokentop.ingest import commits
+
+    monkeypatch.setattr(commits, "_PATCH_BYTES", 20_000)
+    repo = Repo(tmp_path / "repo")
+    for number, count in enumerate((300, 300, 2000, 300, 300)):  # each patch fits but the third
+        repo.write(f"{number}.py", *lines(f"word{number}", count)).commit(f"{number}")
+    found, report = reap(tmp_path / "state", [worker(1, repo.folder)], repo.folder, now_s=repo.at_s + 60)
+    assert [one.lines for one in found] == [
+        (300, 0, 300), (300, 0, 300), (None, None, None), (300, 0, 300), (300, 0, 300),
+    ]  # fmt: skip
+    assert report.notes[f"{repo.folder}/.git"] == ["git's answer was too large: not all was looked at"]
+    assert report.waiting == 0
+
+
+def test_no_word_of_a_commit_a_file_or_a_person_is_kept(tmp_path):
+    repo = Repo(tmp_path / "repo")
+    repo.write("a.py", "kanarienvogel one", "kanarienvogel two").commit(
+        "kanarienvogel in the subject\n\nkanarienvogel: body",
+        GIT_AUTHOR_NAME="kanarienvogel",
+        GIT_AUTHOR_EMAIL="kanarienvogel@x",
+    )
+    assert [one.lines for one in alone(tmp_path, repo)] == [(2, 0, 2)]
+    for path in (tmp_path / "state").iterdir():
+        assert b"kanarienvogel" not in path.read_bytes()

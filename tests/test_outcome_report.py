@@ -214,3 +214,42 @@ def test_wrong_use_and_nothing_there(scratch, now_s):
     assert scratch.run("outcome").returncode == 3
     Log(scratch, "s", "/nowhere", now_s - 900).call()
     assert scratch.run("outcome").returncode == 0
+
+
+def test_a_commit_in_two_clones_counts_once(scratch, tmp_path, now_s):
+    repo = Repo(tmp_path / "one")
+    repo.at_s = now_s - 2 * DAY_S
+    log = Log(scratch, "5e55-0003", repo.folder, repo.at_s)
+    name = repo.write("a.py", *lines("a", 4)).commit("one")
+    log.bash("git commit -am x", f"[main {name[:8]}] x")
+    repo("clone", "-q", str(repo.folder), str(tmp_path / "two"))
+    Log(scratch, "5e55-0004", tmp_path / "two", repo.at_s).call()
+    found = outcome(scratch)
+    assert found["totals"]["commits"] == {"sure": 1, "guessed": 0}
+    assert found["totals"]["lines_added"] == {"sure": 4, "guessed": 0}
+    assert found["nobodys_commits"] == 0
+
+
+def test_beside_a_tokentop_that_writes_it_keeps_what_it_found(scratch, tmp_path, now_s):
+    repo = Repo(tmp_path / "api")
+    repo.at_s = now_s - 2 * DAY_S
+    log = Log(scratch, "5e55-0005", repo.folder, repo.at_s)
+    name = repo.write("a.py", *lines("a", 4)).commit("one")
+    log.bash("git commit -am x", f"[main {name[:8]}] x")
+    assert scratch.run("sync").returncode == 0
+    watching = scratch.start("watch")
+    try:
+        lock = scratch.state / "lock"
+        for _ in range(200):
+            if lock.exists() and lock.read_text().strip():
+                break
+            time.sleep(0.05)
+        assert outcome(scratch)["totals"]["commits"] == {"sure": 1, "guessed": 0}
+        connection = db.open_reader(scratch.state)
+        try:
+            assert of_session(connection, "claude", "5e55-0005", 14)[1]
+        finally:
+            connection.close()
+    finally:
+        watching.terminate()
+        watching.communicate(timeout=30)

@@ -88,7 +88,6 @@ def _outlines(db: sqlite3.Connection, since_ms: int, now_ms: int, budget: Budget
             if done:
                 outlines.keep(db, session, reader.outline())
             else:
-                reader.close()
                 left += 1
         before = page.before
     return left
@@ -184,7 +183,22 @@ def gather(
         one = _done(db, root, by_id.get(root, some[0]), some, kept, since_ms, until_ms)
         if one is not None:
             done.append(one)
-    return done, outcomes.credited(db, since_ms, until_ms, days)
+    return done, _once(outcomes.credited(db, since_ms, until_ms, days))
+
+
+def _once(shares: Sequence[Credited]) -> list[Credited]:
+    """A commit that several clones of a repository hold counts in one: where it is known whose it is."""
+    owners = {share.hash: share.repo for share in shares if share.session}
+    seen: set[tuple[str, int]] = set()
+    found = []
+    for share in shares:
+        if (
+            owners.setdefault(share.hash, share.repo) == share.repo
+            and (share.hash, share.session) not in seen
+        ):
+            seen.add((share.hash, share.session))
+            found.append(share)
+    return found
 
 
 def _done(

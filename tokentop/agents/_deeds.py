@@ -14,7 +14,7 @@ from tokentop.text import clean, one_line
 
 from ._changed import lines_of_patch, lines_of_result, output_tail
 from ._programs import Ran, ending_of, program_of, program_of_words
-from ._published import OUTPUT_CHARS, Publishes, commits_in, publishes, pulls_in
+from ._published import Publishes, commits_in, printed, publishes, pulls_in
 from ._step_parts import arguments_of, identity, patched_files, text_of, time_of, word
 from ._steps import NOT_A_PROMPT, Steps
 from .decoding import obj
@@ -155,12 +155,12 @@ class Deeds(Steps):
             deed = replace(deed, tests=ending_of(ran, step.result, output_tail(value)))
         made = self._publishes.get(key)
         if made is not None and result != "open" and step.result != "failed":
-            printed = output_tail(value, OUTPUT_CHARS)
+            text = printed(value)
+            commits = commits_in(text) if made.commits else ""
             deed = replace(
-                deed,
-                commits=commits_in(printed) if made.commits else "",
-                pulls=pulls_in(printed) if made.pulls else "",
-            )
+                deed, commits=deed.commits if commits == "?" and deed.commits else commits,
+                pulls=(pulls_in(text) if made.pulls else "") or deed.pulls,
+            )  # fmt: skip
         if step.result == "failed":
             deed = replace(deed, added=None, removed=None)
         self._more[key] = deed

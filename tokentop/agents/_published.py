@@ -6,13 +6,17 @@ import re
 
 from msgspec import Struct
 
-OUTPUT_CHARS = 200_000
+from .decoding import record
+
+_CHARS = 200_000
+_DEPTH = 8
+_GIVEN = frozenset({"input", "arguments", "args", "parameters", "function_args", "function", "action"})
 _MOST = 20
 _COMMITS = re.compile(r"\bgit\b[^\n]{0,200}?\bcommit\b|\bgit\b[^\n]{0,80}?\b(?:cherry-pick|revert)\b")
 _PULLS = re.compile(r"\b(?:pr|mr|pull-request) (?:create|new)\b|create_(?:pull|merge)_request\b")
 _COMMITTED = re.compile(r"^\[[^\]\n]{1,200}? ([0-9a-f]{7,40})\] ", re.MULTILINE)
 _OPENED = re.compile(
-    r"https?://[\w.-]{1,100}/([\w.-]{1,60}(?:/[\w.-]{1,60}){1,3})/(?:-/)?(?:pull|merge_requests)/(\d{1,9})\b"
+    r"https?://[\w.-]{1,100}/([\w.-]{1,60}(?:/[\w.-]{1,60}){1,3}?)/(?:-/)?(?:pull|merge_requests)/(\d{1,9})\b"
 )
 
 
@@ -28,6 +32,28 @@ def publishes(tool: str, command: str) -> Publishes | None:
     commits = bool(_COMMITS.search(command)) or tool.endswith("git_commit")
     pulls = bool(_PULLS.search(command) or _PULLS.search(tool))
     return Publishes(commits, pulls) if commits or pulls else None
+
+
+def printed(value: object) -> str:
+    """All texts of a result record but what the call was given, each to its first characters; kept nowhere."""
+    texts: list[str] = []
+    _gather(value, texts, 0)
+    return "\n".join(texts)
+
+
+def _gather(value: object, texts: list[str], depth: int) -> None:
+    if isinstance(value, str):
+        inner = record(value.encode("utf-8", "replace")) if value[:1] == "{" and depth < _DEPTH else None
+        if inner is not None:  # Codex wraps what was printed
+            _gather(inner, texts, depth + 1)
+        texts.append(value[:_CHARS])
+    elif isinstance(value, list) and depth < _DEPTH:
+        for part in value[:100]:
+            _gather(part, texts, depth + 1)
+    elif isinstance(value, dict) and depth < _DEPTH:
+        for name, part in value.items():
+            if name not in _GIVEN:
+                _gather(part, texts, depth + 1)
 
 
 def commits_in(output: str) -> str:

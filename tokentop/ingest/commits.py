@@ -327,5 +327,6 @@ def _read_patches(reading: Reading, some: Sequence[Commit], found: dict[str, Com
         some = [one for one in some if one.hash not in read]
         if answer.problem != "large" or not some:
             return
-        found[some[0].hash] = replace(some[0], problem="large")
-        some = some[1:]
+        if not read:
+            found[some[0].hash] = replace(some[0], problem="large")
+            some = some[1:]

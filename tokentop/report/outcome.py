@@ -232,7 +232,7 @@ def _cells(one: Sum) -> list[str]:
     tests = f"{one.passed}/{one.passed + one.failed}" if one.passed + one.failed else ""
     return [
         _cost(one), _both(one.commits), _both(one.added), _both(one.removed),
-        _both(one.survived) + "+?" * bool(one.waiting or one.unread), f"{len(one.files):,}" if one.files else "",
+        _survived(one), f"{len(one.files):,}" if one.files else "",
         str(len(one.pulls)) if one.pulls else "", tests + f" {one.untold}?" * bool(one.untold),
         _rate(one.per_commit_nusd, one, one.commits), _rate(_hundred(one), one, one.survived, at_most=bool(one.waiting)),
         (f"{one.unchanged} " + money(one.unchanged_nusd) if one.unchanged else "") + f" {one.unclear}?" * bool(one.unclear),
@@ -250,6 +250,12 @@ def _both(pair: Pair) -> str:
     sure = f"{round(pair.sure):,}" if pair.sure else ""
     guessed = f"~{_short(pair.guessed)}" if pair.guessed else ""
     return " ".join(part for part in (sure, guessed) if part)
+
+
+def _survived(one: Sum) -> str:
+    """0 where it is known that none did; `?` = of some it is not known."""
+    known = _both(one.survived) or "0" * bool(one.added.both > one.waiting)
+    return known + ("+?" if known else "?") * bool(one.waiting or one.unread)
 
 
 def _short(amount: float) -> str:
@@ -287,6 +293,10 @@ def _waste(total: Sum) -> list[str]:
 def _unknown(total: Sum, shares: Sequence[Credited], report: Report, days: int) -> list[str]:
     """What cannot be said, or was not looked at."""
     said = []
+    if total.commits.guessed or total.added.guessed:
+        said.append(
+            "~ guessed, from files that were edited or from place and time; what is without ~ is sure"
+        )
     if loose := nobodys(shares):
         said.append(f"{plural(loose, 'commit')} in these repositories: no session is known to have made them")
     if total.young:

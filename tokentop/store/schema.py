@@ -215,6 +215,9 @@ CREATE TABLE work (
   session INTEGER PRIMARY KEY, last_ms INTEGER NOT NULL, outline_ms INTEGER NOT NULL, place INTEGER NOT NULL,
   document BLOB NOT NULL
 );
+CREATE TRIGGER work_gone AFTER DELETE ON session BEGIN
+  DELETE FROM work WHERE session = old.id; DELETE FROM git_credit WHERE session = old.id;
+END;
 """
 
 MIGRATIONS: tuple[str, ...] = (_V1, _V2, _V3, _V4)
