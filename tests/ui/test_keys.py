@@ -23,8 +23,8 @@ from tokentop.ui.screens.limits import LimitsScreen
 from tokentop.ui.screens.lookpages import InsidePage, LogPage, OriginsPage
 from tokentop.ui.screens.pages import HelpPage, Page
 from tokentop.ui.screens.receipts import ReceiptsScreen
-from tokentop.ui.screens.session import SessionScreen
 from tokentop.ui.screens.replay import ReplayScreen
+from tokentop.ui.screens.session import SessionScreen
 from tokentop.ui.screens.settings import SettingsScreen
 from tokentop.ui.screens.sweep import SweepScreen
 
