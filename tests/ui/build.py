@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from datetime import UTC
+from functools import cached_property
 from typing import Any
 
 from msgspec.structs import replace
 
 from tokentop.agents._spoken import Said
+from tokentop.archive import InventedArchive
 from tokentop.engine.statement import Statement
 from tokentop.engine.timeline import Timeline
 from tokentop.footage import Footage
+from tokentop.history import Ask, Entry, Listing
 from tokentop.model import (
     Action,
     Alert,
@@ -271,6 +275,7 @@ class FakeSource:
         self.batches: list[list[str]] = []
         self.plans_of: dict[str, dict[str, Any]] = {}  # fields of the plans of a batch, by row
         self.earlier: tuple[Receipt, ...] = ()
+        self.history_asked: list[Ask] = []
         self.film: Callable[[], Footage] | None = None
         self.statement_answer: Statement | Exception = Statement(NOW)
         self.stated = 0
@@ -364,6 +369,23 @@ class FakeSource:
         if isinstance(self.statement_answer, Exception):
             raise self.statement_answer
         return self.statement_answer
+
+    def history(self, ask: Ask) -> Listing | None:
+        self.history_asked.append(ask)
+        return self.archive.answer(ask)
+
+    def entries(self, ids: Sequence[int]) -> tuple[Entry, ...]:
+        return self.archive.entries(ids)
+
+    def below(self, root: int) -> tuple[Entry, ...]:
+        return self.archive.below(root)
+
+    @cached_property
+    def archive(self) -> InventedArchive:
+        """The sessions of the first picture."""
+        made = InventedArchive(UTC, lambda: NOW)
+        made.take(() if self.first is None else self.first.rows)
+        return made
 
 
 def change(rows: tuple[Row, ...], key: str, **fields: Any) -> tuple[Row, ...]:

@@ -19,6 +19,7 @@ from tokentop.model import Action
 from tokentop.ui.app import TokentopApp
 from tokentop.ui.keys import KEYS, Key
 from tokentop.ui.screens.confirm import ConfirmScreen
+from tokentop.ui.screens.history import HistoryScreen
 from tokentop.ui.screens.limits import LimitsScreen
 from tokentop.ui.screens.lookpages import InsidePage, LogPage, OriginsPage
 from tokentop.ui.screens.pages import HelpPage, Page
@@ -116,6 +117,7 @@ EFFECTS: dict[str, Effect] = {
     "view_flat": Effect(lambda app, _: app.live.view.tree, becomes(False)),
     "view_tree": Effect(lambda app, _: (app.live.view.tree, app.live.view.query), becomes((True, "")), ("5",)),
     "view_limits": Effect(lambda app, source: isinstance(app.screen, LimitsScreen) and source.stated, becomes(1)),
+    "view_history": Effect(_screen, becomes(HistoryScreen)),
     "view_orphans": Effect(_kinds, becomes({"orphan"})),
     "unfold": Effect(_folded, becomes(0), ("minus",), parent=True),
     "fold": Effect(_folded, becomes(1), parent=True),

@@ -48,7 +48,7 @@ def slips(one: str, other: str, most: int = 2) -> int:
             row.append(cost)
         if min(row) > most:
             return most + 1
-    return row[-1]
+    return min(row[-1], most + 1)
 
 
 def is_left_out(short: str, word: str) -> bool:

@@ -83,9 +83,11 @@ def cursors(db: sqlite3.Connection) -> list[Cursor]:
 
 
 def project_folders(db: sqlite3.Connection, limit: int = 1000) -> list[str]:
-    """The folders that agents worked in, newest first."""
+    """The folders that agents worked in, newest first, as far as the newest 2,000 sessions tell."""
     rows = db.execute(
-        "SELECT cwd FROM session WHERE cwd != '' GROUP BY cwd ORDER BY max(last_ms) DESC LIMIT ?", (limit,)
+        "SELECT cwd FROM (SELECT cwd, last_ms FROM session WHERE cwd != '' ORDER BY last_ms DESC LIMIT 2000)"
+        " GROUP BY cwd ORDER BY max(last_ms) DESC LIMIT ?",
+        (limit,),
     )
     return [cwd for (cwd,) in rows]
 
@@ -143,7 +145,7 @@ def events_as_slots(
     where, values = _where(wanted, "s.agent", "p.name", "m.name")
     rows = db.execute(
         f"SELECT e.at_ms, s.agent, p.name, m.provider, m.name, s.sid, e.flags, {', '.join('e.' + b for b in _BUCKETS)},"
-        " e.cost_nusd, x.logged_nusd FROM session s JOIN event e ON e.session = s.id JOIN model m ON m.id = e.model"
+        " e.cost_nusd, x.logged_nusd FROM session s CROSS JOIN event e ON e.session = s.id JOIN model m ON m.id = e.model"
         " LEFT JOIN event_extra x ON x.id = e.id"
         f" JOIN project p ON p.id = s.project WHERE s.last_ms >= ? AND e.at_ms >= ? AND e.at_ms < ?{where}",
         (span[0], span[0], span[1], *values),

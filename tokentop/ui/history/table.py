@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rich.cells import cell_len
 from textual import events
 from textual.geometry import Size
 from textual.message import Message
@@ -19,6 +18,7 @@ from tokentop.ui.history.lines import Item, Lines
 from tokentop.ui.paint import Piece, fit, palette_of, strip
 from tokentop.ui.theme import Palette
 
+_NAMED = 32  # cells for the name of a group, so that the counts stand below each other
 AHEAD = 40  # lines beyond the visible ones whose entries are asked for with them
 
 
@@ -42,6 +42,7 @@ class HistoryTable(ScrollView, can_focus=True, inherit_bindings=False):
         super().__init__()
         self.lines = lines
         self.now_ms = 0
+        self.note = ""  # what stands there while there is no line
         self.placed: list[tuple[Column, int]] = []
 
     def lay_out(self) -> None:
@@ -112,7 +113,8 @@ class HistoryTable(ScrollView, can_focus=True, inherit_bindings=False):
     def render_line(self, y: int) -> Strip:
         palette, width, at = palette_of(self), self.room, y + self.scroll_offset.y
         if at >= len(self.lines.items):
-            return strip((), width, palette.base)
+            note = f"  {self.note}" if at == 1 and not self.lines.items else ""
+            return strip([(note, palette["muted"])], width, palette.base)
         chosen = at == self.lines.at
         style = palette.selected if chosen else palette.__getitem__
         pieces = [(piece, style(role)) for piece, role in self._pieces(self.lines.items[at], chosen, at)]
@@ -150,12 +152,12 @@ class HistoryTable(ScrollView, can_focus=True, inherit_bindings=False):
         figures = cells.group_figures(group)
         mark = "▸ " if group.name in self.lines.folded else "▾ "
         name = f"{mark}{cells.group_name(group, self.lines.listing.ask.group)}"
-        told = f"  {text.plural(group.count, 'session')}"
+        told = f" {group.count:>6,} session{'s' * (group.count != 1)}"
         right = [(c, width) for c, width in self.placed if c.id in figures]
         room = self.room - 2 - sum(width + 1 for _, width in right)
-        shown = fit(name, min(room, cell_len(name)))
-        yield shown, "title"
-        yield fit(told, room - cell_len(shown)), "dim"
+        named = min(_NAMED, room // 2)
+        yield fit(name, named), "title"
+        yield fit(told, room - named), "dim"
         for column, width in right:
             cell, role = figures[column.id]
             yield " " + fit(cell, width, right=True), role

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 from msgspec.structs import replace
@@ -14,7 +15,6 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from tokentop import text
-from tokentop.clock import now_ms
 from tokentop.history import BEST, COST, GROUPS, LAST, SORTS, TOKENS, Ask, Entry, Listing
 from tokentop.ui.glyphs import safe
 from tokentop.ui.history.lines import Lines
@@ -34,6 +34,9 @@ ASK_S = 3.0  # between two looks at what has changed
 BLURRED_S = 15.0  # while the terminal is not looked at
 OPENER = "view_history"
 _HINT = "words, slips forgiven   agent:claude proj:api cost>5 since:2d file:retry !word ~regex"
+
+_NONE_YET = "no session yet: what an agent logs stands here, and stays"
+_MATCHES_NONE = "no session matches; Esc clears the search"
 
 
 class HistoryScreen(Screen[str | None]):
@@ -69,10 +72,11 @@ class HistoryScreen(Screen[str | None]):
     HistoryScreen FilterLine { display: block; }
     """
 
-    def __init__(self, source: Source, ascii_only: bool, query: str = "") -> None:
+    def __init__(self, source: Source, now_ms: Callable[[], int], ascii_only: bool) -> None:
+        """`now_ms` is the clock of the source."""
         super().__init__()
-        self._source, self._ascii = source, ascii_only
-        self.ask = Ask(query)
+        self._source, self._now_ms, self._ascii = source, now_ms, ascii_only
+        self.ask = Ask()
         self.lines = Lines()
         self.table = HistoryTable(self.lines)
         self.head = HistoryHead(self.table)
@@ -99,7 +103,6 @@ class HistoryScreen(Screen[str | None]):
         yield self.key_footer
 
     def on_mount(self) -> None:
-        self.search.input.value = self.ask.query
         self._show_title()
         self._show_footer()
         self._put_question()
@@ -131,7 +134,7 @@ class HistoryScreen(Screen[str | None]):
 
     def _take(self, found: Listing | None) -> None:
         """Show an answer; what cannot be understood leaves the last good one where it is."""
-        self.table.now_ms = now_ms()
+        self.table.now_ms = self._now_ms()
         if found is None or found is self.lines.listing:
             self._show_title()
             return
@@ -141,6 +144,7 @@ class HistoryScreen(Screen[str | None]):
         self.lines.put(found)
         self._show_found(found)
         self.head.show(self._sort_of(found.ask), found.ask.ascending)
+        self.table.note = _MATCHES_NONE if found.ask.query.strip() else _NONE_YET
         self.table.lay_out()
         self._show_title()
         self._show_footer()

@@ -441,7 +441,9 @@ class LiveActions(Screen[None]):
     def action_history(self) -> None:
         from tokentop.ui.screens.history import HistoryScreen  # not needed for the first paint
 
-        self.app.push_screen(HistoryScreen(self.tokentop.source, self.options.ascii), self._from_help)
+        self.app.push_screen(
+            HistoryScreen(self.tokentop.source, self.now_ms, self.options.ascii), self._from_help
+        )
 
     def action_limits(self) -> None:
         from tokentop.ui.screens.limits import LimitsScreen  # not needed for the first paint

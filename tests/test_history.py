@@ -1,0 +1,356 @@
+"""The index of the history: what is found, in which order, and that it follows what the writer stores."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Iterator
+from datetime import UTC
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tokentop.engine.likeness import nearness, slips, words_of
+from tokentop.history import Ask, Listing
+from tokentop.model import Fact, Role, Session, Tokens, Usage
+from tokentop.pricing import PriceTable
+from tokentop.store import searching
+from tokentop.store.db import FILE_NAME, open_writer
+from tokentop.store.indexing import Indexer, waiting
+from tokentop.store.writer import Writer
+
+NOW = 1_795_269_600_000  # 2026-11-21 14:00 UTC
+HOUR, DAY = 3_600_000, 86_400_000
+HOSTILE = ('foo"', '"', "a AND", "*", "(", "NEAR(", "-a", "\0", "", "a\0b", "AND OR NOT", '"""', "title:", "^a", "a*b",
+           "{title} : x", "x" * 5000, "é" * 40, "\ud800", "%", "_", "'; DROP TABLE line; --", "🔎", "~(", "cost>",
+           "tool:", "file:*", "since:", "on:2026-99-99", "since:99999999d", "until:0001-01-01", "on:now")  # fmt: skip
+
+
+class Store:
+    """A store that sessions are written to, and questions about them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.db = open_writer(folder)
+        self.writer = Writer(self.db, PriceTable.load())
+        self.indexer = Indexer(self.db)
+
+    def put(self, *facts: Fact) -> None:
+        self.writer.commit(facts)
+
+    def session(
+        self, sid: str, title: str = "", *, cost: int = 0, at_ms: int = NOW - HOUR, **more: object
+    ) -> None:
+        """A session of one response; `cost` in cents of claude-sonnet-4-5."""
+        agent = str(more.pop("agent", "claude"))
+        model = str(more.pop("model", "claude-sonnet-4-5"))
+        cwd = str(more.pop("cwd", "/home/dev/api"))
+        fact = Session(
+            agent, sid, title=title, title_rank=1, cwd=cwd, model=model, first_ms=at_ms - HOUR, **more
+        )  # type: ignore[arg-type]
+        usage = Usage(agent, sid, f"{sid}:1", at_ms, model, Tokens(output=667 * cost + 1))
+        self.put(fact, usage)
+
+    def outline(self, sid: str, tools: str, files: str) -> None:
+        self.db.execute(
+            "INSERT OR REPLACE INTO outline (session, log_size, log_mtime_ns, version, read_ms, tools, files, deeds)"
+            " SELECT id, 0, 0, 1, 0, ?, ?, x'' FROM session WHERE sid = ?",
+            (tools, files, sid),
+        )
+
+    def index(self) -> None:
+        while self.indexer.index_some(3):
+            pass
+
+    def ask(self, query: str = "", sort: str = "", **more: object) -> Listing:
+        self.index()
+        return searching.answer(self.db, Ask(query, sort, **more), UTC, NOW)  # type: ignore[arg-type]
+
+    def found(self, query: str = "", sort: str = "", **more: object) -> list[str]:
+        """Session ids in the order of the answer."""
+        listing = self.ask(query, sort, **more)
+        assert not listing.problem
+        return [entry.session_id for entry in searching.entries(self.db, listing.order)]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    made = Store(tmp_path)
+    yield made
+    made.db.close()
+
+
+@pytest.fixture
+def filled(store: Store) -> Store:
+    store.session("s1", "fix the flaky retry test", cost=300, branch="fix/flaky")
+    store.session("s2", "Move the build to vite", cost=700, agent="codex", model="gpt-5.2", cwd="/home/dev/web",
+                  at_ms=NOW - 2 * DAY)  # fmt: skip
+    store.session("s3", "retry later", cost=100, at_ms=NOW - 3 * DAY)
+    store.session("s4", "Ubersicht für die Küche", cost=900, cwd="/home/dev/küche", at_ms=NOW - 40 * DAY)
+    store.outline("s2", "shell\napply_patch", "src/flaky_loader.ts\nvite.config.ts")
+    return store
+
+
+# ------------------------------------------------------------ words
+
+
+@pytest.mark.parametrize(
+    ("query", "first"),
+    [("flky retry", "s1"), ("fix the flaky retry test", "s1"), ("falky", "s1"), ("retyr tets", "s1"),
+     ("vitte", "s2"), ("bild vite", "s2"), ("KÜCHE", "s4"), ("kuche", "s4"), ("flaky_loader", "s2"), ("applypatch", ""),
+     ("apply", "s2"), ("codex", "s2"), ("mvbvt", "s2"), ("nothing like it", "")],
+)  # fmt: skip
+def test_slips_and_letters_left_out_are_forgiven(filled: Store, query: str, first: str) -> None:
+    assert next(iter(filled.found(query)), "") == first
+
+
+def test_the_likest_comes_first(filled: Store) -> None:
+    assert set(filled.found("retry")) == {"s1", "s3"}
+    assert filled.found("flaky")[0] == "s1"  # in its title; of the other one it is in a file
+    assert set(filled.found("flaky")) == {"s1", "s2"}
+    filled.session("s9", "retri", at_ms=NOW)
+    assert filled.found("retri")[0] == "s9"  # as it is, before what is like it
+
+
+@pytest.mark.parametrize("query", HOSTILE)
+def test_hostile_queries_never_raise(filled: Store, query: str) -> None:
+    for sort in ("", "cost"):
+        for group in ("", "day"):
+            listing = filled.ask(query, sort, group=group)
+            assert listing.problem or len(listing.order) <= 4
+
+
+@given(query=st.text(max_size=40), sort=st.sampled_from(["", "cost"]), group=st.sampled_from(["", "project"]))
+@settings(max_examples=150, deadline=None)
+def test_no_query_raises(query: str, sort: str, group: str) -> None:
+    listing = searching.answer(_SHARED, Ask(query, sort, group=group), UTC, NOW)
+    assert set(listing.order) <= {1, 2}
+
+
+def _shared() -> sqlite3.Connection:
+    from tokentop.store.db import migrate
+
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(connection)
+    writer = Writer(connection, PriceTable.load())
+    writer.commit(
+        [Session("claude", "a", title="fix it", title_rank=1), Session("codex", "b", title="do that")]
+    )
+    Indexer(connection).index_some()
+    return connection
+
+
+_SHARED = _shared()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "count"),
+    [("retry", "retry", 0), ("retyr", "retry", 1), ("rtry", "retry", 1), ("retrry", "retry", 1), ("retra", "retry", 1),
+     ("abc", "xyz", 3), ("", "ab", 2), ("signatrue", "signature", 1)],
+)  # fmt: skip
+def test_slips(one: str, other: str, count: int) -> None:
+    assert slips(one, other) == slips(other, one) == count
+
+
+@given(st.text("abcd", max_size=7), st.text("abcd", max_size=7))
+def test_slips_are_counted_as_by_the_definition(one: str, other: str) -> None:
+    def plain(a: str, b: str) -> int:
+        if not a or not b:
+            return len(a) + len(b)
+        best = min(plain(a[1:], b) + 1, plain(a, b[1:]) + 1, plain(a[1:], b[1:]) + (a[0] != b[0]))
+        if len(a) > 1 and len(b) > 1 and a[0] == b[1] and a[1] == b[0]:
+            best = min(best, plain(a[2:], b[2:]) + 1)
+        return best
+
+    assert slips(one[:5], other[:5]) == min(3, plain(one[:5], other[:5]))
+
+
+def test_what_is_nearer_counts_more() -> None:
+    ranks = [nearness("retry", word) for word in ("retry", "retrying", "retyr", "re-try", "xyz")]
+    assert ranks[0] > ranks[1] > ranks[2] > 0 == ranks[-1]
+    assert words_of("Fix_the x2-Küche") == ["fix", "the", "x2", "küche"]
+
+
+# ------------------------------------------------------------ filters
+
+
+@pytest.mark.parametrize(
+    ("query", "ids"),
+    [("agent:codex", {"s2"}), ("!agent:codex", {"s1", "s3", "s4"}), ("proj:web", {"s2"}), ("proj:KÜCHE", {"s4"}),
+     ("cost>2", {"s1", "s2", "s4"}), ("cost>5 agent:claude", {"s4"}), ("cost=3", {"s1"}), ("!cost>2", {"s3"}),
+     ("since:60h", {"s1", "s2"}), ("since:3d", {"s1", "s2", "s3"}), ("on:2026-11-19", {"s2"}), ("since:today", {"s1"}),
+     ("until:2026-11-01", {"s4"}), ("branch:flaky", {"s1"}), ("tool:shell", {"s2"}), ("file:vite.config", {"s2"}),
+     ("file:loader", {"s2"}), ("title:retry", {"s1", "s3"}), ("session:s3", {"s3"}), ("cwd:/home/dev/web", {"s2"}),
+     ("~^fix.*test", {"s1"}), ("!~retry", {"s2", "s4"}), ("!flaky", {"s3", "s4"}), ("model:gpt", {"s2"}),
+     ("tokens>300k", {"s2", "s4"}), ("responses>1", set()), ("age>2d", {"s2", "s3", "s4"}), ("took>2h", set()),
+     ("kind:main", {"s1", "s2", "s3", "s4"}), ("kind:fork", set())],
+)  # fmt: skip
+def test_filters(filled: Store, query: str, ids: set[str]) -> None:
+    assert set(filled.found(query)) == ids
+    assert set(filled.found(query, flat=True)) == ids
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [("cst>5", "cost?"), ("cost>x", "needs a number"), ("agnt:claude", "agent?"), ("on:now", "needs a day"),
+     ("~(a+)+", "repeat"), ("!", "missing after !"), ("tool:", "a name is missing")],
+)  # fmt: skip
+def test_what_cannot_be_understood_says_why(filled: Store, query: str, said: str) -> None:
+    assert said in filled.ask(query).problem
+
+
+def test_words_and_filters_together(filled: Store) -> None:
+    assert filled.found("flaky agent:codex") == ["s2"]
+    assert filled.found("flaky cost>5") == ["s2"]
+    assert filled.found("retry since:1d") == ["s1"]
+
+
+# ------------------------------------------------------------ order and groups
+
+
+def test_orders(filled: Store) -> None:
+    assert filled.found() == ["s1", "s2", "s3", "s4"]
+    assert filled.found(sort="cost") == ["s4", "s2", "s1", "s3"]
+    assert filled.found(sort="cost", ascending=True) == ["s3", "s1", "s2", "s4"]
+    assert filled.found("retry", sort="cost") == ["s1", "s3"]
+    assert filled.found(flat=True, limit=2) == ["s1", "s2"]
+
+
+def test_groups_hold_each_session_once_with_their_sums(filled: Store) -> None:
+    for by in ("day", "project", "agent", "model"):
+        listing = filled.ask(group=by)
+        assert sorted(listing.order) == [1, 2, 3, 4]
+        assert sum(group.count for group in listing.groups) == 4
+        for group in listing.groups:
+            part = searching.entries(filled.db, listing.order[group.at : group.at + group.count])
+            assert sum(entry.cost_nusd for entry in part) == group.cost_nusd
+            assert sum(entry.tokens for entry in part) == group.tokens
+    assert [group.name for group in filled.ask(group="project").groups] == ["api", "web", "küche"]
+    assert [group.name for group in filled.ask(group="agent", sort="cost").groups] == ["claude", "codex"]
+
+
+def test_days_are_those_of_the_zone_on_both_sides_of_a_change_of_its_offset(store: Store) -> None:
+    zone = ZoneInfo("Europe/Berlin")  # summer time ends on 2026-10-25
+    times = {
+        "a": "2026-10-24T22:30",
+        "b": "2026-10-24T21:30",
+        "c": "2026-10-25T22:30",
+        "d": "2026-10-25T23:30",
+    }
+    from datetime import datetime
+
+    for sid, when in times.items():
+        store.session(sid, sid, at_ms=int(datetime.fromisoformat(when + "+00:00").timestamp() * 1000))
+    store.index()
+    listing = searching.answer(store.db, Ask(group="day"), zone, NOW)
+    days = {
+        group.name: {
+            entry.session_id
+            for entry in searching.entries(store.db, listing.order[group.at :][: group.count])
+        }
+        for group in listing.groups
+    }
+    assert days == {"2026-10-26": {"d"}, "2026-10-25": {"a", "c"}, "2026-10-24": {"b"}}
+
+
+# ------------------------------------------------------------ sub-agents
+
+
+def test_a_session_stands_for_all_below_it(store: Store) -> None:
+    store.session(
+        "m/agent-1", "explore the shed", cost=50, parent_id="m", role=Role.SUB_AGENT
+    )  # before its parent
+    store.session("m/agent-2", "look", cost=50, parent_id="m/agent-1", role=Role.SUB_AGENT)
+    assert store.found() == ["m"]  # it has no record of its own yet
+    store.session("m", "main", cost=200)
+    store.session("f", "fork", cost=1, parent_id="m", role=Role.FORK, at_ms=NOW - 2 * HOUR)
+    listing = store.ask()
+    main, fork = searching.entries(store.db, listing.order)
+    assert (main.session_id, main.below, fork.session_id, fork.below) == ("m", 2, "f", 0)
+    assert main.tokens == 667 * 300 + 3
+    below = searching.below(store.db, main.id)
+    assert [entry.session_id for entry in below] == ["m/agent-1", "m/agent-2"]
+    assert [entry.tokens for entry in below] == [667 * 50 + 1] * 2
+    assert store.found("shed") == ["m/agent-1"]
+    flat = searching.entries(store.db, store.ask(flat=True, sort="tokens").order)
+    assert next(entry.session_id for entry in flat) == "m"
+
+
+def test_the_index_follows_the_store_whatever_happens_in_which_order(store: Store) -> None:
+    """Sums of the lines are those of the sessions, and an index made anew is the same."""
+    rng = random.Random(11)
+    sids = [f"s{n}" for n in range(12)]
+    for step in range(120):
+        sid = rng.choice(sids)
+        parent = rng.choice(sids[: sids.index(sid)] or [""]) if rng.random() < 0.3 else ""
+        role = Role.SUB_AGENT if parent else None
+        store.put(
+            Session(
+                "claude",
+                sid,
+                parent_id=parent,
+                role=role,
+                title=f"t {step}",
+                title_rank=1,
+                cwd=f"/p{step % 3}",
+            ),
+            Usage(
+                "claude", sid, f"{sid}:{step}", NOW - rng.randrange(DAY), "claude-sonnet-4-5", Tokens(1, 2, 3)
+            ),
+        )
+        if rng.random() < 0.5:
+            store.indexer.index_some(rng.randrange(1, 4))
+    store.index()
+    assert waiting(store.db) == 0
+    whole = store.db.execute("SELECT sum(responses), sum(cost_nusd) FROM session").fetchone()
+    lines = "SELECT sum(responses), sum(cost_nusd) FROM line WHERE root = session"
+    assert store.db.execute(lines).fetchone() == whole
+    before = store.db.execute("SELECT * FROM line ORDER BY session").fetchall()
+    words = store.db.execute("SELECT rowid, * FROM found ORDER BY rowid").fetchall()
+    store.db.executescript(
+        "DELETE FROM line; DELETE FROM found; INSERT OR IGNORE INTO changed SELECT id FROM session;"
+    )
+    store.index()
+    assert store.db.execute("SELECT * FROM line ORDER BY session").fetchall() == before
+    assert store.db.execute("SELECT rowid, * FROM found ORDER BY rowid").fetchall() == words
+
+
+def test_nothing_is_written_to_the_words_while_only_figures_grow(store: Store) -> None:
+    store.session("s1", "fix the shed")
+    store.index()
+    before = store.db.execute("SELECT sum(length(block)) FROM found_data").fetchone()
+    for n in range(20):
+        store.put(Usage("claude", "s1", f"s1:{n}", NOW, "claude-sonnet-4-5", Tokens(5)))
+        store.index()
+    assert store.db.execute("SELECT sum(length(block)) FROM found_data").fetchone() == before
+    (entry,) = searching.entries(store.db, store.ask().order)
+    assert entry.responses == 20
+
+
+def test_an_existing_store_is_indexed_in_slices(tmp_path: Path) -> None:
+    """A database of the version before: every session waits, none is lost."""
+    from tokentop.store import schema
+
+    path = tmp_path / FILE_NAME
+    old = sqlite3.connect(path, isolation_level=None)
+    for number in range(3):
+        old.executescript(f"BEGIN; {schema.MIGRATIONS[number]} PRAGMA user_version={number + 1}; COMMIT;")
+    old.execute("INSERT INTO project VALUES (1, 'claude', 'api')")
+    for n in range(1, 8):
+        names = "id, agent, sid, parent_sid, root_sid, role, project, cwd, branch, title, title_rank, model, first_ms,"
+        old.execute(
+            f"INSERT INTO session ({names} version, surface, log_path, forked_at_ms, tool_use_id, last_ms)"
+            " VALUES (?, 'claude', ?, '', '', '', 1, '', '', ?, 1, '', 1, '', '', '', 0, '', ?)",
+            (n, f"s{n}", f"shed number {n}", NOW - n),
+        )
+    old.close()
+    store = Store(tmp_path)
+    assert waiting(store.db) == 7
+    assert store.indexer.index_some(5) == 5
+    listing = searching.answer(store.db, Ask("shed"), UTC, NOW)
+    assert (len(listing.order), listing.waiting) == (5, 2)
+    assert len(store.found("shed")) == 7
+    store.db.close()
