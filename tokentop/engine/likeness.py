@@ -7,6 +7,7 @@ turned round; in long words two), or with letters left out ("rtry" for "retry").
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
@@ -18,7 +19,11 @@ _EXACT, _BEGINS, _SLIP, _LEFT_OUT = 1.0, 0.85, 0.6, 0.45
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text as they are indexed: letters and digits, casefolded."""
+    """The words of a text as they are indexed: letters and digits, casefolded, without accents."""
+    if not text.isascii():
+        text = "".join(
+            char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char)
+        )
     return _WORDS.findall(text.casefold())
 
 

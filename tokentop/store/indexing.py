@@ -11,6 +11,8 @@ import sqlite3
 
 from tokentop.engine.likeness import learnable, with_one_left_out, words_of
 
+from .schema import FOUND
+
 SLICE = 200  # sessions of one transaction: some 20 ms
 _DEEPEST = 16
 _LINE = (
@@ -32,6 +34,18 @@ _SESSION = (
 def waiting(db: sqlite3.Connection) -> int:
     """Sessions that have changed and are not in the index yet."""
     return int(db.execute("SELECT count(*) FROM changed").fetchone()[0])
+
+
+def erase_words(db: sqlite3.Connection) -> None:
+    """Take all words out of the index and its file; it is made anew from what the sessions still say."""
+    db.execute("PRAGMA secure_delete=ON")
+    db.execute("BEGIN IMMEDIATE")
+    db.execute("DROP TABLE found")
+    db.execute(FOUND)
+    db.execute("DELETE FROM near")
+    db.execute("UPDATE line SET title = '', branch = ''")
+    db.execute("INSERT OR IGNORE INTO changed SELECT id FROM session")
+    db.execute("COMMIT")
 
 
 class Indexer:

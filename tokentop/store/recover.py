@@ -9,6 +9,7 @@ from pathlib import Path
 from tokentop.agents.decoding import MAX_COUNT
 
 from .db import FILE_NAME, open_writer
+from .purging import ADD_UP
 from .schema import FLAG_HIDDEN, FLAG_SALVAGED, FLAG_UNKNOWN, FLAG_UNPRICED, FLAGS_MAX, SLOT_MS
 from .writer import MAX_EVENT_NUSD
 
@@ -16,7 +17,7 @@ from .writer import MAX_EVENT_NUSD
 _TABLES = (
     "model", "project", "tier", "session", "event", "event_extra", "running_total", "spawn", "quota", "projection",
     "action", "outline", "quota_reading", "bill", "bill_day", "bill_revision", "balance", "provider_name", "provider_state",
-    "frame", "frame_body", "frame_text", "frame_mark", "telemetry",
+    "frame", "frame_body", "frame_text", "frame_mark", "telemetry", "purged", "purged_call", "purged_rollup",
 )  # fmt: skip
 _CHUNK = 500
 MAX_MS = 4_102_444_800_000  # 2100
@@ -140,14 +141,16 @@ def _rebuild(new: sqlite3.Connection) -> None:
         f" {money}, {unknown}, coalesce(sum(x.logged_nusd), 0)"
         " FROM event e JOIN session s ON s.id = e.session LEFT JOIN event_extra x ON x.id = e.id GROUP BY 1, 2, 3, 4"
     )
+    new.execute(f"INSERT INTO rollup SELECT * FROM purged_rollup WHERE true {ADD_UP}")
     new.execute(
         f"UPDATE session SET responses=0, unknown_calls=0,"
         f" ({_COUNTS}, cost_nusd, unpriced_tokens) = (0, 0, 0, 0, 0, 0, 0, 0)"
+        " WHERE id NOT IN (SELECT session FROM purged)"
     )
     new.execute(
         f"UPDATE session SET (responses, {_COUNTS}, cost_nusd, unpriced_tokens, unknown_calls) = (SELECT"
         f" {answered}, {sums}, {money}, {unknown} FROM event e WHERE e.session = session.id)"
-        " WHERE id IN (SELECT session FROM event)"
+        " WHERE id IN (SELECT session FROM event) AND id NOT IN (SELECT session FROM purged)"
     )
     new.execute("DELETE FROM running_total WHERE session NOT IN (SELECT id FROM session)")
     new.execute("INSERT OR IGNORE INTO unsettled SELECT DISTINCT session FROM running_total")

@@ -136,7 +136,8 @@ ALTER TABLE projection ADD COLUMN high_half_nusd INTEGER;
 ALTER TABLE projection ADD COLUMN month_nusd INTEGER;
 """
 
-_V4 = """
+FOUND = "CREATE VIRTUAL TABLE found USING fts5 (title, project, branch, tools, files, names, tokenize='unicode61')"
+_V4 = f"""
 CREATE TABLE outline (
   session INTEGER PRIMARY KEY, log_size INTEGER NOT NULL, log_mtime_ns INTEGER NOT NULL, version INTEGER NOT NULL,
   read_ms INTEGER NOT NULL, tools TEXT NOT NULL, files TEXT NOT NULL, deeds BLOB NOT NULL,
@@ -154,9 +155,20 @@ CREATE INDEX line_cost ON line (cost_nusd, session) WHERE root = session;
 CREATE INDEX line_tokens ON line (tokens, session) WHERE root = session;
 CREATE INDEX line_responses ON line (responses, session) WHERE root = session;
 CREATE INDEX line_below ON line (root) WHERE root != session;
-CREATE VIRTUAL TABLE found USING fts5 (title, project, branch, tools, files, names, tokenize='unicode61');
+{FOUND};
 CREATE TABLE near (key TEXT NOT NULL, term TEXT NOT NULL, PRIMARY KEY (key, term)) WITHOUT ROWID;
 CREATE TABLE changed (session INTEGER PRIMARY KEY);
+CREATE TABLE purged (
+  session INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, calls INTEGER NOT NULL, forgotten INTEGER NOT NULL
+);
+CREATE TABLE purged_call (id INTEGER PRIMARY KEY);
+CREATE TABLE purged_rollup (
+  slot INTEGER NOT NULL, project INTEGER NOT NULL, model INTEGER NOT NULL, flags INTEGER NOT NULL,
+  responses INTEGER NOT NULL, input INTEGER NOT NULL, cache_read INTEGER NOT NULL,
+  cache_write_5m INTEGER NOT NULL, cache_write_1h INTEGER NOT NULL, output INTEGER NOT NULL,
+  reasoning INTEGER NOT NULL, cost_nusd INTEGER NOT NULL, unpriced_tokens INTEGER NOT NULL,
+  unknown_calls INTEGER NOT NULL, logged_nusd INTEGER NOT NULL, PRIMARY KEY (slot, project, model, flags)
+) WITHOUT ROWID;
 CREATE TRIGGER session_new AFTER INSERT ON session WHEN NOT EXISTS (SELECT 1 FROM changed WHERE session = new.id)
   BEGIN INSERT INTO changed VALUES (new.id); END;
 CREATE TRIGGER session_changed AFTER UPDATE ON session WHEN NOT EXISTS (SELECT 1 FROM changed WHERE session = new.id)

@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import astuple
+from msgspec.structs import astuple, replace
 
 from tokentop.model import Context, Figures, Role, Session, Tokens
 from tokentop.text import clean
+
+from .indexing import erase_words
 
 _TEXT = ("parent_sid", "root_sid", "branch", "version", "surface", "log_path", "tool_use_id", "model")
 COLUMNS = (
@@ -105,6 +107,7 @@ def erase_titles(connection: sqlite3.Connection) -> None:
         return
     connection.execute("PRAGMA secure_delete=ON")
     connection.execute("UPDATE session SET title='', title_rank=0 WHERE title != ''")
+    erase_words(connection)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
@@ -120,6 +123,7 @@ class SessionCache:
         self._next_id = 0
         # While every stored session is in memory, a session that is not there is new.
         self._complete = connection.execute("SELECT 1 FROM session LIMIT 1").fetchone() is None
+        self._forgotten = {row[0] for row in connection.execute("SELECT session FROM purged WHERE forgotten")}
         self.moved: list[tuple[SessionRow, int]] = []  # got their project after their first events
         self.named: list[SessionRow] = []  # got their model after their first events
 
@@ -176,6 +180,8 @@ class SessionCache:
             row.root_sid = fact.root_id
         if fact.role is not None and _ROLE_RANK[fact.role] >= _ROLE_RANK.get(row.role, 0):
             row.role = fact.role
+        if row.id in self._forgotten:
+            fact = replace(fact, cwd="", branch="", title="", log_path="", tool_use_id="")
         if fact.cwd:
             row.cwd = fact.cwd
             from tokentop.agents.decoding import project_of  # who only reads the store needs no agents

@@ -20,8 +20,23 @@ from .writer import Committed, Writer, totals_of
 def settle(writer: Writer, recent_ms: int = 1 << 62) -> list[Committed]:
     """Settle every session that waits for it; return what changed."""
     db = writer.connection
+    _leave_purged(db)
     waiting = [row[0] for row in db.execute("SELECT session FROM unsettled").fetchall()]
     return [_settle_one(writer, db, session, recent_ms) for session in waiting]
+
+
+def _leave_purged(db: sqlite3.Connection) -> None:
+    """Of a session whose calls were purged a new total cannot be told apart from them: it is said, not counted."""
+    gone = db.execute(
+        "SELECT u.session FROM unsettled u JOIN purged p ON p.session = u.session WHERE p.calls"
+    ).fetchall()
+    if gone:
+        db.executemany("DELETE FROM unsettled WHERE session = ?", gone)
+        db.execute(
+            "INSERT INTO health VALUES ('store', 'purged', 'a session whose calls were purged went on: what it spends"
+            " beside its calls is not counted', ?) ON CONFLICT DO UPDATE SET count=count+excluded.count",
+            (len(gone),),
+        )
 
 
 def _settle_one(writer: Writer, db: sqlite3.Connection, session: int, recent_ms: int) -> Committed:

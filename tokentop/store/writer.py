@@ -38,6 +38,7 @@ from tokentop.model import (  # fmt: skip
     Usage,
 )
 
+from .purging import purge_some
 from .schema import (
     FLAG_AT_ESTIMATED,
     FLAG_COST_ESTIMATED,
@@ -133,6 +134,7 @@ class Writer:
         self._with_totals = {
             row[0] for row in connection.execute("SELECT DISTINCT session FROM running_total")
         }
+        self._any_purged = connection.execute("SELECT 1 FROM purged_call LIMIT 1").fetchone() is not None
         self._unsettled: set[int] = set()
         self._links = False
         # Whether any event is known from telemetry alone: without one no commit looks for it.
@@ -243,11 +245,17 @@ class Writer:
         touched = [(row.session(), row.figures()) for row in dirty if row.last_ms >= recent_ms]
         return Committed(priced, touched, events, duplicates)
 
+    def purge(self, ids: Sequence[int], at_ms: int, *, forget: bool = False) -> int:
+        """Take the single calls of sessions out, in one transaction; return how many. sqlite3.Error."""
+        self._any_purged = True
+        return purge_some(self._db, ids, at_ms, forget=forget)
+
     # ------------------------------------------------------------ events
 
     def _events(self, usages: dict[int, Usage], recent_ms: int) -> tuple[list[Priced], int]:
+        again = self._drop_purged(usages) if self._any_purged and usages else 0
         if not usages:
-            return [], 0
+            return [], again
         stored = {row[0]: row for row in self._db.execute(_SELECT, (json.dumps(list(usages)),))}
         logged = self._logged(stored)
         priced = self._replace_heard(usages) if self._heard else []
@@ -262,7 +270,17 @@ class Writer:
             if usage.at_ms >= recent_ms:
                 estimated = row[6] & (FLAG_COST_ESTIMATED | FLAG_ESTIMATED)
                 priced.append(Priced(identity, usage, row[13], bool(estimated)))
-        return priced, len(stored)
+        return priced, len(stored) + again
+
+    def _drop_purged(self, usages: dict[int, Usage]) -> int:
+        """Leave out calls that were purged: their sums are here. Return how many."""
+        rows = self._db.execute(
+            "SELECT id FROM purged_call WHERE id IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(usages)),),
+        ).fetchall()
+        for (identity,) in rows:
+            del usages[identity]
+        return len(rows)
 
     def _put(self, identity: int, usage: Usage) -> EventRow:
         """Note an event to be stored and summed up."""
