@@ -206,6 +206,7 @@ def parser() -> argparse.ArgumentParser:
     outcome.add_argument("--json", action="store_true")
 
     _kill(verbs)
+    _keeping(verbs)
     status = verbs.add_parser("status", help="one line for tmux or a prompt", allow_abbrev=False)
     status.add_argument(
         "--format", metavar="TEMPLATE",
@@ -323,6 +324,26 @@ def _kill(verbs: argparse._SubParsersAction[_Parser]) -> None:
     )
     kill.add_argument("--json", action="store_true")
     kill.set_defaults(action="terminate")
+
+
+def _keeping(verbs: argparse._SubParsersAction[_Parser]) -> None:
+    purge = verbs.add_parser(
+        "purge", help="take old single calls, or a whole session, out; sums stay", allow_abbrev=False
+    )
+    purge.add_argument(
+        "--before", metavar="T", help="calls of sessions that rest since before: 2026-01-01, 90d"
+    )
+    purge.add_argument("--session", metavar="ID", help="all that is known of a session but its sums")
+    purge.add_argument("--dry-run", action="store_true", help="say what would go")
+    purge.add_argument("--yes", action="store_true", help="do not ask")
+    purge.add_argument("--json", action="store_true")
+    take_in = verbs.add_parser("import", help="bring in the database of another machine", allow_abbrev=False)
+    take_in.add_argument("file", metavar="FILE", help="what `tokentop db backup FILE` has written")
+    take_in.add_argument("--json", action="store_true")
+    database = verbs.add_parser("db", help="check, back up or compact the database", allow_abbrev=False)
+    database.add_argument("what", choices=("check", "backup", "compact"))
+    database.add_argument("file", nargs="?", metavar="FILE", help="where the backup goes; must not exist")
+    database.add_argument("--json", action="store_true")
 
 
 def _positive(text: str) -> int:

@@ -24,7 +24,7 @@ from .billing import ENDPOINT, Fetched, Health, ProviderState
 from .clock import now_ms
 from .config import Settings, local_zone
 from .daybook import Daybook
-from .engine.days import day_bounds
+from .engine.days import DAY_MS, day_bounds
 from .engine.heard import SAME_MS, HeardCalls
 from .engine.live import LiveState
 from .engine.pace import OLDEST_MS
@@ -85,6 +85,9 @@ INBOX_S = 1.0
 INDEX_S = (
     5.0  # between two looks at which sessions have changed; somebody who looks at the history asks sooner
 )
+RETAIN_S = 3600.0  # between two looks for calls that are older than `retention_days`
+RETAIN_SLICE_S = 1.0  # ... while there are some
+RETAIN_SESSIONS = 5  # in a slice
 INDEX_SLICE_S = 0.5  # ... while there are more than fit into a slice
 RETRY_S = 2.0
 WHOLE_S = 30.0
@@ -217,6 +220,8 @@ class Collector:
             self._outline(now_s, wall_ms)
         if not more and now_s >= self._due.get("index", 0.0):
             self._due["index"] = now_s + (INDEX_SLICE_S if self.index() else INDEX_S)
+        if not more and self._settings.retention_days and now_s >= self._due.get("retain", 0.0):
+            self._due["retain"] = now_s + (RETAIN_SLICE_S if self._retain(wall_ms) else RETAIN_S)
         return 0.0 if more else self._poll_s
 
     @property
@@ -450,6 +455,21 @@ class Collector:
         except sqlite3.Error as error:
             self._store_failed(error)
             return False
+
+    def _retain(self, wall_ms: int) -> bool:
+        """Purge a few of the sessions that are older than the settings keep; True if there may be more."""
+        if self._ledger is None or self._reading or not self._stays or time.monotonic() < self._store_due_s:
+            return True
+        from .store.purging import older_than
+
+        try:
+            before_ms = wall_ms - self._settings.retention_days * DAY_MS
+            ids = older_than(self._ledger.db, before_ms, count=False).sessions
+            self._ledger.writer.purge(ids[:RETAIN_SESSIONS], wall_ms)
+        except sqlite3.Error as error:
+            self._store_failed(error)
+            return True
+        return len(ids) > RETAIN_SESSIONS
 
     def _take_in(self, ledger: Ledger) -> None:
         """What the status line hook was told about plan limits."""

@@ -109,7 +109,12 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         float, Meta(ge=0, le=100, description="Alert when the context is this full, in per cent. 0 = none.")
     ] = 90.0
     retention_days: Annotated[
-        int, Meta(ge=0, le=36_500, description="Drop single events older than this. 0 = keep them for ever.")
+        int,
+        Meta(
+            ge=0,
+            le=36_500,
+            description="Drop the single calls of sessions that rest for longer; sums stay. 0 = keep them for ever.",
+        ),
     ] = 0
     recording_mb: Annotated[
         int,

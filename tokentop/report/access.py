@@ -65,6 +65,24 @@ def opened(*, quiet: bool = False) -> Iterator[Access]:
             lock.release()
 
 
+@contextlib.contextmanager
+def alone() -> Iterator[Path]:
+    """The state directory, held so that nobody else writes meanwhile. Raises Failure where somebody does."""
+    with folder_for() as (folder, _):
+        lock = Lock(folder)
+        until_s = time.monotonic() + _PATIENCE_S
+        while not _taken(lock):
+            if lock.is_kept() or time.monotonic() > until_s:
+                raise Failure(f"a running tokentop writes to {folder}; leave it, then run this again")
+            time.sleep(0.05)
+        try:
+            yield folder
+        except (db.StoreError, sqlite3.Error) as error:
+            raise Failure(_said(error, folder)) from error
+        finally:
+            lock.release()
+
+
 def _taken(lock: Lock) -> bool:
     try:
         return lock.take()

@@ -319,9 +319,28 @@ def _hook(arguments: Arguments) -> int:
     return change(os.environ, yes=arguments.yes, dry_run=arguments.dry_run)
 
 
+def _purge(arguments: Arguments) -> int:
+    from . import keeping
+
+    return keeping.purge(arguments)
+
+
+def _import(arguments: Arguments) -> int:
+    from . import keeping
+
+    return keeping.take_in(arguments)
+
+
+def _db(arguments: Arguments) -> int:
+    from . import keeping
+
+    return keeping.database(arguments)
+
+
 _VERBS: dict[str, Callable[[Any], int]] = {
     "live": _live, "demo": _demo, "usage": _usage, "sync": _sync, "sessions": _sessions, "session": _session,
     "kill": _kill, "forecast": _forecast, "prices": _prices, "doctor": _doctor, "watch": _watch,
     "rules": _rules, "actions": _actions, "providers": _providers, "reconcile": _reconcile, "budget": _budget,
-    "outcome": _outcome, "hook": _hook, "replay": _replay, "plans": _plans,
+    "outcome": _outcome, "hook": _hook, "replay": _replay, "plans": _plans, "purge": _purge, "import": _import,
+    "db": _db,
 }  # fmt: skip

@@ -11,6 +11,7 @@ from tokentop.agents import all_agents
 from tokentop.model import Diagnostic, Looked
 from tokentop.store import outlines, reader
 from tokentop.store.db import FILE_NAME
+from tokentop.store.purging import purged
 from tokentop.text import plural
 
 _ADVICE = {
@@ -64,6 +65,7 @@ def examine(
         " GROUP BY r.model HAVING sum(r.unpriced_tokens) > 0 ORDER BY 3 DESC LIMIT 20"
     ).fetchall()
     path = folder / FILE_NAME
+    calls, sessions_purged, purged_ms = purged(db)
     problems = [d for d in (*current, *reader.health(db)) if d.kind != "duplicate"]
     return {
         "schema": "tokentop.doctor/1",
@@ -75,6 +77,7 @@ def examine(
         ],
         "store": {"path": str(path), "bytes": path.stat().st_size if path.exists() else 0},
         "outlines": outlines_document(db),
+        "purged": {"calls": calls, "sessions": sessions_purged, "last_ms": purged_ms},
         "prices": prices,
     }  # fmt: skip
 
@@ -152,5 +155,9 @@ def as_text(found: dict[str, Any]) -> str:
     lines += [
         f"  in part     {plural(one['sessions'], 'session')}: {one['note']}" for one in remembered["partial"]
     ]
+    if (gone := found["purged"])["calls"]:
+        lines.append(
+            f"purged       {plural(gone['calls'], 'call')} of {plural(gone['sessions'], 'session')}; their sums are kept"
+        )
     lines.append(f"prices       {found['prices']}")
     return "\n".join(lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -57,3 +58,23 @@ def health_document(
         "duplicates": sum(d.count for d in stored if d.kind == "duplicate"),
         "errors": errors,
     }
+
+
+class Progress:
+    """A line on stderr that is written over while something takes long; nothing where nobody looks."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._shown = not quiet and sys.stderr.isatty()
+        self._next_s = time.monotonic() + 0.5
+        self._written = False
+
+    def tell(self, text: str) -> None:
+        now_s = time.monotonic()
+        if self._shown and now_s >= self._next_s:
+            self._next_s, self._written = now_s + 0.25, True
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        if self._written:
+            self._written = False
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import sys
 from datetime import tzinfo
 from typing import Any
 
@@ -16,7 +15,7 @@ from tokentop.store.indexing import Indexer, waiting
 from tokentop.text import clean
 
 from . import access
-from .out import money, plain_table
+from .out import Progress, money, plain_table
 
 
 def listing(
@@ -42,14 +41,11 @@ def listing(
 def bring_up_to_date(store: access.Access, *, quiet: bool) -> None:
     """Index what has changed since somebody last asked; who only reads says what is missing."""
     if store.writes:
-        indexer, total = Indexer(store.db), waiting(store.db)
-        done = 0
+        indexer, total, done, progress = Indexer(store.db), waiting(store.db), 0, Progress(quiet)
         while some := indexer.index_some():
             done += some
-            if not quiet and total > 2000 and sys.stderr.isatty():
-                print(f"\r\x1b[Kindexing {done:,} of {total:,} sessions", end="", file=sys.stderr, flush=True)
-        if not quiet and total > 2000 and sys.stderr.isatty():
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            progress.tell(f"indexing {done:,} of {total:,} sessions")
+        progress.end()
     elif late := waiting(store.db):
         text = f"{late:,} sessions changed a moment ago: they are found as they were, new ones not yet"
         access.note(store.notes, text)

@@ -85,6 +85,11 @@ def open_reader(folder: Path) -> sqlite3.Connection:
     path = folder / FILE_NAME
     if not path.exists():
         raise StoreError(f"there is no database in {folder} yet; run: tokentop sync")
+    return open_file(path)
+
+
+def open_file(path: Path) -> sqlite3.Connection:
+    """A read-only connection to a database file."""
     connection = sqlite3.connect(
         f"file:{_quoted(path)}?mode=ro", uri=True, timeout=BUSY_MS / 1000, check_same_thread=False
     )

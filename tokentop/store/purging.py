@@ -41,7 +41,11 @@ class Purge(Struct, frozen=True):
 
 
 def older_than(
-    db: sqlite3.Connection, before_ms: int, exists: Callable[[str], bool] = os.path.exists
+    db: sqlite3.Connection,
+    before_ms: int,
+    exists: Callable[[str], bool] = os.path.exists,
+    *,
+    count: bool = True,
 ) -> Purge:
     """The sessions that rest since before a time, oldest first.
 
@@ -62,7 +66,7 @@ def older_than(
             kept += 1
         else:
             chosen.append(session)
-    return Purge(tuple(chosen), _calls(db, chosen), kept)
+    return Purge(tuple(chosen), _calls(db, chosen) if count else 0, kept)
 
 
 def all_of(db: sqlite3.Connection, agent: str, sid: str) -> Purge:

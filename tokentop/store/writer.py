@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 try:
     from _blake2 import blake2b  # hashlib loads OpenSSL: 4 ms of every start
@@ -244,6 +245,77 @@ class Writer:
             self._unsettled.clear()
         touched = [(row.session(), row.figures()) for row in dirty if row.last_ms >= recent_ms]
         return Committed(priced, touched, events, duplicates)
+
+    # ------------------------------------------------------------ what another store holds
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """One transaction of `adopt_*`; sums and sessions are written at its end."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._finish([], 1 << 62, 0, 0)
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._rollback()
+            raise
+        self._sessions.trim()
+
+    def adopt_session(self, session: Session) -> int:
+        """Merge what another store says of a session; return its id here. What is said here stays."""
+        known = self._sessions.get(session.agent, session.id)
+        if known.last_ms:  # its log was read here: only what it lacks is taken
+            said = known.session()
+            session = msgspec.structs.replace(
+                session, cwd=said.cwd or session.cwd, branch=said.branch or session.branch,
+                title=said.title or session.title, title_rank=max(said.title_rank, session.title_rank),
+                model=said.model or session.model, log_path=said.log_path or session.log_path,
+            )  # fmt: skip
+        row = self._sessions.merge(session)
+        for moved, unknown in self._sessions.moved:
+            self._move(moved, unknown)
+        self._sessions.moved.clear()
+        self._sessions.named.clear()
+        return row.id
+
+    def adopt_context(self, context: Context) -> None:
+        self._sessions.context(context)
+
+    def known_calls(self, ids: Sequence[int]) -> set[int]:
+        """Which calls are stored, or were purged."""
+        wanted = json.dumps(list(ids))
+        query = "SELECT id FROM {} WHERE id IN (SELECT value FROM json_each(?))"
+        found = self._db.execute(query.format("event"), (wanted,)).fetchall()
+        found += self._db.execute(query.format("purged_call"), (wanted,)).fetchall()
+        return {row[0] for row in found}
+
+    def adopt_calls(
+        self, rows: Sequence[EventRow], extras: Mapping[int, tuple[int | None, int, int | None]]
+    ) -> None:
+        """Store calls as they are, with what goes with them: (logged cost, web searches, credits)."""
+        for row in rows:
+            self._rows.append(row)
+            self._account(row, 1, extras.get(row[0], (None,))[0] or 0)
+        self._db.executemany(
+            "INSERT OR REPLACE INTO event_extra (id, logged_nusd, web_searches, credits_milli) VALUES (?, ?, ?, ?)",
+            [(identity, *extra) for identity, extra in extras.items()],
+        )
+
+    def adopt_totals(self, session: int, rows: Sequence[tuple[object, ...]]) -> None:
+        """Running totals of another store, where there are none here; they are settled there already."""
+        if rows and session not in self._with_totals:
+            self._with_totals.add(session)
+            places = ", ".join("?" * len(rows[0]))
+            self._db.executemany(
+                f"INSERT OR IGNORE INTO running_total VALUES ({places})",
+                [(session, *row[1:]) for row in rows],
+            )
+
+    def model_id(self, provider: str, name: str) -> int:
+        return self._models.get((provider, name)) or self._model(provider, name)
+
+    def tier_id(self, tier: str, geo: str) -> int:
+        return self._tier(tier, geo) if tier or geo else 0
 
     def purge(self, ids: Sequence[int], at_ms: int, *, forget: bool = False) -> int:
         """Take the single calls of sessions out, in one transaction; return how many. sqlite3.Error."""

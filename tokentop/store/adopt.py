@@ -1,0 +1,124 @@
+"""Taking over what another tokentop's database holds: sessions, single calls, running totals, receipts.
+
+Calls have the same id on every machine, so a second import, or logs that both have read, change nothing.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from msgspec import Struct
+
+from tokentop.agents.decoding import MAX_COUNT
+from tokentop.model import Context
+
+from .db import StoreError, open_file
+from .recover import MAX_MS
+from .schema import FLAGS_MAX, VERSION
+from .sessions import COLUMNS, SessionRow
+from .writer import MAX_EVENT_NUSD, EventRow, Writer
+
+SLICE = 50  # sessions of one transaction
+_EVENT = "id, at_ms, took_ms, flags, input, cache_read, cache_write_5m, cache_write_1h, output, reasoning, cost_nusd"
+_BAD = " OR ".join(
+    f"typeof(e.{column}) != 'integer' OR e.{column} NOT BETWEEN 0 AND {most}"
+    for column, most in (
+        ("at_ms", MAX_MS), ("took_ms", MAX_MS), ("flags", FLAGS_MAX), ("input", MAX_COUNT), ("cache_read", MAX_COUNT),
+        ("cache_write_5m", MAX_COUNT), ("cache_write_1h", MAX_COUNT), ("output", MAX_COUNT), ("reasoning", MAX_COUNT),
+    )
+)  # fmt: skip
+_GOOD = (
+    f"NOT ({_BAD}) AND (e.cost_nusd IS NULL OR (typeof(e.cost_nusd) = 'integer' AND e.cost_nusd BETWEEN 0 AND"
+    f" {MAX_EVENT_NUSD}))"
+)
+
+
+class Adopted(Struct):
+    """What an import has brought so far."""
+
+    sessions: int = 0  # looked at
+    calls: int = 0  # new
+    known: int = 0  # calls that were here already
+    unusable: int = 0  # calls with impossible figures
+
+
+def adopt(writer: Writer, path: Path) -> Iterator[tuple[Adopted, int]]:
+    """Import a database slice by slice; gives (what was brought so far, sessions in all) after each.
+
+    Raises StoreError where the file is no database of tokentop or of a newer one, sqlite3.Error.
+    """
+    other = _opened(path)
+    try:
+        done = Adopted()
+        total = int(other.execute("SELECT count(*) FROM session").fetchone()[0])
+        query = f"SELECT {', '.join(COLUMNS)} FROM session WHERE id > ? ORDER BY id LIMIT ?"
+        last = -(1 << 62)
+        while rows := other.execute(query, (last, SLICE)).fetchall():
+            last = rows[-1][0]
+            with writer.transaction():
+                for row in rows:
+                    _session(writer, other, SessionRow(*row), done)
+            yield done, total
+    finally:
+        other.close()
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    other = open_file(path)
+    try:
+        version = other.execute("PRAGMA user_version").fetchone()[0]
+        tables = {row[0] for row in other.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if not {"session", "event", "model", "project", "rollup"} <= tables:
+            raise StoreError(f"{path} is no database of tokentop")
+        if version != VERSION:
+            older = "it is older: start the tokentop that it belongs to once more, then import" * (
+                version < VERSION
+            )
+            raise StoreError(
+                f"{path} has version {version}, this tokentop knows {VERSION}; {older or 'update tokentop'}"
+            )
+    except BaseException:
+        other.close()
+        raise
+    return other
+
+
+def _session(writer: Writer, other: sqlite3.Connection, row: SessionRow, done: Adopted) -> None:
+    """One session with its calls."""
+    done.sessions += 1
+    session = writer.adopt_session(row.session())
+    if row.context_used is not None:
+        writer.adopt_context(
+            Context(row.agent, row.sid, row.context_at_ms, row.context_used, row.context_window)
+        )
+    calls = other.execute(
+        f"SELECT {', '.join('e.' + c for c in _EVENT.split(', '))}, m.provider, m.name, coalesce(t.tier, ''),"
+        " coalesce(t.geo, ''), x.logged_nusd, coalesce(x.web_searches, 0), x.credits_milli FROM event e"
+        " JOIN model m ON m.id = e.model LEFT JOIN tier t ON t.id = e.tier LEFT JOIN event_extra x ON x.id = e.id"
+        f" WHERE e.session = ? AND {_GOOD}",
+        (row.id,),
+    ).fetchall()
+    whole = other.execute("SELECT count(*) FROM event WHERE session = ?", (row.id,)).fetchone()[0]
+    done.unusable += whole - len(calls)
+    known = writer.known_calls([call[0] for call in calls])
+    new: list[EventRow] = []
+    extras = {}
+    for call in calls:
+        if call[0] in known:
+            continue
+        identity, at_ms, took_ms, flags, *counts, cost, provider, model, tier, geo = call[:15]
+        extra = call[15:]
+        new.append(
+            (identity, session, at_ms, took_ms, writer.model_id(provider, model), writer.tier_id(tier, geo), flags,
+             *counts, cost)
+        )  # fmt: skip
+        if extra != (None, 0, None):
+            extras[identity] = extra
+    writer.adopt_calls(new, extras)
+    done.calls += len(new)
+    done.known += len(known)
+    if new:
+        totals = other.execute("SELECT * FROM running_total WHERE session = ?", (row.id,)).fetchall()
+        writer.adopt_totals(session, totals)
