@@ -3,7 +3,7 @@
 
     run.py [NAME ...] [--runs 7] [--cache .cache/bench] [--json FILE] [--readme README.md]
 
-NAME: cold, warm, size, start, live, agents, latency, keys, kinds, database; without names all of them (about
+NAME: cold, warm, size, start, history, live, agents, latency, keys, kinds, database; without names all of them (about
 twenty minutes; the corpora, the seeded history and ccusage are made once, in the cache). The bars are
 informational: this program fails only where a command fails or a total is wrong. Ratios of CPU hold on a busy
 machine, wall times only on an idle one.
@@ -31,6 +31,7 @@ import gen_corpus
 import keystrokes
 import pairs
 import peers
+import questions
 import tui_probe
 from proctree import clean_env, cpu_seconds
 from seed_history import database_bytes
@@ -39,7 +40,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 TOKENTOP = [sys.executable, "-m", "tokentop"]
 EMPTY_APP = [sys.executable, str(HERE / "empty_app.py")]
-SEEDED_EVENTS = 1_000_000
+HISTORY_EVENTS = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -184,11 +185,11 @@ def first_paints(home: Path, state: Path, n: int) -> tuple[list[float], list[flo
 
 
 def start(setup: Setup) -> Iterator[Result]:
-    seeded = setup.cache / f"seeded-{SEEDED_EVENTS}"
-    for name, folder in (("empty history", None), (f"history of {SEEDED_EVENTS:,} events", seeded)):
+    seeded = setup.cache / f"seeded-{HISTORY_EVENTS}"
+    for name, folder in (("empty history", None), (f"history of {HISTORY_EVENTS:,} events", seeded)):
         with scratch() as (home, state):
             if folder:
-                make_seeded(folder)
+                make_seeded(folder, HISTORY_EVENTS)
                 shutil.copytree(folder, state)
             with agents(home, 5, 1, 120):
                 pairs.measure([*TOKENTOP, "sync", "--json"], clean_env(home, TOKENTOP_STATE_DIR=str(state)))
@@ -199,16 +200,26 @@ def start(setup: Setup) -> Iterator[Result]:
         yield Result("start", f"tokentop, {name}: over the empty app", 1000 * over, "ms", 100)
 
 
-def make_seeded(folder: Path) -> None:
+def make_seeded(folder: Path, events: int) -> None:
     """The seeded state folder, made on the first call."""
     if folder.exists():
         return
-    print(f"seeding a history of {SEEDED_EVENTS:,} events", file=sys.stderr)
+    print(f"seeding a history of {events:,} events", file=sys.stderr)
     making = folder.with_suffix(".making")
     shutil.rmtree(making, ignore_errors=True)
     words = [sys.executable, str(HERE / "seed_history.py"), "--state", str(making)]
-    subprocess.run([*words, "--events", str(SEEDED_EVENTS)], check=True, stdout=sys.stderr)
+    subprocess.run([*words, "--events", str(events)], check=True, stdout=sys.stderr)
     making.rename(folder)
+
+
+def history(setup: Setup) -> Iterator[Result]:
+    """Lists and searches over ten million events, each with the entries of one screen."""
+    folder = setup.cache / f"seeded-{HISTORY_EVENTS}"
+    make_seeded(folder, HISTORY_EVENTS)
+    found = list(questions.measured(folder))
+    for name, count, ms in found:
+        yield Result("history", f"{name}: {count:,} sessions", ms, "ms", 50)
+    yield Result("history", "median of all of them", statistics.median(ms for _, _, ms in found), "ms", 50)
 
 
 def live(setup: Setup) -> Iterator[Result]:
@@ -368,6 +379,7 @@ BENCHES: dict[str, Callable[[Setup], Iterator[Result]]] = {
     "warm": warm,
     "size": size,
     "start": start,
+    "history": history,
     "live": live,
     "agents": crowd,
     "latency": latency,

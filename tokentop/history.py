@@ -69,6 +69,8 @@ class Entry(Struct, frozen=True, gc=False):
     unknown_calls: int
     estimated: bool
     below: int  # sub-agents
+    commits: int = 0  # of git that are its own, or partly, as far as `tokentop outcome` has looked
+    files: int | None = None  # that it and what is below it changed; None = not known
 
     @property
     def cost_known(self) -> bool:

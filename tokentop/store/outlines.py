@@ -35,7 +35,8 @@ def wanted(db: sqlite3.Connection, since_ms: int, before: tuple[int, int], limit
     """Sessions last used since a time and before (last_ms, id) whose outline is missing or older than they are."""
     rows = db.execute(
         f"SELECT o.version, o.read_ms, {_SESSION} FROM session s LEFT JOIN outline o ON o.session = s.id"
-        " WHERE s.last_ms >= ?1 AND s.last_ms <= ?2 AND NOT (s.last_ms = ?2 AND s.id >= ?3)"
+        " WHERE s.last_ms >= ?1 AND s.last_ms <= ?2 AND NOT (s.last_ms = ?2 AND s.id >= ?3) AND NOT EXISTS"
+        " (SELECT 1 FROM purged p WHERE p.session = s.id AND (p.forgotten OR p.at_ms >= s.last_ms))"
         " ORDER BY s.last_ms DESC, s.id DESC LIMIT ?4",
         (since_ms, *before, limit),
     ).fetchall()

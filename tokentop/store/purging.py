@@ -123,8 +123,12 @@ def purge_some(db: sqlite3.Connection, ids: Sequence[int], at_ms: int, *, forget
 
 
 def _forget(db: sqlite3.Connection, session: int) -> None:
-    agent, sid = db.execute("SELECT agent, sid FROM session WHERE id = ?", (session,)).fetchone()
+    agent, sid, title = db.execute(
+        "SELECT agent, sid, title FROM session WHERE id = ?", (session,)
+    ).fetchone()
     db.execute("DELETE FROM action WHERE agent = ? AND sid = ?", (agent, sid))
+    db.execute("UPDATE frame_text SET text = '' WHERE title = 1 AND text = ?", (title,))
+    db.execute("UPDATE frame_mark SET text = '' WHERE row_key = ?", (f"{agent}:{sid}",))
     db.execute(
         "UPDATE session SET title='', title_rank=0, cwd='', branch='', log_path='', tool_use_id='' WHERE id = ?",
         (session,),

@@ -12,6 +12,8 @@ from datetime import date, timedelta, tzinfo
 from operator import itemgetter
 from typing import Any
 
+from msgspec.structs import replace
+
 from tokentop.engine.days import DAY_MS, local
 from tokentop.engine.likeness import SHORTEST, learnable, nearness, score, with_one_left_out, words_of
 from tokentop.history import BEST, COST, LAST, RESPONSES, TOKENS, Ask, Entry, Group, Listing
@@ -67,7 +69,7 @@ def entries(db: sqlite3.Connection, ids: Sequence[int]) -> list[Entry]:
     rows = db.execute(
         f"{_ENTRY} WHERE l.session IN (SELECT value FROM json_each(?))", (json.dumps(list(ids)),)
     )
-    by_id = {row[0]: _entry(row) for row in rows}
+    by_id = _with_outcome(db, {row[0]: _entry(row) for row in rows})
     return [by_id[one] for one in ids if one in by_id]
 
 
@@ -76,7 +78,36 @@ def below(db: sqlite3.Connection, root: int) -> list[Entry]:
     rows = db.execute(
         f"{_ENTRY} WHERE l.root = ? AND l.root != l.session ORDER BY l.first_ms, l.session", (root,)
     )
-    return [_entry(row) for row in rows]
+    return list(_with_outcome(db, {row[0]: _entry(row) for row in rows}).values())
+
+
+def _with_outcome(db: sqlite3.Connection, found: dict[int, Entry]) -> dict[int, Entry]:
+    """What git and the outlines tell of them and of what they stand for, as far as somebody has worked it out."""
+    from .outcomes import works
+
+    members = {one: one for one in found}
+    wanted = json.dumps([one.id for one in found.values() if one.below])
+    members |= dict(
+        db.execute(
+            "SELECT session, root FROM line WHERE root IN (SELECT value FROM json_each(?))", (wanted,)
+        ).fetchall()
+    )
+    ids = json.dumps(list(members))
+    commits: dict[int, set[tuple[int, str]]] = {}
+    for session, repo, name in db.execute(
+        "SELECT session, repo, hash FROM git_credit WHERE session IN (SELECT value FROM json_each(?))", (ids,)
+    ):
+        commits.setdefault(members[session], set()).add((repo, name))
+    files: dict[int, set[str]] = {}
+    for session, kept in works(db, members).items():
+        if kept.work.told:
+            files.setdefault(members[session], set()).update(kept.work.edits)
+    return {
+        one: replace(
+            entry, commits=len(commits.get(one, ())), files=len(files[one]) if one in files else None
+        )
+        for one, entry in found.items()
+    }
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:

@@ -54,6 +54,15 @@ def _tokens(entry: Entry, now_ms: int) -> Cell:
     return text.digits3(entry.tokens), "muted"
 
 
+def outcome(entry: Entry, now_ms: int) -> Cell:
+    """Commits, else files changed, as far as it has been worked out."""
+    if entry.commits:
+        return text.plural(entry.commits, "commit"), "good"
+    if entry.files is None:
+        return text.UNKNOWN, "faint"
+    return (text.plural(entry.files, "file"), "muted") if entry.files else ("no change", "dim")
+
+
 COLUMNS: tuple[Column, ...] = (
     Column("last", "LAST", 10, 0, _when, right=True, sort=LAST),
     Column("agent", "AGENT", 8, 0, lambda e, _: (safe(e.agent, 20), "")),
@@ -62,6 +71,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("branch", "BRANCH", 18, 150, lambda e, _: (safe(e.branch, 60), "muted"), wide=24),
     Column("model", "MODEL", 12, 100, lambda e, _: (safe(text.short_model(e.model), 40) or text.UNKNOWN, "muted"),
            wide=16),
+    Column("outcome", "OUTCOME", 10, 125, outcome),
     Column("took", "TOOK", 5, 110, _took, right=True),
     Column("responses", "RESP", 6, 90, lambda e, _: (f"{e.responses:,}", "muted"), right=True, sort=RESPONSES),
     Column("tokens", "TOKENS", 6, 0, _tokens, right=True, sort=TOKENS),
