@@ -62,7 +62,7 @@ def test_several_plans_of_an_agent_stand_together() -> None:
     plans = [Plan("claude", "Max", "", 100), Plan("claude", "Pro", "work", 20), Plan("codex", fee_usd=20)]
     found = split(plans, [], MONTH, TODAY, {})
     assert [(p.agent, p.names, p.fee_nusd) for p in found.plans] == [
-        ("claude", ("Max", "Pro"), 120 * USD), ("codex", ("codex",), 20 * USD)
+        ("claude", ("Max", "Pro (work)"), 120 * USD), ("codex", ("codex",), 20 * USD)
     ]  # fmt: skip
     assert found.leverage == pytest.approx(460 / 140)
 
