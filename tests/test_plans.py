@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tokentop.config import SettingsError, parse
+from tokentop.engine.live import LiveState
 from tokentop.engine.plans import SETTINGS, estimated, set_windows, split
 from tokentop.model import Quota
+from tokentop.pricing.table import PriceTable
+from tokentop.providers.claude_oauth import plan_name
 from tokentop.report.plans import as_text, document
 from tokentop.spending import Plan, minutes_of
+from tokentop.store import db, reader
+from tokentop.store.writer import Writer
 
 from .faults import Scratch, line, stamp
 
@@ -56,7 +62,7 @@ def test_several_plans_of_an_agent_stand_together() -> None:
     plans = [Plan("claude", "Max", "", 100), Plan("claude", "Pro", "work", 20), Plan("codex", fee_usd=20)]
     found = split(plans, [], MONTH, TODAY, {})
     assert [(p.agent, p.names, p.fee_nusd) for p in found.plans] == [
-        ("claude", ("Max", "Pro"), 120 * USD), ("codex", ("codex",), 20 * USD)
+        ("claude", ("Max", "Pro (work)"), 120 * USD), ("codex", ("codex",), 20 * USD)
     ]  # fmt: skip
     assert found.leverage == pytest.approx(460 / 140)
 
@@ -96,6 +102,29 @@ def test_settings() -> None:
         parse('[[plans]]\nagent = "claude"\nfee_usd = nan')
     with pytest.raises(SettingsError, match="fee_usd"):
         parse('[[plans]]\nagent = "claude"\nfee_usd = -1')
+
+
+@pytest.mark.parametrize(("kind", "tier", "name"), [
+    ("max", "default_claude_max_20x", "Max 20x"), ("pro", "default_claude_ai", "Pro"), ("max", None, "Max"),
+    (None, "default_claude_max_5x", ""), ("", "", ""), (7, [], ""), ("a\x1b[2Jb", None, "A␛[2Jb"),
+])  # fmt: skip
+def test_a_plan_is_named_as_the_login_names_it(kind: object, tier: object, name: str) -> None:
+    assert plan_name(kind, tier) == name
+
+
+def test_a_source_that_names_no_plan_leaves_the_name(tmp_path: Path) -> None:
+    live = LiveState()
+    named, newer = limit("claude", 300, 10, plan="Max 5x"), limit("claude", 300, 20, source="hook")
+    for quota in (named, newer):
+        live.apply_quota(quota)
+    [found] = live.limits(NOW)
+    assert (found.used_pct, found.plan) == (20, "Max 5x")
+    with closing(db.open_writer(tmp_path)) as connection:
+        writer = Writer(connection, PriceTable())
+        writer.commit([named])
+        writer.commit([newer])
+        [stored] = reader.quotas(connection)
+    assert (stored.used_pct, stored.plan, stored.source) == (20, "Max 5x", "hook")
 
 
 def test_windows_that_nothing_tells_are_estimated_from_the_list_value_of_that_time() -> None:

@@ -309,7 +309,8 @@ def test_the_private_endpoint_is_asked_every_ten_minutes_at_most(tmp_path: Path)
     folder = tmp_path / ".claude"
     folder.mkdir()
     (folder / ".credentials.json").write_text(
-        '{"claudeAiOauth": {"accessToken": "sk-ant-oat01-x", "refreshToken": "r"}}'
+        '{"claudeAiOauth": {"accessToken": "sk-ant-oat01-x", "refreshToken": "r", "subscriptionType": "max",'
+        ' "rateLimitTier": "default_claude_max_20x"}}'
     )
     before = (folder / ".credentials.json").read_bytes(), (folder / ".credentials.json").stat().st_mtime_ns
     body = b'{"limits": [{"group": "session", "percent": 29, "resets_at": null}]}'
@@ -317,7 +318,7 @@ def test_the_private_endpoint_is_asked_every_ten_minutes_at_most(tmp_path: Path)
     told = run_poller(tmp_path, script, 3600, provider_id="claude_oauth")
     assert 5 <= len(script.asked) <= 7
     assert {path for path, _ in script.asked} == {"/api/oauth/usage"}
-    assert told[0].quotas[0].used_pct == 29.0
+    assert (told[0].quotas[0].used_pct, told[0].quotas[0].plan) == (29.0, "Max 20x")
     after_all = (folder / ".credentials.json").read_bytes(), (folder / ".credentials.json").stat().st_mtime_ns
     assert after_all == before
 

@@ -184,6 +184,8 @@ class LiveState:
         key = (quota.provider, quota.account, quota.limit_id, quota.window_minutes)
         old = self.quotas.get(key)
         if old is None or quota.at_ms >= self._seen_at(old.at_ms):
+            if old is not None and old.plan and not quota.plan:  # a source that does not name the plan
+                quota = structs.replace(quota, plan=old.plan)
             self.quotas[key] = quota
             self.add_readings(key, ((self._seen_at(quota.at_ms), quota.used_pct),))
             self.revision += 1

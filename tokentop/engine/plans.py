@@ -128,12 +128,19 @@ def _known(
     return given, seen
 
 
+def _name(plan: Plan) -> str:
+    """`Max 20x (work)`: an account is told beside the name, so that two logins can be told apart."""
+    if plan.name and plan.account:
+        return f"{plan.name} ({plan.account})"
+    return plan.name or plan.account or plan.agent
+
+
 def _covered(
     agent: str, plans: list[Plan], quotas: list[Quota], month: Mapping[str, int], today: Mapping[str, int]
 ) -> Covered:
     newest = max(quotas, key=lambda q: q.at_ms) if quotas else None
     if plans:
-        names = tuple(plan.name or plan.account or agent for plan in plans)
+        names = tuple(_name(plan) for plan in plans)
         fees = [plan.fee_usd for plan in plans]
         told = [fee for fee in fees if fee is not None]
         fee = round(sum(told) * NUSD) if len(told) == len(fees) else None

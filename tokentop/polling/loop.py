@@ -44,6 +44,7 @@ class Held(Struct):
     target: Target | None = None
     found: Found = Found()
     headers: tuple[tuple[str, str], ...] = ()
+    plan: str = ""  # that the login has, where its file names it
     signature: object = None
     looked_s: float = 0.0
 
@@ -163,7 +164,12 @@ class Poller:
         assert target is not None
         now_ms = self._clock()
         ask = Ask(
-            now_ms + state.skew_ms, asked.since_day, asked.until_day, held.settings.account, target.host
+            now_ms + state.skew_ms,
+            asked.since_day,
+            asked.until_day,
+            held.settings.account,
+            target.host,
+            held.plan,
         )
         went, pulled = await pull(self._asker, target, source, ask, sleep=self._sleep, chance=self._chance)
         now_ms = self._clock()
@@ -281,7 +287,7 @@ def find_key(held: Held, environ: Mapping[str, str], *, ask: bool = True) -> Non
     if provider.key_file is not None and settings.base_url and not is_near(urlsplit(base_url).hostname or ""):
         held.found = Found(problem="base_url is set: the login of another tool goes to its own host only")
     elif provider.key_file is not None:
-        held.found, headers = _owned_key(provider, environ)
+        held.found, headers, held.plan = _owned_key(provider, environ)
     else:
         held.found = credentials.find(provider.id, provider.variables, settings, environ, ask=ask)
     if held.found.secret is not None and not base_url:
@@ -306,7 +312,9 @@ def owned_path(provider: Provider, environ: Mapping[str, str]) -> Path:
     return Path(environ.get(variable) or os.path.join(home, default)) / name
 
 
-def _owned_key(provider: Provider, environ: Mapping[str, str]) -> tuple[Found, tuple[tuple[str, str], ...]]:
+def _owned_key(
+    provider: Provider, environ: Mapping[str, str]
+) -> tuple[Found, tuple[tuple[str, str], ...], str]:
     """Read a token that another tool owns. It is only read, and only by consent."""
     path = owned_path(provider, environ)
     assert provider.key_file is not None
@@ -314,8 +322,8 @@ def _owned_key(provider: Provider, environ: Mapping[str, str]) -> tuple[Found, t
         with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
             raw = file.read(_MOST_BYTES)
     except OSError as error:
-        return Found(problem=f"{path}: {error.strerror}"), ()
+        return Found(problem=f"{path}: {error.strerror}"), (), ""
     credential = provider.key_file(raw)
     if not credential.token:
-        return Found(origin=path.name, problem=f"{path}: {credential.problem}"), ()
-    return Found(Secret(credential.token), path.name), credential.headers
+        return Found(origin=path.name, problem=f"{path}: {credential.problem}"), (), ""
+    return Found(Secret(credential.token), path.name), credential.headers, credential.plan

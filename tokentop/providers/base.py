@@ -47,6 +47,7 @@ class Ask(Struct, frozen=True):
     until_day: int
     account: str = ""  # team, organisation or user of the settings
     host: str = ""  # that is asked
+    plan: str = ""  # of the login, where the file that holds it names one
     level: int = 0  # how many plainer ways of asking were tried before
 
     @property
@@ -155,6 +156,7 @@ class Credential(Struct, frozen=True):
     token: str
     headers: tuple[tuple[str, str], ...] = ()
     problem: str = ""
+    plan: str = ""
 
     def __repr__(self) -> str:
         return "Credential(***)"

@@ -6,6 +6,7 @@ no log or hook has told the limits; silent for at least 300 s after a 429, twice
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from tokentop.billing import ENDPOINT, Balance
@@ -97,7 +98,8 @@ def _quota(page: Page, ask: Ask, minutes: int, name: str, used: object, resets_a
     if not 0 <= percent <= _MOST_PCT:
         raise BadRow
     page.quotas.append(
-        Quota("claude", "", minutes, "claude" if name == "all" else name, float(percent), when_ms(resets_at), ENDPOINT, ask.now_ms)
+        Quota("claude", "", minutes, "claude" if name == "all" else name, float(percent), when_ms(resets_at), ENDPOINT, ask.now_ms,
+              ask.plan)
     )  # fmt: skip
 
 
@@ -124,7 +126,15 @@ def token_of(raw: bytes) -> Credential:
     token = login.get("accessToken")
     if not isinstance(token, str) or not token.isascii() or not token.isprintable() or " " in token:
         return Credential("", problem="no login in it; run: claude")
-    return Credential(token)
+    return Credential(token, plan=plan_name(login.get("subscriptionType"), login.get("rateLimitTier")))
+
+
+def plan_name(kind: object, tier: object) -> str:
+    """`Max 20x`, `Pro`: the subscription as the login's file names it, "" = it does not."""
+    if not isinstance(kind, str) or not kind:
+        return ""
+    times = re.search(r"_(\d{1,3}x)$", tier) if isinstance(tier, str) else None
+    return text(f"{kind[:1].upper()}{kind[1:]}" + (f" {times[1]}" if times else ""))
 
 
 PROVIDER = Provider(

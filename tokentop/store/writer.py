@@ -754,7 +754,8 @@ def put_quota(connection: sqlite3.Connection, fact: Quota) -> None:
     """Store a limit; the newest word on it stays."""
     connection.execute(
         "INSERT INTO quota VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET used_pct=excluded.used_pct,"
-        " resets_at_ms=excluded.resets_at_ms, source=excluded.source, at_ms=excluded.at_ms, plan=excluded.plan"
+        " resets_at_ms=excluded.resets_at_ms, source=excluded.source, at_ms=excluded.at_ms,"
+        " plan=CASE excluded.plan WHEN '' THEN plan ELSE excluded.plan END"
         " WHERE excluded.at_ms >= at_ms",
         (fact.provider, fact.account, fact.limit_id, fact.window_minutes, fact.used_pct, fact.resets_at_ms,
          fact.source, fact.at_ms, fact.plan),

@@ -79,11 +79,11 @@ def _window(quota: Quota, name: str, bar: int, now_ms: int) -> Line:
 def _hints(found: Statement) -> Iterator[Line]:
     """How a limit that is not known becomes known."""
     if "claude" in found.agents and not found.hooked:
-        yield [("Claude Code tells its limits after ", "dim"),
+        yield [("for the limits of Claude's plans: ", "dim"),
                ("tokentop hook install statusline", "strong")]  # fmt: skip
     elif not found.quotas:
         yield [("no limit is known: Codex writes its limits into its logs;", "dim")]
-        yield [("Claude Code tells them after ", "dim"), ("tokentop hook install statusline", "strong")]
+        yield [("for those of Claude's plans: ", "dim"), ("tokentop hook install statusline", "strong")]
 
 
 # ---------------------------------------------------------------- providers

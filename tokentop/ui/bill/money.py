@@ -111,7 +111,7 @@ def plans(found: Split | None, width: int) -> Lines:
     """What each plan covers of today and of the month, against its fee; cash and credits below."""
     if found is None:
         return [[("? the month's spend is not known yet", "dim")]]
-    name = max(8, min(28, width - 42))
+    name = max(8, min(34, width - 42))
     head = f"{'':<9} {'plan':<{name}} {'fee':>6} {'today':>7} {'month':>7} {'leverage':>8}"
     lines: Lines = [[(head, "head")]]
     lines += [_plan(plan, name) for plan in found.plans]

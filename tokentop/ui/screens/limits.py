@@ -146,7 +146,10 @@ class LimitsScreen(Screen[str | None]):
         room = width - 14 - len(as_of)
         return [
             *title,
-            *fitted([(f"   {note}", "warm" if found.reading else "dim")], max(0, room)),
+            *fitted(
+                [(f"   {note}", "warm" if found.reading or found.mode.startswith("paused") else "dim")],
+                max(0, room),
+            ),
             (as_of, "dim"),
         ]
 
