@@ -16,11 +16,9 @@ from textual.widgets import Input
 from tokentop import text
 from tokentop.clock import now_ms
 from tokentop.history import BEST, COST, GROUPS, LAST, SORTS, TOKENS, Ask, Entry, Listing
-from tokentop.ui.glyphs import safe
 from tokentop.ui.history.lines import Lines
 from tokentop.ui.history.table import HistoryHead, HistoryTable
 from tokentop.ui.keys import BY_ID, KEYS, ascii_shown
-from tokentop.ui.screens.pages import Page
 from tokentop.ui.screens.receipts import Note
 from tokentop.ui.widgets.filterline import FilterInput, FilterLine
 from tokentop.ui.widgets.footer import KeyFooter
@@ -318,8 +316,11 @@ class HistoryScreen(Screen[str | None]):
             self.open_session(entry)
 
     def open_session(self, entry: Entry) -> None:
-        """Show one session."""
-        self.app.push_screen(Page(OPENER, lambda _: session_lines(entry)))
+        """Show one session, turn by turn."""
+        from tokentop.ui.app import TokentopApp
+
+        assert isinstance(self.app, TokentopApp)
+        self.app.open_session(entry.agent, entry.session_id, entry.title)
 
     def action_copy(self) -> None:
         entry = self.lines.chosen
@@ -343,18 +344,3 @@ def resume_command(entry: Entry) -> str:
         return ""
     found = next((agent for agent in all_agents() if agent.id == entry.agent), None)
     return found.resume_command(entry.session_id) if found is not None else ""
-
-
-def session_lines(entry: Entry) -> list[list[tuple[str, str]]]:
-    """What the list knows of a session."""
-    facts = (
-        ("session", f"{entry.agent} {entry.session_id}"), ("project", f"{entry.project or '?'}  {entry.cwd}"),
-        ("branch", entry.branch or "?"), ("model", entry.model or "?"),
-        ("began", text.clock_near(entry.first_ms, entry.last_ms) if entry.first_ms else "?"),
-        ("responses", f"{entry.responses:,}"), ("tokens", f"{entry.tokens:,}"),
-        ("cost", text.money(entry.cost_nusd, "≥" * bool(entry.unpriced_tokens or entry.unknown_calls), width=10)
-         if entry.cost_known else "$?"),
-        ("sub-agents", f"{entry.below:,}"), ("resume", resume_command(entry) or "through its parent"),
-    )  # fmt: skip
-    head = [[(safe(entry.title) or "(no title)", "title")], []]
-    return [*head, *([(f"{name:<11}", "dim"), (safe(value, 300), "")] for name, value in facts)]
