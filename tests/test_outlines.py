@@ -172,7 +172,12 @@ def test_what_a_client_says_in_the_users_place_is_no_prompt() -> None:
         said("<system-reminder>x</system-reminder>"), summary, {**said("x"), "isMeta": True}, said("go")
     )
     assert [d.kind for d in found] == ["prompt"]
-    assert [d.kind for d in deeds_of(said("<task>go</task>"))] == ["prompt"]
+    for words in (
+        "<task>go</task>",
+        "<user_input mode='act'>go</user_input>",
+        "<div>why is this not centred?",
+    ):
+        assert [d.kind for d in deeds_of(said(words))] == ["prompt"]
 
 
 @pytest.mark.parametrize(

@@ -185,6 +185,7 @@ class Collector:
         self._signs: Signs | None = None
         self._left: left.Left | None = None
         self._outlines = Outlines()
+        self._read_outlines: list[tuple[Session, Outline]] = []  # by those who look at a session
         self._indexer: Indexer | None = None
         self._black_box: BlackBox | None = None
         self._heard: HeardCalls | None = None  # while agents' telemetry is taken in
@@ -429,18 +430,17 @@ class Collector:
         if self._ledger is None or self._reading or not self._stays or now_s < self._store_due_s:
             return
         try:
+            while self._read_outlines:
+                outlines.keep(self._ledger.db, *self._read_outlines[-1])
+                self._read_outlines.pop()
             self._outlines.tick(self._ledger.db, now_s, wall_ms)
         except sqlite3.Error as error:
             self._store_failed(error)
 
     def keep_outline(self, session: Session, outline: Outline) -> None:
-        """Store what somebody has read who looks at a session; only the one that writes does."""
-        if self._ledger is None:
-            return
-        try:
-            outlines.keep(self._ledger.db, session, outline)
-        except sqlite3.Error as error:
-            log.warning("outline not kept: %s", error)
+        """Store what somebody has read who looks at a session, as soon as this one writes."""
+        if self._reader is None:
+            self._read_outlines.append((session, outline))
 
     def index(self) -> bool:
         """Bring a slice of the changed sessions into the index of the history; True if there are more."""

@@ -20,8 +20,9 @@ SAID = [
 
 
 def call(number: int, at_ms: int, sid: str = SID, missed: bool = False) -> Priced:
+    written, cached = 1_900, 40_000 + 1_900 * number  # what the calls before have read and written
     tokens = Tokens(
-        12 + number, 0 if missed else 40_000, 44_000 if missed else 1_500 + 40 * number, 0, 300 + 17 * number
+        12 + number, 0 if missed else cached, cached + written if missed else written, 0, 300 + 17 * number
     )
     usage = Usage("claude", sid, f"{sid}{number}", at_ms, "claude-opus-5-5", tokens, "anthropic", 4_200)
     return Priced(

@@ -15,8 +15,8 @@ from tokentop.text import clean, one_line
 from ._changed import lines_of_patch, lines_of_result, output_tail
 from ._programs import Ran, ending_of, program_of, program_of_words
 from ._published import Publishes, commits_in, printed, publishes, pulls_in
-from ._step_parts import arguments_of, identity, patched_files, text_of, time_of, word
-from ._steps import NOT_A_PROMPT, Steps
+from ._step_parts import arguments_of, identity, is_prompt, patched_files, text_of, time_of, word
+from ._steps import Steps
 from .decoding import obj
 
 DEEDS_MAX = 100_000
@@ -29,7 +29,6 @@ _PATHS_MAX = 20
 _ABORTED = frozenset({
     "turn_aborted", "abort", "interrupt", "stepinterrupted", "turninterrupted", "session.interrupted",
 })  # fmt: skip
-_WRAPPED = ("<user_input", "<user_message", "<task>", "<feedback>")  # a person's words in a tag
 _DENIED = "The user doesn't want to"
 _CLASSES = re.compile(
     r"\b[45]\d\d\b|overloaded|rate.?limit|quota|timed? ?out|connection|network|context.{0,20}(?:long|limit|exceed)",
@@ -178,8 +177,7 @@ class Deeds(Steps):
         said = said.lstrip()
         if said.startswith("[Request inter"):
             self._event(Deed("interrupt", at_ms=at_ms))
-        told = said.startswith(_WRAPPED) or not said.startswith(NOT_A_PROMPT)
-        if not told or hash(said) == self._said_last:
+        if not is_prompt(said) or hash(said) == self._said_last:
             return
         self._said_last = hash(said)
         self._event(Deed("prompt", at_ms=at_ms))

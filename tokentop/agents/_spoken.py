@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from tokentop.model import Activity
 from tokentop.text import clean, paragraphs
 
-from ._step_parts import text_of
-from ._steps import NOT_A_PROMPT, Steps
+from ._step_parts import is_prompt, text_of
+from ._steps import Steps
 
 SAID_MAX = 20_000  # the newest are kept
 SAID_CHARS = 20_000
@@ -55,7 +55,7 @@ class Spoken(Steps):
         if key is None or (key == last and len(self._steps) == before):
             return
         text = text_of(value)
-        if text and not (role == "user" and text.lstrip().startswith(NOT_A_PROMPT)):
+        if text and not (role == "user" and not is_prompt(text)):
             self._texts_of[key] = tuple(paragraphs(text, SAID_CHARS))
             step = self._steps[key]
             self._steps[key] = replace(step, detail=clean(step.detail, 80))

@@ -21,6 +21,9 @@ _ARGUMENTS = (
 _IDS = ("call_id", "callID", "callId", "toolCallId", "tool_call_id", "tool_use_id", "toolUseId", "id", "uuid")
 _PATCHED = re.compile(r"^\*\*\* [A-Z][a-zA-Z ]{2,20}: (.+)$", re.MULTILINE)
 _PATCH_CHARS = 1 << 20
+_CLIENTS_TAG = re.compile(r"</?(?:[A-Za-z]+[-_][\w-]*|[A-Z]{3,})[\s>]")
+_NOT_A_PROMPT = ("Caveat:", "[Request inter", "# AGENTS.md")
+_WRAPPED = ("<user_input", "<user_message")  # a person's words in a tag
 _GOOD = frozenset({"success", "completed", "succeeded", "ok", "done"})
 _BAD = frozenset({"error", "failed", "failure", "cancelled", "canceled", "rejected", "declined", "timed_out"})
 
@@ -60,6 +63,12 @@ def patched_files(text: str) -> list[str]:
 
 def is_arguments(value: object) -> bool:
     return isinstance(value, dict) or (isinstance(value, str) and value[:1] == "{")
+
+
+def is_prompt(said: str) -> bool:
+    """Whether a text in the user's place is a person's: clients put theirs into tags with - or _ in the name."""
+    said = said.lstrip()[:60]
+    return said.startswith(_WRAPPED) or not (said.startswith(_NOT_A_PROMPT) or _CLIENTS_TAG.match(said))
 
 
 def identity(value: dict[str, Any]) -> str:

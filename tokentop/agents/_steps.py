@@ -20,6 +20,7 @@ from ._step_parts import (
     identity,
     inner_objects,
     is_arguments,
+    is_prompt,
     outcome,
     text_of,
     time_of,
@@ -54,8 +55,6 @@ _ITEMS = frozenset({"commandexecution", "mcptoolcall", "filechange", "collabagen
 _RESULT_KEYS = frozenset({"response", "toolCallId", "tool_call_id", "callId", "call_id"})
 _MODELS = ("model", "modelId", "modelID", "modelName")
 _NOT_A_PERSON = frozenset({"injection", "system", "compaction"})
-# What a client says to the model in the user's place: "<" begins a tag.
-NOT_A_PROMPT = ("<", "Caveat:", "[Request inter", "# AGENTS.md")
 
 
 class Steps:
@@ -244,7 +243,7 @@ class Steps:
         if not said:
             return
         if role == "user":
-            if said.lstrip().startswith(NOT_A_PROMPT):
+            if not is_prompt(said):
                 return
             step = Step("prompt", "", one_line(said, DETAIL_CHARS), at_ms)
         elif role in {"assistant", "gemini", "model"}:

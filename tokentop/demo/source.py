@@ -45,6 +45,7 @@ PAST_MS = 66 * MINUTE_MS  # how much of its past the world lives through before 
 SEEN_MS = 7 * MINUTE_MS  # ... and how much of that it was watched
 PEAK_USD_PER_H = 150.0
 HOUR_MS = 60 * MINUTE_MS
+_SESSIONS = ("agent", "sub-agent")
 SLOT_MS = 15 * MINUTE_MS
 _FORECAST_MS = 5_000
 # fmt: off
@@ -84,6 +85,7 @@ class DemoSource:
         self._day = ""
         self._forecast_ms = -1
         self._rows: dict[str, Row] = {}
+        self._known: dict[tuple[str, str], Row] = {}  # also those that have ended
         self._slots: dict[int, int] = {}  # spend of today by quarter hour
         self._counted = 0  # of it, up to the last picture
 
@@ -105,6 +107,9 @@ class DemoSource:
             self._look_back(world, self.live.longer, now_ms)
         picture = take(self.live, now_ms)
         self._rows = {row.key: row for row in picture.rows}
+        self._known.update(
+            {(row.agent, row.session_id): row for row in picture.rows if row.kind in _SESSIONS}
+        )
         return picture
 
     def statement(self, now_ms: int) -> Statement:
@@ -128,10 +133,10 @@ class DemoSource:
         """An invented past of a session whose sums are those of its row."""
         from tokentop.demo.tale import tale
 
-        row = next((r for r in self._rows.values() if (r.agent, r.session_id) == (agent, session_id)), None)
+        row = self._known.get((agent, session_id))
         if row is None:
             return None
-        below = [one for one in self._rows.values() if one.parent_key == row.key and one.kind == "sub-agent"]
+        below = [one for one in self._known.values() if one.parent_key == row.key and one.kind == "sub-agent"]
         return tale(row, below, self.seed)
 
     def look_back(self, minutes: int) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from datetime import tzinfo
+from itertools import accumulate
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import on
@@ -15,7 +17,7 @@ from textual.containers import Horizontal
 from textual.screen import Screen
 
 from tokentop import text
-from tokentop.engine.timeline import Timeline
+from tokentop.engine.timeline import Timeline, everything
 from tokentop.export import sketch
 from tokentop.export.values import label, resume
 from tokentop.ui import keys
@@ -90,6 +92,8 @@ class SessionScreen(Screen[None]):
         self.list = TurnList(self.view, zone)
         self.head = TurnHead(self.list)
         self.key_footer = KeyFooter()
+        self._rising: tuple[float, ...] = ()  # nano-dollars so far, by response
+        self._each: tuple[float, ...] = ()  # of each turn
         self._busy = False
         self._note = "its log is being read"
         self._read_s = self._took_s = 0.0
@@ -146,6 +150,7 @@ class SessionScreen(Screen[None]):
         if not self.is_attached:
             return
         if told is not None:
+            self._work_out(told)
             self.view.show(told)
             self.list.renew()
         self._show()
@@ -194,21 +199,27 @@ class SessionScreen(Screen[None]):
             return bool(told.session.parent_id) or (entry is not None and len(entry.key) > 1)
         return True
 
+    def _work_out(self, told: Timeline) -> None:
+        """The samples of the curves, once for each reading."""
+        calls = sorted(
+            (item.event.usage.at_ms, item.event.cost_nusd or 0)
+            for one in everything(told)
+            for turn in one.turns
+            for item in turn.items
+            if item.event is not None
+        )
+        self._rising = tuple(accumulate(float(cost) for _, cost in calls))
+        self._each = tuple(float(turn.tree.cost_nusd) for turn in told.turns)
+
     def _show_curves(self, told: Timeline) -> None:
         width = max(8, self.app.size.width - 20)
-        costs = [turn.tree.cost_nusd for turn in told.turns]
-        spent, rising = 0, []
-        for cost in costs:
-            spent += cost
-            rising.append(float(spent))
-        top = nice_top(spent / 1e9) * 1e9
+        top = nice_top(max(self._rising, default=0.0) / 1e9) * 1e9
         began = sketch.when(told.turns[0].at_ms, self._zone) if told.turns else ""
-        self.cost.show(_binned(rising, width), top, _label(top), began)
-        dear = float(max(costs, default=0))
-        top = nice_top(dear / 1e9) * 1e9
+        self.cost.show(_binned(self._rising, width), top, _label(top), began)
+        top = nice_top(max(self._each, default=0.0) / 1e9) * 1e9
         turn = self.view.turn
         caption = f"turn {turn.number} {sketch.money(turn.tree)}" if turn is not None else ""
-        self.turns.show(_binned([float(cost) for cost in costs], width), top, _label(top), caption)
+        self.turns.show(_binned(self._each, width), top, _label(top), caption)
 
     @on(TurnList.Moved)
     def _moved(self) -> None:
@@ -339,13 +350,17 @@ def facts_of(told: Timeline, zone: tzinfo, width: int, note: str) -> Lines:
         lasted = text.duration_long(max(0, session.last_ms - session.first_ms) / 1000)
         figures.append((f"   {sketch.when(session.first_ms, zone)}, {lasted}", "dim"))
     lines: Lines = [first, figures]
+    command = resume(session)
+    third: list[tuple[str, str]] = [
+        (f"y  {safe(command, 200)}" if command else "resumed through its parent", "dim")
+    ]
     gaps = [*([note] if note else []), *sketch.gaps(told)]
     if gaps:
-        lines.append([(safe("; ".join(gaps), 400), "warm")])
-    return lines
+        third.append((f"   {safe('; '.join(gaps), 400)}", "warm"))
+    return [*lines, third]
 
 
-def _binned(values: list[float], most: int) -> tuple[float, ...]:
+def _binned(values: Sequence[float], most: int) -> tuple[float, ...]:
     """At most so many values; of neighbours the largest, so that no peak is lost."""
     size = max(1, -(-len(values) // most))
     return tuple(max(values[at : at + size]) for at in range(0, len(values), size))

@@ -1,0 +1,123 @@
+"""One session told to the screen by the real runtime: from the store and the log, kept by the collector, exported."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, tzinfo
+from pathlib import Path
+
+import pytest
+
+from tests.agents.harness import Scratch
+from tests.long_session import SID, long_session
+from tests.test_exports import HOSTILE
+from tokentop.config import Settings
+from tokentop.exporting import write_timeline
+from tokentop.runtime import DemoRuntime, Runtime
+from tokentop.store import db, outlines
+
+LOG = f".claude/projects/-home-dev-work/{SID}.jsonl"
+
+
+@contextmanager
+def running(home: Scratch, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runtime]:
+    for name, value in home.environ.items():
+        monkeypatch.setenv(name, value)
+    home.state.mkdir(exist_ok=True)
+    runtime = Runtime(home.state, {**os.environ, **home.environ}, Settings())
+    runtime.start(lambda snapshot: None)
+    try:
+        yield runtime
+    finally:
+        runtime.stop()
+
+
+def until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def outline_count(home: Scratch) -> int:
+    connection = db.open_reader(home.state)
+    try:
+        return outlines.state(connection)[0]
+    finally:
+        connection.close()
+
+
+def test_a_session_is_told_exported_and_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Scratch(tmp_path)
+    home.write(LOG, long_session(20, title=HOSTILE))
+    home.read()
+    with running(home, monkeypatch) as runtime:
+        told = runtime.tell("claude", SID)
+        assert told is not None
+        assert len(told.turns) == 20
+        assert told.tools_known
+        assert sum(turn.tree.cost_nusd for turn in told.turns) == told.tree.cost_nusd > 0
+        until(lambda: outline_count(home) == 1)
+        for form in ("html", "md", "json"):
+            path = Path(runtime.export(told, form))
+            assert path.parent == home.state / "exports"
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+            assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+        said, note = runtime.transcript(told.session)
+        assert note == ""
+        assert sum(one.kind == "prompt" for one in said) == 20
+        assert runtime.tell("claude", "no-such-session") is None
+        (home.home / LOG).unlink()
+        again = runtime.tell("claude", SID)
+        assert again is not None
+        assert again.tools_known
+        assert [len(turn.items) for turn in again.turns] == [len(turn.items) for turn in told.turns]
+
+
+def test_an_export_that_cannot_be_written_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Scratch(tmp_path)
+    home.write(LOG, long_session(2))
+    home.read()
+    with running(home, monkeypatch) as runtime:
+        told = runtime.tell("claude", SID)
+    assert told is not None
+    place = tmp_path / "blocked"
+    place.write_text("a file")
+    with pytest.raises(OSError, match=r"exists|Not a directory|No such file"):
+        write_timeline(place / "x", told, "md", runtime_zone(), 0)
+    folder = tmp_path / "folder"
+    (folder / "exports" / f"claude-{SID}.md").mkdir(parents=True)
+    with pytest.raises(OSError):  # noqa: PT011 - what the system calls it
+        write_timeline(folder, told, "md", runtime_zone(), 0)
+    assert [path.name for path in (folder / "exports").iterdir()] == [f"claude-{SID}.md"]
+
+
+def runtime_zone() -> tzinfo:
+
+    return UTC
+
+
+def test_the_sessions_of_the_demo_sum_up_to_their_rows() -> None:
+    from tokentop.demo import DemoSource
+
+    world = DemoSource(7)
+    rows = [
+        row
+        for row in world.snapshot(1_795_295_645_000).rows
+        if row.kind in {"agent", "sub-agent"} and row.session_id
+    ]
+    assert rows
+    for row in rows:
+        told = world.tell(row.agent, row.session_id)
+        assert told is not None
+        assert (told.own.tokens, told.own.cost_nusd) == (row.own.tokens, row.own.cost_nusd)
+        assert told.own.responses == max(1, row.own.responses)
+        assert told == world.tell(row.agent, row.session_id)
+    runtime = DemoRuntime(world)
+    assert runtime.transcript(told.session)[0] == []
