@@ -3,7 +3,7 @@
 
     run.py [NAME ...] [--runs 7] [--cache .cache/bench] [--json FILE] [--readme README.md]
 
-NAME: cold, warm, size, start, history, live, agents, latency, keys, kinds, database; without names all of them (about
+NAME: cold, warm, size, start, history, live, agents, latency, keys, kinds, database, replay; without names all of them (about
 twenty minutes; the corpora, the seeded history and ccusage are made once, in the cache). The bars are
 informational: this program fails only where a command fails or a total is wrong. Ratios of CPU hold on a busy
 machine, wall times only on an idle one.
@@ -345,6 +345,26 @@ def database(_: Setup) -> Iterator[Result]:
         yield Result("database", "what the database costs", max(0.0, idle - nothing), "% core", 1)
 
 
+def replay(_: Setup) -> Iterator[Result]:
+    """The black box: a frame of 40 and of 1,000 agents, and steps through two full days on the screen."""
+    for count, hours in ((40, 48), (1000, 2)):
+        words = [sys.executable, str(HERE / "replay_steps.py"), "--agents", str(count), "--hours", str(hours)]
+        done = subprocess.run(words, check=True, capture_output=True, text=True)
+        found = json.loads(done.stdout)
+        bar = 64 if count == 40 else None
+        yield Result("replay", f"{count:,} agents: bytes of a frame", found["frame_bytes"], "B")
+        yield Result(
+            "replay", f"{count:,} agents that never rest: two days", 48 * found["hour_bytes"] / 1e6, "MB", bar
+        )
+        yield Result("replay", f"{count:,} agents: CPU of recording, every 10 s", found["cpu_ms"], "ms")
+        yield Result(
+            "replay", f"{count:,} agents: any moment read", found["read_ms"], "ms", 50 if bar else None
+        )
+        yield Result(
+            "replay", "the same: key to painted table, median", found["step_ms"], "ms", 50 if bar else None
+        )
+
+
 def watch_pct(env: dict[str, str]) -> float:
     """CPU of `tokentop watch`, once it has settled, in per cent of a core."""
     process = subprocess.Popen(
@@ -386,6 +406,7 @@ BENCHES: dict[str, Callable[[Setup], Iterator[Result]]] = {
     "keys": keys,
     "kinds": kinds,
     "database": database,
+    "replay": replay,
 }
 
 

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterable, Sequence
-from itertools import accumulate
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from itertools import accumulate, compress
+from operator import ne
 
 import msgspec
 from msgspec import Struct
@@ -66,11 +68,24 @@ class DamagedFrame(ValueError):
     """The bytes are no frame, or of another picture."""
 
 
+class _Numbers(dict[str, int]):
+    """Text -> number; one that is not known yet gets the next."""
+
+    def __init__(self, number: Callable[[str], int]) -> None:
+        super().__init__({"": 0})
+        self._number = number
+
+    def __missing__(self, text: str) -> int:
+        found = self[text] = self._number(text)
+        return found
+
+
 class Texts:
-    """The dictionary: each text once, numbered from 1; 0 is the empty one."""
+    """The dictionary: each text once, numbered from 1; 0 is the empty one. Titles are kept apart from all else."""
 
     def __init__(self, known: Iterable[Text] = ()) -> None:
-        self._ids: dict[tuple[bool, str], int] = {}
+        self.ids = _Numbers(lambda text: self._add(text, title=False))
+        self.titles = _Numbers(lambda text: self._add(text, title=True))
         self._texts: dict[int, str] = {0: ""}
         self.last = 0  # the highest number
         self.fresh: list[Text] = []  # not stored yet
@@ -79,22 +94,16 @@ class Texts:
     def learn(self, known: Iterable[Text]) -> None:
         """Take stored texts."""
         for one in known:
-            self._ids[one.title, one.text] = one.id
+            if one.text:  # titles that were taken out are empty
+                (self.titles if one.title else self.ids)[one.text] = one.id
             self._texts[one.id] = one.text
             self.last = max(self.last, one.id)
 
-    def id(self, text: str, *, title: bool = False) -> int:
-        """The number of a text, a new one where it is not known."""
-        if not text:
-            return 0
-        found = self._ids.get((title, text))
-        if found is None:
-            self.last += 1
-            found = self.last
-            fresh = Text(found, text, title)
-            self.fresh.append(fresh)
-            self.learn((fresh,))
-        return found
+    def _add(self, text: str, *, title: bool) -> int:
+        self.last += 1
+        self._texts[self.last] = text
+        self.fresh.append(Text(self.last, text, title))
+        return self.last
 
     def text(self, number: int) -> str:
         """`?` for a number that the dictionary has lost."""
@@ -102,10 +111,11 @@ class Texts:
 
     def drop(self, numbers: Iterable[int]) -> None:
         """Forget texts that are stored no more."""
-        gone = set(numbers)
-        self._ids = {key: number for key, number in self._ids.items() if number not in gone}
-        for number in gone:
-            self._texts.pop(number, None)
+        for number in numbers:
+            text = self._texts.pop(number, "")
+            for ids in (self.ids, self.titles):
+                if text and ids.get(text) == number:
+                    del ids[text]
 
 
 class Picture(Struct):
@@ -127,6 +137,7 @@ _WITH_VERBS = frozenset(
 )  # fmt: skip
 
 
+@lru_cache(maxsize=4096)
 def program(command: str) -> str:
     """The program of a command line, with its verb where it has such: `npm run`, `pytest`; no other argument."""
     words = command.split(maxsplit=3)
@@ -193,25 +204,25 @@ def _slid_sparks(sparks: Vector, steps: int) -> Vector:
 
 def _vector(row: Row, texts: Texts, epoch_ms: int) -> Vector:
     proc = _PROC.fullmatch(row.key)
-    status, command = row.status, program(row.command)
+    ids, status, command = texts.ids, row.status, program(row.command)
     log = row.kind in {"agent", "sub-agent"}
     head = (
-        0 if proc else texts.id(row.key),
+        0 if proc else ids[row.key],
         int(proc[1]) if proc else 0,
         int(proc[2]) if proc else 0,
-        texts.id(row.parent_key),
+        ids[row.parent_key],
         row.depth,
         _KINDS.index(row.kind),
-        texts.id(row.agent),
-        0 if row.key == f"{row.agent}:{row.session_id}" else texts.id(row.session_id) + 1,
-        texts.id(row.title, title=True) if log else texts.id(program(row.title)),
-        texts.id(row.project),
-        texts.id(row.cwd),
-        texts.id(row.branch),
-        texts.id(row.model),
+        ids[row.agent],
+        0 if row.key == f"{row.agent}:{row.session_id}" else ids[row.session_id] + 1,
+        texts.titles[row.title] if log else ids[program(row.title)],
+        ids[row.project],
+        ids[row.cwd],
+        ids[row.branch],
+        ids[row.model],
         _STATES.index(status.state),
-        texts.id(_detail(status)),
-        texts.id(status.source),
+        ids[_detail(status)],
+        ids[status.source],
         _since(status.since_ms, epoch_ms),
         int(status.inferred),
         0 if row.context_used is None else row.context_used + 1,
@@ -219,22 +230,22 @@ def _vector(row: Row, texts: Texts, epoch_ms: int) -> Vector:
         _since(row.started_ms, epoch_ms),
         _since(row.last_ms, epoch_ms),
         0 if row.pid is None else row.pid + 1,
-        texts.id(row.confidence),
+        ids[row.confidence],
         _as_drawn(row.cpu_pct),
         row.rss_bytes >> 10,
-        texts.id(command),
-        texts.id(row.where),
-        texts.id(row.version),
-        texts.id(row.surface),
-        texts.id(row.log_path),
-        texts.id(row.resume),
+        ids[command],
+        ids[row.where],
+        ids[row.version],
+        ids[row.surface],
+        ids[row.log_path],
+        ids[row.resume],
         row.sub_agents << 16 | row.working_below,
         _since(row.unchanged_since_ms, epoch_ms),
         _spent(row),
-        texts.id(row.unchanged_source) << 1 | row.unchanged_at_least,
-        texts.id("\n".join(note for note in row.notes if note not in figure_notes(row.own))),
+        ids[row.unchanged_source] << 1 | row.unchanged_at_least,
+        ids["\n".join(note for note in row.notes if note not in figure_notes(row.own))],
         row.same_calls << 16 | min(row.compactions, 0xFFFF),
-        texts.id("\n".join((_first(row.same_call), _first(row.last_tool), row.host))),
+        ids["\n".join((_first(row.same_call), _first(row.last_tool), row.host))],
     )
     own = _figures(row.own)
     tree = own if row.tree is row.own else _figures(row.tree)
@@ -286,11 +297,11 @@ def _head(snapshot: Snapshot, texts: Texts) -> Vector:
     if forecast is not None:
         month = forecast.month
         bill = (
-            1, texts.id(forecast.day), forecast.today_nusd, forecast.projected_nusd, forecast.low_nusd,
-            forecast.high_nusd, texts.id(forecast.method), forecast.days_of_history, forecast.low_half_nusd,
+            1, texts.ids[forecast.day], forecast.today_nusd, forecast.projected_nusd, forecast.low_nusd,
+            forecast.high_nusd, texts.ids[forecast.method], forecast.days_of_history, forecast.low_half_nusd,
             forecast.high_half_nusd,
             *((0,) * 7 if month is None else (
-                texts.id(month.month), month.spent_nusd, month.projected_nusd, month.low_nusd, month.low_half_nusd,
+                texts.ids[month.month], month.spent_nusd, month.projected_nusd, month.low_nusd, month.low_half_nusd,
                 month.high_half_nusd, month.high_nusd)),
         )  # fmt: skip
     return (
@@ -302,9 +313,9 @@ def _head(snapshot: Snapshot, texts: Texts) -> Vector:
 
 def _limit(quota: Quota, texts: Texts, epoch_ms: int) -> Vector:
     return (
-        texts.id(quota.provider), texts.id(quota.account), quota.window_minutes, texts.id(quota.limit_id),
+        texts.ids[quota.provider], texts.ids[quota.account], quota.window_minutes, texts.ids[quota.limit_id],
         _since(quota.resets_at_ms, epoch_ms), _since(quota.at_ms, epoch_ms), _since(quota.full_at_ms, epoch_ms),
-        round(quota.used_pct * 100), texts.id(quota.source), texts.id(quota.plan),
+        round(quota.used_pct * 100), texts.ids[quota.source], texts.ids[quota.plan],
     )  # fmt: skip
 
 
@@ -320,7 +331,7 @@ def _alert(alert: Alert, texts: Texts, epoch_ms: int) -> Vector:
         whole, _, tail = number.partition(".")
         numbers[2 * at : 2 * at + 2] = [int(whole + tail), len(tail) * 16 + len(whole)]
     return (
-        texts.id(alert.kind), texts.id(alert.row_key), _since(alert.since_ms, epoch_ms), texts.id(form), *numbers
+        texts.ids[alert.kind], texts.ids[alert.row_key], _since(alert.since_ms, epoch_ms), texts.ids[form], *numbers
     )  # fmt: skip
 
 
@@ -500,6 +511,7 @@ def is_same(before: Picture, now: Picture) -> bool:
     )
 
 
+_COLUMNS = range(1 << 16)
 _Table = tuple[list[int] | None, list[int]]  # where each vector was before, as steps; differences by column
 _Document = tuple[_Table, _Table, _Table, list[int], list[int], bytes | None]
 _ROW_KEY, _LIMIT_KEY, _ALERT_KEY = 3, 4, 2  # so many columns tell a vector from the others
@@ -591,13 +603,12 @@ def _differences(old: Sequence[Vector], new: Sequence[Vector], times: Sequence[i
     for at, (before, after) in enumerate(zip(old, new, strict=True)):
         if before is after or before == after:
             continue
-        for column, (a, b) in enumerate(zip(before, after, strict=True)):
-            if a != b:
-                found = columns.get(column)
-                if found is None:
-                    found = columns[column] = ([], [])
-                found[0].append(at)
-                found[1].append(b - (time if column in times else a))
+        for column in compress(_COLUMNS, map(ne, before, after)):
+            found = columns.get(column)
+            if found is None:
+                found = columns[column] = ([], [])
+            found[0].append(at)
+            found[1].append(after[column] - (time if column in times else before[column]))
     flat: list[int] = []
     for column in sorted(columns):
         places, deltas = columns[column]
