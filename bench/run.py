@@ -3,8 +3,8 @@
 
     run.py [NAME ...] [--runs 7] [--cache .cache/bench] [--json FILE] [--readme README.md]
 
-NAME: cold, warm, size, start, history, live, agents, latency, keys, kinds, database, replay; without names all of them (about
-twenty minutes; the corpora, the seeded history and ccusage are made once, in the cache). The bars are
+NAME: cold, warm, size, start, history, live, failing, agents, latency, keys, kinds, database, replay; without names
+all of them (about twenty minutes; the corpora, the seeded history and ccusage are made once, in the cache). The bars are
 informational: this program fails only where a command fails or a total is wrong. Ratios of CPU hold on a busy
 machine, wall times only on an idle one.
 """
@@ -27,6 +27,7 @@ from pathlib import Path
 
 import check_totals
 import corpus_kinds
+import failing
 import gen_corpus
 import keystrokes
 import pairs
@@ -235,6 +236,36 @@ def live(setup: Setup) -> Iterator[Result]:
         yield Result("live", "empty Textual app: memory", empty.rss_mib * 2**20 / 1e6, "MB")
 
 
+FAILING_S = 40  # the first requests are spread over half a minute, and each is tried three times
+
+
+def failing_providers(setup: Setup) -> Iterator[Result]:
+    """All providers on and failing against none on, in turn: CPU from the first second on, and the first picture."""
+    cpu: dict[bool, list[float]] = {True: [], False: []}
+    shown: dict[bool, list[float]] = {True: [], False: []}
+    memory: dict[bool, list[float]] = {True: [], False: []}
+    providers = 0
+    with failing.serving() as port:
+        for run in range(2 * max(3, setup.runs // 2)):
+            on = bool(run % 2) != bool(run // 2 % 2)  # neither is always the first
+            with scratch() as (home, state), agents(home, 20, 10, FAILING_S + 60):
+                if on:
+                    providers = failing.configure(home, port)
+                first = tui_probe.Plan(20, 20, "replay session", stop_at_match=True)
+                shown[on].append(screen(TOKENTOP, home, state, first).match_s or 0)
+                result = screen(TOKENTOP, home, state, tui_probe.Plan(FAILING_S + 2, 2, "replay", 160, 50))
+                cpu[on].append(result.cpu_pct or 0)
+                memory[on].append(result.rss_mib * 2**20 / 1e6)
+    for on, what in ((False, "no provider on"), (True, f"{providers} providers on, all failing")):
+        yield Result("failing", f"{what}: CPU, 20 agents", statistics.median(cpu[on]), "% core")
+        yield Result("failing", f"{what}: first data", 1000 * statistics.median(shown[on]), "ms")
+        yield Result("failing", f"{what}: memory", statistics.median(memory[on]), "MB")
+    over = statistics.median(a - b for a, b in zip(cpu[True], cpu[False], strict=True))
+    later = statistics.median(a - b for a, b in zip(shown[True], shown[False], strict=True))
+    yield Result("failing", "what they cost: CPU, median of pairs", over, "% core")
+    yield Result("failing", "what they cost: first data, median of pairs", 1000 * later, "ms")
+
+
 EVENTS_PER_S = 100
 MONITORS = {
     "htop": (["htop", "-d", "10"], "claude"),
@@ -401,6 +432,7 @@ BENCHES: dict[str, Callable[[Setup], Iterator[Result]]] = {
     "start": start,
     "history": history,
     "live": live,
+    "failing": failing_providers,
     "agents": crowd,
     "latency": latency,
     "keys": keys,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from msgspec import Struct, structs
 
@@ -12,7 +13,7 @@ from tokentop.procs.kin import Owner, Owners, Pass, ancestor_agent, begin, owner
 from tokentop.procs.match import EXACT, Evidence, Mapped, left_threads, started_with, wrappers
 from tokentop.procs.table import Proc
 from tokentop.procs.terminals import terminals_of
-from tokentop.text import clean
+from tokentop.text import clean, one_line
 
 _COMMAND_CHARS = 400
 
@@ -53,7 +54,13 @@ def picture(evidence: Evidence, owners: Owners) -> Picture:
 
 
 def command_of(proc: Proc) -> str:
-    return clean(" ".join(proc.argv), _COMMAND_CHARS)
+    """The arguments for display, secrets masked: agents and tools are given keys on their command line."""
+    return _shown(tuple(proc.argv))
+
+
+@lru_cache(4096)
+def _shown(argv: tuple[str, ...]) -> str:
+    return one_line(" ".join(argv), _COMMAND_CHARS)
 
 
 def _child(proc: Proc, role: ProcRole, evidence: Evidence) -> ChildProc:

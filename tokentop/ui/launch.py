@@ -13,6 +13,7 @@ from tokentop.config import Settings, config_path, load, local_zone, state_dir
 from tokentop.errors import Failure, UsageError
 from tokentop.runtime import DemoRuntime, Runtime
 from tokentop.store import db
+from tokentop.text import mask_secrets
 
 from .source import UiOptions
 
@@ -89,11 +90,18 @@ def _read_only(settings: Settings) -> Settings:
     return replace(settings, read_only=True)
 
 
+class _Masked(logging.Formatter):
+    """Errors are written in their own words, which may quote what they were about."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return mask_secrets(super().format(record))
+
+
 def _log_to(folder: Path) -> Path:
     """Errors go to a file: the screen itself is drawn on standard error."""
     path = folder / "tokentop.log"
     handler = RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=1, delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_Masked("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logger = logging.getLogger("tokentop")
     logger.addHandler(handler)
     logger.setLevel(logging.WARNING)
