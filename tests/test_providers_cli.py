@@ -220,8 +220,8 @@ def test_every_failure_keeps_the_last_good_value_with_its_age(
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tokentop.runtime.POLLER_START_S", 0.0)
-    monkeypatch.setattr("tokentop.runtime.LIMITS_S", 0.0)
+    monkeypatch.setattr("tokentop.runtime.threads.POLLER_START_S", 0.0)
+    monkeypatch.setattr("tokentop.runtime.threads.LIMITS_S", 0.0)
     monkeypatch.setattr("tokentop.polling.loop.SPREAD_S", 0.0)
 
 
@@ -296,7 +296,7 @@ def test_nothing_starts_where_no_provider_is_on(scratch: Scratch) -> None:
     script = (
         "import os, sys, threading, time\nfrom pathlib import Path\n"
         "from tokentop import runtime\nfrom tokentop.config import load\n"
-        "runtime.POLLER_START_S = runtime.LIMITS_S = 0.0\n"
+        "runtime.threads.POLLER_START_S = runtime.threads.LIMITS_S = 0.0\n"
         "seen = []\nmachine = runtime.Runtime(Path(os.environ['TOKENTOP_STATE_DIR']), os.environ, load(os.environ))\n"
         "Path(os.environ['TOKENTOP_STATE_DIR']).mkdir(mode=0o700)\n"
         "machine.start(seen.append)\n"

@@ -20,7 +20,7 @@ import pytest
 from msgspec import structs
 
 from tokentop.config import load
-from tokentop.model import Snapshot, Tokens, Usage
+from tokentop.model import Row, Snapshot, Tokens, Usage
 from tokentop.receiver import wire
 from tokentop.receiver.secret import NAME
 from tokentop.runtime import Runtime
@@ -98,16 +98,16 @@ def running(scratch: Scratch) -> Iterator[Running]:
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """The log's chance is over at once."""
     monkeypatch.setattr("tokentop.engine.heard.HOLD_S", 0.0)
-    monkeypatch.setattr("tokentop.collector.HEARD_S", 0.0)
-    monkeypatch.setattr("tokentop.collector.TALLY_S", 0.0)
+    monkeypatch.setattr("tokentop.listening.HEARD_S", 0.0)
+    monkeypatch.setattr("tokentop.listening.TALLY_S", 0.0)
 
 
 @pytest.fixture
 def never(monkeypatch: pytest.MonkeyPatch) -> None:
     """The log has all the time it needs."""
     monkeypatch.setattr("tokentop.engine.heard.HOLD_S", 1e6)
-    monkeypatch.setattr("tokentop.collector.HEARD_S", 0.0)
-    monkeypatch.setattr("tokentop.collector.TALLY_S", 0.0)
+    monkeypatch.setattr("tokentop.listening.HEARD_S", 0.0)
+    monkeypatch.setattr("tokentop.listening.TALLY_S", 0.0)
 
 
 def sent(*calls: Usage) -> list[tuple[Tokens, bool]]:
@@ -178,14 +178,15 @@ def test_a_log_that_comes_later_takes_the_place(scratch: Scratch, soon: None, la
             scratch.log(lines)
             subject.wait(lambda found: len(found) == 2 and not any(call.telemetry for call in found))
             both = one.tokens + two.tokens
-            wait_for(
-                lambda: (
-                    [row.own.tokens for row in subject.pictures[-1].rows if row.agent == "claude"] == [both]
-                )
-            )
+
+            def shown() -> list[Row]:
+                """Without what else runs on this machine."""
+                return [row for row in subject.pictures[-1].rows if row.session_id == one.session_id]
+
+            wait_for(lambda: [row.own.tokens for row in shown()] == [both])
             # 60 s have not passed: the rate holds each call once, however it was told.
             wait_for(lambda: 0 < subject.pictures[-1].totals.tokens_per_min <= both.fresh)
-            assert subject.pictures[-1].rows[0].own.responses == 2
+            assert shown()[0].own.responses == 2
     if later != "while it runs":
         scratch.log(lines)
     if later == "after a restart":
@@ -241,7 +242,7 @@ def test_codex_has_no_ids_and_is_counted_once(
 ) -> None:
     """68: by session, counts and time."""
     monkeypatch.setattr("tokentop.engine.heard.HOLD_S", 0.0 if first == "telemetry alone" else 1e6)
-    monkeypatch.setattr("tokentop.collector.HEARD_S", 0.0)
+    monkeypatch.setattr("tokentop.listening.HEARD_S", 0.0)
     found = calls("codex")
     folder = scratch.home / ".codex" / "sessions" / "2026" / "11" / "22"
     folder.mkdir(parents=True)
@@ -374,7 +375,7 @@ def test_while_it_is_off_there_is_nothing(scratch: Scratch) -> None:
 def test_a_port_that_is_taken_is_said_and_tried_again(
     scratch: Scratch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tokentop.runtime.RECEIVER_AGAIN_S", 0.1)
+    monkeypatch.setattr("tokentop.runtime.threads.RECEIVER_AGAIN_S", 0.1)
     scratch.state.mkdir(mode=0o700)
     pictures: list[Snapshot] = []
     with socket.socket() as taken:

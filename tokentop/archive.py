@@ -1,6 +1,6 @@
 """The history as a screen asks for it: two read-only connections, of which one can be interrupted.
 
-Methods may block and are called from the screen's workers; `runtime.py` sees to it that one answers at a time.
+Methods may block and are called from the screen's workers; `runtime` sees to it that one answers at a time.
 """
 
 from __future__ import annotations

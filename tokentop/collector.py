@@ -1,6 +1,6 @@
 """What the collector thread does, in short slices: read, commit, fold, look at processes, publish.
 
-It starts no thread; `runtime.py` runs it in one, reports run it to its end.
+It starts no thread; `runtime` runs it in one, reports run it to its end.
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
-
-import msgspec
+from typing import TYPE_CHECKING, TypeVar, overload
 
 from .agents import all_agents, all_processes
 from .agents.base import Agent, Quality
@@ -24,8 +22,7 @@ from .billing import ENDPOINT, Fetched, Health, ProviderState
 from .clock import now_ms
 from .config import Settings, local_zone
 from .daybook import Daybook
-from .engine.days import DAY_MS, day_bounds
-from .engine.heard import SAME_MS, HeardCalls
+from .engine.days import day_bounds
 from .engine.live import LiveState
 from .engine.pace import OLDEST_MS
 from .engine.rules import Thresholds
@@ -51,21 +48,19 @@ from .model import (
     Row,
     Session,
     Snapshot,
-    Usage,
 )  # fmt: skip
 from .outline import Outline
-from .outlined import Outlines
-from .store import db, left, outlines, reader
+from .sideline import Sideline
+from .store import db, left, reader
 from .store.writer import append_action, replace_action
 from .telemetry import CHAPTER, Heard
 
 if TYPE_CHECKING:
-    from .blackbox import BlackBox
     from .bookkeeper import Sums
     from .engine.statement import Statement
+    from .listening import Listening
     from .look import Target
     from .procs.watch import ProcWatcher
-    from .store.indexing import Indexer
 
 log = logging.getLogger(__name__)
 
@@ -82,24 +77,15 @@ BUSY_PUBLISH_S = 0.85
 BUSY_CHANGES = 40
 IDLE_PUBLISH_S = 1.0
 INBOX_S = 1.0
-INDEX_S = (
-    5.0  # between two looks at which sessions have changed; somebody who looks at the history asks sooner
-)
-RETAIN_S = 3600.0  # between two looks for calls that are older than `retention_days`
-RETAIN_SLICE_S = 1.0  # ... while there are some
-RETAIN_SESSIONS = 5  # in a slice
-INDEX_SLICE_S = 0.5  # ... while there are more than fit into a slice
 RETRY_S = 2.0
 WHOLE_S = 30.0
-HEARD_S = 1.0  # between two looks at calls that only telemetry has told
-TALLY_S = 5.0
-MAX_CLAIMED = 20_000
 LOOK_BACK_SLICE_S = 0.02
 RECENT_MS = 65 * 60_000
 CANDIDATE_MS = 24 * 3_600_000
 BACKLOG_SLICE_S = 0.15  # a slice of the backlog between two looks at live files
 
 Publish = Callable[[Snapshot], None]
+T = TypeVar("T")
 
 
 class Candidates(Sequence[Session]):
@@ -184,12 +170,8 @@ class Collector:
         self._primed = False
         self._signs: Signs | None = None
         self._left: left.Left | None = None
-        self._outlines = Outlines()
-        self._read_outlines: list[tuple[Session, Outline]] = []  # by those who look at a session
-        self._indexer: Indexer | None = None
-        self._black_box: BlackBox | None = None
-        self._heard: HeardCalls | None = None  # while agents' telemetry is taken in
-        self._claimed: dict[int, None] = {}  # events of logs that telemetry has told too
+        self._sideline = Sideline(settings)
+        self._listening: Listening | None = None  # while agents' telemetry is taken in
 
     # ------------------------------------------------------------ one slice
 
@@ -218,11 +200,7 @@ class Collector:
             self._look_back(self._live.longer, now_s, wall_ms)
         self._show(now_s, wall_ms)
         if not more:
-            self._outline(now_s, wall_ms)
-        if not more and now_s >= self._due.get("index", 0.0):
-            self._due["index"] = now_s + (INDEX_SLICE_S if self.index() else INDEX_S)
-        if not more and self._settings.retention_days and now_s >= self._due.get("retain", 0.0):
-            self._due["retain"] = now_s + (RETAIN_SLICE_S if self._retain(wall_ms) else RETAIN_S)
+            self._beside(lambda ledger: self._sideline.tick(ledger, now_s, wall_ms, stays=self._stays))
         return 0.0 if more else self._poll_s
 
     @property
@@ -240,8 +218,8 @@ class Collector:
             if self._is_due("inbox", now_s, INBOX_S):
                 self._take_in(self._ledger)
             more = self._read(self._ledger, now_s, wall_ms)
-            if self._heard is not None and not self._reading and self._is_due("heard", now_s, HEARD_S):
-                self._count_heard(self._ledger, self._heard, now_s, wall_ms)
+            if self._listening is not None and not self._reading:
+                self._count_heard(self._ledger, self._listening, now_s, wall_ms)
         elif self._reader is not None:
             self._follow_store(self._reader, wall_ms)
         if self._notes.pop("store", None) is not None:
@@ -291,22 +269,8 @@ class Collector:
 
     def _record(self, picture: Snapshot) -> None:
         """Keep the table for later; while the logs are read for the first time it is not the truth yet."""
-        ready = self._stays and self._ledger is not None and self._primed and not self._reading
-        if not ready or not self._settings.recording_mb or picture.forecast is None:
-            return
-        assert self._ledger is not None
-        try:
-            if self._black_box is None:
-                from .blackbox import BlackBox
-
-                self._black_box = BlackBox(self._ledger.db, self._settings)
-            self._black_box.look(picture)
-        except (sqlite3.Error, OverflowError) as error:
-            self._black_box = None
-            if isinstance(error, sqlite3.Error):
-                self._store_failed(error)
-            else:
-                log.warning("the live table was not recorded: %s", error)
+        if self._stays and self._primed and picture.forecast is not None:
+            self._beside(lambda ledger: self._sideline.record(ledger.db, picture))
 
     def snapshot(self, wall_ms: int) -> Snapshot:
         if self._own is not None:
@@ -418,58 +382,31 @@ class Collector:
                 self._settle(ledger, wall_ms)
                 return False
             self._fold(step.batch.facts, step.committed.priced, step.committed.sessions)
-            if self._heard is not None:
-                self._heard.read(step.batch.facts)
+            if self._listening is not None:
+                self._listening.read(step.batch.facts)
             if self._reading:
                 self._live.set_progress(follower.progress(now_s - self._began_s))
             if (not self._reading and follower.waiting) or time.monotonic() > until_s:
                 return True
 
-    def _outline(self, now_s: float, wall_ms: int) -> None:
-        """Read a little of a log at rest, so that what its session did is known when its agent has deleted it."""
-        if self._ledger is None or self._reading or not self._stays or now_s < self._store_due_s:
-            return
+    def _beside(self, work: Callable[[Ledger], T]) -> T | None:
+        """Work that can wait, done if this one writes and nothing else is the matter with the store."""
+        if self._ledger is None or self._reading or time.monotonic() < self._store_due_s:
+            return None
         try:
-            while self._read_outlines:
-                outlines.keep(self._ledger.db, *self._read_outlines[-1])
-                self._read_outlines.pop()
-            self._outlines.tick(self._ledger.db, now_s, wall_ms)
+            return work(self._ledger)
         except sqlite3.Error as error:
             self._store_failed(error)
+            return None
 
     def keep_outline(self, session: Session, outline: Outline) -> None:
         """Store what somebody has read who looks at a session, as soon as this one writes."""
         if self._reader is None:
-            self._read_outlines.append((session, outline))
+            self._sideline.keep_outline(session, outline)
 
     def index(self) -> bool:
         """Bring a slice of the changed sessions into the index of the history; True if there are more."""
-        if self._ledger is None or self._reading or time.monotonic() < self._store_due_s:
-            return False
-        from .store.indexing import SLICE, Indexer
-
-        try:
-            if self._indexer is None or self._indexer.db is not self._ledger.db:
-                self._indexer = Indexer(self._ledger.db)
-            return self._indexer.index_some() == SLICE
-        except sqlite3.Error as error:
-            self._store_failed(error)
-            return False
-
-    def _retain(self, wall_ms: int) -> bool:
-        """Purge a few of the sessions that are older than the settings keep; True if there may be more."""
-        if self._ledger is None or self._reading or not self._stays or time.monotonic() < self._store_due_s:
-            return True
-        from .store.purging import older_than
-
-        try:
-            before_ms = wall_ms - self._settings.retention_days * DAY_MS
-            ids = older_than(self._ledger.db, before_ms, count=False).sessions
-            self._ledger.writer.purge(ids[:RETAIN_SESSIONS], wall_ms)
-        except sqlite3.Error as error:
-            self._store_failed(error)
-            return True
-        return len(ids) > RETAIN_SESSIONS
+        return bool(self._beside(self._sideline.index))
 
     def _take_in(self, ledger: Ledger) -> None:
         """What the status line hook was told about plan limits."""
@@ -544,7 +481,7 @@ class Collector:
         self._live.aftermath.blinded("the logs could not be read meanwhile")
 
     def _close_store(self) -> None:
-        self._black_box = None
+        self._sideline.forget()
         if self._ledger is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._ledger.close()
@@ -784,8 +721,10 @@ class Collector:
 
     def listen(self) -> None:
         """From now on calls are remembered as the logs tell them: telemetry may tell them too."""
-        if self._heard is None:
-            self._heard = HeardCalls()
+        if self._listening is None:
+            from .listening import Listening
+
+            self._listening = Listening()
 
     def hear(self, heard: Heard) -> bool:
         """Take what agents told by telemetry. False: too many calls wait already, give it again."""
@@ -793,34 +732,16 @@ class Collector:
             self._notes.pop(CHAPTER, None)
             if heard.state:
                 self.note(CHAPTER, heard.state)
-        elif self._heard is not None:
-            if self._heard.full:
-                return False
-            self._heard.hear(heard, time.monotonic(), now_ms())
-        return True
+            return True
+        return self._listening is None or self._listening.hear(heard, time.monotonic(), now_ms())
 
-    def _count_heard(self, ledger: Ledger, heard: HeardCalls, now_s: float, wall_ms: int) -> None:
-        """Count what no log has told in time, and add what only telemetry knows of what a log told. sqlite3.Error."""
-        logged: list[Usage] = []
-        alone: list[Usage] = []
-        for call in heard.due(now_s):
-            same = (e for e in reader.same_calls(ledger.db, call, SAME_MS) if e not in self._claimed)
-            found = next(same, None)
-            (alone if found is None else logged).append(call)
-            if found is not None:  # read before this one listened
-                self._claimed[found] = None
-        facts: list[Fact] = [*alone, *heard.better()]
-        facts += [Session(call.agent, call.session_id, first_ms=call.at_ms) for call in alone]
-        if facts:
-            committed = ledger.writer.commit(facts, recent_ms=wall_ms - RECENT_MS)
+    def _count_heard(self, ledger: Ledger, listening: Listening, now_s: float, wall_ms: int) -> None:
+        committed = listening.count(ledger, now_s, wall_ms - RECENT_MS)
+        if committed is not None:
             self._fold([], committed.priced, committed.sessions)
-        while len(self._claimed) > MAX_CLAIMED:
-            del self._claimed[next(iter(self._claimed))]
-        heard.settled(logged, logged=True)
-        heard.settled(alone, logged=False)
-        if heard.news and self._is_due("tally", now_s, TALLY_S):
-            heard.news = False
-            self.remember(CHAPTER, msgspec.json.encode(heard.tally).decode())
+        tally = listening.tally(now_s)
+        if tally is not None:
+            self.remember(CHAPTER, tally)
 
     # ------------------------------------------------------------ money
 

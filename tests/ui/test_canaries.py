@@ -130,7 +130,7 @@ async def test_no_view_shows_a_key(
     place: Place, fake: Fake, mode: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """50: SVG screenshots of each view, the text of each line, the database with its WAL, and the log."""
-    monkeypatch.setattr("tokentop.runtime.POLLER_START_S", 0.0)
+    monkeypatch.setattr("tokentop.runtime.threads.POLLER_START_S", 0.0)
     monkeypatch.setattr("tokentop.polling.loop.SPREAD_S", 0.0)
     monkeypatch.syspath_prepend(str(place.library))
     if mode == "echo":
@@ -182,7 +182,7 @@ from tokentop import collector, runtime
 from tokentop.ui import launch
 
 kind, key = sys.argv.pop(), os.environ["OPENAI_API_KEY"]
-runtime.POLLER_START_S = 0.0
+runtime.threads.POLLER_START_S = 0.0
 
 class Broken(runtime.Runtime):
     def start(self, publish):

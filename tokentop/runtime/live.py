@@ -1,24 +1,18 @@
-"""The one file that starts threads; the sources that a screen draws.
-
-One collector thread publishes snapshots; actions run in the screen's workers. Only queues and frozen values pass
-between them.
-"""
+"""The live machine as a source: one collector thread, actions in the screen's workers."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import queue
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
-from .clock import now_ms
-from .config import Settings, TelemetrySettings, local_zone
-from .model import (
+from tokentop.clock import now_ms
+from tokentop.config import Settings, local_zone
+from tokentop.model import (
     Action,
     Inside,
     Jump,
@@ -34,33 +28,24 @@ from .model import (
 )
 
 if TYPE_CHECKING:
-    from .agents._spoken import Said
-    from .archive import Archive, InventedArchive
-    from .aside import Seen, Wanted
-    from .billing import Fetched, ProviderState
-    from .bookkeeper import Bookkeeper
-    from .collector import Collector
-    from .enforce import Enforcer
-    from .engine.statement import Statement
-    from .engine.timeline import Timeline
-    from .footage import Footage
-    from .history import Ask, Entry, Listing
-    from .look import Looker
-    from .outline import Outline
-    from .pricing.table import PriceTable
-    from .receiver.server import Receiver
-    from .telemetry import Heard
+    from tokentop.agents._spoken import Said
+    from tokentop.archive import Archive
+    from tokentop.bookkeeper import Bookkeeper
+    from tokentop.collector import Collector
+    from tokentop.enforce import Enforcer
+    from tokentop.engine.statement import Statement
+    from tokentop.engine.timeline import Timeline
+    from tokentop.footage import Footage
+    from tokentop.history import Ask, Entry, Listing
+    from tokentop.look import Looker
+    from tokentop.outline import Outline
+    from tokentop.pricing.table import PriceTable
+
+from .threads import AsideThread, PollerThread, ReceiverThread
 
 log = logging.getLogger(__name__)
 
-DEMO_PUBLISH_S = 0.5
 STOP_S = 10.0
-POLLER_START_S = 3.0
-POLLER_STOP_S = 3.0
-RECEIVER_STOP_S = 3.0
-RECEIVER_AGAIN_S = 15.0  # until a port that was taken is tried again
-MAX_HEARD = 500  # requests that wait for the collector
-LIMITS_S = 5.0  # between two looks at how old the limits from logs are
 VIEW = "view"  # under this name the store keeps the state of the screen
 ACTION_S = 40.0  # an action that is under way is carried to its end
 BATCH_THREADS = 12  # actions side by side: each of them mostly waits for its agent to end
@@ -68,350 +53,8 @@ Publish = Callable[[Snapshot], None]
 T = TypeVar("T")
 
 
-class World(Protocol):
-    """The invented world of the demo."""
-
-    def snapshot(self, now_ms: int) -> Snapshot: ...
-    def plan(self, row_key: str, action: Action, now_ms: int) -> KillPlan: ...
-    def look_back(self, minutes: int) -> None: ...
-    def plan_orphans(self, now_ms: int) -> tuple[Orphan, ...]: ...
-    def execute(self, plan: KillPlan, now_ms: int) -> Receipt: ...
-    def look(self, row_key: str, now_ms: int) -> Look: ...
-    def inside(self, row_key: str) -> Inside: ...
-    def tail(self, row_key: str, now_ms: int) -> LogTail: ...
-    def statement(self, now_ms: int) -> Statement: ...
-    def tell(self, agent: str, session_id: str) -> Timeline | None: ...
-
-
-class DemoRuntime:
-    """An invented world as the screen's source; nothing real is read or signalled."""
-
-    label = "demo"
-    read_only = False
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._archive: InventedArchive | None = None
-        self._stop = threading.Event()
-        self._jobs: queue.SimpleQueue[tuple[Callable[[], object], queue.SimpleQueue[object]]] = (
-            queue.SimpleQueue()
-        )
-
-    def start(self, publish: Publish) -> None:
-        threading.Thread(target=self._run, args=(publish,), name="demo", daemon=True).start()
-
-    def stop(self) -> None:
-        self._stop.set()
-
-    def plan(self, row: Row, action: Action) -> KillPlan:
-        plan = self._in_world(lambda: self._world.plan(row.key, action, now_ms()))
-        assert isinstance(plan, KillPlan)
-        return plan
-
-    def execute(self, plan: KillPlan) -> Receipt:
-        receipt = self._in_world(lambda: self._world.execute(plan, now_ms()))
-        assert isinstance(receipt, Receipt)
-        return receipt
-
-    def plan_many(self, rows: Sequence[Row], action: Action) -> tuple[KillPlan, ...]:
-        from .procs.batch import arrange
-
-        return arrange([self.plan(row, action) for row in rows])
-
-    def execute_many(self, plans: Sequence[KillPlan]) -> tuple[Receipt, ...]:
-        from .procs.batch import carry_out
-
-        return carry_out(plans, lambda some: [self.execute(plan) for plan in some])
-
-    def receipts(self) -> tuple[Receipt, ...]:
-        """The demo remembers nothing of earlier runs."""
-        return ()
-
-    def cancel(self, number: int) -> None:
-        """No rule acts in the demo."""
-
-    def recall(self) -> str:
-        return ""
-
-    def remember(self, _state: str) -> None:
-        """The demo keeps nothing."""
-
-    def look_back(self, minutes: int) -> None:
-        self._jobs.put((lambda: self._world.look_back(minutes), queue.SimpleQueue()))
-
-    def plan_orphans(self) -> tuple[Orphan, ...]:
-        found = self._in_world(lambda: self._world.plan_orphans(now_ms()))
-        assert isinstance(found, tuple)
-        return found
-
-    def footage(self) -> Footage | None:
-        """The demo keeps nothing."""
-        return None
-
-    def jump(self, _row: Row) -> Jump:
-        return Jump("the agents of the demo are invented: there is no terminal to show")
-
-    def resume(self, receipt: Receipt) -> Jump:
-        return Jump("the agents of the demo are invented: nothing to resume", copy=receipt.resume)
-
-    def attach(self, _argv: tuple[str, ...]) -> int:
-        return 127
-
-    def look(self, row: Row) -> Look:
-        found = self._in_world(lambda: self._world.look(row.key, now_ms()))
-        assert isinstance(found, Look)
-        return found
-
-    def inside(self, row: Row) -> Inside:
-        found = self._in_world(lambda: self._world.inside(row.key))
-        assert isinstance(found, Inside)
-        return found
-
-    def tail(self, row: Row, _known: tuple[int, int, int]) -> LogTail | None:
-        found = self._in_world(lambda: self._world.tail(row.key, now_ms()))
-        assert isinstance(found, LogTail)
-        return found
-
-    def history(self, ask: Ask) -> Listing | None:
-        return self._in_archive(lambda archive: archive.answer(ask))
-
-    def entries(self, ids: Sequence[int]) -> tuple[Entry, ...]:
-        return self._in_archive(lambda archive: archive.entries(ids))
-
-    def below(self, root: int) -> tuple[Entry, ...]:
-        return self._in_archive(lambda archive: archive.below(root))
-
-    def _in_archive(self, question: Callable[[InventedArchive], T]) -> T:
-        """Answered in the world's thread, of what it shows now."""
-
-        def job() -> T:
-            from .archive import InventedArchive
-
-            if self._archive is None:
-                self._archive = InventedArchive(local_zone(os.environ), now_ms)
-            self._archive.take(self._world.snapshot(now_ms()).rows)
-            return question(self._archive)
-
-        return cast("T", self._in_world(job))
-
-    def statement(self) -> Statement:
-        from .engine.statement import Statement
-
-        found = self._in_world(lambda: self._world.statement(now_ms()))
-        assert isinstance(found, Statement)
-        return found
-
-    def tell(self, agent: str, session_id: str) -> Timeline | None:
-        return cast("Timeline | None", self._in_world(lambda: self._world.tell(agent, session_id)))
-
-    def transcript(self, _session: Session) -> tuple[list[Said], str]:
-        return [], "the agents of the demo are invented: nothing was said"
-
-    def export(self, told: Timeline, form: str) -> str:
-        """Write it into a folder of its own below the temporary ones. OSError."""
-        import os
-        import tempfile
-
-        from .exporting import write_timeline
-
-        folder = Path(tempfile.gettempdir()) / f"tokentop-demo-{os.getuid()}"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        return str(write_timeline(folder, told, form, local_zone(os.environ), now_ms()))
-
-    def _in_world(self, job: Callable[[], object]) -> object:
-        reply: queue.SimpleQueue[object] = queue.SimpleQueue()
-        self._jobs.put((job, reply))
-        return reply.get(timeout=10)
-
-    def _run(self, publish: Publish) -> None:
-        while not self._stop.is_set():
-            while not self._jobs.empty():
-                job, reply = self._jobs.get()
-                reply.put(job())
-            publish(self._world.snapshot(now_ms()))
-            self._stop.wait(DEMO_PUBLISH_S)
-
-
 def _index(collector: Collector) -> None:
     collector.index()
-
-
-class AsideThread:
-    """Asks other programs what a collector wants to know; one question at a time, the answers come when they come."""
-
-    def __init__(self) -> None:
-        self._wanted: queue.SimpleQueue[Wanted | None] = queue.SimpleQueue()
-        self._seen: queue.SimpleQueue[Seen] = queue.SimpleQueue()
-        self._asking = False  # not answered yet
-        self._started = False
-
-    def serve(self, collector: Collector) -> None:
-        """Hand over what was answered and ask what is due; for the collector's thread, never waits."""
-        while not self._seen.empty():
-            collector.learn(self._seen.get())
-            self._asking = False
-        if self._asking or (wanted := collector.wanted(time.monotonic())) is None:
-            return
-        self._asking = True
-        self._wanted.put(wanted)
-        if not self._started:
-            self._started = True
-            threading.Thread(target=self._ask, name="aside", daemon=True).start()
-
-    def stop(self) -> None:
-        self._wanted.put(None)
-
-    def _ask(self) -> None:
-        from .aside import Aside
-
-        aside = Aside()
-        try:
-            while (wanted := self._wanted.get()) is not None:
-                self._seen.put(aside.look(wanted))
-        except Exception:
-            log.exception("a look aside")  # it is not asked again: what it knew stays
-
-
-class PollerThread:
-    """Asks providers in a thread and an event loop of its own; where none is switched on there is neither."""
-
-    def __init__(self, settings: Settings, environ: Mapping[str, str], *, hidden: bool) -> None:
-        self._settings, self._environ, self._hidden = settings.providers, environ, hidden
-        self._on = any(one.on for one in self._settings.values())
-        self._fetched: queue.SimpleQueue[Fetched] = queue.SimpleQueue()
-        self._waiting: Fetched | None = None  # came in while the store could not be written
-        self._newest_ms: dict[str, int] = {}  # of each agent's limits, as its logs tell them
-        self._looked_s = 0.0
-        self._thread: threading.Thread | None = None
-        self._stop = threading.Event()
-        self._end: Callable[[], object] = lambda: None
-
-    def serve(self, collector: Collector) -> None:
-        """Hand over what came in, and start once the store can be written; for the collector's thread, never waits."""
-        if not self._on:
-            return
-        while self._waiting is not None or not self._fetched.empty():
-            fetched = self._waiting or self._fetched.get()
-            self._waiting = None if collector.learn_fetched(fetched) else fetched
-            if self._waiting is not None:
-                break
-        now_s = time.monotonic()
-        if now_s - self._looked_s < LIMITS_S:
-            return
-        self._looked_s = now_s
-        self._newest_ms = collector.newest_limits()
-        if self._thread is None and (states := collector.provider_states()) is not None:
-            self._thread = threading.Thread(target=self._run, args=(states,), name="poller", daemon=True)
-            self._thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._end()
-        if self._thread is not None:
-            self._thread.join(timeout=POLLER_STOP_S)
-
-    def _run(self, states: list[ProviderState]) -> None:
-        if self._stop.wait(POLLER_START_S):  # the screen is painted and the logs are read first
-            return
-        import asyncio
-
-        from .polling.loop import Poller
-
-        poller = Poller(
-            self._settings,
-            self._environ,
-            self._fetched.put,
-            newest_ms=lambda agent: self._newest_ms.get(agent, 0),
-        )
-        poller.remember(states)
-
-        async def poll() -> None:
-            task = asyncio.ensure_future(poller.run())
-            loop = asyncio.get_running_loop()
-            self._end = lambda: loop.call_soon_threadsafe(task.cancel)
-            if self._stop.is_set():
-                task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-
-        try:
-            asyncio.run(poll())
-        except Exception as error:  # without its traceback: the frames below hold keys
-            log.error("the poller stopped: %s", type(error).__name__)
-        finally:
-            self._end = lambda: None
-
-
-class ReceiverThread:
-    """Takes in agents' telemetry in a thread and an event loop of its own; while it is off there is neither."""
-
-    def __init__(self, settings: TelemetrySettings, folder: Path) -> None:
-        self._settings, self._folder = settings, folder
-        self._heard: queue.SimpleQueue[Heard] = queue.SimpleQueue()
-        self._waiting: Heard | None = None  # came in while it could not be taken
-        self._thread: threading.Thread | None = None
-        self._stop = threading.Event()
-        self._end: Callable[[], object] = lambda: None
-
-    def serve(self, collector: Collector) -> None:
-        """Hand over what came in, and start in whichever tokentop writes; for the collector's thread, never waits."""
-        if not self._settings.on:
-            return
-        while self._waiting is not None or not self._heard.empty():
-            heard = self._waiting or self._heard.get()
-            self._waiting = None if collector.hear(heard) else heard
-            if self._waiting is not None:
-                break
-        if self._thread is None and collector.writes:
-            collector.listen()
-            self._thread = threading.Thread(target=self._run, name="receiver", daemon=True)
-            self._thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._end()
-        if self._thread is not None:
-            self._thread.join(timeout=RECEIVER_STOP_S)
-
-    def _run(self) -> None:
-        import asyncio
-
-        from .receiver.secret import token
-        from .receiver.server import Receiver
-        from .telemetry import Heard
-
-        while not self._stop.is_set():
-            try:
-                receiver = Receiver(self._settings.port, token(self._folder), self._hear)
-                asyncio.run(self._listen(receiver))
-            except OSError as error:
-                reason = error.strerror or str(error)
-                self._heard.put(Heard(state=f"not listening on port {self._settings.port}: {reason}"))
-            except Exception as error:  # without its traceback: the frames below hold the token
-                log.error("the receiver stopped: %s", type(error).__name__)
-                self._heard.put(Heard(state=f"the receiver stopped: {type(error).__name__}"))
-            finally:
-                self._end = lambda: None
-            self._stop.wait(RECEIVER_AGAIN_S)
-
-    async def _listen(self, receiver: Receiver) -> None:
-        import asyncio
-
-        from .telemetry import Heard
-
-        task = asyncio.ensure_future(receiver.run(lambda: self._heard.put(Heard(state=""))))
-        loop = asyncio.get_running_loop()
-        self._end = lambda: loop.call_soon_threadsafe(task.cancel)
-        if self._stop.is_set():
-            task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-    def _hear(self, heard: Heard) -> bool:
-        if self._heard.qsize() >= MAX_HEARD:
-            return False
-        self._heard.put(heard)
-        return True
 
 
 class Runtime:
@@ -518,11 +161,11 @@ class Runtime:
 
     def execute(self, plan: KillPlan) -> Receipt:
         """Carry a plan out; blocks. The receipt is stored by the collector, also when the screen is left."""
-        from .agents import all_processes
-        from .procs.act import execute
+        from tokentop.agents import all_processes
+        from tokentop.procs.act import execute
 
         if self.read_only:  # there is no key that leads here
-            from .enforce import without_signal
+            from tokentop.enforce import without_signal
 
             return without_signal(plan, "manual", now_ms(), "refused", "read-only: nothing is done")
         with self._being_done():
@@ -534,7 +177,7 @@ class Runtime:
         """Carry plans out side by side; blocks until the last one has ended. Each has its own receipt."""
         from concurrent.futures import ThreadPoolExecutor
 
-        from .procs.batch import carry_out
+        from tokentop.procs.batch import carry_out
 
         stored: list[Receipt] = []
 
@@ -553,7 +196,7 @@ class Runtime:
 
     def _surely(self, plan: KillPlan) -> Receipt:
         """An action whose failure is a receipt too: the others of its batch go on."""
-        from .enforce import without_signal
+        from tokentop.enforce import without_signal
 
         try:
             return self.execute(plan)
@@ -592,8 +235,8 @@ class Runtime:
 
     def footage(self) -> Footage | None:
         """What was recorded so far, on a connection of its own; None before there is a database."""
-        from .footage import Footage
-        from .store.db import StoreError
+        from tokentop.footage import Footage
+        from tokentop.store.db import StoreError
 
         try:
             return Footage.open(self._folder, self._settings.recording_mb * 1_000_000)
@@ -602,7 +245,7 @@ class Runtime:
 
     def jump(self, row: Row) -> Jump:
         """Show the terminal of the row's agent; blocks while other programs are asked."""
-        from .procs.jump import jump
+        from tokentop.procs.jump import jump
 
         proc = self._ask_collector(lambda collector: collector.process_of(row))
         if proc is None:
@@ -611,13 +254,13 @@ class Runtime:
 
     def resume(self, receipt: Receipt) -> Jump:
         """Resume what a receipt ended in a new tmux window; blocks while tmux is asked."""
-        from .procs.resume import resume
+        from tokentop.procs.resume import resume
 
         return Jump("read-only: nothing is started") if self.read_only else resume(receipt, self._environ)
 
     def attach(self, argv: tuple[str, ...]) -> int:
         """Run `argv` in tokentop's terminal, which the screen has left; blocks until it ends."""
-        from .procs.jump import attach
+        from tokentop.procs.jump import attach
 
         return attach(argv)
 
@@ -656,7 +299,7 @@ class Runtime:
             return self._archived().below(root)
 
     def _archived(self) -> Archive:
-        from .archive import Archive
+        from tokentop.archive import Archive
 
         if self._archive is None:
             self._archive = Archive(self._folder, local_zone(self._environ), now_ms)
@@ -666,9 +309,9 @@ class Runtime:
         """Limits, plans, budgets, the day's curve, providers and bills; blocks while the store is read."""
         found, sums = self._ask_collector(lambda collector: collector.statement())
         if self._bookkeeper is None:
-            from .bookkeeper import Bookkeeper
-            from .config import local_zone
-            from .ledger import prices
+            from tokentop.bookkeeper import Bookkeeper
+            from tokentop.config import local_zone
+            from tokentop.ledger import prices
 
             self._bookkeeper = Bookkeeper(
                 self._folder, self._environ, self._settings, local_zone(self._environ),
@@ -678,9 +321,9 @@ class Runtime:
 
     def tell(self, agent: str, session_id: str) -> Timeline | None:
         """All turns of one session; blocks while its log is read. What was read of it is kept by the collector."""
-        from .chronicle import tell
-        from .ledger import prices
-        from .store import db
+        from tokentop.chronicle import tell
+        from tokentop.ledger import prices
+        from tokentop.store import db
 
         def keep(session: Session, outline: Outline) -> None:
             self._questions.put(lambda collector: collector.keep_outline(session, outline))
@@ -695,18 +338,18 @@ class Runtime:
 
     def transcript(self, session: Session) -> tuple[list[Said], str]:
         """What was said in a session; blocks while its log is read."""
-        from .transcript import transcript
+        from tokentop.transcript import transcript
 
         return transcript(session)
 
     def export(self, told: Timeline, form: str) -> str:
         """Write a timeline into the state directory; blocks. OSError."""
-        from .exporting import write_timeline
+        from tokentop.exporting import write_timeline
 
         return str(write_timeline(self._folder, told, form, local_zone(self._environ), now_ms()))
 
     def _looking(self) -> Looker:
-        from .look import Looker
+        from tokentop.look import Looker
 
         if self._looker is None:
             self._looker = Looker(now_ms, texts=self._settings.titles)
@@ -714,7 +357,7 @@ class Runtime:
 
     def _run(self, publish: Publish) -> None:
         # The screen paints its frame first: what reads and counts is imported in this thread.
-        from .collector import Collector
+        from tokentop.collector import Collector
 
         enforcer: Enforcer | None = None
 
@@ -759,7 +402,7 @@ class Runtime:
         rules = self._settings.rules
         if not any(rule.on for _, rule in rules.items()):
             return None
-        from .enforce import Enforcer
+        from tokentop.enforce import Enforcer
 
         if self._settings.notify.desktop:
             threading.Thread(target=self._notify, name="notices", daemon=True).start()
@@ -788,9 +431,9 @@ class Runtime:
 
     def _act_apart(self, plan: KillPlan, reason: str) -> None:
         def work() -> None:
-            from .agents import all_processes
-            from .enforce import without_signal
-            from .procs.act import execute
+            from tokentop.agents import all_processes
+            from tokentop.enforce import without_signal
+            from tokentop.procs.act import execute
 
             try:
                 receipt = execute(plan, now_ms=now_ms, reason=reason, agents=all_processes())
@@ -817,7 +460,7 @@ class Runtime:
 
     def _notify(self) -> None:
         """Notices to the desktop, one after the other: its program may take seconds."""
-        from .notify import Limiter, show_on_desktop
+        from tokentop.notify import Limiter, show_on_desktop
 
         limiter = Limiter(self._settings.notify.per_minute)
         while True:

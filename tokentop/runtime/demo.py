@@ -1,0 +1,203 @@
+"""The invented fleet of `tokentop demo` as a source."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+
+from tokentop.clock import now_ms
+from tokentop.config import local_zone
+from tokentop.model import (
+    Action,
+    Inside,
+    Jump,
+    KillPlan,
+    LogTail,
+    Look,
+    Orphan,
+    Receipt,
+    Row,
+    Session,
+    Snapshot,
+)
+
+if TYPE_CHECKING:
+    from tokentop.agents._spoken import Said
+    from tokentop.archive import InventedArchive
+    from tokentop.engine.statement import Statement
+    from tokentop.engine.timeline import Timeline
+    from tokentop.footage import Footage
+    from tokentop.history import Ask, Entry, Listing
+
+DEMO_PUBLISH_S = 0.5
+STOP_S = 10.0
+Publish = Callable[[Snapshot], None]
+T = TypeVar("T")
+
+
+class World(Protocol):
+    """The invented world of the demo."""
+
+    def snapshot(self, now_ms: int) -> Snapshot: ...
+    def plan(self, row_key: str, action: Action, now_ms: int) -> KillPlan: ...
+    def look_back(self, minutes: int) -> None: ...
+    def plan_orphans(self, now_ms: int) -> tuple[Orphan, ...]: ...
+    def execute(self, plan: KillPlan, now_ms: int) -> Receipt: ...
+    def look(self, row_key: str, now_ms: int) -> Look: ...
+    def inside(self, row_key: str) -> Inside: ...
+    def tail(self, row_key: str, now_ms: int) -> LogTail: ...
+    def statement(self, now_ms: int) -> Statement: ...
+    def tell(self, agent: str, session_id: str) -> Timeline | None: ...
+
+
+class DemoRuntime:
+    """An invented world as the screen's source; nothing real is read or signalled."""
+
+    label = "demo"
+    read_only = False
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._archive: InventedArchive | None = None
+        self._stop = threading.Event()
+        self._jobs: queue.SimpleQueue[tuple[Callable[[], object], queue.SimpleQueue[object]]] = (
+            queue.SimpleQueue()
+        )
+
+    def start(self, publish: Publish) -> None:
+        threading.Thread(target=self._run, args=(publish,), name="demo", daemon=True).start()
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def plan(self, row: Row, action: Action) -> KillPlan:
+        plan = self._in_world(lambda: self._world.plan(row.key, action, now_ms()))
+        assert isinstance(plan, KillPlan)
+        return plan
+
+    def execute(self, plan: KillPlan) -> Receipt:
+        receipt = self._in_world(lambda: self._world.execute(plan, now_ms()))
+        assert isinstance(receipt, Receipt)
+        return receipt
+
+    def plan_many(self, rows: Sequence[Row], action: Action) -> tuple[KillPlan, ...]:
+        from tokentop.procs.batch import arrange
+
+        return arrange([self.plan(row, action) for row in rows])
+
+    def execute_many(self, plans: Sequence[KillPlan]) -> tuple[Receipt, ...]:
+        from tokentop.procs.batch import carry_out
+
+        return carry_out(plans, lambda some: [self.execute(plan) for plan in some])
+
+    def receipts(self) -> tuple[Receipt, ...]:
+        """The demo remembers nothing of earlier runs."""
+        return ()
+
+    def cancel(self, number: int) -> None:
+        """No rule acts in the demo."""
+
+    def recall(self) -> str:
+        return ""
+
+    def remember(self, _state: str) -> None:
+        """The demo keeps nothing."""
+
+    def look_back(self, minutes: int) -> None:
+        self._jobs.put((lambda: self._world.look_back(minutes), queue.SimpleQueue()))
+
+    def plan_orphans(self) -> tuple[Orphan, ...]:
+        found = self._in_world(lambda: self._world.plan_orphans(now_ms()))
+        assert isinstance(found, tuple)
+        return found
+
+    def footage(self) -> Footage | None:
+        """The demo keeps nothing."""
+        return None
+
+    def jump(self, _row: Row) -> Jump:
+        return Jump("the agents of the demo are invented: there is no terminal to show")
+
+    def resume(self, receipt: Receipt) -> Jump:
+        return Jump("the agents of the demo are invented: nothing to resume", copy=receipt.resume)
+
+    def attach(self, _argv: tuple[str, ...]) -> int:
+        return 127
+
+    def look(self, row: Row) -> Look:
+        found = self._in_world(lambda: self._world.look(row.key, now_ms()))
+        assert isinstance(found, Look)
+        return found
+
+    def inside(self, row: Row) -> Inside:
+        found = self._in_world(lambda: self._world.inside(row.key))
+        assert isinstance(found, Inside)
+        return found
+
+    def tail(self, row: Row, _known: tuple[int, int, int]) -> LogTail | None:
+        found = self._in_world(lambda: self._world.tail(row.key, now_ms()))
+        assert isinstance(found, LogTail)
+        return found
+
+    def history(self, ask: Ask) -> Listing | None:
+        return self._in_archive(lambda archive: archive.answer(ask))
+
+    def entries(self, ids: Sequence[int]) -> tuple[Entry, ...]:
+        return self._in_archive(lambda archive: archive.entries(ids))
+
+    def below(self, root: int) -> tuple[Entry, ...]:
+        return self._in_archive(lambda archive: archive.below(root))
+
+    def _in_archive(self, question: Callable[[InventedArchive], T]) -> T:
+        """Answered in the world's thread, of what it shows now."""
+
+        def job() -> T:
+            from tokentop.archive import InventedArchive
+
+            if self._archive is None:
+                self._archive = InventedArchive(local_zone(os.environ), now_ms)
+            self._archive.take(self._world.snapshot(now_ms()).rows)
+            return question(self._archive)
+
+        return cast("T", self._in_world(job))
+
+    def statement(self) -> Statement:
+        from tokentop.engine.statement import Statement
+
+        found = self._in_world(lambda: self._world.statement(now_ms()))
+        assert isinstance(found, Statement)
+        return found
+
+    def tell(self, agent: str, session_id: str) -> Timeline | None:
+        return cast("Timeline | None", self._in_world(lambda: self._world.tell(agent, session_id)))
+
+    def transcript(self, _session: Session) -> tuple[list[Said], str]:
+        return [], "the agents of the demo are invented: nothing was said"
+
+    def export(self, told: Timeline, form: str) -> str:
+        """Write it into a folder of its own below the temporary ones. OSError."""
+        import os
+        import tempfile
+
+        from tokentop.exporting import write_timeline
+
+        folder = Path(tempfile.gettempdir()) / f"tokentop-demo-{os.getuid()}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return str(write_timeline(folder, told, form, local_zone(os.environ), now_ms()))
+
+    def _in_world(self, job: Callable[[], object]) -> object:
+        reply: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self._jobs.put((job, reply))
+        return reply.get(timeout=10)
+
+    def _run(self, publish: Publish) -> None:
+        while not self._stop.is_set():
+            while not self._jobs.empty():
+                job, reply = self._jobs.get()
+                reply.put(job())
+            publish(self._world.snapshot(now_ms()))
+            self._stop.wait(DEMO_PUBLISH_S)

@@ -1,0 +1,98 @@
+"""What the tokentop that writes does beside reading: outlines of sessions at rest, the index of the history, retention,
+the recording of the live table. Little by little, in the collector's thread.
+
+Everything here may raise sqlite3.Error where nothing can be stored; it is tried again later.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from typing import TYPE_CHECKING
+
+from .config import Settings
+from .engine.days import DAY_MS
+from .ledger import Ledger
+from .model import Session, Snapshot
+from .outline import Outline
+from .outlined import Outlines
+from .store import outlines
+
+if TYPE_CHECKING:
+    from .blackbox import BlackBox
+    from .store.indexing import Indexer
+
+log = logging.getLogger(__name__)
+
+INDEX_S = 60.0  # between two looks at which sessions have changed; who looks at the history asks sooner
+INDEX_SLICE_S = 0.5  # ... while there are more than fit into a slice
+RETAIN_S = 3600.0  # between two looks for calls that are older than `retention_days`
+RETAIN_SLICE_S = 1.0  # ... while there are some
+RETAIN_SESSIONS = 5  # in a slice
+
+
+class Sideline:
+    """One thread only. `forget` it when the store is closed."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._outlines = Outlines()
+        self._read_outlines: list[tuple[Session, Outline]] = []  # by those who look at a session
+        self._indexer: Indexer | None = None
+        self._black_box: BlackBox | None = None
+        self._index_s = self._retain_s = 0.0
+
+    def forget(self) -> None:
+        self._black_box = None
+
+    def tick(self, ledger: Ledger, now_s: float, wall_ms: int, *, stays: bool) -> None:
+        """Do a slice of what is due; who ends soon (`not stays`) brings the index up to date alone."""
+        if stays:
+            while self._read_outlines:
+                outlines.keep(ledger.db, *self._read_outlines[-1])
+                self._read_outlines.pop()
+            self._outlines.tick(ledger.db, now_s, wall_ms)
+        if now_s >= self._index_s:
+            self._index_s = now_s + INDEX_SLICE_S
+            self._index_s = now_s + (INDEX_SLICE_S if self.index(ledger) else INDEX_S)
+        if stays and self._settings.retention_days and now_s >= self._retain_s:
+            self._retain_s = now_s + INDEX_SLICE_S
+            self._retain_s = now_s + (RETAIN_SLICE_S if self._retain(ledger, wall_ms) else RETAIN_S)
+
+    def keep_outline(self, session: Session, outline: Outline) -> None:
+        """Store with the next slice what somebody has read who looks at a session."""
+        self._read_outlines.append((session, outline))
+
+    def index(self, ledger: Ledger) -> bool:
+        """Bring a slice of the changed sessions into the index of the history; True if there are more."""
+        from .store.indexing import SLICE, Indexer
+
+        if self._indexer is None or self._indexer.db is not ledger.db:
+            self._indexer = Indexer(ledger.db)
+        return self._indexer.index_some() == SLICE
+
+    def record(self, db: sqlite3.Connection, picture: Snapshot) -> None:
+        """Keep the table for later, if it is time."""
+        if not self._settings.recording_mb:
+            return
+        try:
+            if self._black_box is None:
+                from .blackbox import BlackBox
+
+                self._black_box = BlackBox(db, self._settings)
+            self._black_box.look(picture)
+        except sqlite3.Error:
+            self._black_box = None
+            raise
+        except OverflowError as error:
+            self._black_box = None
+            log.warning("the live table was not recorded: %s", error)
+
+    def _retain(self, ledger: Ledger, wall_ms: int) -> bool:
+        """Purge a few of the sessions that are older than the settings keep; True if there may be more."""
+        from .store.purging import older_than
+
+        before_ms = wall_ms - self._settings.retention_days * DAY_MS
+        ids = older_than(ledger.db, before_ms, count=False).sessions
+        ledger.writer.purge(ids[:RETAIN_SESSIONS], wall_ms)
+        return len(ids) > RETAIN_SESSIONS
