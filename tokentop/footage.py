@@ -75,6 +75,12 @@ class Footage:
             return at_ms > end_ms + 2 * STEP_MS
         return at_ms > end_ms and following - end_ms > GAP_MS
 
+    def around(self, at_ms: int) -> tuple[int, int]:
+        """(the last recorded time before a gap, the first one after it); 0 = none."""
+        at = self.place(at_ms)
+        before = self.moments[at].end_ms if at >= 0 else 0
+        return before, self._starts[at + 1] if at + 1 < len(self._starts) else 0
+
     def last_in(self, from_ms: int, until_ms: int) -> int:
         """The last recorded time of a span; its end where nothing of it was recorded."""
         at = self.place(until_ms)

@@ -24,6 +24,7 @@ from tokentop.ui.screens.live import LiveScreen
 from tokentop.ui.screens.pages import HelpPage, help_lines
 from tokentop.ui.screens.spans import JumpsScreen, SpanScreen
 from tokentop.ui.source import UiOptions
+from tokentop.ui.widgets.empty import Words
 from tokentop.ui.widgets.scrubber import Scrubber, Track, shown_marks
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class ReplayScreen(LiveScreen):
         self.scene: Scene | None = None
         self._alone = alone
         self._footage: Footage | None = None
+        self._ready = asyncio.Event()  # the recording is there, or it is known that there is none
         self._wanted: int | None = None
         self._loading = False
         self._awaited: Share | None = None  # its row is chosen when the next frame is there
@@ -58,6 +60,7 @@ class ReplayScreen(LiveScreen):
         remembered.apply(kept_view, self.view)
         self.view.window_min = 1  # averages over longer windows are not recorded
         self.table.period_s = 0.0
+        self.totals.nothing = "nothing is known of this moment"
 
     def compose(self) -> ComposeResult:
         yield self.scrubber
@@ -82,6 +85,7 @@ class ReplayScreen(LiveScreen):
         except Exception as error:
             log.exception("footage")
             self._failed = f"the recording cannot be read: {type(error).__name__}; see the log file"
+        self._ready.set()
         if self._footage is None or not self._footage.moments:
             self._show_nothing()
         else:
@@ -134,6 +138,7 @@ class ReplayScreen(LiveScreen):
         self.redraw()
 
     def _show_nothing(self) -> None:
+        """There is no recording, or it cannot be read."""
         self._failed = self._failed or "nothing is recorded yet: a running tokentop records every 10 s"
         self.show(Snapshot(revision=0, at_ms=self.reel.at_ms))
         self._show_track()
@@ -141,6 +146,35 @@ class ReplayScreen(LiveScreen):
     def redraw(self) -> None:
         super().redraw()
         self._show_track()
+
+    def _show_totals(self) -> None:
+        known = self.scene is not None and self.scene.snapshot is not None
+        self.query_one("#top").visible = known
+        if known:
+            super()._show_totals()
+        else:
+            self.totals.show(None, self.reel.at_ms, "", "")
+
+    def explain_empty(self) -> None:
+        scene = self.scene
+        if self._failed or scene is None:
+            self.empty.say([[(self._failed or "the recording is read", "title")]])
+        elif scene.snapshot is None:
+            self.empty.say(self._gap_lines(scene))
+        elif not scene.snapshot.rows:
+            self.empty.say([[("No agent was running.", "title")]])
+        else:
+            super().explain_empty()
+
+    def _gap_lines(self, scene: Scene) -> list[Words]:
+        """What is known about a moment of which nothing is."""
+        lines: list[Words] = [[(scene.note[:1].upper() + scene.note[1:], "title")], []]
+        around = self._footage.around(scene.at_ms) if self._footage is not None else (0, 0)
+        for key, at_ms, words in (("←", around[0], "recorded until"), ("→", around[1], "and from")):
+            if at_ms:
+                when = local(at_ms, self._zone).strftime("%a %d %b %H:%M:%S")
+                lines.append([(f"{key} ", "key"), (f"{words} ", "muted"), (when, "strong")])
+        return lines
 
     def now_ms(self) -> int:
         return self.reel.at_ms
@@ -180,7 +214,8 @@ class ReplayScreen(LiveScreen):
             return self._failed
         if self.reel.begun_ms is not None:
             return f"span from {text.clock(self.reel.begun_ms, self._zone, seconds=True)}: m ends it"
-        parts = [self.scene.note] if self.scene is not None and self.scene.note else []
+        scene = self.scene
+        parts = [scene.note] if scene is not None and scene.note and scene.snapshot is not None else []
         near = [mark for mark in self.reel.marks if abs(mark.at_ms - self.reel.at_ms) < 5_000]
         parts += [f"{mark.agent} {mark.text}".strip() for mark in near[:2]]
         return " ∙ ".join(parts)
@@ -280,6 +315,7 @@ class ReplayScreen(LiveScreen):
         self.tokentop.copy_command(command)
 
     async def _find_jumps(self) -> None:
+        await self._ready.wait()
         if self._footage is None:
             return
         day = day_bounds(self.reel.at_ms, self._zone)[:2]
