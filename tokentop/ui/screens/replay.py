@@ -53,7 +53,7 @@ class ReplayScreen(LiveScreen):
         self._ready = asyncio.Event()  # the recording is there, or it is known that there is none
         self._wanted: int | None = None
         self._loading = False
-        self._awaited: Share | None = None  # its row is chosen when the next frame is there
+        self._awaited: str | None = None  # this row is chosen when the next frame is there
         self._failed = ""
         self._curve: tuple[tuple[int, int, int, int], tuple[float | None, ...]] | None = None
         self._zone = local_zone(os.environ)
@@ -133,8 +133,8 @@ class ReplayScreen(LiveScreen):
         self.scene, self._failed = scene, ""
         self.show(scene.snapshot or Snapshot(revision=0, at_ms=scene.at_ms))
         awaited, self._awaited = self._awaited, None
-        if awaited is not None:
-            self._to_session(awaited)
+        if scene.snapshot is not None and any(row.key == awaited for row in scene.snapshot.rows):
+            self.view.cursor = awaited  # behind a page the table takes it in later
         self.redraw()
 
     def _show_nothing(self) -> None:
@@ -297,22 +297,15 @@ class ReplayScreen(LiveScreen):
         self.app.push_screen(SpanScreen(spent, self._zone), lambda share: self._chosen(share, spent))
 
     def _chosen(self, share: Share | None, spent: Spent) -> None:
-        """A session of the list: to its row, at the end of the span, when it has certainly begun."""
+        """A session of the list: its page, and below it its row at the end of the span, when it has certainly begun."""
         if share is not None:
-            self._awaited = share
+            self._awaited = f"{share.agent}:{share.session_id}"
             self._seek_in(spent.from_ms, spent.until_ms)
+            self.tokentop.open_session(share.agent, share.session_id, share.title)
 
     def _seek_in(self, from_ms: int, until_ms: int) -> None:
         if self._footage is not None:
             self.seek(self._footage.last_in(from_ms, until_ms))
-
-    def _to_session(self, share: Share) -> None:
-        key = f"{share.agent}:{share.session_id}"
-        if key in self.view.rows:
-            self.go_to(key)
-            self.set_drawer(True)
-        command = f"tokentop session {share.session_id}"
-        self.tokentop.copy_command(command)
 
     async def _find_jumps(self) -> None:
         await self._ready.wait()

@@ -132,7 +132,7 @@ class SpanScreen(ChoiceScreen[Share]):
         ]
         super().__init__(
             head, columns, spent.shares, [_share_line(share, total) for share in spent.shares], _rest(spent),
-            "nothing was spent in this span", "its row, and the command of its page",
+            "nothing was spent in this span", "its page, turn by turn",
         )  # fmt: skip
 
 
