@@ -54,6 +54,11 @@ class Footage:
     def close(self) -> None:
         self._db.close()
 
+    @property
+    def lost(self) -> frames.Lost:
+        """What thinning and the limit have taken away."""
+        return frames.lost(self._db)
+
     def coverage(self) -> Coverage:
         """How much there is, and what there is no more."""
         return frames.coverage(self._db, self.moments, self._limit_bytes, GAP_MS)
@@ -131,12 +136,12 @@ class Footage:
             base = self._picture(moment.base_ms) if moment.base_ms < at_ms else None
             if base is None:
                 return None
-        body = frames.body(self._db, at_ms)
         try:
+            body = frames.body(self._db, at_ms)
             if body is None:
                 raise DamagedFrame("it is gone")
             found = decode(base, body, at_ms)
-        except DamagedFrame:
+        except (DamagedFrame, sqlite3.DatabaseError):
             self._damaged.add(at_ms)
             return None
         self._pictures[at_ms] = found

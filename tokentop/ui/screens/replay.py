@@ -53,6 +53,7 @@ class ReplayScreen(LiveScreen):
         self._ready = asyncio.Event()  # the recording is there, or it is known that there is none
         self._wanted: int | None = None
         self._loading = False
+        self._dropped = False  # there was something before the first frame
         self._awaited: str | None = None  # this row is chosen when the next frame is there
         self._failed = ""
         self._curve: tuple[tuple[int, int, int, int], tuple[float | None, ...]] | None = None
@@ -93,6 +94,7 @@ class ReplayScreen(LiveScreen):
 
     async def _take_in(self, footage: Footage) -> None:
         marks = await asyncio.to_thread(footage.marks, 0, 1 << 62)
+        self._dropped = (await asyncio.to_thread(lambda: footage.lost)).dropped_frames > 0
         self.reel.take(footage.moments, marks)
 
     def _ask_news(self) -> None:
@@ -216,6 +218,8 @@ class ReplayScreen(LiveScreen):
             return f"span from {text.clock(self.reel.begun_ms, self._zone, seconds=True)}: m ends it"
         scene = self.scene
         parts = [scene.note] if scene is not None and scene.note and scene.snapshot is not None else []
+        if self.reel.at_ms == self.reel.first_ms and self._dropped:
+            parts.append("what was before was dropped: recording_mb")
         near = [mark for mark in self.reel.marks if abs(mark.at_ms - self.reel.at_ms) < 5_000]
         parts += [f"{mark.agent} {mark.text}".strip() for mark in near[:2]]
         return " ∙ ".join(parts)

@@ -70,7 +70,7 @@ class Scrubber(Painted):
     def _head(self, width: int, palette: Palette) -> list[Piece]:
         track = self.track
         loud = palette["hot"] + Style(reverse=True, bold=True)
-        pieces: list[Piece] = [(" PAST ", loud), (f" {track.clock}", palette["strong"])]
+        pieces: list[Piece] = [(f" PAST  {track.clock} ", loud)]
         for piece, role in ((track.ago, "muted"), (track.speed, "key"), (track.note, "warm")):
             room = width - sum(len(shown) for shown, _ in pieces) - 2
             if piece and room > 8:
