@@ -25,7 +25,7 @@ from tokentop.ui.screens.pages import HelpPage, help_lines
 from tokentop.ui.screens.spans import JumpsScreen, SpanScreen
 from tokentop.ui.source import UiOptions
 from tokentop.ui.widgets.empty import Words
-from tokentop.ui.widgets.scrubber import Scrubber, Track, shown_marks
+from tokentop.ui.widgets.scrubber import Scrubber, Track
 
 log = logging.getLogger(__name__)
 
@@ -206,7 +206,7 @@ class ReplayScreen(LiveScreen):
             Track(
                 at_ms, local(at_ms, self._zone).strftime("%a %d %b %Y %H:%M:%S"), ago,
                 f"▶ {reel.speed}x" if reel.playing else f"‖ {reel.speed}x", self._note(), day, self._day_curve(day),
-                shown_marks(reel.marks, day), selected, (reel.first_ms, reel.last_ms),
+                reel.marks_in(*day), selected, (reel.first_ms, reel.last_ms),
             )
         )  # fmt: skip
 
@@ -220,7 +220,7 @@ class ReplayScreen(LiveScreen):
         parts = [scene.note] if scene is not None and scene.note and scene.snapshot is not None else []
         if self.reel.at_ms == self.reel.first_ms and self._dropped:
             parts.append("what was before was dropped: recording_mb")
-        near = [mark for mark in self.reel.marks if abs(mark.at_ms - self.reel.at_ms) < 5_000]
+        near = self.reel.marks_in(self.reel.at_ms - 5_000, self.reel.at_ms + 5_000)
         parts += [f"{mark.agent} {mark.text}".strip() for mark in near[:2]]
         return " ∙ ".join(parts)
 
