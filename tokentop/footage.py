@@ -54,6 +54,11 @@ class Footage:
     def close(self) -> None:
         self._db.close()
 
+    @property
+    def lost(self) -> frames.Lost:
+        """What thinning and the limit have taken away."""
+        return frames.lost(self._db)
+
     def coverage(self) -> Coverage:
         """How much there is, and what there is no more."""
         return frames.coverage(self._db, self.moments, self._limit_bytes, GAP_MS)
@@ -74,6 +79,12 @@ class Footage:
         if following is None:  # the next look may be to come
             return at_ms > end_ms + 2 * STEP_MS
         return at_ms > end_ms and following - end_ms > GAP_MS
+
+    def around(self, at_ms: int) -> tuple[int, int]:
+        """(the last recorded time before a gap, the first one after it); 0 = none."""
+        at = self.place(at_ms)
+        before = self.moments[at].end_ms if at >= 0 else 0
+        return before, self._starts[at + 1] if at + 1 < len(self._starts) else 0
 
     def last_in(self, from_ms: int, until_ms: int) -> int:
         """The last recorded time of a span; its end where nothing of it was recorded."""
@@ -125,12 +136,12 @@ class Footage:
             base = self._picture(moment.base_ms) if moment.base_ms < at_ms else None
             if base is None:
                 return None
-        body = frames.body(self._db, at_ms)
         try:
+            body = frames.body(self._db, at_ms)
             if body is None:
                 raise DamagedFrame("it is gone")
             found = decode(base, body, at_ms)
-        except DamagedFrame:
+        except (DamagedFrame, sqlite3.DatabaseError):
             self._damaged.add(at_ms)
             return None
         self._pictures[at_ms] = found

@@ -11,7 +11,7 @@ from functools import cache
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tests.ui import build
+from tests.ui import build, film
 from tests.ui.told import SAID, told
 from tokentop.billing import Standing
 from tokentop.demo import DemoSource
@@ -223,6 +223,12 @@ SHOTS: tuple[Shot, ...] = (
     Shot("history-error", ("3", "slash", *"cost>x"), "needs a number"),
     Shot("history-empty", ("3",), "0 sessions", _source(lambda: build.snapshot(**_EMPTY))),  # type: ignore[arg-type]
     Shot("history-ascii", ("3",), "last first", _source(demo), options=UiOptions(ascii=True)),
+    Shot("past", ("B",), "PAST", film.source),
+    Shot("past-gap", ("B", "g", *["shift+right"] * 12), "did not run", film.source),
+    Shot("past-empty", ("B",), "nothing is recorded yet", lambda: film.source(with_film=False)),
+    Shot("past-span", ("B", "J", "enter"), "48.0%", film.source),
+    Shot("past-jumps", ("B", "J"), "Where the bill jumped", film.source),
+    Shot("past-refused", ("B", "K"), "this is the past", film.source),
     Shot("toast", ("x",), "SIGINT sent", cursor="a1"),
 )
 # fmt: on

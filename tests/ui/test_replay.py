@@ -17,6 +17,7 @@ from tokentop.recorded import STEP_MS
 from tokentop.ui.app import TokentopApp
 from tokentop.ui.keys import KEYS, REPLAY_KEYS, Key
 from tokentop.ui.screens.replay import ReplayScreen
+from tokentop.ui.screens.session import SessionScreen
 from tokentop.ui.screens.spans import JumpsScreen, SpanScreen
 
 MIDDLE = film.START + 200_000
@@ -166,9 +167,12 @@ async def test_a_span_ranks_its_sessions_and_leads_to_one() -> None:
         assert "48.0%" in shown
         assert "by 4 sessions" in shown
         await pilot.press("enter")
-        await until(pilot, lambda: app.screen is replay and replay.drawer_open)
+        await until(pilot, lambda: isinstance(app.screen, SessionScreen))
+        chosen = app.screen.session_id
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is replay and at_rest(replay))
         assert replay.view.selected is not None
-        assert replay.view.selected.session_id in app.clipboard
+        assert replay.view.selected.session_id == chosen
         assert replay.reel.at_ms > film.START + 300_000
 
 

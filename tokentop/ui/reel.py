@@ -22,6 +22,7 @@ class Reel:
         self.speed = FIRST_SPEED
         self.begun_ms: int | None = None  # the begin of a span that is being selected
         self.marks: list[Mark] = []  # those that are stepped to
+        self._times: list[int] = []  # of the marks
         self._moments: Sequence[Moment] = ()
         self._starts: list[int] = []
 
@@ -29,6 +30,7 @@ class Reel:
         """What there is; more of it may come while somebody looks."""
         self._moments, self._starts = moments, [moment.at_ms for moment in moments]
         self.marks = [mark for mark in marks if mark.kind in STEPPED]
+        self._times = [mark.at_ms for mark in self.marks]
         self.go(self.at_ms or self.last_ms)
 
     @property
@@ -60,12 +62,16 @@ class Reel:
 
     def to_mark(self, by: int) -> Mark | None:
         """Stand at the next or previous alert or action; None where there is none."""
-        times = [mark.at_ms for mark in self.marks]
+        times = self._times
         at = bisect_right(times, self.at_ms) if by > 0 else bisect_left(times, self.at_ms) - 1
         if not 0 <= at < len(times):
             return None
         self.go(times[at])
         return self.marks[at]
+
+    def marks_in(self, from_ms: int, until_ms: int) -> tuple[Mark, ...]:
+        """The alerts and actions of a span."""
+        return tuple(self.marks[bisect_left(self._times, from_ms) : bisect_left(self._times, until_ms)])
 
     def faster(self, by: int) -> None:
         at = SPEEDS.index(self.speed) + by

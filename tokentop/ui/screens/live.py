@@ -231,11 +231,15 @@ class LiveScreen(LiveActions):
 
     def _show_empty(self) -> None:
         nothing = not self.view.lines
-        self.empty.show(self.snapshot, self.view.query)
+        self.explain_empty()
         if self.empty.display != nothing:
             self.empty.display = nothing
             self.table.styles.height = 0 if nothing else "1fr"
             self.head.display = not nothing
+
+    def explain_empty(self) -> None:
+        """Why the table is empty, where it is."""
+        self.empty.show(self.snapshot, self.view.query)
 
     # ------------------------------------------------------------ layout
 

@@ -24,7 +24,8 @@ from tokentop.ui.screens.live import LiveScreen
 from tokentop.ui.screens.pages import HelpPage, help_lines
 from tokentop.ui.screens.spans import JumpsScreen, SpanScreen
 from tokentop.ui.source import UiOptions
-from tokentop.ui.widgets.scrubber import Scrubber, Track, shown_marks
+from tokentop.ui.widgets.empty import Words
+from tokentop.ui.widgets.scrubber import Scrubber, Track
 
 log = logging.getLogger(__name__)
 
@@ -49,15 +50,18 @@ class ReplayScreen(LiveScreen):
         self.scene: Scene | None = None
         self._alone = alone
         self._footage: Footage | None = None
+        self._ready = asyncio.Event()  # the recording is there, or it is known that there is none
         self._wanted: int | None = None
         self._loading = False
-        self._awaited: Share | None = None  # its row is chosen when the next frame is there
+        self._dropped = False  # there was something before the first frame
+        self._awaited: str | None = None  # this row is chosen when the next frame is there
         self._failed = ""
         self._curve: tuple[tuple[int, int, int, int], tuple[float | None, ...]] | None = None
         self._zone = local_zone(os.environ)
         remembered.apply(kept_view, self.view)
         self.view.window_min = 1  # averages over longer windows are not recorded
         self.table.period_s = 0.0
+        self.totals.nothing = "nothing is known of this moment"
 
     def compose(self) -> ComposeResult:
         yield self.scrubber
@@ -82,6 +86,7 @@ class ReplayScreen(LiveScreen):
         except Exception as error:
             log.exception("footage")
             self._failed = f"the recording cannot be read: {type(error).__name__}; see the log file"
+        self._ready.set()
         if self._footage is None or not self._footage.moments:
             self._show_nothing()
         else:
@@ -89,6 +94,7 @@ class ReplayScreen(LiveScreen):
 
     async def _take_in(self, footage: Footage) -> None:
         marks = await asyncio.to_thread(footage.marks, 0, 1 << 62)
+        self._dropped = (await asyncio.to_thread(lambda: footage.lost)).dropped_frames > 0
         self.reel.take(footage.moments, marks)
 
     def _ask_news(self) -> None:
@@ -129,11 +135,12 @@ class ReplayScreen(LiveScreen):
         self.scene, self._failed = scene, ""
         self.show(scene.snapshot or Snapshot(revision=0, at_ms=scene.at_ms))
         awaited, self._awaited = self._awaited, None
-        if awaited is not None:
-            self._to_session(awaited)
+        if scene.snapshot is not None and any(row.key == awaited for row in scene.snapshot.rows):
+            self.view.cursor = awaited  # behind a page the table takes it in later
         self.redraw()
 
     def _show_nothing(self) -> None:
+        """There is no recording, or it cannot be read."""
         self._failed = self._failed or "nothing is recorded yet: a running tokentop records every 10 s"
         self.show(Snapshot(revision=0, at_ms=self.reel.at_ms))
         self._show_track()
@@ -141,6 +148,35 @@ class ReplayScreen(LiveScreen):
     def redraw(self) -> None:
         super().redraw()
         self._show_track()
+
+    def _show_totals(self) -> None:
+        known = self.scene is not None and self.scene.snapshot is not None
+        self.query_one("#top").visible = known
+        if known:
+            super()._show_totals()
+        else:
+            self.totals.show(None, self.reel.at_ms, "", "")
+
+    def explain_empty(self) -> None:
+        scene = self.scene
+        if self._failed or scene is None:
+            self.empty.say([[(self._failed or "the recording is read", "title")]])
+        elif scene.snapshot is None:
+            self.empty.say(self._gap_lines(scene))
+        elif not scene.snapshot.rows:
+            self.empty.say([[("No agent was running.", "title")]])
+        else:
+            super().explain_empty()
+
+    def _gap_lines(self, scene: Scene) -> list[Words]:
+        """What is known about a moment of which nothing is."""
+        lines: list[Words] = [[(scene.note[:1].upper() + scene.note[1:], "title")], []]
+        around = self._footage.around(scene.at_ms) if self._footage is not None else (0, 0)
+        for key, at_ms, words in (("←", around[0], "recorded until"), ("→", around[1], "and from")):
+            if at_ms:
+                when = local(at_ms, self._zone).strftime("%a %d %b %H:%M:%S")
+                lines.append([(f"{key} ", "key"), (f"{words} ", "muted"), (when, "strong")])
+        return lines
 
     def now_ms(self) -> int:
         return self.reel.at_ms
@@ -170,7 +206,7 @@ class ReplayScreen(LiveScreen):
             Track(
                 at_ms, local(at_ms, self._zone).strftime("%a %d %b %Y %H:%M:%S"), ago,
                 f"▶ {reel.speed}x" if reel.playing else f"‖ {reel.speed}x", self._note(), day, self._day_curve(day),
-                shown_marks(reel.marks, day), selected, (reel.first_ms, reel.last_ms),
+                reel.marks_in(*day), selected, (reel.first_ms, reel.last_ms),
             )
         )  # fmt: skip
 
@@ -180,8 +216,11 @@ class ReplayScreen(LiveScreen):
             return self._failed
         if self.reel.begun_ms is not None:
             return f"span from {text.clock(self.reel.begun_ms, self._zone, seconds=True)}: m ends it"
-        parts = [self.scene.note] if self.scene is not None and self.scene.note else []
-        near = [mark for mark in self.reel.marks if abs(mark.at_ms - self.reel.at_ms) < 5_000]
+        scene = self.scene
+        parts = [scene.note] if scene is not None and scene.note and scene.snapshot is not None else []
+        if self.reel.at_ms == self.reel.first_ms and self._dropped:
+            parts.append("what was before was dropped: recording_mb")
+        near = self.reel.marks_in(self.reel.at_ms - 5_000, self.reel.at_ms + 5_000)
         parts += [f"{mark.agent} {mark.text}".strip() for mark in near[:2]]
         return " ∙ ".join(parts)
 
@@ -262,24 +301,18 @@ class ReplayScreen(LiveScreen):
         self.app.push_screen(SpanScreen(spent, self._zone), lambda share: self._chosen(share, spent))
 
     def _chosen(self, share: Share | None, spent: Spent) -> None:
-        """A session of the list: to its row, at the end of the span, when it has certainly begun."""
+        """A session of the list: its page, and below it its row at the end of the span, when it has certainly begun."""
         if share is not None:
-            self._awaited = share
+            self._awaited = f"{share.agent}:{share.session_id}"
             self._seek_in(spent.from_ms, spent.until_ms)
+            self.tokentop.open_session(share.agent, share.session_id, share.title)
 
     def _seek_in(self, from_ms: int, until_ms: int) -> None:
         if self._footage is not None:
             self.seek(self._footage.last_in(from_ms, until_ms))
 
-    def _to_session(self, share: Share) -> None:
-        key = f"{share.agent}:{share.session_id}"
-        if key in self.view.rows:
-            self.go_to(key)
-            self.set_drawer(True)
-        command = f"tokentop session {share.session_id}"
-        self.tokentop.copy_command(command)
-
     async def _find_jumps(self) -> None:
+        await self._ready.wait()
         if self._footage is None:
             return
         day = day_bounds(self.reel.at_ms, self._zone)[:2]

@@ -132,7 +132,7 @@ class SpanScreen(ChoiceScreen[Share]):
         ]
         super().__init__(
             head, columns, spent.shares, [_share_line(share, total) for share in spent.shares], _rest(spent),
-            "nothing was spent in this span", "its row, and the command of its page",
+            "nothing was spent in this span", "its page, turn by turn",
         )  # fmt: skip
 
 
@@ -167,7 +167,7 @@ class JumpsScreen(ChoiceScreen[Jump]):
     def __init__(self, jumps: Sequence[Jump], day_ms: int, zone: tzinfo) -> None:
         day = text.clock_near(day_ms, day_ms + 10 * 86_400_000, zone)
         head = [("Where the bill jumped", "title"), (f"  {day}, the steepest first", "muted")]
-        columns = [(f"  {'TIME':<14}{'SPENT':>9}  WHO", "head")]
+        columns = [(f"  {'TIME':<14}{'RISE':>9}{'SPENT':>9}  WHO", "head")]
         super().__init__(
             head, columns, jumps, [_jump_line(jump, zone) for jump in jumps], [], "nothing was spent on this day",
             "go there, and rank its sessions",

@@ -24,7 +24,9 @@ class Empty(Painted):
         self._lines: list[Words] = []
 
     def show(self, snapshot: Snapshot | None, query: str) -> None:
-        lines = explain(snapshot, query)
+        self.say(explain(snapshot, query))
+
+    def say(self, lines: list[Words]) -> None:
         if lines != self._lines:
             self._lines = lines
             self.refresh()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from msgspec import Struct
 from rich.style import Style
 from textual import events
@@ -70,7 +68,7 @@ class Scrubber(Painted):
     def _head(self, width: int, palette: Palette) -> list[Piece]:
         track = self.track
         loud = palette["hot"] + Style(reverse=True, bold=True)
-        pieces: list[Piece] = [(" PAST ", loud), (f" {track.clock}", palette["strong"])]
+        pieces: list[Piece] = [(f" PAST  {track.clock} ", loud)]
         for piece, role in ((track.ago, "muted"), (track.speed, "key"), (track.note, "warm")):
             room = width - sum(len(shown) for shown, _ in pieces) - 2
             if piece and room > 8:
@@ -140,8 +138,3 @@ def _glyph(value: float | None, top: float) -> tuple[str, str]:
         return SPARKS[0], "faint"
     level = min(len(SPARKS) - 1, int(value / top * (len(SPARKS) - 1) + 0.5))
     return SPARKS[level], ("graph1", "graph1", "graph2", "graph3")[level // 2]
-
-
-def shown_marks(marks: Sequence[Mark], day: tuple[int, int]) -> tuple[Mark, ...]:
-    """Those of one day."""
-    return tuple(mark for mark in marks if day[0] <= mark.at_ms < day[1])

@@ -82,6 +82,7 @@ class TotalsStrip(Painted):
     def __init__(self, label: str = "") -> None:
         super().__init__()
         self._label = label
+        self.nothing = "starting"  # what stands there without a snapshot
         self._snapshot: Snapshot | None = None
         self._now_ms = 0
         self._pause = self._tags = ""
@@ -136,7 +137,7 @@ class TotalsStrip(Painted):
         name = [Part(3, (("tokentop", "title"),))] if room == "full" else []
         snapshot = self._snapshot
         if snapshot is None:
-            return [*name, Part(9, (("starting", "muted"),))]
+            return [*name, Part(9, ((self.nothing, "muted"),))]
         return [
             *name,
             *self._modes(snapshot),
