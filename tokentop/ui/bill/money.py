@@ -170,7 +170,7 @@ def budgets(found: Sequence[Budget], now_ms: int, width: int) -> Lines:
             [("no budget is set; for example ", "dim"), ("tokentop budget set day 200", "strong")],
         ]
     name = min(28, max(cells([(safe(one.label, 60), "")]) for one in found))
-    bar = max(4, min(24, width - name - 48))
+    bar = max(4, min(60, width - name - 48))
     return [_budget(one, now_ms, name, bar) for one in found]
 
 
