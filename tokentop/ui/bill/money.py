@@ -204,8 +204,6 @@ def bills(found: Bills | None, width: int, *, asked: bool) -> Lines:
     if found is None:
         return [[("? the store cannot be read", "warm")]]
     lines: Lines = []
-    if found.problem:
-        lines.append([(f"? {safe(found.problem, 200)}", "warm")])
     if not found.days:
         lines += _nothing_told(found, asked)
     else:
