@@ -21,6 +21,7 @@ SHOTS: tuple[tuple[str, tuple[int, int], Sequence[str]], ...] = (
     ("live", (150, 44), ()),
     ("live-80x24", (80, 24), ()),
     ("detail", (170, 44), ("j", "j", "enter")),
+    ("limits", (170, 50), ("4",)),
     ("terminate", (120, 36), ("j", "K")),
     ("filter", (120, 30), ("slash", *"agent:claude")),
     ("help", (120, 50), ("question_mark",)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -195,3 +196,40 @@ def test_an_invented_agent_can_be_looked_into(first: Snapshot) -> None:
     assert source.tail("gone", picture.at_ms).note
     assert source.inside("gone").refusal
     assert source.look("gone", picture.at_ms).steps == ()
+
+
+def test_limits_and_bill_are_of_the_same_world_and_worth_a_picture() -> None:
+    source = DemoSource(7, BERLIN)
+    picture, found = source.snapshot(NOW), source.statement(NOW)
+    assert found == DemoSource(7, BERLIN).statement(NOW)
+    assert found.today == picture.today
+    assert found.forecast is not None
+    assert picture.forecast is not None
+    assert found.forecast.projected_nusd == picture.forecast.projected_nusd
+    assert found.day is not None
+    assert found.day.spent[-1] == (NOW, picture.today.cost_nusd)
+    assert all(one[1] <= other[1] for one, other in pairwise(found.day.spent))
+    assert found.day.end_ms - found.day.start_ms == 24 * 3_600_000
+    assert len({one.state for one in found.providers}) >= 6
+    assert len({(quota.provider, quota.account) for quota in found.quotas}) == 3
+    assert any(0 < quota.resets_at_ms < NOW for quota in found.quotas)
+    assert {one.exhausted_ms > 0 for one in found.budgets} == {True, False}
+    assert found.plans is not None
+    assert found.plans.leverage is not None
+    assert found.bills is not None
+    assert {"match", "uncovered", "pending", "price"} == {day.verdict.value for day in found.bills.days}
+    assert found.corrected is not None
+
+
+def test_the_curve_of_the_demo_begins_anew_at_midnight() -> None:
+    source = DemoSource(7, BERLIN)
+    source.snapshot(NOW)
+    day = 24 * 3_600_000
+    for at_ms in range(NOW, NOW + day, 600_000):
+        source.snapshot(at_ms)
+    found = source.statement(NOW + day)
+    assert found.day is not None
+    assert found.day.start_ms > NOW
+    assert found.day.spent[0] == (found.day.start_ms, 0)
+    assert found.day.spent[-1][1] == found.today.cost_nusd
+    assert all(one[1] <= other[1] for one, other in pairwise(found.day.spent))

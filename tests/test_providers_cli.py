@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -163,6 +164,21 @@ def test_fetch_asks_all_reports_and_says_what_the_key_may(scratch: Scratch, fake
     assert len(fake.log()) == asked
 
 
+def seen(scratch: Scratch, connection: sqlite3.Connection) -> str:
+    """Anthropic as the view "Limits & bill" shows it."""
+    from tokentop.polling.standing import standing
+    from tokentop.providers import all_providers
+    from tokentop.ui.bill.asked import providers
+
+    environ, now_ms = scratch.environ(), round(time.time() * 1000)
+    [provider] = [one for one in all_providers() if one.id == "anthropic"]
+    one = standing(
+        provider, load(environ).providers["anthropic"], environ, bills.states(connection), bills.balances(connection),
+        now_ms,
+    )  # fmt: skip
+    return "\n".join("".join(text for text, _ in line) for line in providers([one], now_ms, 200))
+
+
 FAILURES = {
     "401": "unauthorized", "429:3037": "limited", "500": "server error", "bomb:16": "too big", "html": "not JSON",
     "nan": "bad data", "redirect": "redirected", "truncate": "cut off", "same-page": "bad data",
@@ -204,12 +220,17 @@ def test_every_failure_keeps_the_last_good_value_with_its_age(
         assert (status, row["state"]) == (1, state), (mode, row)
         assert row["age_s"] >= good_s
         assert bool(row["blocked_until"]) == (state == "limited"), (mode, row)
+        assert row["todo"], mode
         with closing(db.open_reader(scratch.state)) as connection:
             assert bills.lines(connection, "2026-01-01", "2100-01-01") == before, mode
+            on_screen = seen(scratch, connection)
+        assert f"{REPORT}: {state}, " in on_screen, on_screen
+        assert "0%" not in on_screen
     assert main(["providers", "anthropic"]) == 0
     text = capfdbinary.readouterr()[0]
     assert b"bad data" in text
     assert b" ago" in text
+    assert b"  -> not as documented: update tokentop" in text
     assert len(fake.log()) < 12 * len(
         FAILURES
     )  # one request for each report that refuses, three at most for one

@@ -27,7 +27,6 @@ class DayTotal(Struct, frozen=True):
     final: bool
     ours_nusd: int
     list_nusd: int | None
-    billed_nusd: int | None
     difference_nusd: int | None
     coverage: float | None
     parts: tuple[Part, ...]
@@ -55,11 +54,10 @@ def _total(lines: list[Line]) -> DayTotal:
         for part in line.parts if line.difference_nusd else ():
             pieces[part.name] = pieces.get(part.name, 0) + part.nusd
     worst = min(lines, key=lambda line: (_WORST.index(line.verdict), -abs(line.difference_nusd or 0)))
-    billed = [line.billed_nusd for line in lines if line.billed_nusd is not None]
     return DayTotal(
         worst.provider, worst.day_utc, worst.verdict, worst.reason, all(line.final for line in lines),
         sum(line.ours_nusd for line in told), sum(line.list_nusd or 0 for line in told) if told else None,
-        sum(billed) if billed else None, sum(line.difference_nusd or 0 for line in told) if told else None,
+        sum(line.difference_nusd or 0 for line in told) if told else None,
         sum(line.ours.total for line in counted) / theirs if theirs else None,
         tuple(Part(name, nusd) for name, nusd in sorted(pieces.items(), key=lambda one: -abs(one[1])) if nusd),
         tuple(line for line in lines if line.verdict not in (Verdict.MATCH, Verdict.NONE)),

@@ -28,7 +28,6 @@ class Bills(Struct, frozen=True):
     covered_nusd: int = 0  # of these days, by plans: never a difference
     discounts: tuple[tuple[str, float], ...] = ()  # provider, billed / list
     reported: bool = False  # any provider has told any of these days
-    problem: str = ""
 
 
 class Statement(Struct, frozen=True):

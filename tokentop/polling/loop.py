@@ -169,7 +169,7 @@ class Poller:
             asked.until_day,
             held.settings.account,
             target.host,
-            held.plan,
+            plan=held.plan,
         )
         went, pulled = await pull(self._asker, target, source, ask, sleep=self._sleep, chance=self._chance)
         now_ms = self._clock()

@@ -47,8 +47,8 @@ class Ask(Struct, frozen=True):
     until_day: int
     account: str = ""  # team, organisation or user of the settings
     host: str = ""  # that is asked
-    plan: str = ""  # of the login, where the file that holds it names one
     level: int = 0  # how many plainer ways of asking were tried before
+    plan: str = ""  # of the login, where the file that holds it names one
 
     @property
     def since_s(self) -> int:

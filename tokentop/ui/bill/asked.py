@@ -31,7 +31,7 @@ def windows(found: Statement, width: int) -> Lines:
     )
     names = [window_name(quota) for quota in shown]
     name = min(26, max(map(len, names), default=0))
-    bar = max(4, min(24, width - name - 49))
+    bar = max(4, min(60, width - name - 49))
     lines = [
         _window(quota, fit(label, name), bar, found.at_ms) for quota, label in zip(shown, names, strict=True)
     ]

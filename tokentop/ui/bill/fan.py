@@ -11,7 +11,7 @@ from tokentop.model import Forecast
 from tokentop.ui.bill.frame import Line, Lines
 from tokentop.ui.paint import fit
 
-_HOUR_MS = 3_600_000
+_HALF_HOUR_MS = 1_800_000
 _STEPS = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 _LABEL = 7  # cells of the scale, the space behind it included
 _TAIL = 8  # cells of the figures at the right end
@@ -235,7 +235,7 @@ def _hours(day: Day, columns: int) -> str:
     """The hours of the local day below the plot; a day of 23 or 25 hours shows them where they are."""
     out = [" "] * (columns + 2)
     step = 3 if columns >= 40 else 6 if columns >= 20 else 12
-    for at_ms in range(day.start_ms, day.end_ms, _HOUR_MS):
+    for at_ms in range(day.start_ms, day.end_ms, _HALF_HOUR_MS):  # clocks may change by as little
         clock = text.clock(at_ms)
         place = round((at_ms - day.start_ms) / (day.end_ms - day.start_ms) * columns)
         if clock[3:] == "00" and int(clock[:2]) % step == 0 and place + 2 <= columns:

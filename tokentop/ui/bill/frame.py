@@ -31,13 +31,12 @@ def fitted(line: Sequence[Piece], width: int) -> Line:
     return [*out, (" " * room, "")] if room else out
 
 
-def box(title: str, lines: Sequence[Sequence[Piece]], width: int, note: str = "", height: int = 0) -> Lines:
-    """A frame around `lines`, at least `height` lines high; `note` stands in its lower border."""
+def box(title: str, lines: Sequence[Sequence[Piece]], width: int, note: str = "") -> Lines:
+    """A frame around `lines`; `note` stands in its lower border."""
     inner = width - 4
-    body = [*lines, *[[]] * max(0, height - 2 - len(lines))]
     return [
         _border("╭", "╮", title, "head", width),
-        *([("│ ", "frame"), *fitted(line, inner), (" │", "frame")] for line in body),
+        *([("│ ", "frame"), *fitted(line, inner), (" │", "frame")] for line in lines),
         _border("╰", "╯", note, "dim", width),
     ]
 

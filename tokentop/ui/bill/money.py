@@ -170,7 +170,7 @@ def budgets(found: Sequence[Budget], now_ms: int, width: int) -> Lines:
             [("no budget is set; for example ", "dim"), ("tokentop budget set day 200", "strong")],
         ]
     name = min(28, max(cells([(safe(one.label, 60), "")]) for one in found))
-    bar = max(4, min(24, width - name - 48))
+    bar = max(4, min(60, width - name - 48))
     return [_budget(one, now_ms, name, bar) for one in found]
 
 
@@ -204,8 +204,6 @@ def bills(found: Bills | None, width: int, *, asked: bool) -> Lines:
     if found is None:
         return [[("? the store cannot be read", "warm")]]
     lines: Lines = []
-    if found.problem:
-        lines.append([(f"? {safe(found.problem, 200)}", "warm")])
     if not found.days:
         lines += _nothing_told(found, asked)
     else:

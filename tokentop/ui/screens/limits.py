@@ -19,7 +19,7 @@ from tokentop.ui.bill.frame import Line, Lines, fitted
 from tokentop.ui.bill.page import lines
 from tokentop.ui.gate import guard
 from tokentop.ui.glyphs import safe
-from tokentop.ui.keys import BY_ID, KEYS
+from tokentop.ui.keys import BY_ID, KEYS, first
 from tokentop.ui.paint import palette_of
 from tokentop.ui.source import Source
 from tokentop.ui.widgets.footer import KeyFooter
@@ -69,16 +69,8 @@ class LimitsScreen(Screen[str | None]):
         yield KeyFooter()
 
     def on_mount(self) -> None:
-        self.query_one(KeyFooter).show(
-            (
-                ("1", "live"),
-                ("2", "tree"),
-                ("5", "orphans"),
-                ("j k", "scroll"),
-                ("g G", "top, end"),
-                ("Esc", "back"),
-            )
-        )
+        views = [(first(key), key.label) for key in KEYS if key.id.startswith("view_") and key.id != OPENER]
+        self.query_one(KeyFooter).show((*views, ("j k", "scroll"), ("g G", "top, end"), ("Esc", "back")))
         self._draw()
         self._ask()
         self.set_interval(ASK_S, self._tick)
