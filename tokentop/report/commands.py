@@ -48,6 +48,7 @@ def _usage(arguments: Arguments) -> int:
     wanted = Filter(since, until, arguments.agent or "", arguments.project or "", arguments.model or "")
     _check_agent(wanted.agent)
     with access.opened(quiet=arguments.json or arguments.csv) as store:
+        access.bring_days(store, zone)
         lines = usage.collect(store.db, wanted, by, zone)
         if arguments.json:
             health = health_document(store.db, store.current, store.notes)

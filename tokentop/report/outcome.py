@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta, tzinfo
 from typing import Any
 
@@ -16,9 +15,9 @@ from tokentop.config import local_zone
 from tokentop.engine.days import local, midnight_ms
 from tokentop.engine.tally import Credited, Done, Pair, Sum, add_up, nobodys
 from tokentop.engine.when import BadTime, parse_when
-from tokentop.errors import Failure, NothingMatched, UsageError
+from tokentop.errors import NothingMatched, UsageError
 from tokentop.harvest import Report
-from tokentop.store import db, reader
+from tokentop.store import reader
 from tokentop.store.reader import Filter
 from tokentop.text import clean, plural
 
@@ -35,7 +34,7 @@ def outcome(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--by {by}: choose from {', '.join(DIMENSIONS)}")
     zone, at_ms = local_zone(os.environ), now_ms()
     since_ms, until_ms = _period(arguments, zone, at_ms)
-    with access.opened(quiet=arguments.json) as store, _writable(store) as writable:
+    with access.opened(quiet=arguments.json) as store, access.writable(store) as writable:
         days = store.settings.survive_days
         report = bring_up(writable, since_ms, at_ms, days=days, seconds=store.settings.outcome_s)
         done, shares = gather(writable, since_ms, until_ms, days)
@@ -62,22 +61,6 @@ def _period(arguments: argparse.Namespace, zone: tzinfo, at_ms: int) -> tuple[in
     if since_ms >= until_ms:
         raise UsageError(f"--since {arguments.since} is not before --until {arguments.until or 'now'}")
     return since_ms, until_ms
-
-
-@contextlib.contextmanager
-def _writable(store: access.Access) -> Iterator[sqlite3.Connection]:
-    """The store; while another tokentop writes it a connection of our own, for tables that it leaves alone."""
-    if not store.db.execute("PRAGMA query_only").fetchone()[0]:
-        yield store.db
-        return
-    try:
-        connection = db.open_writer(store.folder)
-    except (db.StoreError, sqlite3.Error) as error:
-        raise Failure(str(error)) from error
-    try:
-        yield connection
-    finally:
-        connection.close()
 
 
 # ------------------------------------------------------------ groups

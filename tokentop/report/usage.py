@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from tokentop.engine.days import local
 from tokentop.model import Tokens
-from tokentop.store import reader
+from tokentop.store import daily, reader
 from tokentop.store.reader import Filter, Slot
 from tokentop.text import clean
 
@@ -56,8 +56,10 @@ def collect(db: sqlite3.Connection, wanted: Filter, by: Sequence[str], zone: tzi
     slots: Iterable[Slot]
     if "session" in by:
         slots = reader.events_as_slots(db, wanted, _span(wanted), by_slot="day" in by or "hour" in by)
+    elif "hour" in by:
+        slots = reader.usage(db, wanted, by_slot=True)
     else:
-        slots = reader.usage(db, wanted, by_slot="day" in by or "hour" in by)
+        slots = daily.sums(db, wanted, by, zone)
     lines: dict[tuple[tuple[str, ...], bool], Line] = {}
 
     def line_of(slot: Slot) -> Line:
