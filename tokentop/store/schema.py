@@ -205,9 +205,12 @@ CREATE TABLE daily (
   unknown_calls INTEGER NOT NULL, logged_nusd INTEGER NOT NULL, PRIMARY KEY (day, project, model, flags)
 ) WITHOUT ROWID;
 CREATE TABLE daily_stale (day INTEGER PRIMARY KEY);
-CREATE TRIGGER rollup_new AFTER INSERT ON rollup BEGIN INSERT OR IGNORE INTO daily_stale VALUES (new.slot / 96); END;
-CREATE TRIGGER rollup_changed AFTER UPDATE ON rollup BEGIN INSERT OR IGNORE INTO daily_stale VALUES (new.slot / 96); END;
-CREATE TRIGGER rollup_gone AFTER DELETE ON rollup BEGIN INSERT OR IGNORE INTO daily_stale VALUES (old.slot / 96); END;
+CREATE TRIGGER rollup_new AFTER INSERT ON rollup WHEN NOT EXISTS (SELECT 1 FROM daily_stale WHERE day = new.slot / 96)
+  BEGIN INSERT INTO daily_stale VALUES (new.slot / 96); END;
+CREATE TRIGGER rollup_changed AFTER UPDATE ON rollup WHEN NOT EXISTS (SELECT 1 FROM daily_stale WHERE day = new.slot / 96)
+  BEGIN INSERT INTO daily_stale VALUES (new.slot / 96); END;
+CREATE TRIGGER rollup_gone AFTER DELETE ON rollup WHEN NOT EXISTS (SELECT 1 FROM daily_stale WHERE day = old.slot / 96)
+  BEGIN INSERT INTO daily_stale VALUES (old.slot / 96); END;
 INSERT INTO daily_stale SELECT DISTINCT slot / 96 FROM rollup;
 CREATE TABLE git_repo (
   id INTEGER PRIMARY KEY, place TEXT NOT NULL UNIQUE, since_ms INTEGER NOT NULL, read_ms INTEGER NOT NULL,
