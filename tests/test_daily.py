@@ -40,7 +40,7 @@ def plain(connection, wanted, by, zone):
     """The same question answered from the rollups."""
     lines = {}
     for slot in reader.usage(connection, wanted, by_slot="day" in by):
-        key = (tuple(usage._value(slot, name, zone) for name in by), slot.estimated)
+        key = (tuple(usage.value_of(slot, name, zone) for name in by), slot.estimated)
         lines.setdefault(key, usage.Line(key[0], slot.estimated)).add(slot)
     return [lines[key] for key in sorted(lines)]
 

@@ -155,3 +155,28 @@ def test_a_bar_of_little_is_seen_and_hostile_names_stay_in_their_cell():
     assert chart.bars([("x", 0, True)], "HEAD", 40)[1].split() == ["x", "?"]
     row = usage_forms.markdown([Line(("a|b<script>`*",), False)], ["project"]).splitlines()[2]
     assert row.startswith("| a&#124;b&#60;script&#62;&#96;&#42; |")
+
+
+def test_what_the_cache_saved_and_what_was_paid_above_the_base_price(tmp_path):
+    scratch = Scratch(tmp_path)
+    log = Log(scratch, "s", "/work/api", int(time.time()) - 3600)
+    for _ in range(3):
+        log.call()
+    log.call(model="no-such-model")
+    found = told(scratch, "usage", "--cache", "--by", "model")
+    rows = {row["model"]: row for row in found["rows"]}
+    row = rows["claude-sonnet-4-5"]
+    assert (row["prompt_tokens"], row["cache_read_tokens"], row["cache_write_tokens"]) == (369, 300, 60)
+    assert float(row["saved_usd"]) == pytest.approx(300 * (3 - 0.3) / 1e6)
+    assert float(row["writes_usd"]) == pytest.approx(60 * (3.75 - 3) / 1e6)
+    assert float(row["above_base_usd"]) == 0
+    assert rows["no-such-model"]["unpriced_tokens"] == 130
+    log.call(reads=300_000)  # a long context costs twice as much a token
+    found = told(scratch, "usage", "--cache")["totals"]
+    assert float(found["above_base_usd"]) == pytest.approx(
+        (300_000 * 0.3 + 3 * 3 + 20 * 3.75 + 7 * 7.5) / 1e6, rel=1e-3
+    )
+    text = scratch.run("usage", "--cache", "--by", "model").stdout
+    assert "130 tokens without a price are only in PROMPT" in text
+    assert scratch.run("usage", "--cache", "--by", "hour").returncode == 2
+    assert scratch.run("usage", "--cache", "--compare").returncode == 2

@@ -169,8 +169,12 @@ def parser() -> argparse.ArgumentParser:
     usage.add_argument("--agent", metavar="A")
     usage.add_argument("--project", metavar="P")
     usage.add_argument("--model", metavar="M")
-    usage.add_argument(
+    also = usage.add_mutually_exclusive_group()
+    also.add_argument(
         "--compare", action="store_true", help="beside the time before, equally long (default: 7 days)"
+    )
+    also.add_argument(
+        "--cache", action="store_true", help="what the cache saved, what was paid above the base price"
     )
     formats = usage.add_mutually_exclusive_group()
     formats.add_argument("--json", action="store_true")

@@ -52,6 +52,8 @@ def _usage(arguments: Arguments) -> int:
         access.bring_days(store, zone)
         if arguments.compare:
             return _compare(arguments, store, wanted, by, at_ms)
+        if arguments.cache:
+            return _cache(arguments, store, wanted, by, at_ms)
         lines = usage.collect(store.db, wanted, by, zone)
         if arguments.json:
             health = health_document(store.db, store.current, store.notes)
@@ -89,6 +91,26 @@ def _usage_text(
     if arguments.md:
         return usage_forms.markdown(lines, by).rstrip("\n")
     return usage.as_text(lines, by)
+
+
+def _cache(arguments: Arguments, store: access.Access, wanted: Filter, by: list[str], at_ms: int) -> int:
+    """What the cache saved."""
+    from tokentop.ledger import prices
+
+    from . import usage_cache
+
+    if arguments.csv or arguments.md or arguments.chart or arguments.heatmap:
+        raise UsageError("--cache is a table or, with --json, a document")
+    if "session" in by or "hour" in by:
+        raise UsageError("--cache is worked out from days: leave session and hour out of --by")
+    groups = usage_cache.collect(store.db, wanted, by, local_zone(os.environ), prices(store.settings))
+    if arguments.json:
+        print_json(usage_cache.document(groups, by, at_ms))
+    elif groups:
+        print(usage_cache.as_text(groups, by))
+    if not groups:
+        raise NothingMatched("no usage matches; widen the filters")
+    return 0
 
 
 def _compare(arguments: Arguments, store: access.Access, wanted: Filter, by: list[str], at_ms: int) -> int:
@@ -191,7 +213,7 @@ def _tell_session(arguments: Arguments, store: access.Access, found: Session) ->
     """One session in the form that was asked for."""
     from tokentop.chronicle import tell
 
-    from . import session
+    from . import outcome, session
 
     zone = local_zone(os.environ)
     if arguments.transcript:
@@ -202,12 +224,14 @@ def _tell_session(arguments: Arguments, store: access.Access, found: Session) ->
     )
     if told is None:
         raise NothingMatched(f"{found.id} is gone from the store")
+    days = store.settings.survive_days
+    bought = outcome.of_one(store.db, found.agent, found.id, days, now_ms())
     if arguments.json:
         print_json(
             {
                 "schema": "tokentop.session/1",
                 "generated_at": iso(now_ms()),
-                **session.as_document(store.db, told),
+                **session.as_document(store.db, told, bought),
             }
         )
     elif arguments.md:
@@ -219,7 +243,7 @@ def _tell_session(arguments: Arguments, store: access.Access, found: Session) ->
 
         print(f"written to {session.write_page(arguments.html, page(told, zone))}")
     else:
-        print(session.as_text(told, zone))
+        print(session.as_text(told, zone, outcome.one_line(bought, days) if bought is not None else ""))
 
 
 def _day(arguments: Arguments) -> int:
