@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.git_build import DAY_S, Repo, lines
-from tokentop.bought import of_session
+from tokentop.bought import bring_up, of_session
 from tokentop.store import db
 
 from .faults import MODEL, Scratch, stamp
@@ -23,13 +23,13 @@ class Log:
         self.scratch, self.sid, self.cwd, self.at_s = scratch, sid, str(cwd), at_s
         self._n = 0
 
-    def call(self, *content: dict[str, Any], model: str = MODEL) -> None:
+    def call(self, *content: dict[str, Any], model: str = MODEL, reads: int = 100) -> None:
         """One response of the model; each is half a minute after the last record."""
         self._n += 1
         self.at_s += 30
         usage = {
             "input_tokens": 3,
-            "cache_read_input_tokens": 100,
+            "cache_read_input_tokens": reads,
             "cache_creation_input_tokens": 20,
             "output_tokens": 7,
         }
@@ -107,6 +107,9 @@ def test_commits_lines_tests_and_pull_requests_of_a_session_with_their_cost(scra
     assert float(row["cost_per_surviving_line_usd"]) == pytest.approx(5 * CALL_USD / 30, rel=1e-4)
     assert found["nobodys_commits"] == 1
     assert found["totals"]["ended_unchanged"]["sessions"] == 0
+    told = scratch.run("session", "5e55-0001").stdout
+    assert "outcome  1 commit, +40 -0 lines, 30 survived; tests 1/2; opened me/api#12\n" in told
+    assert json.loads(scratch.run("session", "5e55-0001", "--json").stdout)["outcome"]["files"] == 1
     text = scratch.run("outcome").stdout
     assert "1/2" in text
     assert "? 1 commit in these repositories: no session is known to have made them" in text
@@ -206,6 +209,26 @@ def test_by_day_agent_and_model_and_a_part_of_the_time(scratch, tmp_path, now_s)
     assert late["totals"]["commits"] == {"sure": 1, "guessed": 0}
     assert float(late["totals"]["cost_usd"]) == pytest.approx(2 * CALL_USD)
     assert outcome(scratch, "--since", "6d", "--until", "4d")["totals"]["lines_added"]["sure"] == 5
+
+
+def test_what_there_was_no_time_for_is_said_and_comes_with_the_next_call(scratch, tmp_path, now_s):
+    repo = Repo(tmp_path / "api")
+    repo.at_s = now_s - 2 * DAY_S
+    log = Log(scratch, "5e55-0006", repo.folder, repo.at_s)
+    name = repo.write("a.py", *lines("a", 4)).commit("one")
+    log.bash("git commit -am x", f"[main {name[:8]}] x")
+    assert scratch.run("sync").returncode == 0
+    connection = db.open_writer(scratch.state)
+    try:
+        report = bring_up(connection, 0, now_s * 1000, days=14, seconds=0)
+        assert (report.unread_logs, report.later, report.repositories) == (1, 1, 0)
+        assert report.notes[""] == [f"{repo.folder}/.git: not looked at, the time was used up"]
+        assert of_session(connection, "claude", "5e55-0006", 14) == (None, [])
+        report = bring_up(connection, 0, now_s * 1000, days=14, seconds=20)
+        assert (report.unread_logs, report.later, report.repositories, report.notes) == (0, 0, 1, {})
+        assert of_session(connection, "claude", "5e55-0006", 14)[1][0].sure
+    finally:
+        connection.close()
 
 
 def test_wrong_use_and_nothing_there(scratch, now_s):

@@ -37,9 +37,10 @@ def bring_up(db: sqlite3.Connection, since_ms: int, now_ms: int, *, days: int, s
 
     Logs take half of the time at most.
     """
-    unread = _outlines(db, since_ms, now_ms, Budget(seconds / 2))
+    budget = Budget(seconds / 2)
+    unread = _outlines(db, since_ms, now_ms, budget)
     lines = outcomes.lines(db, since_ms)
-    kept = _works(db, lines)
+    kept, later = _works(db, lines, budget)
     roots = roots_of(db, lines)
     places: dict[str, Place | None] = {}
 
@@ -55,6 +56,7 @@ def bring_up(db: sqlite3.Connection, since_ms: int, now_ms: int, *, days: int, s
     found |= {one.common: one for one in places.values() if one is not None}
     report = harvest(db, workers, found.values(), since_ms, now_ms, days=days, seconds=seconds)
     report.unread_logs = unread
+    report.later = len(later)
     numbers = {common: gitwork.repo_of(db, common)[0] for common in found}
     new = []
     for line in lines:
@@ -63,7 +65,8 @@ def bring_up(db: sqlite3.Connection, since_ms: int, now_ms: int, *, days: int, s
         number = numbers[at.common] if at is not None else NONE if os.path.isdir(line.cwd) else GONE
         if number == GONE and old.place > 0:
             number = old.place  # its folder was in a repository, and is not there any more
-        new.append((line.id, Kept(line.last_ms, old.outline_ms, number, old.work)))
+        if line.id not in later:
+            new.append((line.id, Kept(line.last_ms, old.outline_ms, number, old.work)))
     outcomes.keep_works(db, new)
     return report
 
@@ -93,23 +96,29 @@ def _outlines(db: sqlite3.Connection, since_ms: int, now_ms: int, budget: Budget
     return left
 
 
-def _works(db: sqlite3.Connection, lines: Sequence[Line]) -> dict[int, Kept]:
-    """The work of each session; what is kept serves while nothing is new of it."""
+def _works(db: sqlite3.Connection, lines: Sequence[Line], budget: Budget) -> tuple[dict[int, Kept], set[int]]:
+    """The work of each session, and those for which there was no time. What is kept serves while nothing is new."""
     stored = outcomes.works(db, (line.id for line in lines))
     times = outcomes.outline_times(db, (line.id for line in lines))
-    found = {}
-    for line in lines:
+    found: dict[int, Kept] = {}
+    later: set[int] = set()
+    for line in sorted(lines, key=lambda one: -one.last_ms):
         old = stored.get(line.id)
         read_ms = times.get(line.id, 0)
         if old is not None and (old.last_ms, old.outline_ms) == (line.last_ms, read_ms):
             found[line.id] = old
             continue
+        place = old.place if old is not None else NONE
+        if not budget.left_s:
+            later.add(line.id)
+            found[line.id] = old if old is not None else Kept(line.last_ms, read_ms, place, Work())
+            continue
         outline = outcomes.outline(db, line.id) if read_ms else None
         work = replace(
             work_of(outline, line.cwd, outcomes.calls(db, line.id)), models=outcomes.models(db, line.id)
         )
-        found[line.id] = Kept(line.last_ms, read_ms, old.place if old is not None else NONE, work)
-    return found
+        found[line.id] = Kept(line.last_ms, read_ms, place, work)
+    return found, later
 
 
 def roots_of(db: sqlite3.Connection, lines: Iterable[Line]) -> dict[int, int]:

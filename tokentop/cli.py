@@ -169,9 +169,25 @@ def parser() -> argparse.ArgumentParser:
     usage.add_argument("--agent", metavar="A")
     usage.add_argument("--project", metavar="P")
     usage.add_argument("--model", metavar="M")
+    also = usage.add_mutually_exclusive_group()
+    also.add_argument(
+        "--compare", action="store_true", help="beside the time before, equally long (default: 7 days)"
+    )
+    also.add_argument(
+        "--cache", action="store_true", help="what the cache saved, what was paid above the base price"
+    )
     formats = usage.add_mutually_exclusive_group()
     formats.add_argument("--json", action="store_true")
     formats.add_argument("--csv", action="store_true")
+    formats.add_argument("--md", action="store_true", help="a table in Markdown")
+    formats.add_argument("--chart", action="store_true", help="cost as bars")
+    formats.add_argument("--heatmap", action="store_true", help="a year by days")
+
+    for name in ("today", "yesterday"):
+        day = verbs.add_parser(
+            name, help=f"{name} on one screen: spend, who, what went wrong", allow_abbrev=False
+        )
+        day.add_argument("--json", action="store_true")
 
     sync = verbs.add_parser("sync", help="catch up and say what was read", allow_abbrev=False)
     sync.add_argument("--json", action="store_true")

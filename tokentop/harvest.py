@@ -32,6 +32,7 @@ class Report(Struct):
     repositories: int = 0
     waiting: int = 0
     unread_logs: int = 0
+    later: int = 0  # sessions whose work was not gone through
 
     def note(self, text: str) -> None:
         self.notes.setdefault("", []).append(text)

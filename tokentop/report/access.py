@@ -9,6 +9,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Iterator
+from datetime import tzinfo
 from pathlib import Path
 
 from msgspec import Struct
@@ -19,7 +20,7 @@ from tokentop.errors import Failure
 from tokentop.ledger import Ledger, Lock, is_reading
 from tokentop.model import Diagnostic, Looked, Session
 from tokentop.outline import Outline
-from tokentop.store import db, outlines
+from tokentop.store import daily, db, outlines
 
 _SLICE_BYTES = 32 << 20
 _PATIENCE_S = 3.0  # another report may hold the lock for a moment
@@ -81,6 +82,33 @@ def alone() -> Iterator[Path]:
             raise Failure(_said(error, folder)) from error
         finally:
             lock.release()
+
+
+@contextlib.contextmanager
+def writable(store: Access) -> Iterator[sqlite3.Connection]:
+    """The store; while another tokentop writes it a connection of our own, for tables that it leaves alone.
+
+    Raises Failure.
+    """
+    if not store.db.execute("PRAGMA query_only").fetchone()[0]:
+        yield store.db
+        return
+    try:
+        connection = db.open_writer(store.folder)
+    except (db.StoreError, sqlite3.Error) as error:
+        raise Failure(_said(error, store.folder)) from error
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def bring_days(store: Access, zone: tzinfo) -> None:
+    """Make the sums of changed days anew; where that cannot be, questions read the rollups themselves."""
+    with contextlib.suppress(Failure, sqlite3.Error):
+        if not store.db.execute("PRAGMA query_only").fetchone()[0] or daily.is_behind(store.db, zone):
+            with writable(store) as connection:
+                daily.refresh(connection, zone)
 
 
 def _taken(lock: Lock) -> bool:

@@ -47,7 +47,13 @@ def _usage(arguments: Arguments) -> int:
         raise UsageError(f"--since {arguments.since} is not before --until {arguments.until}")
     wanted = Filter(since, until, arguments.agent or "", arguments.project or "", arguments.model or "")
     _check_agent(wanted.agent)
-    with access.opened(quiet=arguments.json or arguments.csv) as store:
+    plain = arguments.json or arguments.csv or arguments.md
+    with access.opened(quiet=plain) as store:
+        access.bring_days(store, zone)
+        if arguments.compare:
+            return _compare(arguments, store, wanted, by, at_ms)
+        if arguments.cache:
+            return _cache(arguments, store, wanted, by, at_ms)
         lines = usage.collect(store.db, wanted, by, zone)
         if arguments.json:
             health = health_document(store.db, store.current, store.notes)
@@ -55,14 +61,78 @@ def _usage(arguments: Arguments) -> int:
         elif arguments.csv:
             sys.stdout.write(usage.as_csv(lines, by))
         elif lines:
-            print(usage.as_text(lines, by))
-            _say_problems(store)
+            print(_usage_text(arguments, store, wanted, by, lines, at_ms))
+            if not plain:
+                _say_problems(store)
     if lines:
         return 0
     if any((wanted.agent, wanted.project, wanted.model, arguments.since, arguments.until)):
         raise NothingMatched("no usage matches; widen the filters")
-    if not (arguments.json or arguments.csv):
+    if not plain:
         print("no usage yet; run `tokentop doctor` to see where it was looked for")
+    return 0
+
+
+def _usage_text(
+    arguments: Arguments,
+    store: access.Access,
+    wanted: Filter,
+    by: list[str],
+    lines: list[usage.Line],
+    at_ms: int,
+) -> str:
+    """The form that was asked for, a table without one."""
+    from . import usage_forms
+
+    if arguments.heatmap:
+        return usage_forms.heatmap(store.db, wanted, local_zone(os.environ), at_ms)
+    if arguments.chart:
+        return usage_forms.chart(lines, by)
+    if arguments.md:
+        return usage_forms.markdown(lines, by).rstrip("\n")
+    return usage.as_text(lines, by)
+
+
+def _cache(arguments: Arguments, store: access.Access, wanted: Filter, by: list[str], at_ms: int) -> int:
+    """What the cache saved."""
+    from tokentop.ledger import prices
+
+    from . import usage_cache
+
+    if arguments.csv or arguments.md or arguments.chart or arguments.heatmap:
+        raise UsageError("--cache is a table or, with --json, a document")
+    if "session" in by or "hour" in by:
+        raise UsageError("--cache is worked out from days: leave session and hour out of --by")
+    groups = usage_cache.collect(store.db, wanted, by, local_zone(os.environ), prices(store.settings))
+    if arguments.json:
+        print_json(usage_cache.document(groups, by, at_ms))
+    elif groups:
+        print(usage_cache.as_text(groups, by))
+    if not groups:
+        raise NothingMatched("no usage matches; widen the filters")
+    return 0
+
+
+def _compare(arguments: Arguments, store: access.Access, wanted: Filter, by: list[str], at_ms: int) -> int:
+    """One time beside the time before it."""
+    from . import usage_forms
+
+    if arguments.csv or arguments.md or arguments.chart or arguments.heatmap:
+        raise UsageError("--compare is a table or, with --json, a document")
+    if "day" in by or "hour" in by:
+        raise UsageError(
+            "--compare: the days of two times are never the same; leave day and hour out of --by"
+        )
+    zone = local_zone(os.environ)
+    spans = usage_forms.two_spans(wanted, zone, at_ms)
+    pairs = usage_forms.compared(store.db, spans, by, zone)
+    if arguments.json:
+        print_json(usage_forms.comparison_document(pairs, spans, by, at_ms))
+    elif pairs:
+        print(usage_forms.comparison_text(pairs, spans, by, zone))
+        _say_problems(store)
+    if not pairs:
+        raise NothingMatched("no usage in either time; widen the filters")
     return 0
 
 
@@ -143,7 +213,7 @@ def _tell_session(arguments: Arguments, store: access.Access, found: Session) ->
     """One session in the form that was asked for."""
     from tokentop.chronicle import tell
 
-    from . import session
+    from . import outcome, session
 
     zone = local_zone(os.environ)
     if arguments.transcript:
@@ -154,12 +224,14 @@ def _tell_session(arguments: Arguments, store: access.Access, found: Session) ->
     )
     if told is None:
         raise NothingMatched(f"{found.id} is gone from the store")
+    days = store.settings.survive_days
+    bought = outcome.of_one(store.db, found.agent, found.id, days, now_ms())
     if arguments.json:
         print_json(
             {
                 "schema": "tokentop.session/1",
                 "generated_at": iso(now_ms()),
-                **session.as_document(store.db, told),
+                **session.as_document(store.db, told, bought),
             }
         )
     elif arguments.md:
@@ -171,7 +243,13 @@ def _tell_session(arguments: Arguments, store: access.Access, found: Session) ->
 
         print(f"written to {session.write_page(arguments.html, page(told, zone))}")
     else:
-        print(session.as_text(told, zone))
+        print(session.as_text(told, zone, outcome.one_line(bought, days) if bought is not None else ""))
+
+
+def _day(arguments: Arguments) -> int:
+    from .day import day
+
+    return day(arguments.command, arguments.json)
 
 
 def _outcome(arguments: Arguments) -> int:
@@ -341,6 +419,7 @@ _VERBS: dict[str, Callable[[Any], int]] = {
     "live": _live, "demo": _demo, "usage": _usage, "sync": _sync, "sessions": _sessions, "session": _session,
     "kill": _kill, "forecast": _forecast, "prices": _prices, "doctor": _doctor, "watch": _watch,
     "rules": _rules, "actions": _actions, "providers": _providers, "reconcile": _reconcile, "budget": _budget,
-    "outcome": _outcome, "hook": _hook, "replay": _replay, "plans": _plans, "purge": _purge, "import": _import,
+    "outcome": _outcome, "today": _day,
+    "yesterday": _day, "hook": _hook, "replay": _replay, "plans": _plans, "purge": _purge, "import": _import,
     "db": _db,
 }  # fmt: skip

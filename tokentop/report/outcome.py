@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta, tzinfo
 from typing import Any
 
-from tokentop.bought import bring_up, gather
+from tokentop.bought import bring_up, gather, of_session
 from tokentop.clock import now_ms
 from tokentop.config import local_zone
 from tokentop.engine.days import local, midnight_ms
 from tokentop.engine.tally import Credited, Done, Pair, Sum, add_up, nobodys
 from tokentop.engine.when import BadTime, parse_when
-from tokentop.errors import Failure, NothingMatched, UsageError
+from tokentop.errors import NothingMatched, UsageError
 from tokentop.harvest import Report
-from tokentop.store import db, reader
+from tokentop.store import reader
 from tokentop.store.reader import Filter
 from tokentop.text import clean, plural
 
@@ -35,7 +34,7 @@ def outcome(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--by {by}: choose from {', '.join(DIMENSIONS)}")
     zone, at_ms = local_zone(os.environ), now_ms()
     since_ms, until_ms = _period(arguments, zone, at_ms)
-    with access.opened(quiet=arguments.json) as store, _writable(store) as writable:
+    with access.opened(quiet=arguments.json) as store, access.writable(store) as writable:
         days = store.settings.survive_days
         report = bring_up(writable, since_ms, at_ms, days=days, seconds=store.settings.outcome_s)
         done, shares = gather(writable, since_ms, until_ms, days)
@@ -62,22 +61,6 @@ def _period(arguments: argparse.Namespace, zone: tzinfo, at_ms: int) -> tuple[in
     if since_ms >= until_ms:
         raise UsageError(f"--since {arguments.since} is not before --until {arguments.until or 'now'}")
     return since_ms, until_ms
-
-
-@contextlib.contextmanager
-def _writable(store: access.Access) -> Iterator[sqlite3.Connection]:
-    """The store; while another tokentop writes it a connection of our own, for tables that it leaves alone."""
-    if not store.db.execute("PRAGMA query_only").fetchone()[0]:
-        yield store.db
-        return
-    try:
-        connection = db.open_writer(store.folder)
-    except (db.StoreError, sqlite3.Error) as error:
-        raise Failure(str(error)) from error
-    try:
-        yield connection
-    finally:
-        connection.close()
 
 
 # ------------------------------------------------------------ groups
@@ -145,6 +128,7 @@ def document(
             "repositories": report.notes,
             "changes_waiting": report.waiting,
             "logs_unread": report.unread_logs,
+            "sessions_later": report.later,
         },
         "notes": list(notes),
     }
@@ -199,6 +183,34 @@ def _round(amount: float) -> float | int:
 
 def _each(nusd: float | None) -> str | None:
     return None if nusd is None else usd(round(nusd))
+
+
+def of_one(connection: sqlite3.Connection, agent: str, sid: str, days: int, at_ms: int) -> Sum | None:
+    """What one session brought, as it was last looked at; None = it was not. Reads only."""
+    done, shares = of_session(connection, agent, sid, days)
+    return None if done is None else _total([done], shares, at_ms)
+
+
+def one_line(one: Sum, days: int) -> str:
+    """The same in a line."""
+    parts = []
+    if one.commits.both:
+        noun = "commit" if one.commits.both == 1 else "commits"
+        young = f" so far ({days} days)" if one.young else ""
+        parts.append(
+            f"{_both(one.commits)} {noun}, +{_both(one.added) or 0} -{_both(one.removed) or 0} lines,"
+            f" {_survived(one) or 0} survived{young}"
+        )
+    if one.passed or one.failed:
+        parts.append(f"tests {one.passed}/{one.passed + one.failed}")
+    parts += [f"opened {name}" for name in sorted(one.pulls)]
+    if one.unchanged:
+        parts.append("ended with nothing changed")
+    if one.loops_nusd:
+        parts.append(f"loops {money(one.loops_nusd)}")
+    if one.retries_nusd:
+        parts.append(f"retries {money(one.retries_nusd)}")
+    return "; ".join(parts) or "no commit is known to be its own"
 
 
 # ------------------------------------------------------------ text
@@ -321,11 +333,10 @@ def _unknown(total: Sum, shares: Sequence[Credited], report: Report, days: int) 
         said.append(
             f"{plural(total.waste_unknown, 'piece')} of waste without a known cost, not in these sums"
         )
-    if report.unread_logs or report.waiting:
-        said.append(
-            f"time was up: {plural(report.unread_logs, 'log')} and {plural(report.waiting, 'change')} not looked at;"
-            " run it again, it goes on where it stopped"
-        )
+    if report.unread_logs or report.waiting or report.later:
+        left = [(report.unread_logs, "log"), (report.later, "session"), (report.waiting, "change")]
+        names = ", ".join(plural(count, noun) for count, noun in left if count)
+        said.append(f"time was up: {names} not looked at; run it again, it goes on where it stopped")
     for place, notes in sorted(report.notes.items()):
         said += [f"{clean(place, 80)}: {note}" if place else clean(note, 160) for note in notes]
     return [f"? {line}" for line in said]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tokentop import text
+from tokentop.engine.tally import Sum
 from tokentop.engine.timeline import Timeline, Turn
 from tokentop.errors import Failure
 from tokentop.export import document, sketch
@@ -17,6 +18,7 @@ from tokentop.model import Session, Tokens
 from tokentop.store import lineage, reader
 
 from .out import plain_table
+from .outcome import figures
 from .sessions import event_document
 
 _HEADS = [
@@ -35,7 +37,7 @@ _HEADS = [
 ]
 
 
-def as_document(db: sqlite3.Connection, told: Timeline) -> dict[str, Any]:
+def as_document(db: sqlite3.Connection, told: Timeline, outcome: Sum | None = None) -> dict[str, Any]:
     """The session, each of its events, and its turns."""
     session = told.session
     events = reader.events_of(db, session.agent, session.id)
@@ -48,11 +50,12 @@ def as_document(db: sqlite3.Connection, told: Timeline) -> dict[str, Any]:
             "cost_usd": usd(sum(event.cost_nusd or 0 for event in events)),
             "unpriced": any(event.cost_nusd is None for event in events),
         },
+        "outcome": None if outcome is None else figures(outcome),
         "forks": [one.id for one in lineage.forks_of(db, session.agent, session.id)],
     }
 
 
-def as_text(told: Timeline, zone: tzinfo) -> str:
+def as_text(told: Timeline, zone: tzinfo, outcome: str = "") -> str:
     """A head, what is not known, and one line for each turn with its sub-agents below it."""
     session = told.session
     lines = [
@@ -60,7 +63,7 @@ def as_text(told: Timeline, zone: tzinfo) -> str:
         f"project  {told.project or '?'}  {session.cwd}", f"branch   {session.branch or '?'}",
         f"resume   {resume(session) or 'through its parent'}",
         f"cost     {sketch.money(told.own)}" + (f", with sub-agents {sketch.money(told.tree)}" if told.tree != told.own else ""),
-        *(f"note     {gap}" for gap in sketch.gaps(told)), "",
+        *([f"outcome  {outcome}"] if outcome else []), *(f"note     {gap}" for gap in sketch.gaps(told)), "",
     ]  # fmt: skip
     rows = [row for turn in told.turns for row in _rows(turn, zone, 0)]
     for at in (-2, -1):  # words stand to the left, behind the figures

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from tokentop.engine.days import local
 from tokentop.model import Tokens
-from tokentop.store import reader
+from tokentop.store import daily, reader
 from tokentop.store.reader import Filter, Slot
 from tokentop.text import clean
 
@@ -56,12 +56,14 @@ def collect(db: sqlite3.Connection, wanted: Filter, by: Sequence[str], zone: tzi
     slots: Iterable[Slot]
     if "session" in by:
         slots = reader.events_as_slots(db, wanted, _span(wanted), by_slot="day" in by or "hour" in by)
+    elif "hour" in by:
+        slots = reader.usage(db, wanted, by_slot=True)
     else:
-        slots = reader.usage(db, wanted, by_slot="day" in by or "hour" in by)
+        slots = daily.sums(db, wanted, by, zone)
     lines: dict[tuple[tuple[str, ...], bool], Line] = {}
 
     def line_of(slot: Slot) -> Line:
-        key = tuple(_value(slot, dimension, zone) for dimension in by)
+        key = tuple(value_of(slot, dimension, zone) for dimension in by)
         line = lines.get((key, slot.estimated))
         if line is None:
             line = lines[key, slot.estimated] = Line(key, slot.estimated)
@@ -79,7 +81,8 @@ def _span(wanted: Filter) -> tuple[int, int]:
     return since, wanted.until_ms if wanted.until_ms is not None else 1 << 62
 
 
-def _value(slot: Slot, dimension: str, zone: tzinfo) -> str:
+def value_of(slot: Slot, dimension: str, zone: tzinfo) -> str:
+    """What a slot is called in one dimension."""
     if dimension in ("day", "hour") and slot.slot_ms == 0:
         return "unknown"  # the log gives no usable time
     if dimension == "day":

@@ -54,7 +54,7 @@ class Kept(Struct, frozen=True):
     work: Work
 
 
-_COLUMNS = (
+COLUMNS = (
     "s.id, s.agent, s.sid, s.parent_sid, s.root_sid, s.role, s.cwd, p.name, s.model, s.title, s.first_ms, s.last_ms,"
     " s.cost_nusd, s.unpriced_tokens, s.unknown_calls, s.estimated"
 )
@@ -63,10 +63,10 @@ _COLUMNS = (
 def lines(db: sqlite3.Connection, since_ms: int) -> list[Line]:
     """Sessions that were used since a time."""
     rows = db.execute(
-        f"SELECT {_COLUMNS} FROM session s JOIN project p ON p.id = s.project WHERE s.last_ms >= ? ORDER BY s.id",
+        f"SELECT {COLUMNS} FROM session s JOIN project p ON p.id = s.project WHERE s.last_ms >= ? ORDER BY s.id",
         (since_ms,),
     )
-    return [_line(row) for row in rows]
+    return [line_of(row) for row in rows]
 
 
 def family(db: sqlite3.Connection, agent: str, sid: str) -> list[Line]:
@@ -76,13 +76,13 @@ def family(db: sqlite3.Connection, agent: str, sid: str) -> list[Line]:
     while waiting:
         name = waiting.pop()
         rows = db.execute(
-            f"SELECT {_COLUMNS} FROM session s JOIN project p ON p.id = s.project WHERE s.agent=?1 AND (s.sid=?2"
+            f"SELECT {COLUMNS} FROM session s JOIN project p ON p.id = s.project WHERE s.agent=?1 AND (s.sid=?2"
             " OR (s.sid >= ?2 || '/' AND s.sid < ?2 || '0') OR (s.parent_sid=?2 AND ?2 != '' AND s.role='sub-agent'))",
             (agent, name),
         ).fetchall()
         for row in rows:
             if row[0] not in found:
-                found[row[0]] = _line(row)
+                found[row[0]] = line_of(row)
                 waiting.append(row[2])
     return list(found.values())
 
@@ -203,7 +203,8 @@ def credited_to(db: sqlite3.Connection, session: int, days: int) -> list[Credite
     return [_credited(row) for row in rows]
 
 
-def _line(row: tuple[Any, ...]) -> Line:
+def line_of(row: tuple[Any, ...]) -> Line:
+    """A row of `COLUMNS`."""
     return msgspec.convert(row, Line, strict=False)
 
 

@@ -197,6 +197,21 @@ DROP INDEX session_last;
 CREATE INDEX session_span ON session (last_ms, first_ms);
 CREATE TABLE telemetry (id INTEGER PRIMARY KEY, session INTEGER NOT NULL, request INTEGER NOT NULL);
 CREATE INDEX telemetry_session ON telemetry (session);
+CREATE TABLE daily (
+  day INTEGER NOT NULL, project INTEGER NOT NULL, model INTEGER NOT NULL, flags INTEGER NOT NULL,
+  responses INTEGER NOT NULL, input INTEGER NOT NULL, cache_read INTEGER NOT NULL,
+  cache_write_5m INTEGER NOT NULL, cache_write_1h INTEGER NOT NULL, output INTEGER NOT NULL,
+  reasoning INTEGER NOT NULL, cost_nusd INTEGER NOT NULL, unpriced_tokens INTEGER NOT NULL,
+  unknown_calls INTEGER NOT NULL, logged_nusd INTEGER NOT NULL, PRIMARY KEY (day, project, model, flags)
+) WITHOUT ROWID;
+CREATE TABLE daily_stale (day INTEGER PRIMARY KEY);
+CREATE TRIGGER rollup_new AFTER INSERT ON rollup WHEN NOT EXISTS (SELECT 1 FROM daily_stale WHERE day = new.slot / 96)
+  BEGIN INSERT INTO daily_stale VALUES (new.slot / 96); END;
+CREATE TRIGGER rollup_changed AFTER UPDATE ON rollup WHEN NOT EXISTS (SELECT 1 FROM daily_stale WHERE day = new.slot / 96)
+  BEGIN INSERT INTO daily_stale VALUES (new.slot / 96); END;
+CREATE TRIGGER rollup_gone AFTER DELETE ON rollup WHEN NOT EXISTS (SELECT 1 FROM daily_stale WHERE day = old.slot / 96)
+  BEGIN INSERT INTO daily_stale VALUES (old.slot / 96); END;
+INSERT INTO daily_stale SELECT DISTINCT slot / 96 FROM rollup;
 CREATE TABLE git_repo (
   id INTEGER PRIMARY KEY, place TEXT NOT NULL UNIQUE, since_ms INTEGER NOT NULL, read_ms INTEGER NOT NULL,
   notes TEXT NOT NULL

@@ -1,0 +1,273 @@
+"""`tokentop today` and `tokentop yesterday`: one day on one screen."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from datetime import date, timedelta, tzinfo
+from statistics import median
+from typing import Any
+
+from msgspec import Struct
+
+from tokentop.clock import now_ms
+from tokentop.config import local_zone
+from tokentop.engine.days import day_bounds, group_days, local
+from tokentop.engine.forecast import Forecaster
+from tokentop.engine.profile import HISTORY_DAYS
+from tokentop.model import Diagnostic, Forecast
+from tokentop.recorded import Mark
+from tokentop.store import dayview, frames, reader
+from tokentop.store.dayview import Hit, Spender
+from tokentop.store.reader import Filter
+from tokentop.text import clean, clock, plural, window_name
+
+from . import access
+from .chart import bars, columns_beside, sparks
+from .out import iso, money, print_json, usd
+from .usage import Line, collect, total_of
+
+_TOP = 5
+_USUAL_DAYS = 28
+_SAME_DAY = 3  # past days of the same name that are enough to go by
+_HOUR_MS = 3_600_000
+
+
+class Usual(Struct, frozen=True):
+    """Medians of past days with spend: of the whole day, and until the present time of the day."""
+
+    nusd: int
+    by_now_nusd: int
+    days: int
+    of: str  # "Sundays", "days"
+
+
+class Told(Struct, frozen=True):
+    """Everything on the page."""
+
+    day: date
+    since_ms: int
+    until_ms: int
+    is_today: bool
+    total: Line
+    forecast: Forecast | None  # of today; of a past day None
+    noon: tuple[int, int, int] | None  # what was projected around noon: the median, low, high
+    usual: Usual | None
+    hours: tuple[int, ...]  # nano-dollars of each hour from local midnight
+    projects: tuple[tuple[str, int, bool], ...]  # most expensive first; the flag: at least
+    agents: tuple[tuple[str, int, bool], ...]
+    sessions: tuple[Spender, ...]
+    limits: tuple[Hit, ...]
+    marks: tuple[Mark, ...]  # alerts and actions, by time
+    unread: int  # problems while reading
+
+
+def day(which: str, as_json: bool) -> int:
+    """Print `today` or `yesterday`."""
+    zone, at_ms = local_zone(os.environ), now_ms()
+    with access.opened(quiet=as_json) as store:
+        access.bring_days(store, zone)
+        told = tell(store.db, which, zone, at_ms, store.current)
+    if as_json:
+        print_json(document(told, at_ms))
+    else:
+        print(as_text(told, zone, at_ms))
+    return 0
+
+
+def tell(
+    db: sqlite3.Connection, which: str, zone: tzinfo, at_ms: int, current: Sequence[Diagnostic] = ()
+) -> Told:  # fmt: skip
+    """Gather one day. sqlite3.Error."""
+    start_ms, end_ms, the_day = day_bounds(at_ms, zone)
+    is_today = which == "today"
+    if not is_today:
+        start_ms, end_ms, the_day = day_bounds(start_ms - 1, zone)
+    span = Filter(start_ms, end_ms)
+    lines = collect(db, span, ("project", "agent"), zone)
+    total = total_of(lines)
+    history = group_days(
+        reader.cost_by_hour(db, start_ms - (HISTORY_DAYS + 1) * 24 * _HOUR_MS, start_ms), zone
+    )
+    forecast = None
+    if is_today:
+        burn = reader.average(db, at_ms - _HOUR_MS, at_ms).burn_nusd_per_h
+        forecast = Forecaster(history, zone).project(at_ms, total.cost_nusd, burn)
+    passed_ms = at_ms - start_ms if is_today else end_ms - start_ms
+    return Told(
+        the_day, start_ms, end_ms, is_today, total, forecast, None if is_today else _noon(db, the_day, start_ms),
+        _usual([(one.day, one.total_nusd, round(one.until(passed_ms))) for one in history], the_day),
+        _hours(db, start_ms, end_ms), _most(lines, 0), _most(lines, 1),
+        tuple(dayview.most_expensive(db, start_ms, end_ms, _TOP)), tuple(dayview.limits_hit(db, start_ms, end_ms)),
+        tuple(one for one in frames.marks(db, start_ms, end_ms) if one.kind in {"alert", "action"}),
+        sum(one.count for one in (*current, *reader.health(db)) if one.kind not in {"duplicate", "compaction"}),
+    )  # fmt: skip
+
+
+def _usual(past: Sequence[tuple[date, int, int]], the_day: date) -> Usual | None:
+    """Medians of the last days with spend: of the same name where there are enough."""
+    recent = [one for one in past if one[1] and the_day - timedelta(_USUAL_DAYS) <= one[0] < the_day]
+    same = [one for one in recent if one[0].weekday() == the_day.weekday()]
+    of, used = (the_day.strftime("%As"), same) if len(same) >= _SAME_DAY else ("days", recent)
+    if not used:
+        return None
+    return Usual(round(median(one[1] for one in used)), round(median(one[2] for one in used)), len(used), of)
+
+
+def _noon(db: sqlite3.Connection, the_day: date, start_ms: int) -> tuple[int, int, int] | None:
+    stored = reader.projections(db, the_day.isoformat())
+    near = min(stored, key=lambda one: abs(one[0] - start_ms - 12 * _HOUR_MS), default=None)
+    return None if near is None or abs(near[0] - start_ms - 12 * _HOUR_MS) > 2 * _HOUR_MS else near[1:]
+
+
+def _hours(db: sqlite3.Connection, start_ms: int, end_ms: int) -> tuple[int, ...]:
+    found = [0] * max(1, -(-(end_ms - start_ms) // _HOUR_MS))
+    for at_ms, cost in reader.cost_by_slot(db, start_ms, end_ms):
+        found[min(len(found) - 1, max(0, (at_ms - start_ms) // _HOUR_MS))] += cost
+    return tuple(found)
+
+
+def _most(lines: Sequence[Line], at: int) -> tuple[tuple[str, int, bool], ...]:
+    sums: dict[str, tuple[int, bool]] = {}
+    for line in lines:
+        cost, more = sums.get(line.key[at], (0, False))
+        sums[line.key[at]] = cost + line.cost_nusd, more or bool(line.unpriced_tokens or line.unknown_calls)
+    ordered = sorted(sums.items(), key=lambda item: (-item[1][0], item[0]))
+    return tuple((name, cost, more) for name, (cost, more) in ordered)
+
+
+# ------------------------------------------------------------ JSON
+
+
+def document(told: Told, at_ms: int) -> dict[str, Any]:
+    """`tokentop.day/1`."""
+    total, found, usual = told.total, told.forecast, told.usual
+    return {
+        "schema": "tokentop.day/1", "generated_at": iso(at_ms), "day": told.day.isoformat(),
+        "since": iso(told.since_ms), "until": iso(told.until_ms),
+        "spent_usd": usd(total.cost_nusd), "responses": total.responses, "tokens": total.tokens.total,
+        "unpriced_tokens": total.unpriced_tokens, "unknown_calls": total.unknown_calls,
+        "projected": None if found is None or found.method == "none" else {
+            "usd": usd(found.projected_nusd), "low_usd": usd(found.low_nusd), "high_usd": usd(found.high_nusd),
+        },
+        "projected_at_noon": None if told.noon is None else {
+            "usd": usd(told.noon[0]), "low_usd": usd(told.noon[1]), "high_usd": usd(told.noon[2]),
+        },
+        "usual": None if usual is None else {
+            "usd": usd(usual.nusd), "by_now_usd": usd(usual.by_now_nusd), "days": usual.days, "of": usual.of,
+        },
+        "hours_usd": [usd(cost) for cost in told.hours],
+        "projects": [{"project": name, "cost_usd": usd(cost), "at_least": more} for name, cost, more in told.projects],
+        "agents": [{"agent": name, "cost_usd": usd(cost), "at_least": more} for name, cost, more in told.agents],
+        "sessions": [
+            {"session": one.line.sid, "agent": one.line.agent, "project": one.line.project,
+             "title": one.line.title or None, "cost_usd": usd(one.cost_nusd), "at_least": one.at_least}
+            for one in told.sessions
+        ],
+        "limits_hit": [
+            {"provider": one.provider, "limit": one.limit_id, "window_minutes": one.window_minutes, "at": iso(one.at_ms)}
+            for one in told.limits
+        ],
+        "events": [
+            {"at": iso(one.at_ms), "kind": one.kind, "agent": one.agent, "text": one.text} for one in told.marks
+        ],
+        "problems": told.unread,
+    }  # fmt: skip
+
+
+# ------------------------------------------------------------ text
+
+
+def as_text(told: Told, zone: tzinfo, at_ms: int) -> str:
+    """The page: at most 24 lines of at most 80 characters."""
+    head = f"{told.day:%A} {told.day.day} {told.day:%B %Y}" + f" · {clock(at_ms, zone)}" * told.is_today
+    lines = [head, _spent(told), _against(told), _hours_line(told, zone, at_ms), ""]
+    left = bars([(name, cost, more) for name, cost, more in told.projects[:_TOP]], "PROJECT", 38)
+    right = bars([(name, cost, more) for name, cost, more in told.agents[:_TOP]], "AGENT", 38)
+    lines += columns_beside(left, right, 41)
+    if told.sessions:
+        lines += ["", *_sessions(told.sessions)]
+    return "\n".join([*lines, *_wrong(told, zone)])
+
+
+def _sessions(found: Sequence[Spender]) -> list[str]:
+    """The most expensive sessions: cost to the right, names to the left."""
+    table = [["COST", "AGENT", "SESSION", "PROJECT", "TITLE"]]
+    for one in found:
+        cost = "≥" * one.at_least + money(one.cost_nusd)
+        name, title = clean(one.line.project, 14), clean(one.line.title or "(no title)", 32)
+        table.append([cost, one.line.agent[:10], one.line.sid[:8], name, title])
+    widths = [max(len(row[at]) for row in table) for at in range(5)]
+    return [
+        "  ".join([row[0].rjust(widths[0]), *(cell.ljust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]).rstrip()
+        for row in table
+    ]  # fmt: skip
+
+
+def _spent(told: Told) -> str:
+    total = told.total
+    cost = ("≥" * bool(total.unpriced_tokens or total.unknown_calls)) + money(total.cost_nusd)
+    text = f"spent {cost} in {plural(total.responses, 'response')}"
+    found = told.forecast
+    if found is not None and found.method != "none":
+        text += (
+            f", {money(found.projected_nusd)} projected ({money(found.low_nusd)} to {money(found.high_nusd)})"
+        )
+    if told.noon is not None:
+        inside = told.noon[1] <= total.cost_nusd <= told.noon[2]
+        text += (
+            f"; at noon {money(told.noon[0])} was projected, {'inside' if inside else 'outside'} its interval"
+        )
+    return text
+
+
+def _against(told: Told) -> str:
+    usual = told.usual
+    if usual is None:
+        return "no past days to compare with"
+    spent = told.total.cost_nusd
+    if not told.is_today:
+        return f"usual {money(usual.nusd)} ({plural(usual.days, 'day')}, {usual.of}): {_times(spent, usual.nusd)}"
+    return (
+        f"usual by now {money(usual.by_now_nusd)}: {_times(spent, usual.by_now_nusd)}; usual whole day"
+        f" {money(usual.nusd)} ({usual.days} {usual.of})"
+    )
+
+
+def _times(spent: int, usual: int) -> str:
+    return f"{spent / usual:.1f} x that" if usual else "nothing usually"
+
+
+def _hours_line(told: Told, zone: tzinfo, at_ms: int) -> str:
+    passed = (
+        len(told.hours)
+        if not told.is_today
+        else min(len(told.hours), (at_ms - told.since_ms) // _HOUR_MS + 1)
+    )
+    top = max(range(passed), key=lambda at: told.hours[at], default=0)
+    peak = f"  most at {local(told.since_ms + top * _HOUR_MS, zone):%H:%M}: {money(told.hours[top])}"
+    return f"{sparks(told.hours[:passed]).ljust(len(told.hours))}{peak if any(told.hours) else '  nothing'}"
+
+
+def _wrong(told: Told, zone: tzinfo) -> list[str]:
+    """What went wrong, what was done about it, and what is not known."""
+    found = [
+        f"{clock(hit.at_ms, zone)}  {hit.provider} {window_name(hit.window_minutes)} limit full"
+        for hit in told.limits
+    ]
+    done = [one for one in told.marks if one.kind == "action"][:3]
+    found += [f"{clock(one.at_ms, zone)}  {clean(one.text, 40)} {clean(one.row_key, 24)}" for one in done]
+    alerts = [one for one in told.marks if one.kind == "alert"]
+    found += [
+        f"{clock(one.at_ms, zone)}  {clean(one.row_key, 24)} {clean(one.text, 46)}" for one in alerts[:3]
+    ]
+    if len(alerts) > 3:
+        found.append(f"{len(alerts) - 3} more alerts; see: tokentop replay")
+    if told.total.unknown_calls:
+        found.append(
+            f"{plural(told.total.unknown_calls, 'call')} without usage in the logs: running, or cut off"
+        )
+    if told.unread:
+        found.append(f"{plural(told.unread, 'problem')} while reading; see: tokentop doctor")
+    return ["", *(found or ["nothing went wrong, as far as is known"])]

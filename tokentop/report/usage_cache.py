@@ -1,0 +1,149 @@
+"""`tokentop usage --cache`: how much of the prompts came from the cache, what that saved, and what was paid above the
+base price. From sums of days: a price is that of the day."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import tzinfo
+from typing import Any
+
+from msgspec import Struct
+
+from tokentop.model import Tokens
+from tokentop.pricing.table import PriceTable
+from tokentop.store import daily
+from tokentop.store.reader import Filter, Slot
+from tokentop.text import clean
+
+from .out import iso, money, plain_table, usd
+from .usage import value_of
+
+_MILLION = 1_000_000
+
+
+class Cached(Struct):
+    """One group. Money in nano-dollars, of what has a price; tokens without one are counted apart."""
+
+    key: tuple[str, ...]
+    prompt: int = 0
+    read: int = 0
+    written: int = 0
+    cost_nusd: int = 0
+    saved_nusd: float = 0.0  # against reading the same as new input
+    writes_nusd: float = 0.0  # what writing it cost above new input
+    above_nusd: float = 0.0  # cost above the base price of the same tokens
+    unpriced: int = 0
+
+
+def collect(
+    db: sqlite3.Connection, wanted: Filter, by: Sequence[str], zone: tzinfo, prices: PriceTable
+) -> list[Cached]:
+    """The groups by their keys. sqlite3.Error."""
+    found: dict[tuple[str, ...], Cached] = {}
+    rates: dict[tuple[str, str, int], tuple[float, ...] | None] = {}
+    for slot in daily.sums(db, wanted, list(dict.fromkeys([*by, "day", "provider", "model"])), zone):
+        key = tuple(value_of(slot, name, zone) for name in by)
+        one = found.setdefault(key, Cached(key))
+        name = (slot.provider, slot.model, slot.slot_ms)
+        if name not in rates:
+            rates[name] = _rates(prices, *name)
+        _add(one, slot, rates[name])
+    return [found[key] for key in sorted(found)]
+
+
+def _rates(prices: PriceTable, provider: str, model: str, at_ms: int) -> tuple[float, ...] | None:
+    """Nano-dollars of a token at the base price: input, read, write 5m, write 1h, output; None = it has no price."""
+    found = []
+    for at in range(5):
+        tokens = Tokens(*(_MILLION if place == at else 0 for place in range(5)))
+        price = prices.price(provider=provider, model=model, at_ms=at_ms, tokens=tokens, cumulative=True).nusd
+        if price is None:
+            return None
+        found.append(price / _MILLION)
+    return tuple(found)
+
+
+def _add(one: Cached, slot: Slot, rates: tuple[float, ...] | None) -> None:
+    tokens = slot.tokens
+    counts = (tokens.input, tokens.cache_read, tokens.cache_write_5m, tokens.cache_write_1h, tokens.output)
+    one.prompt += tokens.prompt
+    one.read += tokens.cache_read
+    one.written += tokens.cache_write_5m + tokens.cache_write_1h
+    one.cost_nusd += slot.cost_nusd
+    if rates is None or slot.unpriced_tokens:
+        one.unpriced += tokens.total
+        return
+    fresh = rates[0]
+    one.saved_nusd += tokens.cache_read * (fresh - rates[1])
+    one.writes_nusd += counts[2] * (rates[2] - fresh) + counts[3] * (rates[3] - fresh)
+    one.above_nusd += slot.cost_nusd - sum(count * rate for count, rate in zip(counts, rates, strict=True))
+
+
+def total_of(groups: Sequence[Cached]) -> Cached:
+    total = Cached(())
+    for one in groups:
+        for name in (
+            "prompt",
+            "read",
+            "written",
+            "cost_nusd",
+            "saved_nusd",
+            "writes_nusd",
+            "above_nusd",
+            "unpriced",
+        ):
+            setattr(total, name, getattr(total, name) + getattr(one, name))
+    return total
+
+
+def as_text(groups: Sequence[Cached], by: Sequence[str]) -> str:
+    heads = [
+        *(name.upper() for name in by),
+        "PROMPT",
+        "READ",
+        "WRITTEN",
+        "COST",
+        "SAVED",
+        "WRITES",
+        "NET",
+        "ABOVE BASE",
+    ]
+    rows = [[*(clean(part, 40) for part in one.key), *_cells(one)] for one in groups]
+    total = total_of(groups)
+    if len(groups) != 1:
+        rows.append([*(["total", *[""] * (len(by) - 1)] if by else []), *_cells(total)])
+    notes = [
+        "SAVED: cache reads against the price of new input; WRITES: what cache writes cost above it; NET: the difference",
+        "ABOVE BASE: cost above the base price of the same tokens: long contexts, faster tiers, regions, web searches",
+    ]
+    if total.unpriced:
+        notes.append(f"{total.unpriced:,} tokens without a price are only in PROMPT, READ and WRITTEN")
+    return "\n".join([plain_table(heads, rows, left=len(by)), "", *notes])
+
+
+def _cells(one: Cached) -> list[str]:
+    share = [f"{100 * part / one.prompt:.1f} %" if one.prompt else "" for part in (one.read, one.written)]
+    if one.unpriced and not one.cost_nusd:
+        return [f"{one.prompt:,}", *share, "unpriced", *[""] * 4]
+    sums = (one.saved_nusd, one.writes_nusd, one.saved_nusd - one.writes_nusd, one.above_nusd)
+    cost = "≥" * bool(one.unpriced) + money(one.cost_nusd)
+    return [f"{one.prompt:,}", *share, cost, *(money(round(nusd)) for nusd in sums)]
+
+
+def document(groups: Sequence[Cached], by: Sequence[str], at_ms: int) -> dict[str, Any]:
+    """`tokentop.cache/1`."""
+
+    def sums(one: Cached) -> dict[str, Any]:
+        return {
+            "prompt_tokens": one.prompt, "cache_read_tokens": one.read, "cache_write_tokens": one.written,
+            "cost_usd": usd(one.cost_nusd), "saved_usd": usd(round(one.saved_nusd)),
+            "writes_usd": usd(round(one.writes_nusd)), "above_base_usd": usd(round(one.above_nusd)),
+            "unpriced_tokens": one.unpriced,
+        }  # fmt: skip
+
+    return {
+        "schema": "tokentop.cache/1", "generated_at": iso(at_ms), "by": list(by),
+        "rows": [dict(zip(by, one.key, strict=True)) | sums(one) for one in groups],
+        "totals": sums(total_of(groups)),
+    }  # fmt: skip

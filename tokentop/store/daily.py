@@ -1,0 +1,209 @@
+"""Sums of local days beside the rollups of quarter hours, so that a question over years reads days.
+
+A day whose rollups have changed is in `daily_stale` (by UTC day, put there by triggers) until `refresh` has made it
+anew; a question reads such days from the rollups, so that an answer never depends on when that was. sqlite3.Error.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, date, timedelta, tzinfo
+
+from msgspec.structs import replace
+
+from tokentop.engine.days import local, midnight_ms
+from tokentop.model import Tokens
+
+from .reader import Filter, Slot, usage
+from .schema import FLAG_AT_ESTIMATED, FLAG_COST_ESTIMATED, FLAG_ESTIMATED, SLOT_MS
+
+DIMENSIONS = ("day", "agent", "project", "provider", "model")
+_DAY_MS = 86_400_000
+_SLOTS = _DAY_MS // SLOT_MS  # of a UTC day
+_EPOCH = date(1970, 1, 1)
+_UNKNOWN = 0  # the day of what has no time, or none that can be
+_FIRST = 3  # the first day that can be: the zones of days before it do not overlap with what has no time
+_ZONE = "daily zone"
+_FEW = 40  # changed days that a question reads from the rollups rather than to write
+_SUMS = (
+    "responses", "input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning", "cost_nusd",
+    "unpriced_tokens", "unknown_calls", "logged_nusd",
+)  # fmt: skip
+_SUMMED = ", ".join(f"sum(r.{name})" for name in _SUMS)
+_COLUMNS = {
+    "day": "r.day", "agent": "p.agent", "project": "p.name", "provider": "m.provider", "model": "m.name",
+}  # fmt: skip
+
+
+def refresh(db: sqlite3.Connection, zone: tzinfo) -> int:
+    """Make the changed days anew, in one transaction; return how many local days that were."""
+    name = _named(zone)
+    row = db.execute("SELECT value FROM meta WHERE name=?", (_ZONE,)).fetchone()
+    if row is not None and row[0] == name and not _stale(db):
+        return 0
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        if row is None or row[0] != name:
+            db.execute("DELETE FROM daily")
+            db.execute(f"INSERT OR IGNORE INTO daily_stale SELECT DISTINCT slot / {_SLOTS} FROM rollup")
+            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_ZONE, name))
+        days = _days_of(_stale(db), zone)
+        for day in days:
+            first, last = _slots(day, zone)
+            db.execute("DELETE FROM daily WHERE day=?", (day,))
+            db.execute(
+                f"INSERT INTO daily (day, project, model, flags, {', '.join(_SUMS)})"
+                f" SELECT ?, r.project, r.model, r.flags, {_SUMMED} FROM rollup r WHERE r.slot >= ? AND r.slot < ?"
+                " GROUP BY r.project, r.model, r.flags",
+                (day, first, last),
+            )
+        db.execute("DELETE FROM daily_stale")
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+    return len(days)
+
+
+def is_behind(db: sqlite3.Connection, zone: tzinfo) -> bool:
+    """Whether so many days have changed that a question should not read them all."""
+    row = db.execute("SELECT value FROM meta WHERE name=?", (_ZONE,)).fetchone()
+    return row is None or row[0] != _named(zone) or len(_stale(db)) > _FEW
+
+
+def sums(db: sqlite3.Connection, wanted: Filter, by: Sequence[str], zone: tzinfo) -> Iterator[Slot]:
+    """Usage by any of `DIMENSIONS`, and by quality; what is not asked for is "" (0 for the day).
+
+    Days are local; `slot_ms` is when the day begins. What is left of days at the edges is exact, too.
+    """
+    row = db.execute("SELECT value FROM meta WHERE name=?", (_ZONE,)).fetchone()
+    if row is None or row[0] != _named(zone):
+        yield from _of_rollups(db, wanted, by, zone)
+        return
+    first, last = _whole_days(wanted, zone)
+    changed = [day for day in _days_of(_stale(db), zone) if first <= day < last]
+    yield from _of_days(db, wanted, by, zone, (first, last), changed)
+    for day in changed:
+        if day == _UNKNOWN:
+            span = replace(wanted, since_ms=None, until_ms=_starts_ms(_FIRST, zone))
+        else:
+            span = replace(wanted, since_ms=_starts_ms(day, zone), until_ms=_starts_ms(day + 1, zone))
+        yield from _of_rollups(db, span, by, zone)
+    for since_ms, until_ms in _edges(wanted, zone, first, last):
+        yield from _of_rollups(db, replace(wanted, since_ms=since_ms, until_ms=until_ms), by, zone)
+
+
+def _of_days(
+    db: sqlite3.Connection, wanted: Filter, by: Sequence[str], zone: tzinfo, span: tuple[int, int],
+    without: Sequence[int],
+) -> Iterator[Slot]:  # fmt: skip
+    columns = [_COLUMNS[name] for name in DIMENSIONS if name in by]
+    parts, values = ["r.day >= ?", "r.day < ?"], [*span]
+    for column, value in (("p.agent", wanted.agent), ("p.name", wanted.project), ("m.name", wanted.model)):
+        if value:
+            parts.append(f"{column} = ?")
+            values.append(value)  # type: ignore[arg-type]
+    if without:
+        parts.append(f"r.day NOT IN ({', '.join(map(str, without))})")
+    where = " AND ".join(parts)
+    joins = " JOIN project p ON p.id = r.project" * (
+        "p." in where or any(c.startswith("p.") for c in columns)
+    )
+    joins += " JOIN model m ON m.id = r.model" * ("m." in where or any(c.startswith("m.") for c in columns))
+    group = ", ".join([*columns, "r.flags"])
+    for row in db.execute(
+        f"SELECT {group}, {_SUMMED} FROM daily r{joins} WHERE {where} GROUP BY {group}", values
+    ):
+        named = dict(zip((name for name in DIMENSIONS if name in by), row, strict=False))
+        flags, responses, *rest = row[len(columns) :]
+        if not (responses or any(rest)):
+            continue
+        day = named.get("day", _UNKNOWN)
+        yield Slot(
+            _starts_ms(day, zone) if day != _UNKNOWN else 0, named.get("agent", ""), named.get("project", ""),
+            named.get("provider", ""), named.get("model", ""), "", bool(flags & FLAG_ESTIMATED),
+            bool(flags & FLAG_COST_ESTIMATED), responses, Tokens(*rest[:6]), rest[6], rest[7], rest[8], rest[9],
+            bool(flags & FLAG_AT_ESTIMATED),
+        )  # fmt: skip
+
+
+def _of_rollups(db: sqlite3.Connection, wanted: Filter, by: Sequence[str], zone: tzinfo) -> Iterator[Slot]:
+    for slot in usage(db, wanted, by_slot="day" in by):
+        day = _day(slot.slot_ms, zone) if "day" in by else _UNKNOWN
+        at_ms = _starts_ms(day, zone) if day != _UNKNOWN else 0
+        yield replace(
+            slot, slot_ms=at_ms, session="", agent=slot.agent if "agent" in by else "",
+            project=slot.project if "project" in by else "", provider=slot.provider if "provider" in by else "",
+            model=slot.model if "model" in by else "",
+        )  # fmt: skip
+
+
+def _whole_days(wanted: Filter, zone: tzinfo) -> tuple[int, int]:
+    """The local days that lie wholly inside the asked time."""
+    first, last = -(1 << 40), 1 << 40
+    if wanted.since_ms is not None:
+        first = _day(wanted.since_ms, zone)
+        first += _starts_ms(first, zone) < wanted.since_ms
+    if wanted.until_ms is not None:
+        last = _day(wanted.until_ms, zone)
+    return first, max(first, last)
+
+
+def _edges(wanted: Filter, zone: tzinfo, first: int, last: int) -> list[tuple[int, int]]:
+    if wanted.since_ms is None and wanted.until_ms is None:
+        return []
+    if wanted.since_ms is None:
+        assert wanted.until_ms is not None
+        return [(_starts_ms(last, zone), wanted.until_ms)] if _starts_ms(last, zone) < wanted.until_ms else []
+    begin_ms = _starts_ms(first, zone)
+    if wanted.until_ms is None:
+        return [(wanted.since_ms, begin_ms)] if wanted.since_ms < begin_ms else []
+    if first >= last:
+        return [(wanted.since_ms, wanted.until_ms)] if wanted.since_ms < wanted.until_ms else []
+    spans = [(wanted.since_ms, begin_ms), (_starts_ms(last, zone), wanted.until_ms)]
+    return [(a, b) for a, b in spans if a < b]
+
+
+def _stale(db: sqlite3.Connection) -> list[int]:
+    return [day for (day,) in db.execute("SELECT day FROM daily_stale")]
+
+
+def _days_of(utc_days: Iterable[int], zone: tzinfo) -> list[int]:
+    """The local days that UTC days have a part of."""
+    found: set[int] = set()
+    for utc in utc_days:
+        found.update((_day(utc * _DAY_MS, zone), _day((utc + 1) * _DAY_MS - 1, zone)))
+    return sorted(found)
+
+
+def _slots(day: int, zone: tzinfo) -> tuple[int, int]:
+    if day == _UNKNOWN:
+        return -(1 << 40), _slots(_FIRST, zone)[0]
+    return -(-_starts_ms(day, zone) // SLOT_MS), -(-_starts_ms(day + 1, zone) // SLOT_MS)
+
+
+def _day(at_ms: int, zone: tzinfo) -> int:
+    """The number of the local day of a moment, from 1970."""
+    try:
+        day = (local(at_ms, zone).date() - _EPOCH).days
+    except (OverflowError, ValueError):
+        day = at_ms // _DAY_MS
+    return day if day >= _FIRST else _UNKNOWN
+
+
+def _starts_ms(day: int, zone: tzinfo) -> int:
+    try:
+        return midnight_ms(_EPOCH + timedelta(days=day), zone)
+    except (OverflowError, ValueError):
+        return day * _DAY_MS
+
+
+def _named(zone: tzinfo) -> str:
+    """A zone by its name and by what it does to the clock over some years: a name alone may change its meaning."""
+    marks = (date(year, month, 1) for year in range(2024, 2032) for month in (1, 4, 7, 10))
+    offsets = ",".join(
+        str(midnight_ms(one, zone) // SLOT_MS - midnight_ms(one, UTC) // SLOT_MS) for one in marks
+    )
+    return f"{getattr(zone, 'key', None) or ''} {offsets}"
