@@ -186,6 +186,10 @@ def parser() -> argparse.ArgumentParser:
         choices=("last", "cost", "tokens", "responses"),
         help="default: the likest first, else the last",
     )
+    sessions.add_argument(
+        "--said", action="store_true",
+        help="look for the words in prompts and replies, in the agents' own logs (search_prompts = true)",
+    )  # fmt: skip
     sessions.add_argument("--limit", type=_positive, default=50, metavar="N")
     sessions.add_argument("--json", action="store_true")
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from .engine.statement import Statement
     from .engine.timeline import Timeline
     from .footage import Footage
-    from .history import Ask, Entry, Listing
+    from .history import Ask, Entry, Listing, Scan
     from .look import Looker
     from .outline import Outline
     from .pricing.table import PriceTable
@@ -61,6 +61,7 @@ RECEIVER_STOP_S = 3.0
 RECEIVER_AGAIN_S = 15.0  # until a port that was taken is tried again
 MAX_HEARD = 500  # requests that wait for the collector
 LIMITS_S = 5.0  # between two looks at how old the limits from logs are
+SAID_OFF = "prompts and replies are not searched: search_prompts is off in the settings"
 VIEW = "view"  # under this name the store keeps the state of the screen
 ACTION_S = 40.0  # an action that is under way is carried to its end
 BATCH_THREADS = 12  # actions side by side: each of them mostly waits for its agent to end
@@ -180,6 +181,9 @@ class DemoRuntime:
 
     def below(self, root: int) -> tuple[Entry, ...]:
         return self._in_archive(lambda archive: archive.below(root))
+
+    def search_said(self, query: str, told: Callable[[Scan], bool]) -> Scan:
+        return self._in_archive(lambda archive: archive.search_said(query, told))
 
     def _in_archive(self, question: Callable[[InventedArchive], T]) -> T:
         """Answered in the world's thread, of what it shows now."""
@@ -654,6 +658,14 @@ class Runtime:
         """The sub-agents of a session; blocks."""
         with self._reading:
             return self._archived().below(root)
+
+    def search_said(self, query: str, told: Callable[[Scan], bool]) -> Scan:
+        """Search prompts and replies in the agents' own logs, where that is switched on; blocks for long."""
+        from .history import Scan
+
+        if not self._settings.search_prompts:
+            return Scan(problem=SAID_OFF)
+        return self._archived().search_said(query, told)
 
     def _archived(self) -> Archive:
         from .archive import Archive
