@@ -126,6 +126,12 @@ def take_in(arguments: argparse.Namespace) -> int:
     path = Path(arguments.file)
     if not path.is_file():
         raise Failure(f"{path}: no such file")
+    with path.open("rb") as file:
+        if file.read(64).lstrip()[:1] in (b"{", b"["):
+            raise Failure(
+                f"{path} holds sums, of which nobody can tell what is here already; import what `tokentop db backup"
+                " FILE` writes on the other machine"
+            )
     progress = Progress(arguments.json)
     with access.alone() as folder, _writer(folder) as writer:
         if db.identity(folder) == (path.stat().st_dev, path.stat().st_ino):
