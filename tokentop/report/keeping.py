@@ -127,17 +127,13 @@ def take_in(arguments: argparse.Namespace) -> int:
     if not path.is_file():
         raise Failure(f"{path}: no such file")
     with path.open("rb") as file:
-        if file.read(64).lstrip()[:1] in (b"{", b"["):
-            raise Failure(
-                f"{path} holds sums, of which nobody can tell what is here already; import what `tokentop db backup"
-                " FILE` writes on the other machine"
-            )
+        is_list = file.read(64).lstrip()[:1] in (b"{", b"[")
     progress = Progress(arguments.json)
     with access.alone() as folder, _writer(folder) as writer:
         if db.identity(folder) == (path.stat().st_dev, path.stat().st_ino):
             raise UsageError(f"{path} is the database of this tokentop")
-        done = adopt.Adopted()
-        for done, total in adopt.adopt(writer, path):
+        done = adopt.adopt_list(writer, path.read_bytes(), now_ms()) if is_list else adopt.Adopted()
+        for done, total in () if is_list else adopt.adopt(writer, path):
             progress.tell(f"imported {done.sessions:,} of {total:,} sessions")
         indexer = Indexer(writer.connection)
         while indexer.index_some():
