@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
+import threading
 from collections.abc import Iterator
 from datetime import UTC
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tokentop.archive import Archive
 from tokentop.engine.likeness import nearness, slips, words_of
 from tokentop.history import Ask, Listing
 from tokentop.model import Fact, Role, Session, Tokens, Usage
@@ -354,3 +356,48 @@ def test_an_existing_store_is_indexed_in_slices(tmp_path: Path) -> None:
     assert (len(listing.order), listing.waiting) == (5, 2)
     assert len(store.found("shed")) == 7
     store.db.close()
+
+
+# ------------------------------------------------------------ the archive
+
+
+def test_an_answer_that_is_not_wanted_any_more_is_interrupted(filled: Store) -> None:
+    filled.index()
+    archive = Archive(filled.folder, UTC, lambda: NOW)
+    first = archive.answer(Ask("retry"))
+    assert first is not None
+    assert len(first.order) == 2
+    assert archive.answer(Ask("retry")) is first  # nothing was committed meanwhile
+    under_way, go_on, answers = threading.Event(), threading.Event(), list[Listing | None]()
+
+    def wait() -> int:
+        under_way.set()
+        go_on.wait(10)
+        return 0
+
+    archive._asking.open().set_progress_handler(wait, 1)
+    thread = threading.Thread(target=lambda: answers.append(archive.answer(Ask("flaky"))))
+    thread.start()
+    assert under_way.wait(10)
+    archive.interrupt()
+    go_on.set()
+    thread.join(10)
+    assert answers == [None]
+    archive._asking.open().set_progress_handler(None, 0)
+    again = archive.answer(Ask("flaky"))
+    assert again is not None
+    assert len(again.order) == 2
+    filled.session("s5", "retry once more")
+    filled.index()
+    third = archive.answer(Ask("retry"))
+    assert third is not None
+    assert len(third.order) == 3
+    archive.close()
+
+
+def test_a_store_that_is_not_there_is_said(tmp_path: Path) -> None:
+    archive = Archive(tmp_path / "nowhere", UTC, lambda: NOW)
+    found = archive.answer(Ask())
+    assert found is not None
+    assert "cannot be read" in found.problem
+    assert archive.entries([1]) == archive.below(1) == ()

@@ -339,3 +339,56 @@ def test_a_generated_history_is_sound(scratch: Scratch) -> None:
     connection = sqlite3.connect(scratch.database)
     assert examine(connection).problems == ()
     connection.close()
+
+
+def test_a_list_of_sessions_comes_in_by_its_sums_until_its_calls_are_read(
+    scratch: Scratch, tmp_path: Path
+) -> None:
+    fill(scratch.state, facts("b"))
+    (wanted,) = usage(scratch, "agent")
+    path = tmp_path / "list.json"
+    path.write_text(run(scratch, "sessions", "--json", "--limit", "999").stdout)
+    shutil.rmtree(scratch.state)
+    fill(scratch.state, facts("a", 8))
+    (before,) = usage(scratch, "agent")
+    first = json.loads(run(scratch, "import", str(path), "--json").stdout)
+    assert first["known_calls"] > 0
+    assert first["new_calls"] > 0
+    check(scratch)
+    assert run(scratch, "sessions", "bs3").returncode == 0
+    (after,) = usage(scratch, "agent")
+    again = json.loads(run(scratch, "import", str(path), "--json").stdout)
+    assert (again["new_calls"], again["known_calls"]) == (0, first["new_calls"] + first["known_calls"])
+    assert usage(scratch, "agent") == [after]
+    fill(scratch.state, facts("b"))  # its logs are read here: nothing is counted twice
+    check(scratch)
+    both = tmp_path / "both"
+    fill(both, [*facts("a", 8), *facts("b")])
+    connection = sqlite3.connect(both / FILE_NAME)
+    whole = connection.execute("SELECT sum(responses), sum(cost_nusd), sum(output) FROM session").fetchone()
+    connection.close()
+    connection = sqlite3.connect(scratch.database)
+    assert (
+        connection.execute("SELECT sum(responses), sum(cost_nusd), sum(output) FROM session").fetchone()
+        == whole
+    )
+    assert connection.execute("SELECT count(*) FROM imported_sum").fetchone() == (0,)
+    connection.close()
+    assert after["responses"] == before["responses"] + first["new_calls"]
+    assert wanted["responses"] == first["new_calls"] + first["known_calls"]
+
+
+def test_other_reports_are_refused_with_the_reason(scratch: Scratch, tmp_path: Path) -> None:
+    fill(scratch.state, facts(count=2))
+    path = tmp_path / "usage.json"
+    path.write_text(run(scratch, "usage", "--json").stdout)
+    done = run(scratch, "import", str(path))
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_list_of_sessions_adds_up_to_usage(scratch: Scratch) -> None:
+    fill(scratch.state, facts())
+    rows = json.loads(run(scratch, "sessions", "--json", "--limit", "999").stdout)["rows"]
+    assert sum(row["responses"] for row in rows) == sum(row["responses"] for row in usage(scratch, "agent"))
+    assert sum(row["tokens"]["output"] for row in rows) == usage(scratch, "agent")[0]["tokens"]["output"]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import tzinfo
 from pathlib import Path
 
-from .history import Ask, Entry, Listing
+from .history import Ask, Entry, Listing, Scan
 from .model import Row
 from .store import db, searching
 from .store.indexing import Indexer
@@ -44,7 +44,7 @@ class Archive:
     """All sessions of one store. Answers and entries may be asked for by two threads, each by one at a time."""
 
     def __init__(self, folder: Path, zone: tzinfo, now_ms: Callable[[], int]) -> None:
-        self._zone, self._now_ms = zone, now_ms
+        self._folder, self._zone, self._now_ms = folder, zone, now_ms
         self._asking, self._reading = _Way(folder, 16_000), _Way(folder, 2_000)
         self._last: tuple[Ask, object, Listing] | None = None
 
@@ -84,6 +84,21 @@ class Archive:
         except (sqlite3.Error, db.StoreError):
             return ()
 
+    def search_said(self, query: str, told: Callable[[Scan], bool]) -> Scan:
+        """Search prompts and replies, with a connection of its own: it takes long."""
+        from .hearsay import scan
+
+        way = self._own_way()
+        try:
+            return scan(way.open(), query, self._zone, self._now_ms(), told)
+        except (sqlite3.Error, db.StoreError) as error:
+            return Scan(problem=f"the history cannot be read: {error}")
+        finally:
+            way.close()
+
+    def _own_way(self) -> _Way:
+        return _Way(self._folder, 2_000)
+
     def close(self) -> None:
         self._asking.close()
         self._reading.close()
@@ -103,6 +118,9 @@ class InventedArchive(Archive):
     def answer(self, ask: Ask) -> Listing | None:
         self._last = None  # a connection does not see changes of its own as such
         return super().answer(ask)
+
+    def search_said(self, _query: str, _told: Callable[[Scan], bool]) -> Scan:
+        return Scan(problem="the agents of the demo are invented: nothing was said")
 
     def take(self, rows: Sequence[Row]) -> None:
         """Bring the sessions of a picture in."""

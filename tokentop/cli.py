@@ -202,6 +202,10 @@ def parser() -> argparse.ArgumentParser:
         choices=("last", "cost", "tokens", "responses"),
         help="default: the likest first, else the last",
     )
+    sessions.add_argument(
+        "--said", action="store_true",
+        help="look for the words in prompts and replies, in the agents' own logs (search_prompts = true)",
+    )  # fmt: skip
     sessions.add_argument("--limit", type=_positive, default=50, metavar="N")
     sessions.add_argument("--json", action="store_true")
 
@@ -354,7 +358,11 @@ def _keeping(verbs: argparse._SubParsersAction[_Parser]) -> None:
     purge.add_argument("--yes", action="store_true", help="do not ask")
     purge.add_argument("--json", action="store_true")
     take_in = verbs.add_parser("import", help="bring in the database of another machine", allow_abbrev=False)
-    take_in.add_argument("file", metavar="FILE", help="what `tokentop db backup FILE` has written")
+    take_in.add_argument(
+        "file",
+        metavar="FILE",
+        help="what `tokentop db backup FILE` or `tokentop sessions --json` has written",
+    )
     take_in.add_argument("--json", action="store_true")
     database = verbs.add_parser("db", help="check, back up or compact the database", allow_abbrev=False)
     database.add_argument("what", choices=("check", "backup", "compact"))

@@ -89,6 +89,13 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     titles: Annotated[
         bool, Meta(description="Show session titles; they can quote your prompts. Without: the session id.")
     ] = True
+    search_prompts: Annotated[
+        bool,
+        Meta(
+            description="Let the history also be searched in prompts and replies, read from the agents' own logs and"
+            " kept nowhere."
+        ),
+    ] = False
     day_budget_usd: Annotated[
         float,
         Meta(ge=0, le=1e9, description="The same as `day` in [budgets], which wins where both are set."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 BEST, LAST, COST, TOKENS, RESPONSES = "best", "last", "cost", "tokens", "responses"
 SORTS = (LAST, COST, TOKENS, RESPONSES)
@@ -44,6 +45,22 @@ class Listing(Struct, frozen=True, gc=False):
     waiting: int = 0  # sessions that have changed and are not in the index yet
     cut: bool = False  # there are more, less like what was asked
     problem: str = ""  # why there is no answer: the query cannot be understood, the store cannot be read
+
+
+class Scan(Struct, frozen=True, gc=False):
+    """How far a search in prompts and replies has come."""
+
+    looked: int = 0
+    total: int = 0
+    passed: int = 0  # without a log that can be read
+    found: tuple[int, ...] = ()  # newest first
+    problem: str = ""
+
+    def at(self, looked: int, passed: int) -> Scan:
+        return replace(self, looked=looked, passed=passed)
+
+    def with_found(self, one: int) -> Scan:
+        return replace(self, found=(*self.found, one))
 
 
 class Entry(Struct, frozen=True, gc=False):

@@ -15,7 +15,7 @@ from tokentop.archive import InventedArchive
 from tokentop.engine.statement import Statement
 from tokentop.engine.timeline import Timeline
 from tokentop.footage import Footage
-from tokentop.history import Ask, Entry, Listing
+from tokentop.history import Ask, Entry, Listing, Scan
 from tokentop.model import (
     Action,
     Alert,
@@ -276,6 +276,9 @@ class FakeSource:
         self.plans_of: dict[str, dict[str, Any]] = {}  # fields of the plans of a batch, by row
         self.earlier: tuple[Receipt, ...] = ()
         self.history_asked: list[Ask] = []
+        self.said_scan = Scan(
+            problem="prompts and replies are not searched: search_prompts is off in the settings"
+        )
         self.film: Callable[[], Footage] | None = None
         self.statement_answer: Statement | Exception = Statement(NOW)
         self.stated = 0
@@ -376,6 +379,9 @@ class FakeSource:
 
     def entries(self, ids: Sequence[int]) -> tuple[Entry, ...]:
         return self.archive.entries(ids)
+
+    def search_said(self, query: str, told: Callable[[Scan], bool]) -> Scan:
+        return self.said_scan
 
     def below(self, root: int) -> tuple[Entry, ...]:
         return self.archive.below(root)

@@ -182,7 +182,12 @@ def _sessions(arguments: Arguments) -> int:
     ask = Ask(query, arguments.sort or "", flat=True, limit=arguments.limit)
     with access.opened(quiet=arguments.json) as store:
         sessions.bring_up_to_date(store, quiet=arguments.json)
-        documents, text, answer = sessions.listing(store.db, ask, local_zone(os.environ), now_ms())
+        zone = local_zone(os.environ)
+        if arguments.said:
+            answer = sessions.said(store, ask, zone, now_ms(), quiet=arguments.json)
+            documents, text = sessions.listed(store.db, answer.order, zone)
+        else:
+            documents, text, answer = sessions.listing(store.db, ask, zone, now_ms())
     if answer.problem:
         raise UsageError(answer.problem)
     if arguments.json:

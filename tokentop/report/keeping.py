@@ -126,12 +126,14 @@ def take_in(arguments: argparse.Namespace) -> int:
     path = Path(arguments.file)
     if not path.is_file():
         raise Failure(f"{path}: no such file")
+    with path.open("rb") as file:
+        is_list = file.read(64).lstrip()[:1] in (b"{", b"[")
     progress = Progress(arguments.json)
     with access.alone() as folder, _writer(folder) as writer:
         if db.identity(folder) == (path.stat().st_dev, path.stat().st_ino):
             raise UsageError(f"{path} is the database of this tokentop")
-        done = adopt.Adopted()
-        for done, total in adopt.adopt(writer, path):
+        done = adopt.adopt_list(writer, path.read_bytes(), now_ms()) if is_list else adopt.Adopted()
+        for done, total in () if is_list else adopt.adopt(writer, path):
             progress.tell(f"imported {done.sessions:,} of {total:,} sessions")
         indexer = Indexer(writer.connection)
         while indexer.index_some():

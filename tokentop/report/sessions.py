@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
+from collections.abc import Sequence
 from datetime import tzinfo
 from typing import Any
 
 from tokentop.engine.days import local
+from tokentop.errors import UsageError
 from tokentop.export.values import iso, session_document, tokens_document, usd
-from tokentop.history import Ask, Listing
+from tokentop.history import Ask, Listing, Scan
 from tokentop.model import Figures, Priced
 from tokentop.store import reader, searching
 from tokentop.store.indexing import Indexer, waiting
@@ -23,7 +26,36 @@ def listing(
 ) -> tuple[list[dict[str, Any]], str, Listing]:
     """(documents, table for people, the answer) of the sessions that are asked for."""
     answer = searching.answer(db, ask, zone, at_ms)
-    found = reader.sessions_by_id(db, answer.order)
+    return *listed(db, answer.order, zone), answer
+
+
+def said(store: access.Access, ask: Ask, zone: tzinfo, at_ms: int, *, quiet: bool) -> Listing:
+    """The sessions in whose prompts and replies the words are, newest first. Raises UsageError where that is off."""
+    from tokentop.hearsay import scan
+
+    if not store.settings.search_prompts:
+        raise UsageError(
+            "--said: prompts and replies are not searched; set search_prompts = true in the settings"
+        )
+    progress = Progress(quiet)
+
+    def told(now: Scan) -> bool:
+        progress.tell(f"{now.looked:,} of {now.total:,} sessions looked at, {len(now.found):,} found")
+        return len(now.found) < ask.limit
+
+    found = scan(store.db, ask.query, zone, at_ms, told)
+    progress.end()
+    if not found.problem and not quiet:
+        print(
+            f"{found.looked:,} of {found.total:,} sessions looked at, {found.passed:,} without a log",
+            file=sys.stderr,
+        )
+    return Listing(ask, found.found, problem=found.problem)
+
+
+def listed(db: sqlite3.Connection, order: Sequence[int], zone: tzinfo) -> tuple[list[dict[str, Any]], str]:
+    """(documents, table for people) of sessions."""
+    found = reader.sessions_by_id(db, order)
     documents = [session_document(session, own, project) for session, own, project in found]
     rows = []
     for session, own, project in found:
@@ -35,7 +67,7 @@ def listing(
              f"{own.responses:,}", f"{own.tokens.total:,}{'+?' * bool(own.unknown_calls)}", cost]
         )  # fmt: skip
     heads = ["LAST", "AGENT", "PROJECT", "SESSION", "TITLE", "RESPONSES", "TOKENS", "COST"]
-    return documents, plain_table(heads, rows, left=5), answer
+    return documents, plain_table(heads, rows, left=5)
 
 
 def bring_up_to_date(store: access.Access, *, quiet: bool) -> None:

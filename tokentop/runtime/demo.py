@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tokentop.engine.statement import Statement
     from tokentop.engine.timeline import Timeline
     from tokentop.footage import Footage
-    from tokentop.history import Ask, Entry, Listing
+    from tokentop.history import Ask, Entry, Listing, Scan
 
 DEMO_PUBLISH_S = 0.5
 STOP_S = 10.0
@@ -151,6 +151,9 @@ class DemoRuntime:
 
     def below(self, root: int) -> tuple[Entry, ...]:
         return self._in_archive(lambda archive: archive.below(root))
+
+    def search_said(self, query: str, told: Callable[[Scan], bool]) -> Scan:
+        return self._in_archive(lambda archive: archive.search_said(query, told))
 
     def _in_archive(self, question: Callable[[InventedArchive], T]) -> T:
         """Answered in the world's thread, of what it shows now."""

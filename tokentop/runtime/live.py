@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from tokentop.engine.statement import Statement
     from tokentop.engine.timeline import Timeline
     from tokentop.footage import Footage
-    from tokentop.history import Ask, Entry, Listing
+    from tokentop.history import Ask, Entry, Listing, Scan
     from tokentop.look import Looker
     from tokentop.outline import Outline
     from tokentop.pricing.table import PriceTable
@@ -46,6 +46,7 @@ from .threads import AsideThread, PollerThread, ReceiverThread
 log = logging.getLogger(__name__)
 
 STOP_S = 10.0
+SAID_OFF = "prompts and replies are not searched: search_prompts is off in the settings"
 VIEW = "view"  # under this name the store keeps the state of the screen
 ACTION_S = 40.0  # an action that is under way is carried to its end
 BATCH_THREADS = 12  # actions side by side: each of them mostly waits for its agent to end
@@ -297,6 +298,14 @@ class Runtime:
         """The sub-agents of a session; blocks."""
         with self._reading:
             return self._archived().below(root)
+
+    def search_said(self, query: str, told: Callable[[Scan], bool]) -> Scan:
+        """Search prompts and replies in the agents' own logs, where that is switched on; blocks for long."""
+        from tokentop.history import Scan
+
+        if not self._settings.search_prompts:
+            return Scan(problem=SAID_OFF)
+        return self._archived().search_said(query, told)
 
     def _archived(self) -> Archive:
         from tokentop.archive import Archive

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 from tokentop.agents.decoding import MAX_COUNT
-from tokentop.model import Context
+from tokentop.model import Context, Role, Session
+from tokentop.text import clean, title
 
 from .db import StoreError, open_file
 from .recover import MAX_MS
-from .schema import FLAGS_MAX, VERSION
+from .schema import FLAG_AT_ESTIMATED, FLAG_ESTIMATED, FLAG_UNPRICED, FLAGS_MAX, VERSION
 from .sessions import COLUMNS, SessionRow
 from .writer import MAX_EVENT_NUSD, EventRow, Writer
 
@@ -122,3 +126,92 @@ def _session(writer: Writer, other: sqlite3.Connection, row: SessionRow, done: A
     if new:
         totals = other.execute("SELECT * FROM running_total WHERE session = ?", (row.id,)).fetchall()
         writer.adopt_totals(session, totals)
+
+
+# ------------------------------------------------------------ lists of sessions
+
+
+class _Listed(Struct):
+    """A row of `tokentop sessions --json`."""
+
+    agent: str
+    session: str
+    tokens: dict[str, int]
+    responses: int
+    cost_usd: str | None
+    parent: str | None = None
+    root: str | None = None
+    role: str | None = None
+    title: str | None = None
+    project: str | None = None
+    cwd: str | None = None
+    branch: str | None = None
+    version: str | None = None
+    started_at: str | None = None
+    last_at: str | None = None
+    unpriced_tokens: int = 0
+    unknown_calls: int = 0
+    estimated: bool = False
+
+
+class _List(Struct):
+    schema: str
+    rows: list[_Listed]
+
+
+def adopt_list(writer: Writer, content: bytes, at_ms: int) -> Adopted:
+    """Import `tokentop sessions --json`: sessions that are not known here, by their sums.
+
+    When calls of such a session are read here later, they replace its sums. StoreError, sqlite3.Error.
+    """
+    try:
+        document = msgspec.json.decode(content, type=_List)
+        found = [(_session_of(row), _sums_of(row), row.estimated) for row in document.rows]
+    except (msgspec.MsgspecError, ValueError, ArithmeticError, KeyError) as error:
+        raise StoreError(
+            f"not what `tokentop sessions --json` writes: {' '.join(str(error).split())[:120]}"
+        ) from None
+    if document.schema != "tokentop.sessions/1":
+        raise StoreError(
+            f"{clean(document.schema, 40)} holds sums, of which nobody can tell what is here already; import a list of"
+            " sessions, or what `tokentop db backup FILE` writes"
+        )
+    done = Adopted()
+    with writer.transaction():
+        for session, sums, estimated in found:
+            done.sessions += 1
+            if not session.last_ms or max(sums) > MAX_COUNT * 1000 or min(sums) < 0:
+                done.unusable += sums[0]
+            elif writer.adopt_sums(session, sums, _flags(sums, estimated), at_ms):
+                done.calls += sums[0]
+            else:
+                done.known += sums[0]
+    return done
+
+
+def _flags(sums: list[int], estimated: bool) -> int:
+    unpriced = FLAG_UNPRICED if sums[8] else 0
+    return FLAG_AT_ESTIMATED | unpriced | (FLAG_ESTIMATED if estimated else 0)
+
+
+def _session_of(row: _Listed) -> Session:
+    return Session(
+        clean(row.agent, 40), clean(row.session, 200), parent_id=clean(row.parent or "", 200),
+        root_id=clean(row.root or "", 200), role=Role(row.role) if row.role else None, cwd=clean(row.cwd or "", 4096),
+        branch=clean(row.branch or "", 200), title=title(row.title or ""), title_rank=1,
+        first_ms=_ms(row.started_at), last_ms=_ms(row.last_at), version=clean(row.version or "", 60),
+    )  # fmt: skip
+
+
+def _sums_of(row: _Listed) -> list[int]:
+    cost = Decimal(row.cost_usd or "0") * 10**9
+    kinds = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning")
+    counts = [row.tokens[kind] for kind in kinds]
+    return [row.responses, *counts, int(cost), row.unpriced_tokens, row.unknown_calls, 0]
+
+
+def _ms(text: str | None) -> int:
+    if not text:
+        return 0
+    ms = int(datetime.fromisoformat(text).timestamp() * 1000)
+    return ms if 0 < ms < MAX_MS else 0

@@ -6,6 +6,7 @@ are their sums by quarter hour, so that a damaged database can be put together a
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ _SUMS = (
     "unpriced_tokens", "unknown_calls", "logged_nusd",
 )  # fmt: skip
 ADD_UP = f"ON CONFLICT (slot, project, model, flags) DO UPDATE SET {', '.join(f'{c}={c}+excluded.{c}' for c in _SUMS)}"
+_ADD = f"INSERT INTO purged_rollup (slot, project, model, flags, {', '.join(_SUMS)}) VALUES ({', '.join('?' * 15)}) {ADD_UP}"
 _KEEP_SUMS = (
     f"INSERT INTO purged_rollup (slot, project, model, flags, {', '.join(_SUMS)})"
     f" SELECT e.at_ms / {SLOT_MS}, s.project, e.model, e.flags, sum(NOT e.flags & {FLAG_HIDDEN | FLAG_UNKNOWN}),"
@@ -133,6 +135,32 @@ def _forget(db: sqlite3.Connection, session: int) -> None:
         "UPDATE session SET title='', title_rank=0, cwd='', branch='', log_path='', tool_use_id='' WHERE id = ?",
         (session,),
     )
+
+
+def put_sums(
+    db: sqlite3.Connection, session: int, place: tuple[int, int, int, int], sums: Sequence[int], at_ms: int
+) -> None:
+    """Keep the sums of a session whose calls another store has: as if they had been purged here.
+
+    `place` = (slot, project, model, flags). The first call of it that is read here takes them out again.
+    """
+    db.execute(_ADD, (*place, *sums))
+    db.execute("INSERT OR REPLACE INTO purged VALUES (?, ?, ?, 0)", (session, at_ms, sums[0]))
+    db.execute(
+        "INSERT INTO imported_sum VALUES (?, ?, ?, ?, ?, ?)", (session, *place, json.dumps(list(sums)))
+    )
+
+
+def take_sums(db: sqlite3.Connection, session: int) -> tuple[tuple[int, int, int, int], list[int]]:
+    """Take them out again; return what they were."""
+    *place, text = db.execute(
+        "SELECT slot, project, model, flags, sums FROM imported_sum WHERE session = ?", (session,)
+    ).fetchone()
+    sums = json.loads(text)
+    db.execute(_ADD, (*place, *(-one for one in sums)))
+    db.execute("DELETE FROM purged WHERE session = ?", (session,))
+    db.execute("DELETE FROM imported_sum WHERE session = ?", (session,))
+    return (place[0], place[1], place[2], place[3]), sums
 
 
 def purged(db: sqlite3.Connection) -> tuple[int, int, int]:

@@ -18,6 +18,7 @@ _TABLES = (
     "model", "project", "tier", "session", "event", "event_extra", "running_total", "spawn", "quota", "projection",
     "action", "outline", "quota_reading", "bill", "bill_day", "bill_revision", "balance", "provider_name", "provider_state",
     "frame", "frame_body", "frame_text", "frame_mark", "telemetry", "purged", "purged_call", "purged_rollup",
+    "imported_sum",
 )  # fmt: skip
 _CHUNK = 500
 MAX_MS = 4_102_444_800_000  # 2100

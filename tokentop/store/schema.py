@@ -150,10 +150,17 @@ CREATE TABLE line (
   responses INTEGER NOT NULL, tokens INTEGER NOT NULL, cost_nusd INTEGER NOT NULL, unpriced_tokens INTEGER NOT NULL,
   unknown_calls INTEGER NOT NULL, estimated INTEGER NOT NULL, below INTEGER NOT NULL
 );
-CREATE INDEX line_last ON line (last_ms, session) WHERE root = session;
+CREATE INDEX line_last ON line
+  (last_ms, session, root, tokens, cost_nusd, unpriced_tokens, unknown_calls) WHERE root = session;
 CREATE INDEX line_cost ON line (cost_nusd, session) WHERE root = session;
 CREATE INDEX line_tokens ON line (tokens, session) WHERE root = session;
 CREATE INDEX line_responses ON line (responses, session) WHERE root = session;
+CREATE INDEX line_project ON line
+  (project, last_ms DESC, session DESC, root, tokens, cost_nusd, unpriced_tokens, unknown_calls) WHERE root = session;
+CREATE INDEX line_agent ON line
+  (agent, last_ms DESC, session DESC, root, tokens, cost_nusd, unpriced_tokens, unknown_calls) WHERE root = session;
+CREATE INDEX line_model ON line
+  (model, last_ms DESC, session DESC, root, tokens, cost_nusd, unpriced_tokens, unknown_calls) WHERE root = session;
 CREATE INDEX line_below ON line (root) WHERE root != session;
 {FOUND};
 CREATE TABLE near (key TEXT NOT NULL, term TEXT NOT NULL, PRIMARY KEY (key, term)) WITHOUT ROWID;
@@ -162,6 +169,10 @@ CREATE TABLE purged (
   session INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, calls INTEGER NOT NULL, forgotten INTEGER NOT NULL
 );
 CREATE TABLE purged_call (id INTEGER PRIMARY KEY);
+CREATE TABLE imported_sum (
+  session INTEGER PRIMARY KEY, slot INTEGER NOT NULL, project INTEGER NOT NULL, model INTEGER NOT NULL,
+  flags INTEGER NOT NULL, sums TEXT NOT NULL
+);
 CREATE TABLE purged_rollup (
   slot INTEGER NOT NULL, project INTEGER NOT NULL, model INTEGER NOT NULL, flags INTEGER NOT NULL,
   responses INTEGER NOT NULL, input INTEGER NOT NULL, cache_read INTEGER NOT NULL,

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from tokentop.engine.days import DAY_MS, local
 from tokentop.engine.likeness import SHORTEST, learnable, nearness, score, with_one_left_out, words_of
 from tokentop.history import BEST, COST, LAST, RESPONSES, TOKENS, Ask, Entry, Group, Listing
-from tokentop.terms import FilterError
+from tokentop.terms import TEXT_LIMIT, FilterError, Pattern
 
 from .indexing import waiting
 from .sieve import Sieve, quoted, sieve, teach
@@ -52,6 +52,8 @@ def answer(db: sqlite3.Connection, ask: Ask, zone: tzinfo, now_ms: int) -> Listi
     except FilterError as error:
         return Listing(ask, (), problem=str(error))
     teach(db)
+    for pattern in wanted.patterns:
+        wanted = _tried(db, wanted, pattern)
     late = waiting(db)
     if wanted.words and ask.sort in ("", BEST) and not ask.group:
         best, cut = _best(db, wanted)
@@ -111,9 +113,31 @@ def _with_outcome(db: sqlite3.Connection, found: dict[int, Entry]) -> dict[int, 
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:
-    values = dict(zip(Entry.__struct_fields__, row, strict=True))
+    values = dict(zip(Entry.__struct_fields__, row, strict=False))  # the last ones come from git
     values["estimated"] = bool(values["estimated"])
     return Entry(**values)
+
+
+def _tried(db: sqlite3.Connection, wanted: Sieve, pattern: Pattern) -> Sieve:
+    """The sieve with a regular expression tried on titles and on the names of projects, models and agents."""
+    search = pattern.compiled().search
+    level = "1" if wanted.any_level else "root = session"
+    rows = db.execute(
+        f"SELECT session, substr(title, 1, ?) FROM line NOT INDEXED WHERE {level}", (TEXT_LIMIT,)
+    )
+    ids = [session for session, title in rows if search(title)]
+    like = ["line.session IN (SELECT value FROM json_each(?))"]
+    values: list[object] = [json.dumps(ids)]
+    for column, table in (("project", "SELECT DISTINCT name FROM project"), ("model", "SELECT DISTINCT name FROM model"),
+                          ("agent", "SELECT DISTINCT agent FROM project")):  # fmt: skip
+        names = [name for (name,) in db.execute(table) if search(name[:TEXT_LIMIT])]
+        if names:
+            like.append(f"line.{column} IN (SELECT value FROM json_each(?))")
+            values.append(json.dumps(names))
+    negation = "NOT " * pattern.negated
+    return replace(
+        wanted, where=f"{wanted.where} AND {negation}({' OR '.join(like)})", values=(*wanted.values, *values)
+    )
 
 
 # ---------------------------------------------------------------- in the order of a figure
@@ -121,7 +145,10 @@ def _entry(row: tuple[Any, ...]) -> Entry:
 
 def _source(ask: Ask, wanted: Sieve, found: str | None) -> tuple[str, list[object]]:
     """FROM and WHERE of the lines that are wanted."""
-    table = f"({_OWN}) AS line" if ask.flat else "line NOT INDEXED" if ask.group else "line"
+    whole = (
+        found is None and not wanted.where and not wanted.any_level
+    )  # there are indexes for each group then
+    table = f"({_OWN}) AS line" if ask.flat else "line NOT INDEXED" if ask.group and not whole else "line"
     level = "1" if ask.flat or wanted.any_level else "line.root = line.session"
     match = "" if found is None else " AND line.session IN (SELECT rowid FROM found WHERE found MATCH ?)"
     bound = [] if found is None else [found]
@@ -153,8 +180,14 @@ def _grouped(
         f" max(line.unpriced_tokens + line.unknown_calls > 0), max(line.last_ms) {source} GROUP BY part ORDER BY part",
         values,
     ).fetchall()
+    within = f"{key}, "
+    if (
+        ask.group not in _GROUPS and column == "last_ms"
+    ):  # days are in the order of time anyway, for which there is an index
+        within = ""
+        sums = sums if ask.ascending else sums[::-1]
     rows = db.execute(
-        f"SELECT line.session {source} ORDER BY {key}, line.{column} {way}, line.session {way}", values
+        f"SELECT line.session {source} ORDER BY {within}line.{column} {way}, line.session {way}", values
     ).fetchall()
     ids, at = [row[0] for row in rows], 0
     parts = []

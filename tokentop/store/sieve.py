@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
 from datetime import tzinfo
 
 from msgspec import Struct
 
 from tokentop.engine.when import BadTime, parse_when
-from tokentop.terms import TEXT_LIMIT, Compare, Field, FilterError, Pattern, Term, Word, parse
+from tokentop.terms import Compare, Field, FilterError, Pattern, Word, parse
 
 _ALIKE = "instr(lower({}), ?) > 0"
 _OF_SESSION = "EXISTS (SELECT 1 FROM session s WHERE s.id = line.session AND {})"
@@ -53,6 +52,9 @@ class Sieve(Struct, frozen=True):
     """What a filter means: words that are searched for, and conditions with their values."""
 
     words: tuple[str, ...]
+    patterns: tuple[
+        Pattern, ...
+    ]  # tried on titles and names, in Python: a call from SQL would take as long again
     where: str  # "" = none, else begins with AND
     values: tuple[object, ...]
     any_level: bool  # sub-agents are found by themselves
@@ -61,12 +63,16 @@ class Sieve(Struct, frozen=True):
 def sieve(query: str, zone: tzinfo, now_ms: int) -> Sieve:
     """Raises FilterError with a line for whoever typed it."""
     words: list[str] = []
+    patterns: list[Pattern] = []
     parts: list[str] = []
     values: list[object] = []
     any_level = False
     for term in parse(query.replace("\0", " "), FIELDS, _NUMBERS):
         if isinstance(term, Word) and not term.negated:
             words.append(term.text)
+            continue
+        if isinstance(term, Pattern):
+            patterns.append(term)
             continue
         sql, bound = _condition(term, zone, now_ms)
         any_level = any_level or (
@@ -75,10 +81,10 @@ def sieve(query: str, zone: tzinfo, now_ms: int) -> Sieve:
         # What is not known is on neither side of a limit, and not the opposite of it either.
         parts.append(f"AND coalesce(NOT ({sql}), 1)" if term.negated else f"AND ({sql})")
         values += bound
-    return Sieve(tuple(words), " ".join(parts), tuple(values), any_level or bool(words))
+    return Sieve(tuple(words), tuple(patterns), " ".join(parts), tuple(values), any_level or bool(words))
 
 
-def _condition(term: Term, zone: tzinfo, now_ms: int) -> tuple[str, list[object]]:
+def _condition(term: Word | Field | Compare, zone: tzinfo, now_ms: int) -> tuple[str, list[object]]:
     if isinstance(term, Compare):
         column = _NUMBERS[term.name].format(now=int(now_ms))
         if term.sign == "=":
@@ -125,15 +131,5 @@ def quoted(word: str) -> str:
 
 
 def teach(db: sqlite3.Connection) -> None:
-    """Give a connection what conditions need: REGEXP, on bounded text and compiled once, and `folded`."""
-    compiled: dict[str, Callable[[str], object]] = {}
-
-    def regexp(pattern: str, text: str) -> bool:
-        search = compiled.get(pattern)
-        if search is None:
-            compiled.clear()
-            search = compiled[pattern] = Pattern(pattern).compiled().search
-        return search(text[:TEXT_LIMIT]) is not None
-
-    db.create_function("regexp", 2, regexp, deterministic=True)
+    """Give a connection what conditions need: `folded`."""
     db.create_function("folded", 1, str.casefold, deterministic=True)

@@ -39,7 +39,7 @@ from tokentop.model import (  # fmt: skip
     Usage,
 )
 
-from .purging import purge_some
+from .purging import purge_some, put_sums, take_sums
 from .schema import (
     FLAG_AT_ESTIMATED,
     FLAG_COST_ESTIMATED,
@@ -136,6 +136,7 @@ class Writer:
             row[0] for row in connection.execute("SELECT DISTINCT session FROM running_total")
         }
         self._any_purged = connection.execute("SELECT 1 FROM purged_call LIMIT 1").fetchone() is not None
+        self._imported = {row[0] for row in connection.execute("SELECT session FROM imported_sum")}
         self._unsettled: set[int] = set()
         self._links = False
         # Whether any event is known from telemetry alone: without one no commit looks for it.
@@ -180,6 +181,7 @@ class Writer:
         self._sums.clear()
         self._rows.clear()
         self._unsettled.clear()
+        self._imported = {row[0] for row in self._db.execute("SELECT session FROM imported_sum")}
         self._readings.clear()
 
     def _apply(self, facts: Sequence[Fact], recent_ms: int) -> Committed:
@@ -293,6 +295,8 @@ class Writer:
         self, rows: Sequence[EventRow], extras: Mapping[int, tuple[int | None, int, int | None]]
     ) -> None:
         """Store calls as they are, with what goes with them: (logged cost, web searches, credits)."""
+        for session in {row[1] for row in rows} & self._imported:
+            self._drop_imported(session)
         for row in rows:
             self._rows.append(row)
             self._account(row, 1, extras.get(row[0], (None,))[0] or 0)
@@ -300,6 +304,21 @@ class Writer:
             "INSERT OR REPLACE INTO event_extra (id, logged_nusd, web_searches, credits_milli) VALUES (?, ?, ?, ?)",
             [(identity, *extra) for identity, extra in extras.items()],
         )
+
+    def adopt_sums(self, session: Session, sums: Sequence[int], flags: int, at_ms: int) -> bool:
+        """Store a session by its sums alone (as in `_SUMS`); False = it is known here, nothing has changed."""
+        if self._sessions.get(session.agent, session.id).last_ms:
+            return False
+        row = self._sessions.merge(session)
+        self._sessions.moved.clear()
+        self._sessions.write()
+        place = (session.last_ms // SLOT_MS, row.project, self.model_id("", session.model), flags)
+        put_sums(self._db, row.id, place, sums, at_ms)
+        self._imported.add(row.id)
+        self._add_sums(row.id, place, sums)
+        if flags & FLAG_ESTIMATED:
+            row.estimated = 1
+        return True
 
     def adopt_totals(self, session: int, rows: Sequence[tuple[object, ...]]) -> None:
         """Running totals of another store, where there are none here; they are settled there already."""
@@ -344,6 +363,19 @@ class Writer:
                 priced.append(Priced(identity, usage, row[13], bool(estimated)))
         return priced, len(stored) + again
 
+    def _drop_imported(self, session: int) -> None:
+        """Its calls are read here now: the sums that were imported for them go."""
+        self._imported.discard(session)
+        place, sums = take_sums(self._db, session)
+        self._add_sums(session, place, [-one for one in sums])
+
+    def _add_sums(self, session: int, place: tuple[int, int, int, int], sums: Sequence[int]) -> None:
+        row = self._sessions.by_id(session)
+        row.dirty = True
+        for name, value in zip(_OF_SESSION, sums, strict=False):
+            setattr(row, name, getattr(row, name) + value)
+        self._db.execute(_ROLL, (*place, *sums))
+
     def _drop_purged(self, usages: dict[int, Usage]) -> int:
         """Leave out calls that were purged: their sums are here. Return how many."""
         rows = self._db.execute(
@@ -357,6 +389,8 @@ class Writer:
     def _put(self, identity: int, usage: Usage) -> EventRow:
         """Note an event to be stored and summed up."""
         row = self._row(identity, usage)
+        if row[1] in self._imported:
+            self._drop_imported(row[1])
         self._rows.append(row)
         self._account(row, 1, usage.logged_nusd or 0)
         if usage.web_searches or usage.logged_nusd is not None or usage.credits_milli is not None:

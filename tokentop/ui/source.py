@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
-from tokentop.history import Ask, Entry, Listing
+from tokentop.history import Ask, Entry, Listing, Scan
 from tokentop.model import (
     Action,
     Inside,
@@ -98,6 +98,9 @@ class Source(Protocol):
 
     def entries(self, ids: Sequence[int]) -> tuple[Entry, ...]:
         """The entries of sessions of a Listing, in their order; those that are gone are left out. May block."""
+
+    def search_said(self, query: str, told: Callable[[Scan], bool]) -> Scan:
+        """Search prompts and replies in the agents' own logs; `told` is given each step, False ends it. Blocks long."""
 
     def below(self, root: int) -> tuple[Entry, ...]:
         """The sub-agents of an entry, by time. May block."""

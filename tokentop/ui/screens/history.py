@@ -15,7 +15,7 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from tokentop import text
-from tokentop.history import BEST, COST, GROUPS, LAST, SORTS, TOKENS, Ask, Entry, Listing
+from tokentop.history import BEST, COST, GROUPS, LAST, SORTS, TOKENS, Ask, Entry, Listing, Scan
 from tokentop.ui.history.lines import Lines
 from tokentop.ui.history.table import HistoryHead, HistoryTable
 from tokentop.ui.keys import BY_ID, KEYS, ascii_shown
@@ -35,6 +35,8 @@ OPENER = "view_history"
 _HINT = "words, slips forgiven   agent:claude proj:api cost>5 since:2d file:retry !word ~regex"
 
 _NONE_YET = "no session yet: what an agent logs stands here, and stays"
+_SAID_NOWHERE = "it was said in no session whose log is still there; Esc goes back"
+_SCAN_S = 0.3
 _MATCHES_NONE = "no session matches; Esc clears the search"
 
 
@@ -63,6 +65,7 @@ class HistoryScreen(Screen[str | None]):
         Binding("less_than_sign", "sort_step(-1)", show=False),
         Binding("I,r", "reverse", show=False),
         Binding("y", "copy", show=False),
+        Binding("f", "said", show=False),
     ]
     AUTO_FOCUS = "HistoryTable"
     keys_at_once = True
@@ -89,6 +92,10 @@ class HistoryScreen(Screen[str | None]):
         self._failed = ""
         self._loading = False
         self._waited_s = 0.0
+        self._scan: Scan | None = (
+            None  # of prompts and replies, as far as it has come; None = that is not shown
+        )
+        self._scanning = False
         self._bindings.bind(BY_ID[OPENER].keys, "close", show=False)
         for key in KEYS:
             if key.id.startswith("view_") and key.id != OPENER:
@@ -113,7 +120,7 @@ class HistoryScreen(Screen[str | None]):
     def _tick(self) -> None:
         """Ask again while the view is on top; more rarely while the terminal is not looked at."""
         self._waited_s += ASK_S
-        if self.is_current and (self.app.app_focus or self._waited_s >= BLURRED_S):
+        if self._scan is None and self.is_current and (self.app.app_focus or self._waited_s >= BLURRED_S):
             self._put_question()
 
     def _put_question(self) -> None:
@@ -127,7 +134,12 @@ class HistoryScreen(Screen[str | None]):
         except Exception as error:
             log.exception("history")
             found, self._failed = None, type(error).__name__
-        if self.is_attached and number > self._answered and (found is not None or self._failed):
+        if (
+            self._scan is None
+            and self.is_attached
+            and number > self._answered
+            and (found is not None or self._failed)
+        ):
             self._answered = number
             self._take(found)
 
@@ -171,6 +183,58 @@ class HistoryScreen(Screen[str | None]):
         self.table.refresh()
         self._load()  # it may have been scrolled on meanwhile
 
+    # ------------------------------------------------------------ prompts and replies
+
+    def action_said(self) -> None:
+        """Look for the words in what was said; the same key, Escape or another question ends it."""
+        if self._scanning:
+            self._scanning = False
+        else:
+            self._scan, self._scanning = Scan(), True
+            self.run_worker(self._search_said(self.ask.query), group="said", exit_on_error=False)
+            self.set_timer(_SCAN_S, self._show_scan)
+
+    async def _search_said(self, query: str) -> None:
+        def told(scan: Scan) -> bool:  # in the worker's thread: the screen looks at it when it is due
+            if self._scanning:
+                self._scan = scan
+            return self._scanning and self.is_attached
+
+        try:
+            found = await asyncio.to_thread(self._source.search_said, query, told)
+        except Exception as error:
+            log.exception("prompts and replies")
+            found = Scan(problem=f"could not be searched ({type(error).__name__}); see the log file")
+        self._scanning = False
+        if not self.is_attached or self._scan is None:
+            return
+        if found.problem:
+            self._scan = None
+            self.app.notify(found.problem, markup=False, timeout=4)
+        else:
+            self._scan = found
+            self._show_scan()
+
+    def _show_scan(self) -> None:
+        """What was found so far, newest first."""
+        scan = self._scan
+        if scan is None or not self.is_attached:
+            return
+        if scan.found != self.lines.listing.order or not scan.found:
+            self.lines.put(Listing(replace(self.ask, sort=LAST, flat=True), scan.found))
+            self.table.note = "" if self._scanning else _SAID_NOWHERE
+            self.table.lay_out()
+        self._show_title()
+        if self._scanning:
+            self.set_timer(_SCAN_S, self._show_scan)
+
+    def _leave_scan(self) -> bool:
+        """Back to the list; False where it is shown already."""
+        shown, self._scan, self._scanning = self._scan is not None, None, False
+        if shown:
+            self._put_question()
+        return shown
+
     # ------------------------------------------------------------ title, footer
 
     @staticmethod
@@ -182,6 +246,11 @@ class HistoryScreen(Screen[str | None]):
         pieces = [(" History", "title")]
         if self._failed:
             pieces.append((f"   could not be looked up ({self._failed}); see the log file", "error"))
+        elif (scan := self._scan) is not None:
+            pieces.append((f"   {text.plural(len(scan.found), 'session')}", "strong"))
+            told = f"   prompts and replies: {scan.looked:,} of {scan.total:,} sessions looked at"
+            pieces.append((told, "warm" if self._scanning else "dim"))
+            pieces.append((f", {scan.passed:,} without a log" if scan.passed else "", "dim"))
         elif not self._answered:
             pieces.append(("   being looked up", "dim"))
         else:
@@ -214,7 +283,7 @@ class HistoryScreen(Screen[str | None]):
         else:
             fold = [("+ -", "sub-agents")] if not self.lines.listing.groups else [("*", "fold all")]
             hints = [("↵", "open"), ("/", "search"), ("b", "group"), ("P T L", "by cost, tokens, time"), ("I", "reverse"),
-                     *fold, ("y", "copy resume"), ("1", "live"), ("4", "limits"), ("Esc", "back")]  # fmt: skip
+                     *fold, ("f", "in prompts"), ("y", "copy resume"), ("1", "live"), ("4", "limits"), ("Esc", "back")]  # fmt: skip
         self.key_footer.show([(ascii_shown(key) if self._ascii else key, what) for key, what in hints])
 
     # ------------------------------------------------------------ search
@@ -240,13 +309,16 @@ class HistoryScreen(Screen[str | None]):
 
     def _change(self, ask: Ask) -> None:
         if ask != self.ask:
+            self._scan, self._scanning = None, False
             self.ask = ask
             self._put_question()
 
     # ------------------------------------------------------------ keys
 
     def action_back(self) -> None:
-        """Clear the search, then leave."""
+        """Leave prompts and replies, then the search, then the view."""
+        if self._leave_scan():
+            return
         if self.ask.query:
             self.search.input.value = ""
         else:

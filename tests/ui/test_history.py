@@ -1,0 +1,126 @@
+"""The view History: what its keys do, and that the newest question wins."""
+
+from __future__ import annotations
+
+import threading
+
+from tests.ui import build
+from tests.ui.pilot import lines, screen, text, until
+from tests.ui.screens import demo
+from tokentop.history import Ask, Listing, Scan
+from tokentop.ui.app import TokentopApp
+from tokentop.ui.screens.history import HistoryScreen
+from tokentop.ui.screens.session import SessionScreen
+
+
+def view(app: TokentopApp) -> HistoryScreen:
+    assert isinstance(app.screen, HistoryScreen)
+    return app.screen
+
+
+def listed(app: TokentopApp) -> int:
+    return len(view(app).lines.items)
+
+
+async def test_typing_searches_and_escape_goes_back_step_by_step() -> None:
+    async with screen(build.FakeSource(demo())) as (app, pilot, source):
+        await pilot.press("3")
+        await until(pilot, lambda: isinstance(app.screen, HistoryScreen) and listed(app) > 10)
+        whole = listed(app)
+        await pilot.press("slash", *"dokcer image")
+        await until(pilot, lambda: 0 < listed(app) < whole and "shrink the docker image" in text(app))
+        assert source.history_asked[-1].query == "dokcer image"
+        await pilot.press("enter", "j", "k", "escape")
+        await until(pilot, lambda: listed(app) == whole)
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is app.live)
+
+
+async def test_keys_sort_group_fold_open_and_leave() -> None:
+    async with screen(build.FakeSource(demo())) as (app, pilot, _):
+        await pilot.press("3")
+        await until(pilot, lambda: isinstance(app.screen, HistoryScreen) and listed(app) > 10)
+        for key, said in (("P", "cost first"), ("P", "cost last"), ("I", "cost first"), ("T", "tokens first"),
+                          ("L", "last first"), ("greater_than_sign", "cost first"), ("less_than_sign", "last first"),
+                          ("b", "by day"), ("b", "by project")):  # fmt: skip
+            await pilot.press(key)
+            await until(pilot, lambda said=said: said in text(app))
+        flat = listed(app)
+        await pilot.press("enter")
+        await until(pilot, lambda: listed(app) < flat)
+        await pilot.press("plus")
+        await until(pilot, lambda: listed(app) == flat)
+        await pilot.press("asterisk")
+        await until(pilot, lambda: listed(app) == len(view(app).lines.listing.groups))
+        await pilot.press("asterisk", "G", "b", "b", "b", "g")
+        await until(pilot, lambda: not view(app).lines.listing.groups and view(app).lines.chosen is not None)
+        await pilot.press("y")
+        await until(pilot, lambda: "resume" in app.clipboard)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, SessionScreen))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, HistoryScreen))
+        await pilot.press("4")
+        await until(pilot, lambda: type(app.screen).__name__ == "LimitsScreen")
+
+
+async def test_sub_agents_are_unfolded_below_their_session_and_put_away() -> None:
+    async with screen(build.FakeSource(demo())) as (app, pilot, _):
+        await pilot.press("3")
+        await until(
+            pilot, lambda: isinstance(app.screen, HistoryScreen) and view(app).lines.chosen is not None
+        )
+        while not view(app).lines.chosen.below:  # type: ignore[union-attr]
+            await pilot.press("j")
+        before, count = listed(app), view(app).lines.chosen.below  # type: ignore[union-attr]
+        await pilot.press("plus")
+        await until(pilot, lambda: listed(app) == before + count)
+        await pilot.press("j", "minus")
+        await until(pilot, lambda: listed(app) == before)
+        assert view(app).lines.chosen.below == count  # type: ignore[union-attr]
+
+
+async def test_a_late_answer_to_an_older_question_is_dropped() -> None:
+    class Slow(build.FakeSource):
+        """Answers the question "x" when it is allowed to, and late."""
+
+        gate = threading.Event()
+
+        def history(self, ask: Ask) -> Listing | None:
+            if ask.query == "x":
+                self.gate.wait(10)
+                return Listing(ask, (1,))
+            return Listing(ask, (1, 2, 3) if ask.query else ())
+
+    source = Slow(demo())
+    async with screen(source) as (app, pilot, _):
+        await pilot.press("3", "slash", "x", "y")
+        await until(pilot, lambda: isinstance(app.screen, HistoryScreen) and listed(app) == 3)
+        source.gate.set()
+        await pilot.pause(0.3)
+        assert listed(app) == 3
+        assert view(app).lines.listing.ask.query == "xy"
+
+
+async def test_prompts_and_replies_are_searched_where_that_is_on() -> None:
+    source = build.FakeSource(demo())
+    async with screen(source) as (app, pilot, _):
+        await pilot.press("3")
+        await until(pilot, lambda: isinstance(app.screen, HistoryScreen) and listed(app) > 10)
+        await pilot.press("f")
+        await until(pilot, lambda: "search_prompts" in text(app))
+        source.said_scan = Scan(7, 7, 2, (3, 1))
+        await pilot.press("slash", *"docker", "enter", "f")
+        await until(pilot, lambda: "7 of 7 sessions looked at, 2 without a log" in text(app))
+        assert listed(app) == 2
+        await pilot.press("escape")
+        await until(pilot, lambda: "prompts and replies" not in lines(app)[0])
+
+
+async def test_typed_ahead_keys_reach_the_search_line_in_order() -> None:
+    async with screen(build.FakeSource(demo())) as (app, pilot, _):
+        await pilot.press("3")
+        await until(pilot, lambda: isinstance(app.screen, HistoryScreen))
+        for key in ("slash", *"bPq"):
+            app.simulate_key(key)
+        await until(pilot, lambda: view(app).search.input.value == "bPq")
