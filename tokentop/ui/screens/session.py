@@ -79,12 +79,20 @@ class SessionScreen(Screen[None]):
     """
 
     def __init__(
-        self, agent: str, session_id: str, zone: tzinfo, title: str = "", ascii_only: bool = False
+        self,
+        agent: str,
+        session_id: str,
+        zone: tzinfo,
+        title: str = "",
+        at_ms: int = 0,
+        *,
+        ascii_only: bool = False,
     ) -> None:
-        """`title` is shown until the session has been read."""
+        """`title` is shown until the session has been read; then the cursor is on the turn of `at_ms`."""
         super().__init__()
         self.agent, self.session_id = agent, session_id
         self._zone, self._title, self._ascii = zone, title, ascii_only
+        self._at_ms = at_ms
         self.view = TurnView()
         self.facts = Facts()
         self.cost = Graph("cost", ascii_only)
@@ -151,7 +159,10 @@ class SessionScreen(Screen[None]):
             return
         if told is not None:
             self._work_out(told)
+            first = self.view.told is None
             self.view.show(told)
+            if first and self._at_ms:
+                self.view.seek(self._at_ms)
             self.list.renew()
         self._show()
 
