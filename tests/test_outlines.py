@@ -85,9 +85,10 @@ def test_errors_limits_interrupts_and_compactions_are_told(tmp_path: Path) -> No
 def test_a_fork_does_not_repeat_what_its_parent_did(tmp_path: Path) -> None:
     for agent_id in ("claude", "copilot", "pi", "qwen"):
         case = next(c for c in cases() if c.agent == agent_id and c.name in {"fork", "resume"})
-        seen: set[str] = set()
+        seen: set[tuple[str, int]] = set()
         for session in sessions_of(case, Scratch(tmp_path / agent_id)):
-            calls = {d.call_id for d in Outliner(agent(agent_id), session, 1).whole().deeds if d.call_id}
+            deeds = Outliner(agent(agent_id), session, 1).whole().deeds
+            calls = {(deed.name, deed.at_ms) for deed in deeds if deed.kind == "tool"}
             assert not calls & seen
             seen |= calls
         assert seen

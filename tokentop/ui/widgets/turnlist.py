@@ -156,6 +156,10 @@ def _of_item(item: Item) -> Iterator[tuple[str, str]]:
         yield " " + safe(deed.target.replace("\n", ", "), 200) if deed.target else "", ""
         if deed.added is not None:
             yield f"  +{deed.added} -{deed.removed}", "good"
+        if new := sketch.made(deed):
+            yield f"  {safe(new, 80)}", "good"
+        if deed.again:
+            yield f"  again {deed.again}", "warm"
         if deed.tests:
             yield f"  tests {deed.tests}", {"passed": "good", "failed": "error"}.get(deed.tests, "dim")
         if deed.result not in {"ok", ""} and deed.tests not in {"passed", "failed"}:
