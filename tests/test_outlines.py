@@ -450,3 +450,26 @@ def test_a_damaged_outline_is_none(log: Path, tmp_path: Path) -> None:
         assert outlines.load(ledger.db, "claude", SID) is None
         with pytest.raises(sqlite3.Error):
             outlines.load(sqlite3.connect(":memory:"), "claude", SID)
+
+
+def test_a_wait_for_permission_is_told_with_its_length(tmp_path: Path) -> None:
+    case = next(c for c in cases() if (c.agent, c.name) == ("kimi-cli", "print"))
+    [session] = sessions_of(case, Scratch(tmp_path))
+    log = Path(session.log_path)
+    records = log.read_bytes().splitlines(keepends=True)
+    place = next(at for at, line in enumerate(records) if b'"ToolCall"' in line) + 1
+    asked = [
+        {"timestamp": 1795294587.375, "message": {"type": "ApprovalRequest", "payload": {"action": CANARY}}},
+        {
+            "timestamp": 1795294599.375,
+            "message": {"type": "ApprovalResponse", "payload": {"response": "approve"}},
+        },
+    ]
+    log.write_bytes(b"".join([*records[:place], lines(*asked), *records[place:]]))
+    found = Outliner(agent("kimi-cli"), session, 1).whole()
+    [wait] = [deed for deed in found.deeds if deed.kind == "permission"]
+    assert (wait.name, wait.at_ms, wait.took_ms) == ("Shell", 1_795_294_587_375, 12_000)
+    assert CANARY not in repr(found)
+    log.write_bytes(b"".join([*records[:place], lines(asked[0])]))
+    [wait] = [d for d in Outliner(agent("kimi-cli"), session, 1).whole().deeds if d.kind == "permission"]
+    assert (wait.result, wait.took_ms) == ("open", None)
