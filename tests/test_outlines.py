@@ -405,17 +405,22 @@ def test_a_log_that_goes_on_is_read_again_and_one_at_rest_is_not(log: Path, tmp_
     assert len(second.deeds) == 2
 
 
-def test_nothing_is_read_before_it_is_due(log: Path, tmp_path: Path) -> None:
+def test_after_a_slice_there_is_a_pause(log: Path, tmp_path: Path) -> None:
     home = Scratch(tmp_path)
     log.write_bytes(lines(said("go"), use(1, command="ls")))
     home.read()
     maker = Outlines()
     with home.ledger() as ledger:
-        maker.tick(ledger.db, 100.0, 1_796_000_000_000)
-        assert outlines.state(ledger.db) == (0, {})
         for second in range(100, 200):
             maker.tick(ledger.db, float(second), 1_796_000_000_000)
-        assert outlines.state(ledger.db)[0] == 1
+        assert outlines.state(ledger.db) == (1, {})
+        ledger.db.execute("DELETE FROM outline")
+        busy = Outlines()
+        busy.tick(ledger.db, 100.0, 1_796_000_000_000)
+        ledger.db.execute("DELETE FROM outline")
+        for tenth in range(1, 15):  # less than a period
+            busy.tick(ledger.db, 100.0 + tenth / 10, 1_796_000_000_000)
+        assert outlines.state(ledger.db) == (0, {})
 
 
 def test_no_word_of_a_conversation_is_kept(log: Path, tmp_path: Path) -> None:

@@ -53,9 +53,7 @@ from .model import (
     Snapshot,
     Usage,
 )  # fmt: skip
-from .outline import Outline
-from .outlined import Outlines
-from .store import db, left, outlines, reader
+from .store import db, left, reader
 from .store.writer import append_action, replace_action
 from .telemetry import CHAPTER, Heard
 
@@ -64,6 +62,8 @@ if TYPE_CHECKING:
     from .bookkeeper import Sums
     from .engine.statement import Statement
     from .look import Target
+    from .outline import Outline
+    from .outlined import Outlines
     from .procs.watch import ProcWatcher
     from .store.indexing import Indexer
 
@@ -96,6 +96,7 @@ TALLY_S = 5.0
 MAX_CLAIMED = 20_000
 LOOK_BACK_SLICE_S = 0.02
 RECENT_MS = 65 * 60_000
+OUTLINES_START_S = 60.0  # at the start others need the disk and the core
 CANDIDATE_MS = 24 * 3_600_000
 BACKLOG_SLICE_S = 0.15  # a slice of the backlog between two looks at live files
 
@@ -184,7 +185,7 @@ class Collector:
         self._primed = False
         self._signs: Signs | None = None
         self._left: left.Left | None = None
-        self._outlines = Outlines()
+        self._outlines: Outlines | None = None  # comes into being when it is due
         self._read_outlines: list[tuple[Session, Outline]] = []  # by those who look at a session
         self._indexer: Indexer | None = None
         self._black_box: BlackBox | None = None
@@ -429,11 +430,26 @@ class Collector:
         """Read a little of a log at rest, so that what its session did is known when its agent has deleted it."""
         if self._ledger is None or self._reading or not self._stays or now_s < self._store_due_s:
             return
+        if self._read_outlines:
+            self._keep_outlines(self._ledger)
+        if self._outlines is None:
+            if now_s < self._due.setdefault("outlines", now_s + OUTLINES_START_S):
+                return
+            from .outlined import Outlines
+
+            self._outlines = Outlines()
+        try:
+            self._outlines.tick(self._ledger.db, now_s, wall_ms)
+        except sqlite3.Error as error:
+            self._store_failed(error)
+
+    def _keep_outlines(self, ledger: Ledger) -> None:
+        from .store import outlines
+
         try:
             while self._read_outlines:
-                outlines.keep(self._ledger.db, *self._read_outlines[-1])
+                outlines.keep(ledger.db, *self._read_outlines[-1])
                 self._read_outlines.pop()
-            self._outlines.tick(self._ledger.db, now_s, wall_ms)
         except sqlite3.Error as error:
             self._store_failed(error)
 
