@@ -18,13 +18,17 @@ _TOOLS = (
 )  # fmt: skip
 
 
-def long_session(turns: int, seed: int = 1, title: str = "fix the flaky retry test") -> bytes:
+def long_session(
+    turns: int, seed: int = 1, title: str = "fix the flaky retry test", begin_ms: int = BEGIN_MS
+) -> bytes:
     """JSON lines of one session with so many prompts."""
-    return b"".join(json.dumps(record).encode() + b"\n" for record in _records(turns, Random(seed), title))
+    return b"".join(
+        json.dumps(record).encode() + b"\n" for record in _records(turns, Random(seed), title, begin_ms)
+    )
 
 
-def _records(turns: int, rng: Random, title: str) -> Iterator[dict[str, Any]]:
-    at_ms, number, cached = BEGIN_MS, 0, 14_000
+def _records(turns: int, rng: Random, title: str, at_ms: int) -> Iterator[dict[str, Any]]:
+    number, cached = 0, 14_000
     for turn in range(turns):
         at_ms += rng.randint(5_000, 400_000)
         yield _record(at_ms, "user", {"role": "user", "content": title if turn == 0 else f"go on {turn}"})

@@ -15,6 +15,7 @@ import pytest
 from tests.agents.harness import Scratch
 from tests.long_session import SID, long_session
 from tests.test_exports import HOSTILE
+from tokentop.clock import now_ms
 from tokentop.config import Settings
 from tokentop.exporting import write_timeline
 from tokentop.runtime import DemoRuntime, Runtime
@@ -76,6 +77,15 @@ def test_a_session_is_told_exported_and_remembered(tmp_path: Path, monkeypatch: 
         assert again is not None
         assert again.tools_known
         assert [len(turn.items) for turn in again.turns] == [len(turn.items) for turn in told.turns]
+
+
+def test_a_session_at_rest_is_remembered_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tokentop.collector.OUTLINES_START_S", 0.0)
+    home = Scratch(tmp_path)
+    home.write(LOG, long_session(5, begin_ms=now_ms() - 86_400_000))
+    home.read()
+    with running(home, monkeypatch):
+        until(lambda: outline_count(home) == 1)
 
 
 def test_an_export_that_cannot_be_written_leaves_nothing(

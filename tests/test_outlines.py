@@ -85,9 +85,10 @@ def test_errors_limits_interrupts_and_compactions_are_told(tmp_path: Path) -> No
 def test_a_fork_does_not_repeat_what_its_parent_did(tmp_path: Path) -> None:
     for agent_id in ("claude", "copilot", "pi", "qwen"):
         case = next(c for c in cases() if c.agent == agent_id and c.name in {"fork", "resume"})
-        seen: set[str] = set()
+        seen: set[tuple[str, int]] = set()
         for session in sessions_of(case, Scratch(tmp_path / agent_id)):
-            calls = {d.call_id for d in Outliner(agent(agent_id), session, 1).whole().deeds if d.call_id}
+            deeds = Outliner(agent(agent_id), session, 1).whole().deeds
+            calls = {(deed.name, deed.at_ms) for deed in deeds if deed.kind == "tool"}
             assert not calls & seen
             seen |= calls
         assert seen
@@ -404,17 +405,22 @@ def test_a_log_that_goes_on_is_read_again_and_one_at_rest_is_not(log: Path, tmp_
     assert len(second.deeds) == 2
 
 
-def test_nothing_is_read_before_it_is_due(log: Path, tmp_path: Path) -> None:
+def test_after_a_slice_there_is_a_pause(log: Path, tmp_path: Path) -> None:
     home = Scratch(tmp_path)
     log.write_bytes(lines(said("go"), use(1, command="ls")))
     home.read()
     maker = Outlines()
     with home.ledger() as ledger:
-        maker.tick(ledger.db, 100.0, 1_796_000_000_000)
-        assert outlines.state(ledger.db) == (0, {})
         for second in range(100, 200):
             maker.tick(ledger.db, float(second), 1_796_000_000_000)
-        assert outlines.state(ledger.db)[0] == 1
+        assert outlines.state(ledger.db) == (1, {})
+        ledger.db.execute("DELETE FROM outline")
+        busy = Outlines()
+        busy.tick(ledger.db, 100.0, 1_796_000_000_000)
+        ledger.db.execute("DELETE FROM outline")
+        for tenth in range(1, 15):  # less than a period
+            busy.tick(ledger.db, 100.0 + tenth / 10, 1_796_000_000_000)
+        assert outlines.state(ledger.db) == (0, {})
 
 
 def test_no_word_of_a_conversation_is_kept(log: Path, tmp_path: Path) -> None:
@@ -449,3 +455,26 @@ def test_a_damaged_outline_is_none(log: Path, tmp_path: Path) -> None:
         assert outlines.load(ledger.db, "claude", SID) is None
         with pytest.raises(sqlite3.Error):
             outlines.load(sqlite3.connect(":memory:"), "claude", SID)
+
+
+def test_a_wait_for_permission_is_told_with_its_length(tmp_path: Path) -> None:
+    case = next(c for c in cases() if (c.agent, c.name) == ("kimi-cli", "print"))
+    [session] = sessions_of(case, Scratch(tmp_path))
+    log = Path(session.log_path)
+    records = log.read_bytes().splitlines(keepends=True)
+    place = next(at for at, line in enumerate(records) if b'"ToolCall"' in line) + 1
+    asked = [
+        {"timestamp": 1795294587.375, "message": {"type": "ApprovalRequest", "payload": {"action": CANARY}}},
+        {
+            "timestamp": 1795294599.375,
+            "message": {"type": "ApprovalResponse", "payload": {"response": "approve"}},
+        },
+    ]
+    log.write_bytes(b"".join([*records[:place], lines(*asked), *records[place:]]))
+    found = Outliner(agent("kimi-cli"), session, 1).whole()
+    [wait] = [deed for deed in found.deeds if deed.kind == "permission"]
+    assert (wait.name, wait.at_ms, wait.took_ms) == ("Shell", 1_795_294_587_375, 12_000)
+    assert CANARY not in repr(found)
+    log.write_bytes(b"".join([*records[:place], lines(asked[0])]))
+    [wait] = [d for d in Outliner(agent("kimi-cli"), session, 1).whole().deeds if d.kind == "permission"]
+    assert (wait.result, wait.took_ms) == ("open", None)

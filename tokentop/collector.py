@@ -49,7 +49,6 @@ from .model import (
     Session,
     Snapshot,
 )  # fmt: skip
-from .outline import Outline
 from .sideline import Sideline
 from .store import db, left, reader
 from .store.writer import append_action, replace_action
@@ -60,6 +59,7 @@ if TYPE_CHECKING:
     from .engine.statement import Statement
     from .listening import Listening
     from .look import Target
+    from .outline import Outline
     from .procs.watch import ProcWatcher
 
 log = logging.getLogger(__name__)
@@ -736,12 +736,17 @@ class Collector:
         return self._listening is None or self._listening.hear(heard, time.monotonic(), now_ms())
 
     def _count_heard(self, ledger: Ledger, listening: Listening, now_s: float, wall_ms: int) -> None:
-        committed = listening.count(ledger, now_s, wall_ms - RECENT_MS)
+        committed = listening.count(ledger, now_s, wall_ms - RECENT_MS, self._has_log)
         if committed is not None:
             self._fold([], committed.priced, committed.sessions)
         tally = listening.tally(now_s)
         if tally is not None:
             self.remember(CHAPTER, tally)
+
+    def _has_log(self, agent: str, session_id: str) -> bool:
+        self._load_known(agent, session_id)
+        known = self._known.get((agent, session_id))
+        return known is not None and bool(known.log_path)
 
     # ------------------------------------------------------------ money
 

@@ -5,7 +5,7 @@ One thread only, that of the collector.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -14,7 +14,7 @@ from .ledger import Ledger
 from .model import Fact, Session, Usage
 from .store import reader
 from .store.writer import Committed
-from .telemetry import Heard
+from .telemetry import SURFACE, Heard
 
 HEARD_S = 1.0  # between two looks at calls that only telemetry has told
 TALLY_S = 5.0
@@ -40,8 +40,13 @@ class Listening:
         """What logs have told."""
         self._calls.read(facts)
 
-    def count(self, ledger: Ledger, now_s: float, recent_ms: int) -> Committed | None:
-        """Count what no log has told in time, and add what only telemetry knows of what a log told. sqlite3.Error."""
+    def count(
+        self, ledger: Ledger, now_s: float, recent_ms: int, has_log: Callable[[str, str], bool]
+    ) -> Committed | None:
+        """Count what no log has told in time, and add what only telemetry knows of what a log told. sqlite3.Error.
+
+        `has_log` = whether a log tells of the session (agent, id) too: then the log's word on it stays.
+        """
         if now_s < self._due_s:
             return None
         self._due_s = now_s + HEARD_S
@@ -54,7 +59,9 @@ class Listening:
             if found is not None:  # read before this one listened
                 self._claimed[found] = None
         facts: list[Fact] = [*alone, *self._calls.better()]
-        facts += [Session(call.agent, call.session_id, first_ms=call.at_ms) for call in alone]
+        for call in alone:
+            surface = "" if has_log(call.agent, call.session_id) else SURFACE
+            facts.append(Session(call.agent, call.session_id, first_ms=call.at_ms, surface=surface))
         committed = ledger.writer.commit(facts, recent_ms=recent_ms) if facts else None
         while len(self._claimed) > MAX_CLAIMED:
             del self._claimed[next(iter(self._claimed))]

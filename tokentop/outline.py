@@ -11,6 +11,16 @@ from msgspec import Struct
 VERSION = 1  # grows when more is read than before: outlines of logs that still exist are then made anew
 
 
+_STARTERS = frozenset({
+    "agent", "task", "spawnagent", "invokeagent", "newtask", "subagent", "delegate", "runsubagent", "spawn",
+})  # fmt: skip
+
+
+def starts_agents(tool: str) -> bool:
+    """Whether a tool starts sub-agents, as far as its name tells."""
+    return tool.lower().replace("_", "").replace("-", "").rpartition(".")[2] in _STARTERS
+
+
 class Deed(Struct, frozen=True, gc=False, array_like=True):
     """One thing that a session did, or that happened to it.
 
@@ -25,7 +35,7 @@ class Deed(Struct, frozen=True, gc=False, array_like=True):
     at_ms: int = 0
     result: str = ""  # ok, failed, denied, open (the log has no result), "" = the log does not tell
     took_ms: int | None = None
-    call_id: str = ""  # of a tool call; a sub-agent that it started names it
+    call_id: str = ""  # of a tool that starts agents: what it started may name it
     added: int | None = None  # lines, where the log counts them; None = it does not
     removed: int | None = None
     tests: str = ""  # passed, failed or unknown for a run of tests, "" = it was none

@@ -16,7 +16,6 @@ from .model import Session
 from .store import outlines
 
 REST_MS = 5 * 60_000  # a log that was written more recently may go on
-START_S = 60.0  # after the start others need the disk and the core
 PERIOD_S = 1.5
 SLICE_S = 0.005
 PAUSE = 250
@@ -30,7 +29,7 @@ class Outlines:
 
     def __init__(self) -> None:
         self._agents = {agent.id: agent for agent in all_agents()}
-        self._due_s: float | None = None
+        self._due_s = 0.0
         self._look_s = 0.0
         self._rested_ms = -1  # sessions at rest until then were looked at; -1 = none
         self._before: tuple[int, int] | None = None  # where the next page of older ones begins
@@ -39,8 +38,6 @@ class Outlines:
 
     def tick(self, db: sqlite3.Connection, now_s: float, wall_ms: int) -> None:
         """Do a slice if one is due. sqlite3.Error where nothing can be stored: it is tried again later."""
-        if self._due_s is None:
-            self._due_s = now_s + START_S
         if now_s < self._due_s:
             return
         began_s = time.monotonic()

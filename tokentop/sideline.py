@@ -14,16 +14,16 @@ from .config import Settings
 from .engine.days import DAY_MS
 from .ledger import Ledger
 from .model import Session, Snapshot
-from .outline import Outline
-from .outlined import Outlines
-from .store import outlines
 
 if TYPE_CHECKING:
     from .blackbox import BlackBox
+    from .outline import Outline
+    from .outlined import Outlines
     from .store.indexing import Indexer
 
 log = logging.getLogger(__name__)
 
+OUTLINES_START_S = 60.0  # at the start others need the disk and the core
 INDEX_S = 60.0  # between two looks at which sessions have changed; who looks at the history asks sooner
 INDEX_SLICE_S = 0.5  # ... while there are more than fit into a slice
 RETAIN_S = 3600.0  # between two looks for calls that are older than `retention_days`
@@ -36,7 +36,8 @@ class Sideline:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._outlines = Outlines()
+        self._outlines: Outlines | None = None  # comes into being when it is due
+        self._outlines_s = -1.0
         self._read_outlines: list[tuple[Session, Outline]] = []  # by those who look at a session
         self._indexer: Indexer | None = None
         self._black_box: BlackBox | None = None
@@ -48,10 +49,9 @@ class Sideline:
     def tick(self, ledger: Ledger, now_s: float, wall_ms: int, *, stays: bool) -> None:
         """Do a slice of what is due; who ends soon (`not stays`) brings the index up to date alone."""
         if stays:
-            while self._read_outlines:
-                outlines.keep(ledger.db, *self._read_outlines[-1])
-                self._read_outlines.pop()
-            self._outlines.tick(ledger.db, now_s, wall_ms)
+            if self._read_outlines:
+                self._keep_outlines(ledger)
+            self._outline(ledger, now_s, wall_ms)
         if now_s >= self._index_s:
             self._index_s = now_s + INDEX_SLICE_S
             self._index_s = now_s + (INDEX_SLICE_S if self.index(ledger) else INDEX_S)
@@ -62,6 +62,25 @@ class Sideline:
     def keep_outline(self, session: Session, outline: Outline) -> None:
         """Store with the next slice what somebody has read who looks at a session."""
         self._read_outlines.append((session, outline))
+
+    def _keep_outlines(self, ledger: Ledger) -> None:
+        from .store import outlines
+
+        while self._read_outlines:
+            outlines.keep(ledger.db, *self._read_outlines[-1])
+            self._read_outlines.pop()
+
+    def _outline(self, ledger: Ledger, now_s: float, wall_ms: int) -> None:
+        """Read a little of a log at rest, so that what its session did is known when its agent has deleted it."""
+        if self._outlines_s < 0:
+            self._outlines_s = now_s + OUTLINES_START_S
+        if now_s < self._outlines_s:
+            return
+        if self._outlines is None:
+            from .outlined import Outlines
+
+            self._outlines = Outlines()
+        self._outlines.tick(ledger.db, now_s, wall_ms)
 
     def index(self, ledger: Ledger) -> bool:
         """Bring a slice of the changed sessions into the index of the history; True if there are more."""

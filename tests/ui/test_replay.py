@@ -7,11 +7,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from textual.pilot import Pilot
 
 from tests.test_recording import as_recorded
 from tests.ui import build, film
 from tests.ui.pilot import lines, screen, text, until
+from tests.ui.told import told
 from tokentop.model import State
 from tokentop.recorded import STEP_MS
 from tokentop.ui.app import TokentopApp
@@ -174,6 +176,27 @@ async def test_a_span_ranks_its_sessions_and_leads_to_one() -> None:
         assert replay.view.selected is not None
         assert replay.view.selected.session_id == chosen
         assert replay.reel.at_ms > film.START + 300_000
+
+
+async def test_from_the_jump_of_the_bill_to_the_turn_in_six_keys() -> None:
+    """B, J, Enter, Enter, s: the session opens on the turn of that moment; m is the one that cost most."""
+    async with past() as (app, pilot, replay, source):
+        source.told = replace(
+            told(), turns=tuple(replace(t, at_ms=film.START + 60_000 * t.number) for t in told().turns)
+        )
+        for key, there in (("J", JumpsScreen), ("enter", SpanScreen), ("enter", ReplayScreen)):
+            await pilot.press(key)
+            await until(pilot, lambda there=there: isinstance(app.screen, there))  # type: ignore[misc]
+        await until(pilot, lambda: replay.drawer_open)
+        await pilot.press("s")
+        await until(pilot, lambda: isinstance(app.screen, SessionScreen) and app.screen.view.told is not None)
+        opened = app.screen
+        assert isinstance(opened, SessionScreen)
+        assert source.asked == [(replay.view.selected.agent, replay.view.selected.session_id)]  # type: ignore[union-attr]
+        assert opened.view.turn is not None
+        assert 0 <= replay.reel.at_ms - opened.view.turn.at_ms < 60_000
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is replay)
 
 
 async def test_the_order_and_the_filter_work_as_on_the_live_screen() -> None:

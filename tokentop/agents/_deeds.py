@@ -9,7 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from tokentop.model import Activity, State, Step
-from tokentop.outline import Deed
+from tokentop.outline import Deed, starts_agents
 from tokentop.text import clean, one_line
 
 from ._changed import lines_of_patch, lines_of_result, output_tail
@@ -71,6 +71,7 @@ class Deeds(Steps):
             replace(
                 self._more.get(key, Deed(step.kind)), kind=step.kind, name=step.name, at_ms=step.at_ms,
                 result=self._denied(key, step.result), took_ms=step.took_ms,
+                call_id=clean(str(key), 100) if starts_agents(step.name) else "",
             )
             for key, step in self._steps.items()
         ]  # fmt: skip
@@ -187,51 +188,48 @@ class Deeds(Steps):
     def _about(self, key: object, arguments: object) -> Deed:
         """Target of a call, by the names of its arguments alone."""
         given = arguments_of(arguments)
-        call_id = clean(str(key), 100)
         if isinstance(given, str):
             files = patched_files(given)
             added, removed = lines_of_patch(given)
-            return self._of_files(call_id, files, added, removed) if files else Deed("tool", call_id=call_id)
+            return self._of_files(files, added, removed) if files else Deed("tool")
         for name in _PATHS:
             found = given.get(name)
             paths = [found] if isinstance(found, str) else found if isinstance(found, list) else []
             named = [path for path in paths if isinstance(path, str) and path.strip()]
             if named:
-                return self._of_files(call_id, named)
+                return self._of_files(named)
         for name in _COMMANDS:
             found = given.get(name)
             if isinstance(found, str) and found.strip():
-                return self._of_command(key, call_id, found, program_of(found))
+                return self._of_command(key, found, program_of(found))
             if isinstance(found, list) and found:
                 words = [part for part in found if isinstance(part, str)]
                 if name == "commands":
-                    return self._of_command(key, call_id, "\n".join(words), program_of("\n".join(words)))
-                return self._of_command(key, call_id, "\n".join(words), program_of_words(words))
+                    return self._of_command(key, "\n".join(words), program_of("\n".join(words)))
+                return self._of_command(key, "\n".join(words), program_of_words(words))
         patch = given.get("input", given.get("patch"))
         if isinstance(patch, str) and (files := patched_files(patch)):
-            return self._of_files(call_id, files, *lines_of_patch(patch))
-        return Deed("tool", call_id=call_id)
+            return self._of_files(files, *lines_of_patch(patch))
+        return Deed("tool")
 
-    def _of_command(self, key: object, call_id: str, command: str, ran: Ran) -> Deed:
+    def _of_command(self, key: object, command: str, ran: Ran) -> Deed:
         if "*** Begin Patch" in command:
             patch = command[command.index("*** Begin Patch") :]
             if files := patched_files(patch):
-                return self._of_files(call_id, files, *lines_of_patch(patch))
+                return self._of_files(files, *lines_of_patch(patch))
         if ran.tests:
             self._runs[key] = ran
         if (made := publishes("", command)) is not None:
             self._publishes[key] = made
         return Deed(
-            "tool", target=ran.program, call_id=call_id, tests="unknown" if ran.tests else "",
+            "tool", target=ran.program, tests="unknown" if ran.tests else "",
             takes="program" if ran.program else "",
         )  # fmt: skip
 
-    def _of_files(
-        self, call_id: str, paths: list[str], added: int | None = None, removed: int | None = None
-    ) -> Deed:
+    def _of_files(self, paths: list[str], added: int | None = None, removed: int | None = None) -> Deed:
         shown = dict.fromkeys(self._from_folder(path) for path in paths[:_PATHS_MAX])
         return Deed(
-            "tool", target="\n".join(shown), call_id=call_id, added=added, removed=removed, takes="file"
+            "tool", target="\n".join(shown), added=added, removed=removed, takes="file"
         )  # fmt: skip
 
     def _from_folder(self, path: str) -> str:

@@ -15,18 +15,14 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from tokentop.model import Figures, Kind, Priced, Receipt, Role, Session, Tokens
-from tokentop.outline import Deed, Outline
+from tokentop.outline import Deed, Outline, starts_agents
 
 from .misses import NO_MISS, Miss, Misses
 
 if TYPE_CHECKING:
     from tokentop.pricing.table import PriceTable
 
-_SPAWNS = frozenset({
-    "agent", "task", "spawnagent", "invokeagent", "newtask", "subagent", "delegate", "runsubagent", "spawn",
-})  # fmt: skip
 _DEPTH = 12
-TROUBLE = frozenset({"error", "limit", "interrupt", "action"})
 
 
 class Item(Struct, frozen=True, gc=False):
@@ -185,8 +181,7 @@ def _at_their_tools(
 
 
 def _started(deed: Deed, began_ms: int) -> bool:
-    name = deed.name.lower().replace("_", "").replace("-", "").rpartition(".")[2]
-    if deed.kind != "tool" or name not in _SPAWNS or not began_ms:
+    if deed.kind != "tool" or not began_ms or not starts_agents(deed.name):
         return False
     end_ms = deed.at_ms + (deed.took_ms if deed.took_ms is not None else 60_000)
     return deed.at_ms - 1_000 <= began_ms <= end_ms + 1_000

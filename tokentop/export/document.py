@@ -61,6 +61,8 @@ def item(one: Item) -> dict[str, Any]:
             found |= {
                 "target": deed.target or None, "takes": deed.takes or None, "call_id": deed.call_id or None,
                 "lines_added": deed.added, "lines_removed": deed.removed, "tests": deed.tests or None,
+                "commits": deed.commits.split() if deed.commits else [], "pull_requests": deed.pulls.split(),
+                "again": deed.again,
             }  # fmt: skip
     if one.receipt is not None:
         receipt = one.receipt

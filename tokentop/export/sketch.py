@@ -9,6 +9,7 @@ from tokentop import text
 from tokentop.engine.days import local
 from tokentop.engine.timeline import Item, Timeline, Turn
 from tokentop.model import Figures, Kind
+from tokentop.outline import Deed
 
 from .values import NUSD, is_unpriced
 
@@ -114,8 +115,15 @@ def item_line(item: Item) -> str:
         took = "" if deed.took_ms is None else f" {seconds(deed.took_ms)}"
         lines = f" +{deed.added} -{deed.removed}" if deed.added is not None else ""
         tests = f" tests {deed.tests}" if deed.tests else ""
+        lines += f" {made(deed)}".rstrip()
         return f"{deed.name} {target}".strip() + lines + tests + f" {result(deed.result)}{took}".rstrip()
     return short(item)
+
+
+def made(deed: Deed) -> str:
+    """Commits and pull requests that a call made: `commit 1a2b3c4`, `owner/name#12`; "" = none that its log names."""
+    commits = [one[:8] for one in deed.commits.split() if one != "?"]
+    return " ".join([*(["commit", *commits] if commits else []), *deed.pulls.split()])
 
 
 def result(told: str) -> str:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from datetime import tzinfo
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -19,8 +20,15 @@ from tokentop.config import Settings, load, state_dir
 from tokentop.errors import Failure
 from tokentop.ledger import Ledger, Lock, is_reading
 from tokentop.model import Diagnostic, Looked, Session
+<<<<<<< HEAD
 from tokentop.outline import Outline
 from tokentop.store import daily, db, outlines
+=======
+from tokentop.store import db
+
+if TYPE_CHECKING:
+    from tokentop.outline import Outline
+>>>>>>> timeline
 
 _SLICE_BYTES = 32 << 20
 _PATIENCE_S = 3.0  # another report may hold the lock for a moment
@@ -41,6 +49,8 @@ class Access(Struct):
     def keep_outline(self, session: Session, outline: Outline) -> None:
         """Store what was read of a session's log, unless another tokentop writes."""
         if self.writes:
+            from tokentop.store import outlines
+
             outlines.keep(self.db, session, outline)
 
 

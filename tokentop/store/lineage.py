@@ -14,7 +14,9 @@ from .sessions import COLUMNS, SessionRow
 _COLUMNS = ", ".join(f"s.{name}" for name in COLUMNS)
 _FAMILY = f"""
 WITH RECURSIVE tree (id, sid) AS (
-  SELECT id, sid FROM session WHERE agent = ?1 AND (sid = ?2 OR (sid >= ?2 || '/' AND sid < ?2 || '0'))
+  SELECT id, sid FROM session WHERE agent = ?1 AND sid = ?2
+  UNION
+  SELECT id, sid FROM session WHERE agent = ?1 AND sid >= ?2 || '/' AND sid < ?2 || '0'
   UNION
   SELECT s.id, s.sid FROM tree t CROSS JOIN session s ON s.parent_sid = t.sid
   WHERE s.parent_sid != '' AND s.agent = ?1 AND s.role = 'sub-agent'

@@ -284,10 +284,12 @@ def events_of(db: sqlite3.Connection, agent: str, sid: str, since_ms: int = 0) -
     rows = db.execute(
         "SELECT e.id, s.agent, s.sid, e.at_ms, e.took_ms, m.provider, m.name, coalesce(t.tier, ''),"
         f" coalesce(t.geo, ''), e.flags, {', '.join('e.' + b for b in _BUCKETS)}, e.cost_nusd"
-        " FROM session s JOIN event e ON e.session = s.id JOIN model m ON m.id = e.model"
-        " LEFT JOIN tier t ON t.id = e.tier"
-        " WHERE s.agent=? AND (s.sid=? OR (s.sid >= ? AND s.sid < ?)) AND e.at_ms >= ? ORDER BY e.at_ms, e.id",
-        (agent, sid, f"{sid}/", f"{sid}0", since_ms),
+        # Two ranges of the index: with OR in one question SQLite goes through all sessions of the agent.
+        " FROM (SELECT id, agent, sid FROM session WHERE agent=?1 AND sid=?2 UNION ALL"
+        " SELECT id, agent, sid FROM session WHERE agent=?1 AND sid >= ?2 || '/' AND sid < ?2 || '0') s"
+        " CROSS JOIN event e ON e.session = s.id JOIN model m ON m.id = e.model LEFT JOIN tier t ON t.id = e.tier"
+        " WHERE e.at_ms >= ?3 ORDER BY e.at_ms, e.id",
+        (agent, sid, since_ms),
     )
     return [_priced(row) for row in rows]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable
 
 from msgspec import Struct
@@ -109,6 +110,11 @@ class TurnView:
         return True
 
     _jumped = -1
+
+    def seek(self, at_ms: int) -> None:
+        """To the turn that was under way at a time."""
+        if self.told is not None and self.told.turns:
+            self._go((max(0, bisect_right([turn.at_ms for turn in self.told.turns], at_ms) - 1),))
 
     def trouble(self, step: int) -> bool:
         """To the next (1) or previous (-1) error, limit, interrupt, failed tool or action."""

@@ -50,6 +50,11 @@ class LiveActions(Screen[None]):
     def tokentop(self) -> TokentopApp:
         return cast("TokentopApp", self.app)
 
+    @property
+    def past_ms(self) -> int:
+        """The moment of the past that is shown, 0 = it is now."""
+        return 0
+
     # implemented by LiveScreen
     def now_ms(self) -> int:
         raise NotImplementedError
@@ -141,7 +146,7 @@ class LiveActions(Screen[None]):
             if not self.no_row():
                 self.app.notify("no session is known of this row", markup=False, timeout=3)
             return
-        self.tokentop.open_session(row.agent, row.session_id, row.title)
+        self.tokentop.open_session(row.agent, row.session_id, row.title, self.past_ms)
 
     def action_back(self) -> None:
         if self.drawer_open:

@@ -351,6 +351,10 @@ class ReplayScreen(LiveScreen):
 
     # ------------------------------------------------------------ what the past cannot do
 
+    @property
+    def past_ms(self) -> int:
+        return self.reel.at_ms
+
     def allowed(self, key: Key) -> bool:
         return key.id not in _NOT_HERE and (key.acts or super().allowed(key))
 

@@ -19,15 +19,14 @@ from textual.screen import Screen
 from tokentop import text
 from tokentop.engine.timeline import Timeline, everything
 from tokentop.export import sketch
-from tokentop.export.values import label, resume
+from tokentop.export.values import resume
 from tokentop.ui import keys
 from tokentop.ui.glyphs import safe
-from tokentop.ui.paint import Painted, Piece, fit
 from tokentop.ui.screens.sessionpages import TranscriptPage, session_help
-from tokentop.ui.theme import Palette
 from tokentop.ui.turns import TurnView
 from tokentop.ui.widgets.footer import KeyFooter
 from tokentop.ui.widgets.graph import Graph, nice_top
+from tokentop.ui.widgets.sessionhead import Facts, facts_of
 from tokentop.ui.widgets.turnlist import TurnHead, TurnList
 
 if TYPE_CHECKING:
@@ -37,33 +36,6 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 2.0  # how often a session that goes on is looked after
 PATIENCE = 20  # ... and at most a twentieth of the time is spent on reading it
-Lines = list[list[tuple[str, str]]]
-
-
-class Facts(Painted):
-    """What and where: two or three lines."""
-
-    DEFAULT_CSS = "Facts { height: 2; }"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: Lines = []
-
-    def show(self, lines: Lines) -> None:
-        self.lines = lines
-        self.styles.height = max(1, len(lines))
-        self.refresh()
-
-    def line(self, y: int, width: int, palette: Palette) -> list[Piece]:
-        pieces: list[Piece] = [(" ", palette.base)]
-        room = width - 1
-        for part, role in self.lines[y] if y < len(self.lines) else []:
-            shown = fit(part, min(room, len(part))) if part.isascii() else fit(part, min(room, _cells(part)))
-            pieces.append((shown, palette[role]))
-            room -= _cells(shown)
-            if room <= 0:
-                break
-        return pieces
 
 
 class SessionScreen(Screen[None]):
@@ -79,15 +51,23 @@ class SessionScreen(Screen[None]):
     """
 
     def __init__(
-        self, agent: str, session_id: str, zone: tzinfo, title: str = "", ascii_only: bool = False
+        self,
+        agent: str,
+        session_id: str,
+        zone: tzinfo,
+        title: str = "",
+        at_ms: int = 0,
+        *,
+        ascii_only: bool = False,
     ) -> None:
-        """`title` is shown until the session has been read."""
+        """`title` is shown until the session has been read; then the cursor is on the turn of `at_ms`."""
         super().__init__()
         self.agent, self.session_id = agent, session_id
         self._zone, self._title, self._ascii = zone, title, ascii_only
+        self._at_ms = at_ms
         self.view = TurnView()
         self.facts = Facts()
-        self.cost = Graph("cost", ascii_only)
+        self.cost = Graph("cost, response by response", ascii_only)
         self.turns = Graph("cost of each turn", ascii_only)
         self.list = TurnList(self.view, zone)
         self.head = TurnHead(self.list)
@@ -151,7 +131,10 @@ class SessionScreen(Screen[None]):
             return
         if told is not None:
             self._work_out(told)
+            first = self.view.told is None
             self.view.show(told)
+            if first and self._at_ms:
+                self.view.seek(self._at_ms)
             self.list.renew()
         self._show()
 
@@ -179,7 +162,7 @@ class SessionScreen(Screen[None]):
             name = safe(self._title, 80) or safe(self.session_id, 60)
             self.facts.show([[(name, "title")], [(self._note, "dim")]])
         else:
-            self.facts.show(facts_of(told, self._zone, self.app.size.width, self._note))
+            self.facts.show(facts_of(told, self._zone, self._note))
             self._show_curves(told)
         self._show_keys()
         self.head.refresh()
@@ -315,51 +298,6 @@ class SessionScreen(Screen[None]):
         self.dismiss(None)
 
 
-def facts_of(told: Timeline, zone: tzinfo, width: int, note: str) -> Lines:
-    """Title and place; figures; what is not known."""
-    session, tree = told.session, told.tree
-    where = " ∙ ".join(
-        part
-        for part in (
-            f"{label(session.agent)} {session.version}".strip(),
-            told.project,
-            session.branch,
-            session.cwd,
-        )
-        if part
-    )
-    missed = sum(turn.missed for turn in told.turns)
-    missed_nusd = sum(turn.missed_nusd for turn in told.turns)
-    first: list[tuple[str, str]] = [
-        (safe(session.title, 80) or f"({safe(session.id, 40)})", "title"), (f"   {safe(where, 300)}", "dim"),
-    ]  # fmt: skip
-    figures: list[tuple[str, str]] = [(sketch.money(tree), "strong")]
-    if told.tree != told.own:
-        figures.append((f" with sub-agents, {sketch.money(told.own)} without", "muted"))
-    figures.append((f"   {text.digits3(tree.tokens.total)} tokens", "muted"))
-    figures.append(
-        (f"   {text.plural(len(told.turns), 'turn')}, {text.plural(tree.responses, 'response')}", "muted")
-    )
-    prompt = tree.tokens.prompt
-    if prompt:
-        figures.append((f"   cache {text.percent(100 * tree.tokens.cache_read / prompt)}", "muted"))
-    if missed:
-        cost = f" ({sketch.dollars(missed_nusd)})" if missed_nusd else ""
-        figures.append((f", missed {text.digits3(missed)}{cost}", "warm"))
-    if session.first_ms:
-        lasted = text.duration_long(max(0, session.last_ms - session.first_ms) / 1000)
-        figures.append((f"   {sketch.when(session.first_ms, zone)}, {lasted}", "dim"))
-    lines: Lines = [first, figures]
-    command = resume(session)
-    third: list[tuple[str, str]] = [
-        (f"y  {safe(command, 200)}" if command else "resumed through its parent", "dim")
-    ]
-    gaps = [*([note] if note else []), *sketch.gaps(told)]
-    if gaps:
-        third.append((f"   {safe('; '.join(gaps), 400)}", "warm"))
-    return [*lines, third]
-
-
 def _binned(values: Sequence[float], most: int) -> tuple[float, ...]:
     """At most so many values; of neighbours the largest, so that no peak is lost."""
     size = max(1, -(-len(values) // most))
@@ -368,9 +306,3 @@ def _binned(values: Sequence[float], most: int) -> tuple[float, ...]:
 
 def _label(top: float) -> str:
     return text.money(int(top)).replace(".00", "") if top else ""
-
-
-def _cells(part: str) -> int:
-    from rich.cells import cell_len
-
-    return cell_len(part)

@@ -123,20 +123,22 @@ def what(entry: Entry, opened: bool) -> Iterator[tuple[str, str]]:
         yield from _of_item(entry.item)
 
 
+_BAD = ("error", "limit", "interrupt", "tool", "tests failed", "terminate", "kill")
+
+
 def _of_turn(turn: Turn) -> Iterator[tuple[str, str]]:
+    """Its number, what went wrong, its tools, what else stands out: a narrow screen cuts from the end."""
     yield f"{turn.number:<4}", "strong"
-    troubled = any(is_trouble(item) for item in turn.items)
-    shown = safe(sketch.tools(turn), 120)
-    yield shown, ""
-    for told in sketch.events(turn):
-        bad = troubled and told.split("x ")[-1].startswith(
-            ("error", "limit", "interrupt", "tool", "tests failed")
-        )
-        yield ("  " if shown else ""), ""
-        yield safe(told, 60), "error" if bad else "muted"
-        shown = told
-    if not shown:
-        yield "reply" if turn.own.responses else "prompt without an answer", "dim"
+    told = sketch.events(turn)
+    bad = [one for one in told if one.split("x ")[-1].startswith(_BAD)]
+    pieces = [(one, "error") for one in bad]
+    if shown := sketch.tools(turn):
+        pieces.append((shown, ""))
+    pieces += [(one, "muted") for one in told if one not in bad]
+    if not pieces:
+        pieces = [("reply" if turn.own.responses else "prompt without an answer", "dim")]
+    for at, (piece, role) in enumerate(pieces):
+        yield ("  " if at else "") + safe(piece, 120), role
 
 
 def _of_item(item: Item) -> Iterator[tuple[str, str]]:
@@ -156,6 +158,10 @@ def _of_item(item: Item) -> Iterator[tuple[str, str]]:
         yield " " + safe(deed.target.replace("\n", ", "), 200) if deed.target else "", ""
         if deed.added is not None:
             yield f"  +{deed.added} -{deed.removed}", "good"
+        if new := sketch.made(deed):
+            yield f"  {safe(new, 80)}", "good"
+        if deed.again:
+            yield f"  again {deed.again}", "warm"
         if deed.tests:
             yield f"  tests {deed.tests}", {"passed": "good", "failed": "error"}.get(deed.tests, "dim")
         if deed.result not in {"ok", ""} and deed.tests not in {"passed", "failed"}:
