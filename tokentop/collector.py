@@ -57,7 +57,7 @@ from .outline import Outline
 from .outlined import Outlines
 from .store import db, left, outlines, reader
 from .store.writer import append_action, replace_action
-from .telemetry import CHAPTER, Heard
+from .telemetry import CHAPTER, SURFACE, Heard
 
 if TYPE_CHECKING:
     from .blackbox import BlackBox
@@ -810,7 +810,7 @@ class Collector:
             if found is not None:  # read before this one listened
                 self._claimed[found] = None
         facts: list[Fact] = [*alone, *heard.better()]
-        facts += [Session(call.agent, call.session_id, first_ms=call.at_ms) for call in alone]
+        facts += [self._heard_session(call) for call in alone]
         if facts:
             committed = ledger.writer.commit(facts, recent_ms=wall_ms - RECENT_MS)
             self._fold([], committed.priced, committed.sessions)
@@ -821,6 +821,13 @@ class Collector:
         if heard.news and self._is_due("tally", now_s, TALLY_S):
             heard.news = False
             self.remember(CHAPTER, msgspec.json.encode(heard.tally).decode())
+
+    def _heard_session(self, call: Usage) -> Session:
+        """What telemetry tells of a call's session; where a log tells of it too, the log's word stays."""
+        self._load_known(call.agent, call.session_id)
+        known = self._known.get((call.agent, call.session_id))
+        surface = "" if known is not None and known.log_path else SURFACE
+        return Session(call.agent, call.session_id, first_ms=call.at_ms, surface=surface)
 
     # ------------------------------------------------------------ money
 
