@@ -20,7 +20,7 @@ import pytest
 from msgspec import structs
 
 from tokentop.config import load
-from tokentop.model import Row, Snapshot, Tokens, Usage
+from tokentop.model import Figures, Row, Snapshot, Tokens, Usage
 from tokentop.receiver import wire
 from tokentop.receiver.secret import NAME
 from tokentop.runtime import Runtime
@@ -165,6 +165,11 @@ def test_what_no_log_tells_is_counted_and_says_so(scratch: Scratch, soon: None) 
     assert {event["source"] for event in session["timeline"]} == {"telemetry"}
     shown = scratch.run("hook", "show", "telemetry").stdout
     assert "2 in all that no log tells" in shown
+    done = scratch.run("purge", "--session", calls("claude")[0].session_id, "--yes")
+    assert done.returncode == 0, done.stderr
+    with closing(db.open_reader(scratch.state)) as connection:
+        assert connection.execute("SELECT count(*) FROM telemetry").fetchone() == (0,)
+    assert scratch.totals()["responses"] == 2  # sums stay
 
 
 def test_a_session_that_no_log_tells_says_so(scratch: Scratch, soon: None) -> None:
@@ -188,6 +193,10 @@ def test_a_session_that_no_log_tells_says_so(scratch: Scratch, soon: None) -> No
         assert "telemetry" not in told() + " ".join(row().notes)  # type: ignore[union-attr]
 
 
+def own(picture: Snapshot, session: str) -> Figures:
+    return next((row.own for row in picture.rows if row.session_id == session), Figures())
+
+
 @pytest.mark.parametrize("later", ["while it runs", "after a restart", "by a report"])
 def test_a_log_that_comes_later_takes_the_place(scratch: Scratch, soon: None, later: str) -> None:
     data = moved(body("claude_logs"), time.time_ns())
@@ -200,14 +209,10 @@ def test_a_log_that_comes_later_takes_the_place(scratch: Scratch, soon: None, la
             scratch.log(lines)
             subject.wait(lambda found: len(found) == 2 and not any(call.telemetry for call in found))
             both = one.tokens + two.tokens
-            wait_for(
-                lambda: (
-                    [row.own.tokens for row in subject.pictures[-1].rows if row.agent == "claude"] == [both]
-                )
-            )
+            wait_for(lambda: own(subject.pictures[-1], one.session_id).tokens == both)
             # 60 s have not passed: the rate holds each call once, however it was told.
             wait_for(lambda: 0 < subject.pictures[-1].totals.tokens_per_min <= both.fresh)
-            assert subject.pictures[-1].rows[0].own.responses == 2
+            assert own(subject.pictures[-1], one.session_id).responses == 2
     if later != "while it runs":
         scratch.log(lines)
     if later == "after a restart":
