@@ -43,6 +43,7 @@ class Probe:
 
     match_s: float | None = None
     match_cpu_s: float | None = None
+    settle_cpu_s: float | None = None  # spent before the steady part
     cpu_pct: float | None = None
     rss_mib: float = 0.0
     bytes_per_s: float | None = None
@@ -123,6 +124,7 @@ def probe(command: list[str], env: dict[str, str], plan: Plan) -> Probe:
         while terminal.age() < plan.seconds:
             if steady is None and terminal.age() >= plan.settle:
                 steady = (terminal.age(), cpu_seconds(terminal.pid), terminal.total)
+                out.settle_cpu_s = steady[1]
             had = terminal.read(0.05)
             if had is None:
                 out.alive = False

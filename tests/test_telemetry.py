@@ -20,11 +20,12 @@ import pytest
 from msgspec import structs
 
 from tokentop.config import load
-from tokentop.model import Row, Snapshot, Tokens, Usage
+from tokentop.model import Figures, Row, Snapshot, Tokens, Usage
 from tokentop.receiver import wire
 from tokentop.receiver.secret import NAME
 from tokentop.runtime import Runtime
 from tokentop.store import db, reader
+from tokentop.ui.origins import origins
 
 from .faults import Scratch, audit_file, dumps, one_line, stamp, wait_for
 from .telemetry_build import body, calls, claude_line, exchange, moved, request
@@ -164,6 +165,36 @@ def test_what_no_log_tells_is_counted_and_says_so(scratch: Scratch, soon: None) 
     assert {event["source"] for event in session["timeline"]} == {"telemetry"}
     shown = scratch.run("hook", "show", "telemetry").stdout
     assert "2 in all that no log tells" in shown
+    done = scratch.run("purge", "--session", calls("claude")[0].session_id, "--yes")
+    assert done.returncode == 0, done.stderr
+    with closing(db.open_reader(scratch.state)) as connection:
+        assert connection.execute("SELECT count(*) FROM telemetry").fetchone() == (0,)
+    assert scratch.totals()["responses"] == 2  # sums stay
+
+
+def test_a_session_that_no_log_tells_says_so(scratch: Scratch, soon: None) -> None:
+    """On the screen: in the drawer's notes and where the figures come from; gone when a log tells it."""
+    data = moved(body("claude_logs"), time.time_ns())
+    one, two = wire.logs(data).calls
+    with running(scratch) as subject:
+
+        def row() -> Row | None:
+            return next((row for row in subject.pictures[-1].rows if row.session_id == one.session_id), None)
+
+        def told() -> str:
+            found = row()
+            return next(o.told for o in origins(found, None, (), 0) if o.what == "tokens") if found else ""
+
+        subject.send(data)
+        wait_for(lambda: "2 responses in its telemetry: no log tells it" in told())
+        assert "known from its telemetry alone" in " ".join(row().notes)  # type: ignore[union-attr]
+        scratch.log([claude_line(one, 1), claude_line(two, 2)])
+        wait_for(lambda: ".jsonl" in told())
+        assert "telemetry" not in told() + " ".join(row().notes)  # type: ignore[union-attr]
+
+
+def own(picture: Snapshot, session: str) -> Figures:
+    return next((row.own for row in picture.rows if row.session_id == session), Figures())
 
 
 @pytest.mark.parametrize("later", ["while it runs", "after a restart", "by a report"])
@@ -178,15 +209,10 @@ def test_a_log_that_comes_later_takes_the_place(scratch: Scratch, soon: None, la
             scratch.log(lines)
             subject.wait(lambda found: len(found) == 2 and not any(call.telemetry for call in found))
             both = one.tokens + two.tokens
-
-            def shown() -> list[Row]:
-                """Without what else runs on this machine."""
-                return [row for row in subject.pictures[-1].rows if row.session_id == one.session_id]
-
-            wait_for(lambda: [row.own.tokens for row in shown()] == [both])
+            wait_for(lambda: own(subject.pictures[-1], one.session_id).tokens == both)
             # 60 s have not passed: the rate holds each call once, however it was told.
             wait_for(lambda: 0 < subject.pictures[-1].totals.tokens_per_min <= both.fresh)
-            assert shown()[0].own.responses == 2
+            assert own(subject.pictures[-1], one.session_id).responses == 2
     if later != "while it runs":
         scratch.log(lines)
     if later == "after a restart":

@@ -10,6 +10,7 @@ from .model import Usage
 
 PORT = 4398
 PATHS = ("/v1/logs", "/v1/metrics", "/v1/traces")
+SURFACE = "telemetry"  # of a session that no log has told of
 CHAPTER = "telemetry"  # under this name the store keeps the tally
 
 

@@ -18,6 +18,7 @@ from tokentop.engine.status import command_name
 from tokentop.engine.track import Track
 from tokentop.engine.tree import Node, build, finish, tool_lines
 from tokentop.model import AgentProc, ChildProc, Figures, Row, Snapshot, State, Status
+from tokentop.telemetry import SURFACE
 
 _NO_SPARK = (0.0,) * SPARK_SAMPLES
 
@@ -168,7 +169,8 @@ def _notes(node: Node, track: Track) -> tuple[str, ...]:
     elif node.proc is not None and node.proc.confidence == "inferred":
         notes.append("the process was matched by folder and time")
     if node.host is None and track.loaded and not node.ended_ms:
-        notes.append("no process of it is seen: known from its log alone")
+        unlogged = track.session.surface == SURFACE and not track.session.log_path
+        notes.append(f"no process of it is seen: known from its {SURFACE if unlogged else 'log'} alone")
     return tuple(notes)
 
 

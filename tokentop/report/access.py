@@ -20,15 +20,10 @@ from tokentop.config import Settings, load, state_dir
 from tokentop.errors import Failure
 from tokentop.ledger import Ledger, Lock, is_reading
 from tokentop.model import Diagnostic, Looked, Session
-<<<<<<< HEAD
-from tokentop.outline import Outline
-from tokentop.store import daily, db, outlines
-=======
-from tokentop.store import db
+from tokentop.store import daily, db
 
 if TYPE_CHECKING:
     from tokentop.outline import Outline
->>>>>>> timeline
 
 _SLICE_BYTES = 32 << 20
 _PATIENCE_S = 3.0  # another report may hold the lock for a moment

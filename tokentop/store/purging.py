@@ -105,7 +105,8 @@ def purge_some(db: sqlite3.Connection, ids: Sequence[int], at_ms: int, *, forget
             db.execute(_KEEP_SUMS, (session,))
             found = db.execute("SELECT id FROM event WHERE session = ?", (session,)).fetchall()
             db.executemany("INSERT OR IGNORE INTO purged_call VALUES (?)", found)
-            db.executemany("DELETE FROM event_extra WHERE id = ?", found)
+            for table in ("event_extra", "telemetry"):
+                db.executemany(f"DELETE FROM {table} WHERE id = ?", found)
             db.execute("DELETE FROM event WHERE session = ?", (session,))
             db.execute("DELETE FROM outline WHERE session = ?", (session,))
             db.execute(

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from tokentop import text
 from tokentop.model import Look, Quota, Row
+from tokentop.telemetry import SURFACE
 from tokentop.ui.cells import STALE_MS, context_pct, cost_text, unread
 from tokentop.ui.facts import burn_text
 from tokentop.ui.glyphs import safe
@@ -55,8 +56,12 @@ def _money(row: Row, look: Look | None) -> Iterator[Origin]:
         yield Origin("cost", UNKNOWN, "?", "no log of this session has been read yet")
         return
     own = row.own
-    log = f"{safe(row.log_path, 300) or 'its log'}" + (
-        f" ({safe(look.log, 80)})" if look and look.log else ""
+    unlogged = row.surface == SURFACE and not row.log_path
+    log = (
+        "its telemetry: no log tells it"
+        if unlogged
+        else f"{safe(row.log_path, 300) or 'its log'}"
+        + (f" ({safe(look.log, 80)})" if look and look.log else "")
     )
     parts = [f"{text.plural(own.responses, 'response')} in {log}"]
     if own.unknown_calls:
