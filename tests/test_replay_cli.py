@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import queue
 import signal
 import sqlite3
 import subprocess
@@ -15,8 +16,11 @@ from pathlib import Path
 import pytest
 
 from tokentop.clock import now_ms
+from tokentop.demo import DemoSource
 from tokentop.engine.when import BadTime, parse_when
+from tokentop.model import Action, Snapshot
 from tokentop.recorded import Spent
+from tokentop.runtime import DemoRuntime
 from tokentop.store import db, left, spans
 
 from .faults import PROJECT, Scratch, line, one_line, stamp, wait_for
@@ -215,3 +219,23 @@ def test_a_jump_is_where_the_curve_rises(tmp_path: Path) -> None:
     assert [(part.agent, part.project) for part in first.parts] == [("claude", "wild"), ("claude", "calm")]
     assert all(jump.rise_nusd < first.rise_nusd for jump in others)
     connection.close()
+
+
+def test_the_demo_records_itself_with_what_is_done_in_it() -> None:
+    """In memory: the table of the demo, and a kill where it happened."""
+    pictures: queue.SimpleQueue[Snapshot] = queue.SimpleQueue()
+    demo = DemoRuntime(DemoSource(7))
+    demo.start(pictures.put)
+    try:
+        row = next(row for row in pictures.get(timeout=30).rows if row.kind == "agent" and row.pid)
+        demo.execute(demo.plan(row, Action.KILL))
+        footage = demo.footage()
+    finally:
+        demo.stop()
+    assert footage is not None
+    assert [mark.row_key for mark in footage.marks(0, 1 << 62) if mark.kind == "action"] == [row.key]
+    snapshot = footage.at(footage.moments[0].at_ms).snapshot
+    assert snapshot is not None
+    assert row.key in {one.key for one in snapshot.rows}
+    assert not footage.with_events
+    footage.close()

@@ -64,9 +64,7 @@ def _spend(connection: sqlite3.Connection, snapshot: Snapshot) -> None:
 
 def footage() -> Footage:
     """A copy of its own: closing it closes nobody else's."""
-    copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-    _recorded()[0].backup(copy)
-    return Footage(copy, 64_000_000)
+    return Footage(db.copy_memory(_recorded()[0]), 64_000_000)
 
 
 def seen() -> dict[int, Snapshot]:

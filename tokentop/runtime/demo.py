@@ -26,8 +26,11 @@ from tokentop.model import (
 )
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from tokentop.agents._spoken import Said
     from tokentop.archive import InventedArchive
+    from tokentop.blackbox import BlackBox
     from tokentop.engine.statement import Statement
     from tokentop.engine.timeline import Timeline
     from tokentop.footage import Footage
@@ -63,6 +66,7 @@ class DemoRuntime:
     def __init__(self, world: World) -> None:
         self._world = world
         self._archive: InventedArchive | None = None
+        self._box: tuple[sqlite3.Connection, BlackBox] | None = None
         self._stop = threading.Event()
         self._jobs: queue.SimpleQueue[tuple[Callable[[], object], queue.SimpleQueue[object]]] = (
             queue.SimpleQueue()
@@ -80,8 +84,15 @@ class DemoRuntime:
         return plan
 
     def execute(self, plan: KillPlan) -> Receipt:
-        receipt = self._in_world(lambda: self._world.execute(plan, now_ms()))
+        receipt = self._in_world(lambda: self._execute(plan))
         assert isinstance(receipt, Receipt)
+        return receipt
+
+    def _execute(self, plan: KillPlan) -> Receipt:
+        from tokentop.store.writer import append_action
+
+        receipt = self._world.execute(plan, now_ms())
+        append_action(self._recording()[0], receipt)
         return receipt
 
     def plan_many(self, rows: Sequence[Row], action: Action) -> tuple[KillPlan, ...]:
@@ -116,8 +127,23 @@ class DemoRuntime:
         return found
 
     def footage(self) -> Footage | None:
-        """The demo keeps nothing."""
-        return None
+        """What was recorded of this run, up to now."""
+        from tokentop.footage import Footage
+        from tokentop.store.db import copy_memory
+
+        copy = self._in_world(lambda: copy_memory(self._recording()[0]))
+        return Footage(cast("sqlite3.Connection", copy), with_events=False)
+
+    def _recording(self) -> tuple[sqlite3.Connection, BlackBox]:
+        """The black box of this run, in memory; in the demo's thread alone."""
+        if self._box is None:
+            from tokentop.blackbox import BlackBox
+            from tokentop.config import Settings
+            from tokentop.store.db import open_memory
+
+            connection = open_memory()
+            self._box = connection, BlackBox(connection, Settings())
+        return self._box
 
     def jump(self, _row: Row) -> Jump:
         return Jump("the agents of the demo are invented: there is no terminal to show")
@@ -202,5 +228,7 @@ class DemoRuntime:
             while not self._jobs.empty():
                 job, reply = self._jobs.get()
                 reply.put(job())
-            publish(self._world.snapshot(now_ms()))
+            snapshot = self._world.snapshot(now_ms())
+            publish(snapshot)
+            self._recording()[1].look(snapshot)
             self._stop.wait(DEMO_PUBLISH_S)

@@ -104,6 +104,13 @@ def open_memory() -> sqlite3.Connection:
     return connection
 
 
+def copy_memory(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """A copy of such a database as it is now."""
+    copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    connection.backup(copy)
+    return copy
+
+
 def identity(folder: Path) -> tuple[int, int] | None:
     """(device, inode) of the database file: another one means that it was put aside and made anew."""
     try:

@@ -278,7 +278,16 @@ class ReplayScreen(LiveScreen):
         if mark.row_key in self.view.index:
             self.go_to(mark.row_key)
 
+    def _can_rank(self) -> bool:
+        """Whether spend is known by session; where it is not, that is said."""
+        if self._footage is None or self._footage.with_events:
+            return True
+        self.app.notify("the demo keeps no single calls: there is nothing to rank", markup=False, timeout=4)
+        return False
+
     def action_mark(self) -> None:
+        if not self._can_rank():
+            return
         span = self.reel.select()
         self._show_track()
         if span is not None:
@@ -313,7 +322,7 @@ class ReplayScreen(LiveScreen):
 
     async def _find_jumps(self) -> None:
         await self._ready.wait()
-        if self._footage is None:
+        if self._footage is None or not self._can_rank():
             return
         day = day_bounds(self.reel.at_ms, self._zone)[:2]
         try:
