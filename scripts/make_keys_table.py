@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tokentop.ui.keys import KEYS, SESSION_KEYS, Key  # noqa: E402
+from tokentop.ui.keys import HISTORY_KEYS, KEYS, SESSION_KEYS, Key  # noqa: E402
 
 README = ROOT / "README.md"
 
@@ -27,7 +27,7 @@ def row(key: Key, first: bool) -> str:
 
 
 def table() -> str:
-    listed = (*KEYS, *SESSION_KEYS)
+    listed = (*KEYS, *HISTORY_KEYS, *SESSION_KEYS)
     groups = dict.fromkeys(key.group for key in listed)
     rows = []
     for group in groups:

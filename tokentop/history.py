@@ -8,6 +8,15 @@ from msgspec.structs import replace
 BEST, LAST, COST, TOKENS, RESPONSES = "best", "last", "cost", "tokens", "responses"
 SORTS = (LAST, COST, TOKENS, RESPONSES)
 GROUPS = ("", "day", "project", "agent", "model")
+BACKLOG = 300  # sessions that wait for the index; agents change fewer between two slices, more are told
+HELP: tuple[tuple[str, str], ...] = (
+    ("words", "titles, projects, branches, tools, files touched; slips and left-out letters are forgiven"),
+    ("agent: proj: model: branch: title: cwd: session: kind: tool: file:", "the field contains the text"),
+    ("since:2d until:today on:2026-11-20", "when: a day, a moment, or how long ago"),
+    ("cost>5 tokens>1m responses>100 age>2h took>1h", "compare: dollars, tokens, responses, time"),
+    ("!word !agent:codex", "everything but"),
+    ("~regex", "regular expression on title, project, model and agent"),
+)
 
 
 class Ask(Struct, frozen=True):

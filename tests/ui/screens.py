@@ -220,6 +220,7 @@ SHOTS: tuple[Shot, ...] = (
     Shot("history-search", ("3", "slash", *"flky retry"), "the likest first"),
     Shot("history-grouped", ("3", "b", "b"), "by project", _source(demo)),
     Shot("history-unfolded", ("3", "plus"), "├", _source(demo)),
+    Shot("history-help", ("3", "question_mark"), "Keys of the history", _source(demo)),
     Shot("history-error", ("3", "slash", *"cost>x"), "needs a number"),
     Shot("history-empty", ("3",), "0 sessions", _source(lambda: build.snapshot(**_EMPTY))),  # type: ignore[arg-type]
     Shot("history-ascii", ("3",), "last first", _source(demo), options=UiOptions(ascii=True)),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+
+import pytest
 
 from tests.ui import build
 from tests.ui.pilot import lines, screen, text, until
 from tests.ui.screens import demo
 from tokentop.history import Ask, Listing, Scan
 from tokentop.ui.app import TokentopApp
+from tokentop.ui.keys import HISTORY_KEYS, Key
 from tokentop.ui.screens.history import HistoryScreen
 from tokentop.ui.screens.session import SessionScreen
 
@@ -124,3 +128,59 @@ async def test_typed_ahead_keys_reach_the_search_line_in_order() -> None:
         for key in ("slash", *"bPq"):
             app.simulate_key(key)
         await until(pilot, lambda: view(app).search.input.value == "bPq")
+
+
+# ------------------------------------------------------------ every key
+
+
+def _at(app: TokentopApp) -> int:
+    return view(app).lines.at
+
+
+def _title(app: TokentopApp) -> str:
+    return lines(app)[0]
+
+
+_BEFORE: dict[str, tuple[str, ...]] = {
+    "up": ("j", "j"), "page_up": ("G",), "top": ("G",), "sort_last": ("P",), "fold": ("b",), "back": (), "fold_all": ("b",),
+}  # fmt: skip
+_SEEN: dict[str, Callable[[TokentopApp], object]] = {
+    "down": _at, "up": _at, "page_down": _at, "page_up": _at, "top": _at, "bottom": _at,
+    "open": lambda app: type(app.screen), "search": lambda app: type(app.focused), "group": _title, "sort_cost": _title,
+    "sort_tokens": _title, "sort_last": _title, "sort_next": _title, "sort_previous": _title, "reverse": _title,
+    "unfold": listed, "fold": listed, "fold_all": listed, "said": lambda app: "search_prompts" in text(app),
+    "resume": lambda app: app.clipboard, "close": lambda app: app.screen is app.live,
+    "help": lambda app: "Keys of the history" in text(app), "back": lambda app: app.screen is app.live,
+}  # fmt: skip
+PRESSES = [(key, name) for key in HISTORY_KEYS for name in key.keys.split(",")]
+
+
+@pytest.mark.parametrize(
+    ("key", "name"), PRESSES, ids=lambda part: part.id if isinstance(part, Key) else part
+)
+async def test_a_key_does_what_it_says(key: Key, name: str) -> None:
+    async with screen(build.FakeSource(demo())) as (app, pilot, _):
+        await pilot.press("3")
+        await until(
+            pilot, lambda: isinstance(app.screen, HistoryScreen) and view(app).lines.chosen is not None
+        )
+        if key.id in ("resume", "unfold"):
+            while not view(app).lines.chosen.below:  # type: ignore[union-attr]
+                await pilot.press("j")
+        for before in _BEFORE.get(key.id, ()):
+            shown = _title(app), _at(app)
+            await pilot.press(before)
+            await until(pilot, lambda shown=shown: (_title(app), _at(app)) != shown)
+        sees = _SEEN[key.id]
+        was = sees(app)
+        app.simulate_key(name)
+        await until(pilot, lambda: (sees(app) if _still(app, key) else True) != was)
+
+
+def _still(app: TokentopApp, key: Key) -> bool:
+    """Whether the view is on top; a key that leaves it has done its work."""
+    return isinstance(app.screen, HistoryScreen) or key.id in ("open", "close", "back", "help")
+
+
+def test_every_key_is_looked_at() -> None:
+    assert _SEEN.keys() == {key.id for key in HISTORY_KEYS}

@@ -11,7 +11,7 @@ from typing import Any
 from tokentop.engine.days import local
 from tokentop.errors import UsageError
 from tokentop.export.values import iso, session_document, tokens_document, usd
-from tokentop.history import Ask, Listing, Scan
+from tokentop.history import BACKLOG, Ask, Listing, Scan
 from tokentop.model import Figures, Priced
 from tokentop.store import reader, searching
 from tokentop.store.indexing import Indexer, waiting
@@ -78,8 +78,8 @@ def bring_up_to_date(store: access.Access, *, quiet: bool) -> None:
             done += some
             progress.tell(f"indexing {done:,} of {total:,} sessions")
         progress.end()
-    elif late := waiting(store.db):
-        text = f"{late:,} sessions changed a moment ago: they are found as they were, new ones not yet"
+    elif (late := waiting(store.db)) > BACKLOG:
+        text = f"{late:,} sessions are not in the index yet: a running tokentop works on it"
         access.note(store.notes, text)
 
 

@@ -38,14 +38,6 @@ _NUMBERS: dict[str, str] = {
     "age": "CASE WHEN line.first_ms > 0 THEN ({now} - line.first_ms) / 1000.0 END",
     "took": "CASE WHEN line.first_ms > 0 THEN (line.last_ms - line.first_ms) / 1000.0 END",
 }
-HELP: tuple[tuple[str, str], ...] = (
-    ("words", "titles, projects, branches, tools, files touched; slips and left-out letters are forgiven"),
-    ("agent: proj: model: branch: title: cwd: session: kind: tool: file:", "the field contains the text"),
-    ("since:2d until:today on:2026-11-20", "when: a day, a moment, or how long ago"),
-    ("cost>5 tokens>1m responses>100 age>2h took>1h", "compare: dollars, tokens, responses, time"),
-    ("!word !agent:codex", "everything but"),
-    ("~regex", "regular expression on title, project, model and agent"),
-)
 
 
 class Sieve(Struct, frozen=True):

@@ -147,6 +147,35 @@ SESSION_KEYS: tuple[Key, ...] = (
     Key("back", "escape,q,s", "back", "Esc q", "back", "back to where you came from", "session", 10),
 )  # fmt: skip
 
+# Keys of the history.
+HISTORY_KEYS: tuple[Key, ...] = (
+    Key("down", "j,down", "move(1)", "j ↓", "down", "next line", "history"),
+    Key("up", "k,up", "move(-1)", "k ↑", "up", "previous line", "history"),
+    Key("page_down", "pagedown,space", "page(1)", "PgDn Space", "page", "a page down", "history"),
+    Key("page_up", "pageup", "page(-1)", "PgUp", "page", "a page up", "history"),
+    Key("top", "g,home", "move(-100000000)", "g Home", "top", "first line", "history"),
+    Key("bottom", "G,end", "move(100000000)", "G End", "bottom", "last line", "history"),
+    Key("open", "enter,l,right", "open", "↵ l →", "open", "open the session; fold or unfold a group", "history", 1),
+    Key("search", "slash", "search", "/", "search", "search while you type", "history", 2),
+    Key("group", "b", "group", "b", "group", "group by day, project, agent, model, or not", "history", 3),
+    Key("sort_cost", "P", "sort('cost')", "P", "by cost", "sort by cost; again: turn the order round", "history", 4),
+    Key("sort_tokens", "T", "sort('tokens')", "T", "by tokens", "sort by tokens", "history", 5),
+    Key("sort_last", "L", "sort('last')", "L", "by time", "sort by the last activity", "history", 6),
+    Key("sort_next", "greater_than_sign,f6", "sort_step(1)", "> F6", "order", "next order", "history"),
+    Key("sort_previous", "less_than_sign", "sort_step(-1)", "<", "order", "previous order", "history"),
+    Key("reverse", "I,r", "reverse", "I r", "reverse", "turn the order round", "history"),
+    Key("unfold", "plus", "fold(False)", "+", "sub-agents", "show the sub-agents of a session, the sessions of a group",
+        "history", 7),
+    Key("fold", "minus", "fold(True)", "-", "fold", "put them away", "history"),
+    Key("fold_all", "asterisk", "fold_all", "*", "fold all", "fold or unfold all groups", "history", 8),
+    Key("said", "f", "said", "f", "in prompts",
+        "look for the words in prompts and replies, where that is switched on; again: end it", "history", 9),
+    Key("resume", "y", "copy", "y", "copy resume", "copy the resume command", "history", 10),
+    Key("close", "q", "close", "q", "close", "back to the live screen", "history"),
+    Key("help", "question_mark,f1,h", "help", "? F1 h", "help", "these keys, and what the search understands", "history", 11),
+    Key("back", "escape,left", "back", "Esc ←", "back", "clear the search, then back to the live screen", "history", 12),
+)  # fmt: skip
+
 BY_ID = {key.id: key for key in KEYS}
 ACTING = frozenset(key.action for key in KEYS if key.acts)
 

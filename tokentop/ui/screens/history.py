@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from msgspec.structs import replace
@@ -15,10 +15,12 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from tokentop import text
-from tokentop.history import BEST, COST, GROUPS, LAST, SORTS, TOKENS, Ask, Entry, Listing, Scan
+from tokentop.history import BACKLOG, BEST, GROUPS, HELP, LAST, SORTS, Ask, Entry, Listing, Scan
 from tokentop.ui.history.lines import Lines
 from tokentop.ui.history.table import HistoryHead, HistoryTable
-from tokentop.ui.keys import BY_ID, KEYS, ascii_shown
+from tokentop.ui.keys import BY_ID, HISTORY_KEYS, KEYS, ascii_shown, first, footer_keys
+from tokentop.ui.screens.pages import Lines as PageLines
+from tokentop.ui.screens.pages import Page
 from tokentop.ui.screens.receipts import Note
 from tokentop.ui.widgets.filterline import FilterInput, FilterLine
 from tokentop.ui.widgets.footer import KeyFooter
@@ -44,28 +46,7 @@ class HistoryScreen(Screen[str | None]):
     """The list of all sessions. Returns the action of the view that was asked for next."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,left", "back", show=False),
-        Binding("q", "close", show=False),
-        Binding("j,down", "move(1)", show=False),
-        Binding("k,up", "move(-1)", show=False),
-        Binding("pagedown,space", "page(1)", show=False),
-        Binding("pageup", "page(-1)", show=False),
-        Binding("g,home", "move(-10000000)", show=False),
-        Binding("G,end", "move(10000000)", show=False),
-        Binding("enter,l,right", "open", show=False),
-        Binding("slash", "search", show=False),
-        Binding("plus", "fold(False)", show=False),
-        Binding("minus", "fold(True)", show=False),
-        Binding("asterisk", "fold_all", show=False),
-        Binding("b", "group", show=False),
-        Binding("P", f"sort('{COST}')", show=False),
-        Binding("T", f"sort('{TOKENS}')", show=False),
-        Binding("L", f"sort('{LAST}')", show=False),
-        Binding("greater_than_sign,f6", "sort_step(1)", show=False),
-        Binding("less_than_sign", "sort_step(-1)", show=False),
-        Binding("I,r", "reverse", show=False),
-        Binding("y", "copy", show=False),
-        Binding("f", "said", show=False),
+        Binding(key.keys, key.action, key.help, show=False, id=f"history_{key.id}") for key in HISTORY_KEYS
     ]
     AUTO_FOCUS = "HistoryTable"
     keys_at_once = True
@@ -264,7 +245,7 @@ class HistoryScreen(Screen[str | None]):
             )
             if found.ask.group:
                 pieces.append((f"   by {found.ask.group}", "dim"))
-            if found.waiting > 1:
+            if found.waiting > BACKLOG:
                 pieces.append((f"   {found.waiting:,} to be indexed", "warm"))
         self._title.show(pieces)
 
@@ -281,9 +262,12 @@ class HistoryScreen(Screen[str | None]):
         if self.focused is self.search.input:
             hints = [("Enter", "to the list"), ("Esc", "clear")]
         else:
-            fold = [("+ -", "sub-agents")] if not self.lines.listing.groups else [("*", "fold all")]
-            hints = [("↵", "open"), ("/", "search"), ("b", "group"), ("P T L", "by cost, tokens, time"), ("I", "reverse"),
-                     *fold, ("f", "in prompts"), ("y", "copy resume"), ("1", "live"), ("4", "limits"), ("Esc", "back")]  # fmt: skip
+            groups = bool(self.lines.listing.groups)
+            hints = [
+                (first(key), key.label)
+                for key in footer_keys(HISTORY_KEYS)
+                if key.id != ("unfold" if groups else "fold_all")
+            ]
         self.key_footer.show([(ascii_shown(key) if self._ascii else key, what) for key, what in hints])
 
     # ------------------------------------------------------------ search
@@ -323,6 +307,9 @@ class HistoryScreen(Screen[str | None]):
             self.search.input.value = ""
         else:
             self.dismiss(None)
+
+    def action_help(self) -> None:
+        self.app.push_screen(Page("help", lambda _: history_help(self._ascii)))
 
     def action_close(self) -> None:
         self.dismiss(None)
@@ -409,6 +396,19 @@ class HistoryScreen(Screen[str | None]):
             self.app.notify("this session has no resume command", markup=False, timeout=3)
         else:
             self.tokentop.copy_command(command)
+
+
+def history_help(ascii_only: bool) -> PageLines:
+    """The keys of the history, and the language of its search."""
+    out: list[Sequence[tuple[str, str]]] = [[("Keys of the history", "title")], []]
+    out += [
+        [(f"  {ascii_shown(key.shown) if ascii_only else key.shown:<12}", "key"), (key.help, "muted")]
+        for key in HISTORY_KEYS
+    ]
+    out += [[], [("Search", "title")], []]
+    for term, meaning in HELP:
+        out += [[(f"  {term}", "key")], [(f"      {meaning}", "muted")]]
+    return out
 
 
 def resume_command(entry: Entry) -> str:
