@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import gzip
 import json
 import os
@@ -362,3 +363,15 @@ def test_a_token_that_others_know_is_not_used(tmp_path: Path) -> None:
     (tmp_path / NAME).chmod(0o600)
     with pytest.raises(NoToken, match="no token"):
         token(tmp_path)
+
+
+def test_the_end_closes_what_has_just_come() -> None:
+    """A connection that was accepted and not yet begun; warnings of what is left open are errors here."""
+    for _ in range(20):
+        subject = Listening()
+        held = [socket.create_connection(("127.0.0.1", subject.port), timeout=30) for _ in range(5)]
+        held[0].sendall(request(subject.port, EMPTY)[:-4])
+        subject.close()
+        for connection in held:
+            connection.close()
+    gc.collect()

@@ -24,6 +24,7 @@ READ_BYTES = 64 << 10
 REQUEST_S = 20.0  # for a whole request and its answer
 IDLE_S = 90.0  # between two requests of a connection
 LINGER_S, LINGER_BYTES = 1.0, 16 << 20  # of a refused body, so that the answer arrives
+TURNS = 6
 _REJECTED = {"/v1/logs": "rejectedLogRecords", "/v1/metrics": "rejectedDataPoints"}
 
 
@@ -36,21 +37,42 @@ class Receiver:
     def __init__(self, port: int, token: str, hear: Callable[[Heard], bool]) -> None:
         self.port = port
         self._token, self._hear = token, hear
-        self._open = 0
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, ready: Callable[[], object] = lambda: None) -> None:
         """Raises OSError where the port cannot be had."""
-        server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, backlog=MAX_CONNECTIONS)
+        server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, backlog=MAX_CONNECTIONS)
         self.port = server.sockets[0].getsockname()[1]
-        async with server:
-            ready()
-            await server.serve_forever()
+        loop = asyncio.get_running_loop()
+        ready()
+        try:
+            await loop.create_future()
+        finally:
+            # First no more come, then all are closed: asyncio leaks a connection whose server closes while it begins.
+            for listening in server.sockets:
+                loop.remove_reader(listening.fileno())
+            await self._close_all()
+            server.close()
+
+    async def _close_all(self) -> None:
+        """Close what is open. asyncio takes some turns to make a connection known that has just come."""
+        for _ in range(TURNS):
+            for writer in tuple(self._writers):
+                writer.transport.abort()
+            await asyncio.sleep(0)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Begin a connection; it is known from here on, so that the end closes it though it has not begun."""
+        self._writers.add(writer)
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open += 1
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES)
         try:
-            if self._open > MAX_CONNECTIONS:
+            if len(self._writers) > MAX_CONNECTIONS:
                 await _answer(connection, writer, 503, {"message": "too many connections"}, close=True)
                 return
             while await self._one(connection, reader, writer):
@@ -59,7 +81,7 @@ class Receiver:
         except (TimeoutError, OSError, asyncio.IncompleteReadError, h11.ProtocolError):
             pass  # it has gone, or is no HTTP client: there is nobody to tell
         finally:
-            self._open -= 1
+            self._writers.discard(writer)
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
