@@ -9,6 +9,7 @@ import pytest
 
 from tests.git_build import DAY_S, Repo, lines
 from tokentop.bought import bring_up, of_session
+from tokentop.pricing import PriceTable
 from tokentop.store import db
 
 from .faults import MODEL, Scratch, stamp
@@ -23,14 +24,14 @@ class Log:
         self.scratch, self.sid, self.cwd, self.at_s = scratch, sid, str(cwd), at_s
         self._n = 0
 
-    def call(self, *content: dict[str, Any], model: str = MODEL, reads: int = 100) -> None:
+    def call(self, *content: dict[str, Any], model: str = MODEL, reads: int = 100, writes: int = 20) -> None:
         """One response of the model; each is half a minute after the last record."""
         self._n += 1
         self.at_s += 30
         usage = {
             "input_tokens": 3,
             "cache_read_input_tokens": reads,
-            "cache_creation_input_tokens": 20,
+            "cache_creation_input_tokens": writes,
             "output_tokens": 7,
         }
         message = {
@@ -220,15 +221,27 @@ def test_what_there_was_no_time_for_is_said_and_comes_with_the_next_call(scratch
     assert scratch.run("sync").returncode == 0
     connection = db.open_writer(scratch.state)
     try:
-        report = bring_up(connection, 0, now_s * 1000, days=14, seconds=0)
+        report = bring_up(connection, PriceTable(), 0, now_s * 1000, days=14, seconds=0)
         assert (report.unread_logs, report.later, report.repositories) == (1, 1, 0)
         assert report.notes[""] == [f"{repo.folder}/.git: not looked at, the time was used up"]
         assert of_session(connection, "claude", "5e55-0006", 14) == (None, [])
-        report = bring_up(connection, 0, now_s * 1000, days=14, seconds=20)
+        report = bring_up(connection, PriceTable(), 0, now_s * 1000, days=14, seconds=20)
         assert (report.unread_logs, report.later, report.repositories, report.notes) == (0, 0, 1, {})
         assert of_session(connection, "claude", "5e55-0006", 14)[1][0].sure
     finally:
         connection.close()
+
+
+def test_what_was_paid_again_because_the_cache_had_expired(scratch, now_s):
+    log = Log(scratch, "s", "/work/api", now_s - 2 * DAY_S)
+    log.call(reads=5_000)
+    log.call(reads=5_000)
+    log.at_s += 400
+    log.call(reads=0, writes=5_040)  # it waited for seven minutes: all of it is written anew
+    log.call(reads=5_040)
+    row = outcome(scratch)["totals"]
+    assert float(row["waiting_usd"]) == pytest.approx(5_020 * (3.75 - 0.3) / 1e6, rel=0.01)
+    assert "cache had expired" in scratch.run("outcome").stdout
 
 
 def test_wrong_use_and_nothing_there(scratch, now_s):

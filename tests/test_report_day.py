@@ -86,6 +86,15 @@ def test_an_empty_history_is_said(tmp_path):
     assert "spent $0.00" in text
 
 
+def test_seven_bits_where_that_is_set(scratch):
+    scratch.config.write_text("ascii = true\n")
+    for words in (("today",), ("usage", "--chart"), ("usage", "--heatmap")):
+        text = scratch.run(*words).stdout
+        assert text.isascii()
+        assert "#" in text
+        assert "?" not in text
+
+
 def test_two_times_beside_each_other(scratch):
     found = told(
         scratch, "usage", "--compare", "--by", "project", "--since", "yesterday", "--until", "yesterday"

@@ -16,13 +16,14 @@ from msgspec.structs import replace
 from .agents import all_agents
 from .engine.outcome import Worker
 from .engine.tally import Credited, Done
-from .engine.work import Work, work_of
+from .engine.work import Work, models_of, spent_by, waited, work_of
 from .harvest import Report, harvest
 from .ingest.commits import Budget
 from .ingest.outlining import Outliner
 from .ingest.repository import Place, place_of
 from .model import Role
-from .store import gitwork, outcomes, outlines
+from .pricing.table import PriceTable
+from .store import gitwork, outcomes, outlines, reader
 from .store.outcomes import Kept, Line
 
 _PAGE = 200
@@ -32,7 +33,9 @@ GONE = -1
 NONE = 0
 
 
-def bring_up(db: sqlite3.Connection, since_ms: int, now_ms: int, *, days: int, seconds: float) -> Report:
+def bring_up(
+    db: sqlite3.Connection, prices: PriceTable, since_ms: int, now_ms: int, *, days: int, seconds: float
+) -> Report:
     """Look at logs and repositories of the sessions used since a time, and keep what they tell. sqlite3.Error.
 
     Logs take half of the time at most.
@@ -40,7 +43,7 @@ def bring_up(db: sqlite3.Connection, since_ms: int, now_ms: int, *, days: int, s
     budget = Budget(seconds / 2)
     unread = _outlines(db, since_ms, now_ms, budget)
     lines = outcomes.lines(db, since_ms)
-    kept, later = _works(db, lines, budget)
+    kept, later = _works(db, lines, budget, prices)
     roots = roots_of(db, lines)
     places: dict[str, Place | None] = {}
 
@@ -96,7 +99,9 @@ def _outlines(db: sqlite3.Connection, since_ms: int, now_ms: int, budget: Budget
     return left
 
 
-def _works(db: sqlite3.Connection, lines: Sequence[Line], budget: Budget) -> tuple[dict[int, Kept], set[int]]:
+def _works(
+    db: sqlite3.Connection, lines: Sequence[Line], budget: Budget, prices: PriceTable
+) -> tuple[dict[int, Kept], set[int]]:
     """The work of each session, and those for which there was no time. What is kept serves while nothing is new."""
     stored = outcomes.works(db, (line.id for line in lines))
     times = outcomes.outline_times(db, (line.id for line in lines))
@@ -114,9 +119,9 @@ def _works(db: sqlite3.Connection, lines: Sequence[Line], budget: Budget) -> tup
             found[line.id] = old if old is not None else Kept(line.last_ms, read_ms, place, Work())
             continue
         outline = outcomes.outline(db, line.id) if read_ms else None
-        work = replace(
-            work_of(outline, line.cwd, outcomes.calls(db, line.id)), models=outcomes.models(db, line.id)
-        )
+        events = reader.events_of_one(db, line.id)
+        work = work_of(outline, line.cwd, [spent_by(event) for event in events])
+        work = replace(work, waste=(*work.waste, *waited(events, prices)), models=models_of(events))
         found[line.id] = Kept(line.last_ms, read_ms, place, work)
     return found, later
 

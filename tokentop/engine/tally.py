@@ -111,6 +111,7 @@ class Sum(Struct):
     loops_nusd: int = 0
     retries_nusd: int = 0
     hidden_nusd: int = 0
+    waiting_nusd: int = 0  # paid again because the cache had expired
     waste_unknown: int = 0  # pieces of waste without a known cost
     silent: int = (
         0  # sessions whose logs tell no tools: loops, retries, tests and edits of theirs are not known
@@ -222,6 +223,7 @@ def _dated(session: Done, of: Callable[[Done, int], Sum | None]) -> None:
             line.loops_nusd += cost if piece.kind == "loop" else 0
             line.retries_nusd += cost if piece.kind == "retry" else 0
             line.hidden_nusd += cost if piece.kind == "hidden" else 0
+            line.waiting_nusd += cost if piece.kind == "waiting" else 0
 
 
 def _share(line: Sum, share: Credited) -> None:

@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import posixpath
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from tokentop.model import Activity, State
+from tokentop.model import Activity, Kind, Priced, State
 from tokentop.outline import Deed, Outline
 
 from .habits import changes_files
+from .misses import Misses
 from .outcome import Run, spans_of
+
+if TYPE_CHECKING:
+    from tokentop.pricing.table import PriceTable
 
 LOOP_CALLS = 5  # so many equal calls in a row are a loop
 
@@ -31,7 +36,7 @@ class Spent(Struct, frozen=True, gc=False, array_like=True):
 
 
 class Waste(Struct, frozen=True, gc=False, array_like=True):
-    """Spend that was not needed. `kind`: loop, retry, hidden; `cost_nusd` None = a part of it is not known."""
+    """Spend that was not needed. `kind`: loop, retry, hidden, waiting; `cost_nusd` None = a part is not known."""
 
     at_ms: int
     kind: str
@@ -55,6 +60,35 @@ class Work(Struct, frozen=True, gc=False, array_like=True):
     def edited(self) -> bool:
         """Whether a call of an editing tool succeeded, as far as is known."""
         return bool(self.edits)
+
+
+def spent_by(event: Priced) -> Spent:
+    """One event as far as its money is concerned."""
+    usage = event.usage
+    unknown = usage.kind is Kind.UNKNOWN and not event.cost_nusd
+    return Spent(
+        usage.at_ms, usage.duration_ms, None if unknown else event.cost_nusd, usage.kind is Kind.HIDDEN
+    )
+
+
+def waited(events: Iterable[Priced], prices: PriceTable) -> list[Waste]:
+    """What a session paid again because the cache had expired while it waited. `events` by time."""
+    misses = Misses(prices)
+    found = ((event, misses.of(event)) for event in events)
+    return [
+        Waste(event.usage.at_ms, "waiting", miss.nusd or None)
+        for event, miss in found
+        if miss.why == "expired"
+    ]
+
+
+def models_of(events: Iterable[Priced]) -> tuple[tuple[str, int, int], ...]:
+    """(model, nano-dollars, tokens) of a session's calls."""
+    sums: dict[str, tuple[int, int]] = {}
+    for event in events:
+        cost, tokens = sums.get(event.usage.model, (0, 0))
+        sums[event.usage.model] = cost + (event.cost_nusd or 0), tokens + event.usage.tokens.total
+    return tuple((name, *both) for name, both in sums.items())
 
 
 def work_of(outline: Outline | None, cwd: str, calls: Sequence[Spent]) -> Work:

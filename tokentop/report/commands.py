@@ -84,10 +84,14 @@ def _usage_text(
     """The form that was asked for, a table without one."""
     from . import usage_forms
 
-    if arguments.heatmap:
-        return usage_forms.heatmap(store.db, wanted, local_zone(os.environ), at_ms)
-    if arguments.chart:
-        return usage_forms.chart(lines, by)
+    if arguments.heatmap or arguments.chart:
+        from .chart import seven_bits
+
+        if arguments.heatmap:
+            text = usage_forms.heatmap(store.db, wanted, local_zone(os.environ), at_ms)
+        else:
+            text = usage_forms.chart(lines, by)
+        return seven_bits(text) if store.settings.ascii else text
     if arguments.md:
         return usage_forms.markdown(lines, by).rstrip("\n")
     return usage.as_text(lines, by)

@@ -24,7 +24,7 @@ from tokentop.store.reader import Filter
 from tokentop.text import clean, clock, plural, window_name
 
 from . import access
-from .chart import bars, columns_beside, sparks
+from .chart import bars, columns_beside, seven_bits, sparks
 from .out import iso, money, print_json, usd
 from .usage import Line, collect, total_of
 
@@ -69,10 +69,12 @@ def day(which: str, as_json: bool) -> int:
     with access.opened(quiet=as_json) as store:
         access.bring_days(store, zone)
         told = tell(store.db, which, zone, at_ms, store.current)
+        plain = store.settings.ascii
     if as_json:
         print_json(document(told, at_ms))
     else:
-        print(as_text(told, zone, at_ms))
+        text = as_text(told, zone, at_ms)
+        print(seven_bits(text) if plain else text)
     return 0
 
 

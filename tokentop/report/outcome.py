@@ -17,6 +17,7 @@ from tokentop.engine.tally import Credited, Done, Pair, Sum, add_up, nobodys
 from tokentop.engine.when import BadTime, parse_when
 from tokentop.errors import NothingMatched, UsageError
 from tokentop.harvest import Report
+from tokentop.ledger import prices
 from tokentop.store import reader
 from tokentop.store.reader import Filter
 from tokentop.text import clean, plural
@@ -36,7 +37,9 @@ def outcome(arguments: argparse.Namespace) -> int:
     since_ms, until_ms = _period(arguments, zone, at_ms)
     with access.opened(quiet=arguments.json) as store, access.writable(store) as writable:
         days = store.settings.survive_days
-        report = bring_up(writable, since_ms, at_ms, days=days, seconds=store.settings.outcome_s)
+        report = bring_up(
+            writable, prices(store.settings), since_ms, at_ms, days=days, seconds=store.settings.outcome_s
+        )
         done, shares = gather(writable, since_ms, until_ms, days)
         sums = summed(writable, done, shares, by, (since_ms, until_ms), at_ms, zone)
         total = _total(done, shares, at_ms)
@@ -166,6 +169,7 @@ def figures(one: Sum) -> dict[str, Any]:
         "loops_usd": usd(one.loops_nusd),
         "retries_usd": usd(one.retries_nusd),
         "hidden_usd": usd(one.hidden_nusd),
+        "waiting_usd": usd(one.waiting_nusd),
         "waste_of_unknown_cost": one.waste_unknown,
         "sessions_without_tools": one.silent,
     }
@@ -295,6 +299,7 @@ def _waste(total: Sum) -> list[str]:
         ("loops", total.loops_nusd, "the same call 5 times in a row or more"),
         ("retries", total.retries_nusd, "the same call after it had failed"),
         ("hidden", total.hidden_nusd, "at most this for calls that were cut off; compactions are in it"),
+        ("waiting", total.waiting_nusd, "paid again because the cache had expired while a session waited"),
         ("abandoned", total.abandoned_nusd, f"{plural(total.abandoned, 'session')} ended with nothing changed, never resumed"),
     ):  # fmt: skip
         share = f"{100 * nusd / total.cost_nusd:5.1f} %" if total.cost_nusd else "    ? %"

@@ -14,11 +14,11 @@ import msgspec
 from msgspec import Struct
 
 from tokentop.engine.tally import Credited
-from tokentop.engine.work import Spent, Work
+from tokentop.engine.work import Work
 from tokentop.outline import Outline
 
 from .outlines import decoded
-from .schema import FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_HIDDEN, FLAG_UNKNOWN
+from .schema import FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_UNKNOWN
 
 _WORK = msgspec.msgpack.Decoder(Work)
 _BATCH = 500
@@ -124,27 +124,6 @@ def outline(db: sqlite3.Connection, session: int) -> Outline | None:
     row = db.execute("SELECT deeds, note, read_ms FROM outline WHERE session=?", (session,)).fetchone()
     deeds = decoded(row[0]) if row else None
     return None if deeds is None else Outline(deeds, row[1], read_ms=row[2])
-
-
-def calls(db: sqlite3.Connection, session: int) -> list[Spent]:
-    """All calls of one session by time."""
-    rows = db.execute(
-        "SELECT at_ms, took_ms, cost_nusd, flags FROM event WHERE session=? ORDER BY at_ms", (session,)
-    )
-    return [
-        Spent(at_ms, took_ms, None if flags & FLAG_UNKNOWN and not cost else cost, bool(flags & FLAG_HIDDEN))
-        for at_ms, took_ms, cost, flags in rows
-    ]
-
-
-def models(db: sqlite3.Connection, session: int) -> tuple[tuple[str, int, int], ...]:
-    """(model, nano-dollars, tokens) of one session's calls."""
-    rows = db.execute(
-        "SELECT m.name, coalesce(sum(e.cost_nusd), 0), sum(e.input + e.cache_read + e.cache_write_5m + e.cache_write_1h"
-        " + e.output) FROM event e JOIN model m ON m.id = e.model WHERE e.session=? GROUP BY m.name",
-        (session,),
-    )
-    return tuple(rows.fetchall())
 
 
 def keep_works(db: sqlite3.Connection, found: Iterable[tuple[int, Kept]]) -> None:

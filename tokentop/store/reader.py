@@ -294,6 +294,17 @@ def events_of(db: sqlite3.Connection, agent: str, sid: str, since_ms: int = 0) -
     return [_priced(row) for row in rows]
 
 
+def events_of_one(db: sqlite3.Connection, session: int) -> list[Priced]:
+    """Events of one session, by its number, without those of sub-agents; by time."""
+    rows = db.execute(
+        "SELECT e.id, '', '', e.at_ms, e.took_ms, m.provider, m.name, coalesce(t.tier, ''), coalesce(t.geo, ''),"
+        f" e.flags, {', '.join('e.' + b for b in _BUCKETS)}, e.cost_nusd FROM event e JOIN model m ON m.id = e.model"
+        " LEFT JOIN tier t ON t.id = e.tier WHERE e.session = ? ORDER BY e.at_ms, e.id",
+        (session,),
+    )
+    return [_priced(row) for row in rows]
+
+
 def same_calls(db: sqlite3.Connection, call: Usage, within_ms: int) -> list[int]:
     """Ids of the events of a log with the counts of this call and nearly its time, in its session or below it."""
     sid, tokens = call.session_id, call.tokens
