@@ -10,11 +10,11 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 
 from tokentop import text
 from tokentop.recorded import Jump, Share, Spent
 from tokentop.ui.glyphs import safe
+from tokentop.ui.over import Over
 from tokentop.ui.paint import Painted, Piece, fit
 from tokentop.ui.screens.receipts import Note
 from tokentop.ui.theme import Palette
@@ -62,7 +62,7 @@ class ChoiceList(Painted):
             self.refresh()
 
 
-class ChoiceScreen(ModalScreen[Chosen | None]):
+class ChoiceScreen(Over[Chosen | None]):
     """A head, entries, a foot. Enter answers with the entry under the cursor."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
