@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from msgspec.structs import replace
@@ -14,12 +14,11 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widgets import Input
 
-from tokentop import text
-from tokentop.history import BACKLOG, BEST, GROUPS, HELP, LAST, SORTS, Ask, Entry, Listing, Scan
+from tokentop.history import BEST, GROUPS, LAST, SORTS, Ask, Entry, Listing, Scan
+from tokentop.ui.history import told
 from tokentop.ui.history.lines import Lines
 from tokentop.ui.history.table import HistoryHead, HistoryTable
 from tokentop.ui.keys import BY_ID, HISTORY_KEYS, KEYS, ascii_shown, first, footer_keys
-from tokentop.ui.screens.pages import Lines as PageLines
 from tokentop.ui.screens.pages import Page
 from tokentop.ui.screens.receipts import Note
 from tokentop.ui.widgets.filterline import FilterInput, FilterLine
@@ -135,7 +134,7 @@ class HistoryScreen(Screen[str | None]):
             return
         self.lines.put(found)
         self._show_found(found)
-        self.head.show(self._sort_of(found.ask), found.ask.ascending)
+        self.head.show(told.sort_of(found.ask), found.ask.ascending)
         self.table.note = _MATCHES_NONE if found.ask.query.strip() else _NONE_YET
         self.table.lay_out()
         self._show_title()
@@ -176,13 +175,13 @@ class HistoryScreen(Screen[str | None]):
             self.set_timer(_SCAN_S, self._show_scan)
 
     async def _search_said(self, query: str) -> None:
-        def told(scan: Scan) -> bool:  # in the worker's thread: the screen looks at it when it is due
+        def step(scan: Scan) -> bool:  # in the worker's thread: the screen looks at it when it is due
             if self._scanning:
                 self._scan = scan
             return self._scanning and self.is_attached
 
         try:
-            found = await asyncio.to_thread(self._source.search_said, query, told)
+            found = await asyncio.to_thread(self._source.search_said, query, step)
         except Exception as error:
             log.exception("prompts and replies")
             found = Scan(problem=f"could not be searched ({type(error).__name__}); see the log file")
@@ -218,36 +217,16 @@ class HistoryScreen(Screen[str | None]):
 
     # ------------------------------------------------------------ title, footer
 
-    @staticmethod
-    def _sort_of(ask: Ask) -> str:
-        return ask.sort or (BEST if ask.query.strip() and not ask.group else LAST)
-
     def _show_title(self) -> None:
-        found = self.lines.listing
-        pieces = [(" History", "title")]
-        if self._failed:
-            pieces.append((f"   could not be looked up ({self._failed}); see the log file", "error"))
-        elif (scan := self._scan) is not None:
-            pieces.append((f"   {text.plural(len(scan.found), 'session')}", "strong"))
-            told = f"   prompts and replies: {scan.looked:,} of {scan.total:,} sessions looked at"
-            pieces.append((told, "warm" if self._scanning else "dim"))
-            pieces.append((f", {scan.passed:,} without a log" if scan.passed else "", "dim"))
-        elif not self._answered:
-            pieces.append(("   being looked up", "dim"))
-        else:
-            pieces.append((f"   {text.plural(len(found.order), 'session')}", "strong"))
-            sort = self._sort_of(found.ask)
-            pieces.append(
-                (
-                    f"   {'the likest' if sort == BEST else sort} {'last' if found.ask.ascending else 'first'}",
-                    "dim",
-                )
+        self._title.show(
+            told.title(
+                self.lines.listing,
+                self._scan,
+                self._failed,
+                scanning=self._scanning,
+                answered=self._answered > 0,
             )
-            if found.ask.group:
-                pieces.append((f"   by {found.ask.group}", "dim"))
-            if found.waiting > BACKLOG:
-                pieces.append((f"   {found.waiting:,} to be indexed", "warm"))
-        self._title.show(pieces)
+        )
 
     def _show_found(self, found: Listing) -> None:
         if not self.ask.query.strip():
@@ -309,7 +288,7 @@ class HistoryScreen(Screen[str | None]):
             self.dismiss(None)
 
     def action_help(self) -> None:
-        self.app.push_screen(Page("help", lambda _: history_help(self._ascii)))
+        self.app.push_screen(Page("help", lambda _: told.history_help(self._ascii)))
 
     def action_close(self) -> None:
         self.dismiss(None)
@@ -325,7 +304,7 @@ class HistoryScreen(Screen[str | None]):
 
     def action_sort(self, sort: str) -> None:
         """Sort by a figure; the same key again turns the order round."""
-        if self._sort_of(self.ask) == sort:
+        if told.sort_of(self.ask) == sort:
             self.action_reverse()
         else:
             self._change(replace(self.ask, sort=sort, ascending=False))
@@ -336,11 +315,11 @@ class HistoryScreen(Screen[str | None]):
 
     def action_sort_step(self, step: int) -> None:
         sorts = (BEST, *SORTS) if self.ask.query.strip() and not self.ask.group else SORTS
-        at = sorts.index(self._sort_of(self.ask))
+        at = sorts.index(told.sort_of(self.ask))
         self._change(replace(self.ask, sort=sorts[(at + step) % len(sorts)], ascending=False))
 
     def action_reverse(self) -> None:
-        if self._sort_of(self.ask) != BEST:
+        if told.sort_of(self.ask) != BEST:
             self._change(replace(self.ask, ascending=not self.ask.ascending))
 
     def action_group(self) -> None:
@@ -391,31 +370,8 @@ class HistoryScreen(Screen[str | None]):
         entry = self.lines.chosen
         if entry is None:
             return
-        command = resume_command(entry)
+        command = told.resume_command(entry)
         if not command:
             self.app.notify("this session has no resume command", markup=False, timeout=3)
         else:
             self.tokentop.copy_command(command)
-
-
-def history_help(ascii_only: bool) -> PageLines:
-    """The keys of the history, and the language of its search."""
-    out: list[Sequence[tuple[str, str]]] = [[("Keys of the history", "title")], []]
-    out += [
-        [(f"  {ascii_shown(key.shown) if ascii_only else key.shown:<12}", "key"), (key.help, "muted")]
-        for key in HISTORY_KEYS
-    ]
-    out += [[], [("Search", "title")], []]
-    for term, meaning in HELP:
-        out += [[(f"  {term}", "key")], [(f"      {meaning}", "muted")]]
-    return out
-
-
-def resume_command(entry: Entry) -> str:
-    """The command that goes on with a session, "" = there is none; a sub-agent is resumed through its parent."""
-    from tokentop.agents import all_agents
-
-    if "/" in entry.session_id:
-        return ""
-    found = next((agent for agent in all_agents() if agent.id == entry.agent), None)
-    return found.resume_command(entry.session_id) if found is not None else ""

@@ -1,0 +1,58 @@
+"""What the history says beside its lines: the title, the help, the resume command. Pure."""
+
+from __future__ import annotations
+
+from tokentop import text
+from tokentop.agents import all_agents
+from tokentop.history import BACKLOG, BEST, HELP, LAST, Ask, Entry, Listing, Scan
+from tokentop.ui.keys import HISTORY_KEYS, ascii_shown
+
+Pieces = list[tuple[str, str]]
+
+
+def sort_of(ask: Ask) -> str:
+    """The order of an answer."""
+    return ask.sort or (BEST if ask.query.strip() and not ask.group else LAST)
+
+
+def title(found: Listing, scan: Scan | None, failed: str, *, scanning: bool, answered: bool) -> Pieces:
+    """`scan` = of prompts and replies, None = the list is shown; `failed` = the type of an error."""
+    pieces = [(" History", "title")]
+    if failed:
+        return [*pieces, (f"   could not be looked up ({failed}); see the log file", "error")]
+    if scan is not None:
+        looked = f"   prompts and replies: {scan.looked:,} of {scan.total:,} sessions looked at"
+        gone = f", {scan.passed:,} without a log" if scan.passed else ""
+        return [*pieces, (f"   {text.plural(len(scan.found), 'session')}", "strong"),
+                (looked, "warm" if scanning else "dim"), (gone, "dim")]  # fmt: skip
+    if not answered:
+        return [*pieces, ("   being looked up", "dim")]
+    sort = sort_of(found.ask)
+    order = f"   {'the likest' if sort == BEST else sort} {'last' if found.ask.ascending else 'first'}"
+    pieces += [(f"   {text.plural(len(found.order), 'session')}", "strong"), (order, "dim")]
+    if found.ask.group:
+        pieces.append((f"   by {found.ask.group}", "dim"))
+    if found.waiting > BACKLOG:
+        pieces.append((f"   {found.waiting:,} to be indexed", "warm"))
+    return pieces
+
+
+def history_help(ascii_only: bool) -> list[Pieces]:
+    """The keys of the history, and the language of its search."""
+    out: list[Pieces] = [[("Keys of the history", "title")], []]
+    out += [
+        [(f"  {ascii_shown(key.shown) if ascii_only else key.shown:<12}", "key"), (key.help, "muted")]
+        for key in HISTORY_KEYS
+    ]
+    out += [[], [("Search", "title")], []]
+    for term, meaning in HELP:
+        out += [[(f"  {term}", "key")], [(f"      {meaning}", "muted")]]
+    return out
+
+
+def resume_command(entry: Entry) -> str:
+    """The command that goes on with a session, "" = there is none; a sub-agent is resumed through its parent."""
+    if "/" in entry.session_id:
+        return ""
+    found = next((agent for agent in all_agents() if agent.id == entry.agent), None)
+    return found.resume_command(entry.session_id) if found is not None else ""
