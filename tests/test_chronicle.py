@@ -80,7 +80,7 @@ def test_a_session_is_told_exported_and_remembered(tmp_path: Path, monkeypatch: 
 
 
 def test_a_session_at_rest_is_remembered_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tokentop.collector.OUTLINES_START_S", 0.0)
+    monkeypatch.setattr("tokentop.sideline.OUTLINES_START_S", 0.0)
     home = Scratch(tmp_path)
     home.write(LOG, long_session(5, begin_ms=now_ms() - 86_400_000))
     home.read()

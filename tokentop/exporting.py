@@ -15,6 +15,7 @@ from .export.values import iso
 from .text import clean
 
 FOLDER = "exports"
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 
 def write_timeline(folder: Path, told: Timeline, form: str, zone: tzinfo, now_ms: int) -> Path:
@@ -47,7 +48,7 @@ def write_whole(target: Path, content: str) -> Path:
     beside = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         with open(
-            os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600),
+            os.open(beside, _NEW, 0o600),
             "w",
             encoding="utf-8",
         ) as file:

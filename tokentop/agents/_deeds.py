@@ -26,6 +26,7 @@ _PATHS = (
 )  # fmt: skip
 _COMMANDS = ("command", "cmd", "commands", "script", "CommandLine")
 _PATHS_MAX = 20
+_TWIN_MS = 2_000
 _ABORTED = frozenset({
     "turn_aborted", "abort", "interrupt", "stepinterrupted", "turninterrupted", "session.interrupted",
 })  # fmt: skip
@@ -55,7 +56,7 @@ class Deeds(Steps):
         self._runs: dict[object, Ran] = {}
         self._publishes: dict[object, Publishes] = {}
         self._same: dict[object, int] = {}  # hash of tool and arguments
-        self._said_last = 0  # hash of the last prompt: it stands in two records of some logs
+        self._said_last = (0, 0)  # hash and time of the last prompt: it stands in two records of some logs
         self._events: list[tuple[int, Deed]] = []
         self._order: dict[object, int] = {}  # of deeds without a time
         self._next = 0
@@ -132,7 +133,7 @@ class Deeds(Steps):
 
     def _call(self, value: dict[str, Any], name: str, arguments: object, at_ms: int) -> None:
         super()._call(value, name, arguments, at_ms)
-        self._said_last = 0
+        self._said_last = (0, 0)
         key = identity(value)
         known = self._more.get(key)
         if known is None or not known.target:
@@ -173,14 +174,16 @@ class Deeds(Steps):
         if not said:
             return
         if role != "user":
-            self._said_last = 0
+            self._said_last = (0, 0)
             return
         said = said.lstrip()
         if said.startswith("[Request inter"):
             self._event(Deed("interrupt", at_ms=at_ms))
-        if not is_prompt(said) or hash(said) == self._said_last:
+        if not is_prompt(said):
             return
-        self._said_last = hash(said)
+        (last, last_ms), self._said_last = self._said_last, (hash(said), at_ms)
+        if hash(said) == last and at_ms - last_ms < _TWIN_MS:
+            return
         self._event(Deed("prompt", at_ms=at_ms))
 
     # ------------------------------------------------------------ parts

@@ -67,6 +67,7 @@ class DemoRuntime:
         self._world = world
         self._archive: InventedArchive | None = None
         self._box: tuple[sqlite3.Connection, BlackBox] | None = None
+        self._exports: Path | None = None
         self._stop = threading.Event()
         self._jobs: queue.SimpleQueue[tuple[Callable[[], object], queue.SimpleQueue[object]]] = (
             queue.SimpleQueue()
@@ -209,14 +210,13 @@ class DemoRuntime:
 
     def export(self, told: Timeline, form: str) -> str:
         """Write it into a folder of its own below the temporary ones. OSError."""
-        import os
         import tempfile
 
         from tokentop.exporting import write_timeline
 
-        folder = Path(tempfile.gettempdir()) / f"tokentop-demo-{os.getuid()}"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        return str(write_timeline(folder, told, form, local_zone(os.environ), now_ms()))
+        if self._exports is None:
+            self._exports = Path(tempfile.mkdtemp(prefix="tokentop-demo-"))
+        return str(write_timeline(self._exports, told, form, local_zone(os.environ), now_ms()))
 
     def _in_world(self, job: Callable[[], object]) -> object:
         reply: queue.SimpleQueue[object] = queue.SimpleQueue()
