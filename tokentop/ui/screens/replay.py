@@ -314,7 +314,7 @@ class ReplayScreen(LiveScreen):
         if share is not None:
             self._awaited = f"{share.agent}:{share.session_id}"
             self._seek_in(spent.from_ms, spent.until_ms)
-            self.tokentop.open_session(share.agent, share.session_id, share.title)
+            self.tokentop.open_session(share.agent, share.session_id, share.title, self.past_ms)
 
     def _seek_in(self, from_ms: int, until_ms: int) -> None:
         if self._footage is not None:
