@@ -213,3 +213,12 @@ async def test_the_order_and_the_filter_work_as_on_the_live_screen() -> None:
         await until(pilot, lambda: not replay.view.query)
         assert app.screen is replay
         assert app.live.view.order.sort_id != "cost"
+
+
+async def test_help_tells_the_keys_of_time_and_none_that_act() -> None:
+    async with past() as (app, pilot, replay, _):
+        await pilot.press("question_mark")
+        await until(pilot, lambda: app.screen is not replay)
+        shown = text(app)
+        assert "play, or hold" in shown
+        assert "dialog to terminate" not in shown
