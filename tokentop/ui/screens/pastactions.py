@@ -79,8 +79,8 @@ class PastActions(LiveScreen):
         replaced = {name for key in keys.REPLAY_KEYS for name in key.keys.split(",")}
         usable = [
             key for key in keys.KEYS
-            if not key.acts and key.id not in _NOT_HERE and not replaced.intersection(key.keys.split(","))
+            if not key.acts and key.id not in _NOT_HERE and not replaced.issuperset(key.keys.split(","))
         ]  # fmt: skip
         ascii_only = self.options.ascii
-        shown = [*keys.REPLAY_KEYS, *usable]
+        shown = [*(key for key in keys.REPLAY_KEYS if key.footer or key.id == "close"), *usable]
         self.app.push_screen(HelpPage(lambda width: help_lines(shown, width, ascii_only)), self._from_help)
