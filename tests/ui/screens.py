@@ -229,6 +229,7 @@ SHOTS: tuple[Shot, ...] = (
     Shot("past-empty", ("B",), "nothing is recorded yet", lambda: film.source(with_film=False)),
     Shot("past-span", ("B", "J", "~Where the bill", "enter"), "48.0%", film.source),
     Shot("past-jumps", ("B", "J"), "Where the bill jumped", film.source),
+    Shot("past-help", ("B", "question_mark"), "play, or hold", film.source),
     Shot("past-refused", ("B", "K"), "this is the past", film.source),
     Shot("toast", ("x",), "SIGINT sent", cursor="a1"),
 )

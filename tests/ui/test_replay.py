@@ -179,20 +179,18 @@ async def test_a_span_ranks_its_sessions_and_leads_to_one() -> None:
 
 
 async def test_from_the_jump_of_the_bill_to_the_turn_in_six_keys() -> None:
-    """B, J, Enter, Enter, s: the session opens on the turn of that moment; m is the one that cost most."""
+    """B, J, Enter, Enter: the session opens on the turn of that moment; m is the one that cost most."""
     async with past() as (app, pilot, replay, source):
         source.told = replace(
             told(), turns=tuple(replace(t, at_ms=film.START + 60_000 * t.number) for t in told().turns)
         )
-        for key, there in (("J", JumpsScreen), ("enter", SpanScreen), ("enter", ReplayScreen)):
+        for key, there in (("J", JumpsScreen), ("enter", SpanScreen), ("enter", SessionScreen)):
             await pilot.press(key)
             await until(pilot, lambda there=there: isinstance(app.screen, there))  # type: ignore[misc]
-        await until(pilot, lambda: replay.drawer_open)
-        await pilot.press("s")
         await until(pilot, lambda: isinstance(app.screen, SessionScreen) and app.screen.view.told is not None)
         opened = app.screen
         assert isinstance(opened, SessionScreen)
-        assert source.asked == [(replay.view.selected.agent, replay.view.selected.session_id)]  # type: ignore[union-attr]
+        assert source.asked == [(opened.agent, opened.session_id)]
         assert opened.view.turn is not None
         assert 0 <= replay.reel.at_ms - opened.view.turn.at_ms < 60_000
         await pilot.press("escape")
@@ -215,3 +213,12 @@ async def test_the_order_and_the_filter_work_as_on_the_live_screen() -> None:
         await until(pilot, lambda: not replay.view.query)
         assert app.screen is replay
         assert app.live.view.order.sort_id != "cost"
+
+
+async def test_help_tells_the_keys_of_time_and_none_that_act() -> None:
+    async with past() as (app, pilot, replay, _):
+        await pilot.press("question_mark")
+        await until(pilot, lambda: app.screen is not replay)
+        shown = text(app)
+        assert "play, or hold" in shown
+        assert "dialog to terminate" not in shown

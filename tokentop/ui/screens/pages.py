@@ -96,7 +96,7 @@ def help_lines(keys: Sequence[Key], width: int, ascii_only: bool) -> Lines:
         [("Keys", "title"), ("   press one to do it; w tells what each column means", "dim")],
         [],
     ]
-    for group, title in (("move", "move"), ("look", "look"), ("sort", "sort"), ("act", "act"),
+    for group, title in (("time", "time"), ("move", "move"), ("look", "look"), ("sort", "sort"), ("act", "act"),
                          ("program", "program")):  # fmt: skip
         entries = [
             (ascii_shown(key.shown) if ascii_only else key.shown, key.help)

@@ -15,27 +15,24 @@ from tokentop import text
 from tokentop.config import local_zone
 from tokentop.engine.days import day_bounds, local
 from tokentop.footage import Footage
-from tokentop.model import Action, Look, Row, Snapshot
+from tokentop.model import Snapshot
 from tokentop.recorded import Jump, Scene, Share, Spent
 from tokentop.ui import keys, remembered
-from tokentop.ui.keys import Key
 from tokentop.ui.reel import Reel
-from tokentop.ui.screens.live import LiveScreen
-from tokentop.ui.screens.pages import HelpPage, help_lines
+from tokentop.ui.screens.pastactions import PastActions
 from tokentop.ui.screens.spans import JumpsScreen, SpanScreen
 from tokentop.ui.source import UiOptions
 from tokentop.ui.widgets.empty import Words
-from tokentop.ui.widgets.scrubber import Scrubber, Track
+from tokentop.ui.widgets.scrubber import Day, Scrubber, Track, cell_of
 
 log = logging.getLogger(__name__)
 
 _FRAME_S = 0.2  # between two pictures while it plays
 _NEWS_S = 10.0  # another frame may have been recorded
 _TALL = 30  # lines from which the scrubber has its scale
-_PAST = "this is the past: nothing can be done to it. Esc goes back to now"
 
 
-class ReplayScreen(LiveScreen):
+class ReplayScreen(PastActions):
     """The table as it was. `q` and Esc lead back; where the program began here, `q` ends it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -56,7 +53,7 @@ class ReplayScreen(LiveScreen):
         self._dropped = False  # there was something before the first frame
         self._awaited: str | None = None  # this row is chosen when the next frame is there
         self._failed = ""
-        self._curve: tuple[tuple[int, int, int, int], tuple[float | None, ...]] | None = None
+        self._day: tuple[tuple[int, int, int, int], Day] | None = None  # as it was worked out last
         self._zone = local_zone(os.environ)
         remembered.apply(kept_view, self.view)
         self.view.window_min = 1  # averages over longer windows are not recorded
@@ -105,7 +102,7 @@ class ReplayScreen(LiveScreen):
         if await asyncio.to_thread(footage.refresh):
             was_empty = not self.reel.last_ms
             await self._take_in(footage)
-            self._curve = None
+            self._day = None
             if was_empty:
                 self.seek(self.reel.at_ms)
             self._show_track()
@@ -205,8 +202,8 @@ class ReplayScreen(LiveScreen):
         self.scrubber.show(
             Track(
                 at_ms, local(at_ms, self._zone).strftime("%a %d %b %Y %H:%M:%S"), ago,
-                f"▶ {reel.speed}x" if reel.playing else f"‖ {reel.speed}x", self._note(), day, self._day_curve(day),
-                reel.marks_in(*day), selected, (reel.first_ms, reel.last_ms),
+                f"▶ {reel.speed}x" if reel.playing else f"‖ {reel.speed}x", self._note(), self._of_day(day), selected,
+                reel.last_ms,
             )
         )  # fmt: skip
 
@@ -224,13 +221,19 @@ class ReplayScreen(LiveScreen):
         parts += [f"{mark.agent} {mark.text}".strip() for mark in near[:2]]
         return " ∙ ".join(parts)
 
-    def _day_curve(self, day: tuple[int, int]) -> tuple[float | None, ...]:
+    def _of_day(self, span: tuple[int, int]) -> Day:
+        """The day as the scrubber draws it; worked out once, and when more was recorded."""
         if self._footage is None:
-            return ()
-        key = (*day, self.scrubber.cells, self.reel.last_ms)
-        if self._curve is None or self._curve[0] != key:
-            self._curve = key, tuple(self._footage.curve(*day, self.scrubber.cells))
-        return self._curve[1]
+            return Day(span)
+        cells = self.scrubber.cells
+        key = (*span, cells, self.reel.last_ms)
+        if self._day is None or self._day[0] != key:
+            places: dict[str, set[int]] = {"alert": set(), "action": set()}
+            for mark in self.reel.marks_in(*span):
+                places[mark.kind].add(cell_of(mark.at_ms, span, cells))
+            curve = tuple(self._footage.curve(*span, cells))
+            self._day = key, Day(span, curve, frozenset(places["alert"]), frozenset(places["action"]))
+        return self._day[1]
 
     @on(Scrubber.Sought)
     def _sought(self, event: Scrubber.Sought) -> None:
@@ -314,7 +317,7 @@ class ReplayScreen(LiveScreen):
         if share is not None:
             self._awaited = f"{share.agent}:{share.session_id}"
             self._seek_in(spent.from_ms, spent.until_ms)
-            self.tokentop.open_session(share.agent, share.session_id, share.title)
+            self.tokentop.open_session(share.agent, share.session_id, share.title, self.past_ms)
 
     def _seek_in(self, from_ms: int, until_ms: int) -> None:
         if self._footage is not None:
@@ -358,81 +361,9 @@ class ReplayScreen(LiveScreen):
         else:
             self.dismiss(None)
 
-    # ------------------------------------------------------------ what the past cannot do
-
     @property
     def past_ms(self) -> int:
         return self.reel.at_ms
 
-    def allowed(self, key: Key) -> bool:
-        return key.id not in _NOT_HERE and (key.acts or super().allowed(key))
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return True
-
-    def remember(self) -> None:
-        """How the past is looked at is not kept."""
-
-    def look_of(self, row: Row) -> Look | None:
-        return Look(row.key, row.last_ms, steps_note="not recorded: tokentop session tells them", missing="")
-
-    def _refuse(self) -> None:
-        self.app.notify(_PAST, markup=False, timeout=4)
-
-    def _act(self, action: Action, dialog: bool) -> None:
-        self._refuse()
-
-    def action_interrupt(self) -> None:
-        self._refuse()
-
-    def action_sweep(self) -> None:
-        self._refuse()
-
-    def action_tag(self) -> None:
-        self._refuse()
-
-    def action_tag_tree(self) -> None:
-        self._refuse()
-
-    def action_jump(self) -> None:
-        self._refuse()
-
-    def action_log(self) -> None:
-        self._refuse()
-
-    def action_inside(self) -> None:
-        self._refuse()
-
-    def action_palette(self) -> None:
-        self._refuse()
-
-    def action_demo(self) -> None:
-        self._refuse()
-
-    def action_window(self, step: int) -> None:
-        self.app.notify("recorded are the rates of the last minute", markup=False, timeout=3)
-
-    # ------------------------------------------------------------ footer and help
-
-    def show_footer(self) -> None:
-        if self.focused is self.filter_line.input:
-            super().show_footer()
-            return
-        shown = keys.ascii_shown if self.options.ascii else str
-        hints = [(shown(key.shown), key.label) for key in keys.REPLAY_KEYS if key.footer]
-        self.key_footer.show(hints)
-
-    def action_help(self) -> None:
-        replaced = {name for key in keys.REPLAY_KEYS for name in key.keys.split(",")}
-        usable = [
-            key for key in keys.KEYS
-            if not key.acts and key.id not in _NOT_HERE and not replaced.intersection(key.keys.split(","))
-        ]  # fmt: skip
-        ascii_only = self.options.ascii
-        shown = [*keys.REPLAY_KEYS, *usable]
-        self.app.push_screen(HelpPage(lambda width: help_lines(shown, width, ascii_only)), self._from_help)
-
-
-_NOT_HERE = frozenset(
-    {"demo", "palette", "settings", "jump", "log", "inside", "window_longer", "window_shorter", "pause"}
-)
+    def action_pause(self) -> None:
+        self.action_play()

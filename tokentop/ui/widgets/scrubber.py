@@ -8,13 +8,22 @@ from textual import events
 from textual.message import Message
 
 from tokentop import text
-from tokentop.recorded import Mark
 from tokentop.ui.glyphs import SPARKS, safe
 from tokentop.ui.paint import Painted, Piece, fit
 from tokentop.ui.theme import Palette
 
 _HOURS = 24
+_HOUR_MS = 3_600_000
 _GAP = "·"  # nothing was recorded
+
+
+class Day(Struct, frozen=True):
+    """What is drawn of a day, by cell."""
+
+    span: tuple[int, int] = (0, 1)
+    curve: tuple[float | None, ...] = ()  # $/h, None = nothing was recorded
+    alerts: frozenset[int] = frozenset()
+    actions: frozenset[int] = frozenset()
 
 
 class Track(Struct, frozen=True):
@@ -25,11 +34,14 @@ class Track(Struct, frozen=True):
     ago: str = ""
     speed: str = ""  # `paused`, or how fast it plays
     note: str = ""  # what is to be said about the moment
-    day: tuple[int, int] = (0, 1)
-    curve: tuple[float | None, ...] = ()  # $/h by cell of the day, None = nothing was recorded
-    marks: tuple[Mark, ...] = ()  # of the day
+    day: Day = Day()
     selected: tuple[int, int] | None = None
-    span: tuple[int, int] = (0, 0)  # what is recorded at all
+    recorded_ms: int = 0  # the end of the recording
+
+
+def cell_of(at_ms: int, span: tuple[int, int], cells: int) -> int:
+    """The cell of a time in a span that has so many."""
+    return min(cells - 1, max(0, (at_ms - span[0]) * cells // max(1, span[1] - span[0])))
 
 
 class Scrubber(Painted):
@@ -75,22 +87,19 @@ class Scrubber(Painted):
                 pieces += [("  ", palette.base), (fit(safe(piece), min(room, len(piece))), palette[role])]
         return pieces
 
-    def _cell(self, at_ms: int) -> int:
-        from_ms, until_ms = self.track.day
-        return min(self.cells - 1, max(0, (at_ms - from_ms) * self.cells // max(1, until_ms - from_ms)))
-
     def _curve(self, palette: Palette) -> list[Piece]:
-        track = self.track
-        top = max((value for value in track.curve if value), default=0.0)
-        here, last = self._cell(track.at_ms), self._cell(track.span[1])
+        track, cells = self.track, self.cells
+        day = track.day
+        top = max((value for value in day.curve if value), default=0.0)
+        here, last = (cell_of(at_ms, day.span, cells) for at_ms in (track.at_ms, track.recorded_ms))
         chosen = range(0)
         if track.selected is not None:
-            chosen = range(self._cell(track.selected[0]), self._cell(track.selected[1]) + 1)
-        kills = {self._cell(mark.at_ms) for mark in track.marks if mark.kind == "action"}
+            first, final = (cell_of(at_ms, day.span, cells) for at_ms in track.selected)
+            chosen = range(first, final + 1)
         pieces: list[Piece] = []
-        for cell, value in enumerate(track.curve[: self.cells]):
+        for cell, value in enumerate(day.curve[:cells]):
             glyph, role = _glyph(value, top) if cell <= last else (" ", "faint")
-            if cell in kills:
+            if cell in day.actions:
                 glyph, role = "✗", "error"
             style = palette[role]
             if cell in chosen:
@@ -102,29 +111,28 @@ class Scrubber(Painted):
         return pieces
 
     def _scale(self, palette: Palette) -> list[Piece]:
-        """The hours, and over them the alerts."""
-        track = self.track
-        from_ms, until_ms = track.day
-        every = next(step for step in (1, 2, 3, 6, 12, 24) if self.cells * step // _HOURS >= 5)
-        line = [(" ", "dim")] * self.cells
-        hour_ms = 3_600_000
-        for at_ms in range(from_ms, until_ms, every * hour_ms):
+        """The hours, and between them the alerts."""
+        day, cells = self.track.day, self.cells
+        from_ms, until_ms = day.span
+        every = next(step for step in (1, 2, 3, 6, 12, 24) if cells * step // _HOURS >= 5)
+        line = [(" ", "dim")] * cells
+        for at_ms in range(from_ms, until_ms, every * _HOUR_MS):
+            first = cell_of(at_ms, day.span, cells)
             for at, letter in enumerate(text.clock(at_ms)[:2]):
-                cell = self._cell(at_ms) + at
-                if cell < self.cells:
-                    line[cell] = (letter, "dim")
-        for mark in track.marks:
-            if mark.kind == "alert" and line[self._cell(mark.at_ms)][0] == " ":
-                line[self._cell(mark.at_ms)] = ("!", "warm")
-        for mark in track.marks:
-            if mark.kind == "action":
-                line[self._cell(mark.at_ms)] = ("✗", "error")
+                if first + at < cells:
+                    line[first + at] = (letter, "dim")
+        for cell in day.alerts:
+            if cell < cells and line[cell][0] == " ":
+                line[cell] = ("!", "warm")
+        for cell in day.actions:
+            if cell < cells:
+                line[cell] = ("✗", "error")
         return [(glyph, palette[role]) for glyph, role in line]
 
     def on_click(self, event: events.Click) -> None:
         event.stop()
         if event.y >= 1:
-            from_ms, until_ms = self.track.day
+            from_ms, until_ms = self.track.day.span
             cell = min(max(event.x - 1, 0), self.cells - 1)
             self.post_message(
                 self.Sought(from_ms + (2 * cell + 1) * (until_ms - from_ms) // (2 * self.cells))

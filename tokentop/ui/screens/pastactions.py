@@ -1,0 +1,86 @@
+"""What the keys of the live screen do on the past: look, but never act."""
+
+from __future__ import annotations
+
+from tokentop.model import Action, Look, Row
+from tokentop.ui import keys
+from tokentop.ui.keys import Key
+from tokentop.ui.screens.live import LiveScreen
+from tokentop.ui.screens.pages import HelpPage, help_lines
+
+_PAST = "this is the past: nothing can be done to it. Esc goes back to now"
+_NOT_HERE = frozenset(
+    {"demo", "palette", "settings", "jump", "log", "inside", "window_longer", "window_shorter", "pause"}
+)
+
+
+class PastActions(LiveScreen):
+    """Keys that act say why they do not; what is about the present is left out of help and footer."""
+
+    def allowed(self, key: Key) -> bool:
+        return key.id not in _NOT_HERE and (key.acts or super().allowed(key))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return True
+
+    def remember(self) -> None:
+        """How the past is looked at is not kept."""
+
+    def look_of(self, row: Row) -> Look | None:
+        return Look(row.key, row.last_ms, steps_note="not recorded: tokentop session tells them", missing="")
+
+    def _refuse(self) -> None:
+        self.app.notify(_PAST, markup=False, timeout=4)
+
+    def _act(self, action: Action, dialog: bool) -> None:
+        self._refuse()
+
+    def action_interrupt(self) -> None:
+        self._refuse()
+
+    def action_sweep(self) -> None:
+        self._refuse()
+
+    def action_tag(self) -> None:
+        self._refuse()
+
+    def action_tag_tree(self) -> None:
+        self._refuse()
+
+    def action_jump(self) -> None:
+        self._refuse()
+
+    def action_log(self) -> None:
+        self._refuse()
+
+    def action_inside(self) -> None:
+        self._refuse()
+
+    def action_palette(self) -> None:
+        self._refuse()
+
+    def action_demo(self) -> None:
+        self._refuse()
+
+    def action_window(self, step: int) -> None:
+        self.app.notify("recorded are the rates of the last minute", markup=False, timeout=3)
+
+    # ------------------------------------------------------------ footer and help
+
+    def show_footer(self) -> None:
+        if self.focused is self.filter_line.input:
+            super().show_footer()
+            return
+        shown = keys.ascii_shown if self.options.ascii else str
+        hints = [(shown(key.shown), key.label) for key in keys.REPLAY_KEYS if key.footer]
+        self.key_footer.show(hints)
+
+    def action_help(self) -> None:
+        replaced = {name for key in keys.REPLAY_KEYS for name in key.keys.split(",")}
+        usable = [
+            key for key in keys.KEYS
+            if not key.acts and key.id not in _NOT_HERE and not replaced.issuperset(key.keys.split(","))
+        ]  # fmt: skip
+        ascii_only = self.options.ascii
+        shown = [*(key for key in keys.REPLAY_KEYS if key.footer or key.id == "close"), *usable]
+        self.app.push_screen(HelpPage(lambda width: help_lines(shown, width, ascii_only)), self._from_help)
