@@ -33,6 +33,7 @@ import keystrokes
 import pairs
 import peers
 import questions
+import report_times
 import tui_probe
 from proctree import clean_env, cpu_seconds
 from seed_history import database_bytes
@@ -221,6 +222,8 @@ def history(setup: Setup) -> Iterator[Result]:
     for name, count, ms in found:
         yield Result("history", f"{name}: {count:,} sessions", ms, "ms", 50)
     yield Result("history", "median of all of them", statistics.median(ms for _, _, ms in found), "ms", 50)
+    for name, ms in report_times.measured(folder):
+        yield Result("history", f"report: {name}", ms, "ms", 50)
 
 
 def live(setup: Setup) -> Iterator[Result]:

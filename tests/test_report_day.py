@@ -1,7 +1,9 @@
 """`tokentop today`, `yesterday`, and the other forms of `tokentop usage`, on days whose truth is known."""
 
 import json
+import sqlite3
 import time
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -49,7 +51,12 @@ def test_yesterday_on_one_screen(scratch):
     assert [one["session"] for one in found["sessions"]] == ["d1-api", "d1-web"]
     assert float(found["hours_usd"][0]) == pytest.approx(8 * CALL_USD)
     assert len(found["hours_usd"]) == 24
+    with closing(sqlite3.connect(scratch.database)) as db, db:
+        noon_ms = int(datetime.fromisoformat(found["since"]).timestamp() * 1000) + 12 * 3_600_000
+        db.execute("INSERT INTO projection (at_ms, day, today_nusd, projected_nusd, low_nusd, high_nusd, method)"
+                   " VALUES (?, ?, 0, 2000000, 1000000, 9000000000, 'profile')", (noon_ms, found["day"]))  # fmt: skip
     text = scratch.run("yesterday").stdout
+    assert "at noon $0.0020 was projected: it came inside the 80 % interval" in text
     assert "in 8 responses" in text
     assert "1.3 x that" in text
     assert len(text.splitlines()) <= 24
@@ -64,9 +71,6 @@ def test_today_says_what_is_projected_what_is_usual_by_now_and_what_was_done(scr
     text = scratch.run("today").stdout
     assert "nothing went wrong, as far as is known" in text
     assert "projected" in text
-    import sqlite3
-    from contextlib import closing
-
     with closing(sqlite3.connect(scratch.database)) as db, db:
         at_ms = int(time.time() * 1000) - 1
         db.execute("INSERT INTO action (at_ms, action, reason, agent, sid, pid, result, receipt) VALUES (?, 'kill', 'manual',"

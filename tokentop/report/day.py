@@ -13,12 +13,12 @@ from msgspec import Struct
 
 from tokentop.clock import now_ms
 from tokentop.config import local_zone
-from tokentop.engine.days import day_bounds, group_days, local
+from tokentop.engine.days import day_bounds, group_days, local, midnight_ms
 from tokentop.engine.forecast import Forecaster
 from tokentop.engine.profile import HISTORY_DAYS
-from tokentop.model import Diagnostic, Forecast
+from tokentop.model import Diagnostic
 from tokentop.recorded import Mark
-from tokentop.store import dayview, frames, reader
+from tokentop.store import daily, dayview, frames, reader
 from tokentop.store.dayview import Hit, Spender
 from tokentop.store.reader import Filter
 from tokentop.text import clean, clock, plural, window_name
@@ -32,6 +32,7 @@ _TOP = 5
 _USUAL_DAYS = 28
 _SAME_DAY = 3  # past days of the same name that are enough to go by
 _HOUR_MS = 3_600_000
+_RECENT_MS = 15 * 60_000  # so often a running tokentop stores its projection
 
 
 class Usual(Struct, frozen=True):
@@ -51,7 +52,7 @@ class Told(Struct, frozen=True):
     until_ms: int
     is_today: bool
     total: Line
-    forecast: Forecast | None  # of today; of a past day None
+    projected: tuple[int, int, int] | None  # of today: median, low, high; None = a past day, or not known
     noon: tuple[int, int, int] | None  # what was projected around noon: the median, low, high
     usual: Usual | None
     hours: tuple[int, ...]  # nano-dollars of each hour from local midnight
@@ -89,17 +90,11 @@ def tell(
     span = Filter(start_ms, end_ms)
     lines = collect(db, span, ("project", "agent"), zone)
     total = total_of(lines)
-    history = group_days(
-        reader.cost_by_hour(db, start_ms - (HISTORY_DAYS + 1) * 24 * _HOUR_MS, start_ms), zone
-    )
-    forecast = None
-    if is_today:
-        burn = reader.average(db, at_ms - _HOUR_MS, at_ms).burn_nusd_per_h
-        forecast = Forecaster(history, zone).project(at_ms, total.cost_nusd, burn)
+    projected = _projected(db, zone, at_ms, start_ms, the_day, total.cost_nusd) if is_today else None
     passed_ms = at_ms - start_ms if is_today else end_ms - start_ms
     return Told(
-        the_day, start_ms, end_ms, is_today, total, forecast, None if is_today else _noon(db, the_day, start_ms),
-        _usual([(one.day, one.total_nusd, round(one.until(passed_ms))) for one in history], the_day),
+        the_day, start_ms, end_ms, is_today, total, projected, None if is_today else _noon(db, the_day, start_ms),
+        _usual(db, the_day, zone, passed_ms),
         _hours(db, start_ms, end_ms), _most(lines, 0), _most(lines, 1),
         tuple(dayview.most_expensive(db, start_ms, end_ms, _TOP)), tuple(dayview.limits_hit(db, start_ms, end_ms)),
         tuple(one for one in frames.marks(db, start_ms, end_ms) if one.kind in {"alert", "action"}),
@@ -107,14 +102,38 @@ def tell(
     )  # fmt: skip
 
 
-def _usual(past: Sequence[tuple[date, int, int]], the_day: date) -> Usual | None:
+def _projected(
+    db: sqlite3.Connection, zone: tzinfo, at_ms: int, start_ms: int, the_day: date, today_nusd: int
+) -> tuple[int, int, int] | None:
+    """What a running tokentop has just projected; else from the past days and the burn rate of the last hour."""
+    stored = [
+        one for one in reader.projections(db, the_day.isoformat()) if at_ms - _RECENT_MS <= one[0] <= at_ms
+    ]
+    if stored and stored[-1][1] >= today_nusd:
+        return stored[-1][1:]
+    history = reader.cost_by_hour(db, start_ms - (HISTORY_DAYS + 1) * 24 * _HOUR_MS, start_ms)
+    burn = reader.average(db, at_ms - _HOUR_MS, at_ms).burn_nusd_per_h
+    found = Forecaster(group_days(history, zone), zone).project(at_ms, today_nusd, burn)
+    return None if found.method == "none" else (found.projected_nusd, found.low_nusd, found.high_nusd)
+
+
+def _usual(db: sqlite3.Connection, the_day: date, zone: tzinfo, passed_ms: int) -> Usual | None:
     """Medians of the last days with spend: of the same name where there are enough."""
-    recent = [one for one in past if one[1] and the_day - timedelta(_USUAL_DAYS) <= one[0] < the_day]
-    same = [one for one in recent if one[0].weekday() == the_day.weekday()]
-    of, used = (the_day.strftime("%As"), same) if len(same) >= _SAME_DAY else ("days", recent)
+    first = the_day - timedelta(days=_USUAL_DAYS)
+    totals: dict[date, int] = {}
+    for slot in daily.sums(db, Filter(midnight_ms(first, zone), midnight_ms(the_day, zone)), ("day",), zone):
+        past = local(slot.slot_ms, zone).date()
+        totals[past] = totals.get(past, 0) + slot.cost_nusd
+    spent = [past for past, cost in totals.items() if cost]
+    same = [past for past in spent if past.weekday() == the_day.weekday()]
+    of, used = (the_day.strftime("%As"), same) if len(same) >= _SAME_DAY else ("days", spent)
     if not used:
         return None
-    return Usual(round(median(one[1] for one in used)), round(median(one[2] for one in used)), len(used), of)
+    by_now = [
+        sum(cost for _, cost in reader.cost_by_slot(db, start_ms, start_ms + passed_ms))
+        for start_ms in (midnight_ms(past, zone) for past in used)
+    ]
+    return Usual(round(median(totals[past] for past in used)), round(median(by_now)), len(used), of)
 
 
 def _noon(db: sqlite3.Connection, the_day: date, start_ms: int) -> tuple[int, int, int] | None:
@@ -144,18 +163,14 @@ def _most(lines: Sequence[Line], at: int) -> tuple[tuple[str, int, bool], ...]:
 
 def document(told: Told, at_ms: int) -> dict[str, Any]:
     """`tokentop.day/1`."""
-    total, found, usual = told.total, told.forecast, told.usual
+    total, usual = told.total, told.usual
     return {
         "schema": "tokentop.day/1", "generated_at": iso(at_ms), "day": told.day.isoformat(),
         "since": iso(told.since_ms), "until": iso(told.until_ms),
         "spent_usd": usd(total.cost_nusd), "responses": total.responses, "tokens": total.tokens.total,
         "unpriced_tokens": total.unpriced_tokens, "unknown_calls": total.unknown_calls,
-        "projected": None if found is None or found.method == "none" else {
-            "usd": usd(found.projected_nusd), "low_usd": usd(found.low_nusd), "high_usd": usd(found.high_nusd),
-        },
-        "projected_at_noon": None if told.noon is None else {
-            "usd": usd(told.noon[0]), "low_usd": usd(told.noon[1]), "high_usd": usd(told.noon[2]),
-        },
+        "projected": _interval(told.projected),
+        "projected_at_noon": _interval(told.noon),
         "usual": None if usual is None else {
             "usd": usd(usual.nusd), "by_now_usd": usd(usual.by_now_nusd), "days": usual.days, "of": usual.of,
         },
@@ -178,13 +193,17 @@ def document(told: Told, at_ms: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _interval(found: tuple[int, int, int] | None) -> dict[str, str] | None:
+    return None if found is None else dict(zip(("usd", "low_usd", "high_usd"), map(usd, found), strict=True))
+
+
 # ------------------------------------------------------------ text
 
 
 def as_text(told: Told, zone: tzinfo, at_ms: int) -> str:
     """The page: at most 24 lines of at most 80 characters."""
     head = f"{told.day:%A} {told.day.day} {told.day:%B %Y}" + f" · {clock(at_ms, zone)}" * told.is_today
-    lines = [head, _spent(told), _against(told), _hours_line(told, zone, at_ms), ""]
+    lines = [head, _spent(told), *_at_noon(told), _against(told), _hours_line(told, zone, at_ms), ""]
     left = bars([(name, cost, more) for name, cost, more in told.projects[:_TOP]], "PROJECT", 38)
     right = bars([(name, cost, more) for name, cost, more in told.agents[:_TOP]], "AGENT", 38)
     lines += columns_beside(left, right, 41)
@@ -211,17 +230,18 @@ def _spent(told: Told) -> str:
     total = told.total
     cost = ("≥" * bool(total.unpriced_tokens or total.unknown_calls)) + money(total.cost_nusd)
     text = f"spent {cost} in {plural(total.responses, 'response')}"
-    found = told.forecast
-    if found is not None and found.method != "none":
-        text += (
-            f", {money(found.projected_nusd)} projected ({money(found.low_nusd)} to {money(found.high_nusd)})"
-        )
-    if told.noon is not None:
-        inside = told.noon[1] <= total.cost_nusd <= told.noon[2]
-        text += (
-            f"; at noon {money(told.noon[0])} was projected, {'inside' if inside else 'outside'} its interval"
-        )
+    if told.projected is not None:
+        middle, low, high = map(money, told.projected)
+        text += f", {middle} projected ({low} to {high})"
     return text
+
+
+def _at_noon(told: Told) -> list[str]:
+    """How the projection of a past day's noon has held."""
+    if told.noon is None:
+        return []
+    inside = "inside" if told.noon[1] <= told.total.cost_nusd <= told.noon[2] else "outside"
+    return [f"at noon {money(told.noon[0])} was projected: it came {inside} the 80 % interval"]
 
 
 def _against(told: Told) -> str:
