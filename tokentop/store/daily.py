@@ -16,7 +16,7 @@ from tokentop.engine.days import local, midnight_ms
 from tokentop.model import Tokens
 
 from .reader import Filter, Slot, usage
-from .schema import FLAG_AT_ESTIMATED, FLAG_COST_ESTIMATED, FLAG_ESTIMATED, SLOT_MS
+from .schema import FLAG_AT_ESTIMATED, FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_TELEMETRY, SLOT_MS
 
 DIMENSIONS = ("day", "agent", "project", "provider", "model")
 _DAY_MS = 86_400_000
@@ -126,6 +126,7 @@ def _of_days(
             named.get("provider", ""), named.get("model", ""), "", bool(flags & FLAG_ESTIMATED),
             bool(flags & FLAG_COST_ESTIMATED), responses, Tokens(*rest[:6]), rest[6], rest[7], rest[8], rest[9],
             bool(flags & FLAG_AT_ESTIMATED),
+            bool(flags & FLAG_TELEMETRY),
         )  # fmt: skip
 
 
