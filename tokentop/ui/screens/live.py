@@ -45,6 +45,7 @@ class LiveScreen(LiveActions):
         Binding(key.keys, key.action, key.help, show=False, id=key.id) for key in keys.KEYS
     ]
     AUTO_FOCUS = "LiveTable"
+    HOLDS = True  # no line moves behind a dialog
     keys_at_once = True  # each is carried out before the next one is looked at
     DEFAULT_CSS = """
     LiveScreen #top { height: 5; }
@@ -404,7 +405,7 @@ class LiveScreen(LiveActions):
     # ------------------------------------------------------------ dialogs
 
     def on_screen_suspend(self) -> None:
-        self.view.set_held(True)
+        self.view.set_held(self.HOLDS)
 
     def on_screen_resume(self) -> None:
         self.table.apply(self.view.set_held(False))

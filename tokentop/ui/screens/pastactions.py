@@ -17,6 +17,8 @@ _NOT_HERE = frozenset(
 class PastActions(LiveScreen):
     """Keys that act say why they do not; what is about the present is left out of help and footer."""
 
+    HOLDS = False  # no dialog asks about a row of the past
+
     def allowed(self, key: Key) -> bool:
         return key.id not in _NOT_HERE and (key.acts or super().allowed(key))
 
