@@ -9,7 +9,7 @@ from msgspec import structs
 from tests.engine_build import NOW, START, act, agent_proc, child, session, spent, usage
 from tokentop.engine.live import LiveState
 from tokentop.engine.rules import Thresholds
-from tokentop.engine.snapshot import take
+from tokentop.engine.snapshot import MANY, take
 from tokentop.model import Context, FolderChange, Role, Row, State
 
 SIDS = ("s0", "s1", "s2", "s3")
@@ -129,3 +129,25 @@ def test_a_row_of_which_nothing_changed_is_the_same_object() -> None:
     second = take(live, NOW + 1_000)
     same = [one.session_id for one, other in zip(first.rows, second.rows, strict=True) if one is other]
     assert same == ["s0", "s1", "s3"]
+
+
+def test_of_very_many_rows_each_slides_within_three_seconds_and_moves_at_once_when_something_happens() -> (
+    None
+):
+    live = LiveState()
+    sids = [f"m{number}" for number in range(MANY + 50)]
+    for number, sid in enumerate(sids):
+        live.load_session(session(sid, last_ms=NOW), spent(1_000, 1))
+        live.apply_usage(usage(number, sid, 0, 10**9))
+    slid = dict.fromkeys(sids, NOW)
+    before = {row.session_id: row.own.tokens_per_min for row in take(live, NOW).rows}
+    assert set(before) == set(sids)
+    for second in range(58, 75):
+        at_ms = NOW + 1_000 * second
+        live.apply_usage(usage(10_000 + second, "m7", NOW - at_ms, 10**9))
+        for row in take(live, at_ms).rows:
+            key, rate = row.session_id, live.rates.of(row.key).tokens_per_min
+            if row.own.tokens_per_min == rate:
+                slid[key] = at_ms
+            assert row.session_id != "m7" or row.own.tokens_per_min == rate
+            assert second < 61 or at_ms - slid[key] < 3_000

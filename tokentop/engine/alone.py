@@ -29,6 +29,7 @@ class Frame(Struct):
     rate: Rate
     spark: tuple[float, ...]
     unpriced_model: str
+    slid_ms: int  # when its rates were brought up to date
 
 
 def parted(live: LiveState, at_ms: int) -> tuple[list[Track], list[Track]]:
@@ -69,11 +70,17 @@ def made_of(live: LiveState, track: Track) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def kept(live: LiveState, track: Track, at_ms: int) -> Frame | None:
-    """The frame of the last picture, where the row is still the same; its rates are brought up to date."""
+def kept(live: LiveState, track: Track, at_ms: int, rest_ms: int = 0) -> Frame | None:
+    """The frame of the last picture, where the row is still the same; its rates are brought up to date.
+
+    For `rest_ms` they stay as they were: of very many rows, not all need to move each second because their window does.
+    """
     frame = live.frames.get(track.key)
     if frame is None or not frame.from_ms <= at_ms < frame.until_ms or frame.made_of != made_of(live, track):
         return None
+    if 0 <= at_ms - frame.slid_ms < rest_ms:
+        return frame
+    frame.slid_ms = at_ms
     rate, spark = live.rates.of(track.key), live.rates.spark(track.key)
     if rate is not frame.rate or spark is not frame.spark:
         row = frame.rows[0]
@@ -104,6 +111,7 @@ def framed(live: LiveState, track: Track, rows: tuple[Row, ...], at_ms: int) -> 
         live.rates.of(track.key),
         row.spark,
         "" if done else track.unpriced_model,
+        at_ms - track.order % 3 * 1000,  # those that came together do not slide together
     )
 
 

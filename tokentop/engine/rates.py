@@ -52,17 +52,21 @@ class _Entry(Struct, frozen=True, gc=False):
 class _Meter:
     """Sums in cells of `step` ms, for `keep` ms back. Cells are found by absolute number: no shifting."""
 
-    __slots__ = ("cells", "keep", "since", "step", "summed")
+    __slots__ = ("cells", "inner", "keep", "since", "span", "step", "summed")
 
     def __init__(self, step: int, keep: int) -> None:
         self.step = step
         self.keep = keep
         self.since = -1  # of `summed`, -1 = to be summed
         self.summed = 0
+        self.span: tuple[int, int] | None = (
+            None  # (first, last) cell that `inner` is between, None = to be summed
+        )
+        self.inner: tuple[int, ...] = ()
         self.cells: dict[int, tuple[int, ...]] = {}
 
     def change(self, entry: _Entry, parts: tuple[int, ...], now_ms: int, sign: int) -> None:
-        self.since = -1
+        self.since, self.span = -1, None
         start, span, step = entry.start_ms, entry.span_ms, self.step
         first, cell = (max(entry.seen_ms, now_ms) - self.keep) // step, start // step
         if span > 0 and (start + span - 1) // step != cell:
@@ -89,13 +93,17 @@ class _Meter:
         """Sums of (from_ms, to_ms]; the cell at the old edge counts by its share."""
         step = self.step
         first, last = from_ms // step, to_ms // step
+        if self.span != (first, last):  # until a cell's end or an event only the share of the edge moves
+            self.span, self.inner = (first, last), ()
+            for cell, part in self.cells.items():
+                if first < cell <= last:
+                    self.inner = tuple(map(add, self.inner, part)) if self.inner else part
+        edge = self.cells.get(first)
+        if edge is None:
+            return self.inner
         share = (first + 1) * step - from_ms
-        total: tuple[int, ...] = ()
-        for cell, part in self.cells.items():
-            if first <= cell <= last:
-                values = part if cell > first else tuple([p * share // step for p in part])
-                total = tuple(map(add, total, values)) if total else values
-        return total
+        values = tuple([p * share // step for p in edge])
+        return tuple(map(add, self.inner, values)) if self.inner else values
 
 
 def _spread(

@@ -21,6 +21,8 @@ from tokentop.model import AgentProc, ChildProc, Figures, Row, Snapshot, State, 
 from tokentop.telemetry import SURFACE
 
 _NO_SPARK = (0.0,) * SPARK_SAMPLES
+MANY = 250  # rows that stand alone; of more, those to which nothing happens ...
+REST_MS = 2_500  # ... slide with the clock every third second: it is a third of the work for a thousand
 
 
 def take(live: LiveState, at_ms: int) -> Snapshot:
@@ -29,7 +31,8 @@ def take(live: LiveState, at_ms: int) -> Snapshot:
     rows: list[Row] = []
     unpriced: dict[str, str] = {}
     lone, others = parted(live, at_ms)
-    frames = [_frame(live, track, at_ms) for track in lone]
+    rest_ms = REST_MS if len(lone) > MANY else 0
+    frames = [_frame(live, track, at_ms, rest_ms) for track in lone]
     live.frames = {track.key: frame for track, frame in zip(lone, frames, strict=True)}
     at = 0
     nodes, longer = build(live, others, at_ms), live.longer
@@ -74,9 +77,9 @@ def take(live: LiveState, at_ms: int) -> Snapshot:
     )
 
 
-def _frame(live: LiveState, track: Track, at_ms: int) -> Frame:
+def _frame(live: LiveState, track: Track, at_ms: int, rest_ms: int) -> Frame:
     """The row of a session that stands alone, with its tools: the last one where nothing of it changed."""
-    frame = kept(live, track, at_ms)
+    frame = kept(live, track, at_ms, rest_ms)
     if frame is None:
         node = node_of(track)
         finish(live, node, at_ms)

@@ -124,16 +124,17 @@ class TotalsStrip(Painted):
         return pieces
 
     def _fitting(self, width: int) -> list[Part]:
+        rates = _rates(self._snapshot, self._window_min) if self._snapshot is not None else []
         for room in ("full", "short", "tight", "bare"):
             self._roomy = room == "full"
-            parts = self._parts(room)
+            parts = self._parts(room, rates)
             if _cells(parts, self._roomy) <= width:
                 return parts
         while len(parts) > 1 and _cells(parts, roomy=False) > width:
             parts.remove(min(parts, key=lambda part: part.rank))
         return parts
 
-    def _parts(self, room: str) -> list[Part]:
+    def _parts(self, room: str, rates: list[Part]) -> list[Part]:
         name = [Part(3, (("tokentop", "title"),))] if room == "full" else []
         snapshot = self._snapshot
         if snapshot is None:
@@ -142,7 +143,7 @@ class TotalsStrip(Painted):
             *name,
             *self._modes(snapshot),
             *_counts(snapshot, " " if room == "full" else ""),
-            *_rates(snapshot, self._window_min),
+            *rates,
             Part(8, today_pieces(snapshot, room)),
             *self._right(snapshot, room),
         ]
