@@ -139,6 +139,8 @@ def test_of_very_many_rows_each_slides_within_three_seconds_and_moves_at_once_wh
     for number, sid in enumerate(sids):
         live.load_session(session(sid, last_ms=NOW), spent(1_000, 1))
         live.apply_usage(usage(number, sid, 0, 10**9))
+    procs = tuple(agent_proc(100 + number, sid, state=State.WORKING) for number, sid in enumerate(sids))
+    live.set_procs(procs, NOW)
     slid = dict.fromkeys(sids, NOW)
     before = {row.session_id: row.own.tokens_per_min for row in take(live, NOW).rows}
     assert set(before) == set(sids)
