@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 import time
@@ -94,7 +95,7 @@ def test_a_window_that_is_over_has_no_figure(scratch: Scratch) -> None:
     assert (found[300]["used_pct"], found[10_080]["used_pct"]) == (None, 12.0)
     assert found[300]["resets_at"] is not None
     text = scratch.run("plans").stdout + scratch.run("--once").stdout
-    assert "77" not in text
+    assert not re.search(r"\b7[78](\.5)? ?%", text)  # pids of what else runs here may hold a 77
     assert "unknown since" in text
 
 

@@ -227,7 +227,7 @@ SHOTS: tuple[Shot, ...] = (
     Shot("past", ("B",), "PAST", film.source),
     Shot("past-gap", ("B", "g", *["shift+right"] * 12), "did not run", film.source),
     Shot("past-empty", ("B",), "nothing is recorded yet", lambda: film.source(with_film=False)),
-    Shot("past-span", ("B", "J", "~Where the bill", "enter"), "48.0%", film.source),
+    Shot("past-span", ("B", "J", "see:Where the bill", "enter"), "48.0%", film.source),
     Shot("past-jumps", ("B", "J"), "Where the bill jumped", film.source),
     Shot("past-help", ("B", "question_mark"), "play, or hold", film.source),
     Shot("past-refused", ("B", "K"), "this is the past", film.source),

@@ -45,8 +45,8 @@ async def go_there(app: TokentopApp, pilot: Pilot[str], shot: Shot) -> None:
     if shot.cursor:
         app.live.go_to(shot.cursor)
     for key in shot.keys:
-        if key.startswith("~"):  # a text that comes with an answer, before the next key is for it
-            await until(pilot, lambda text=key[1:]: text in "\n".join(picture.take(app).text))  # type: ignore[misc]
+        if key.startswith("see:"):  # a text that comes with an answer, before the next key is for it
+            await until(pilot, lambda text=key[4:]: text in "\n".join(picture.take(app).text))  # type: ignore[misc]
             continue
         await until(pilot, lambda: not app.commander.asking or getattr(app.screen, "seen", False))
         await pilot.press(key)
