@@ -10,7 +10,9 @@ from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual.color import Color
+from textual.containers import Container, Vertical
 from textual.filter import ANSIToTruecolor, LineFilter
+from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -80,6 +82,27 @@ def strip(pieces: Iterable[Piece], width: int, base: Style, cells: int = -1, way
     for line_filter in way.filters:  # before the strip is made: each strip brings six caches of its own
         segments = line_filter.apply(segments, way.ground)
     return Strip(segments, width)
+
+
+class Bare(Widget):
+    """Mixed into what only holds others: its ground is one blank line, drawn once for all of them.
+
+    Textual draws each line of it anew, a quarter of the time of a repaint of the whole screen.
+    """
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        blank = Strip.blank(crop.width, Style(bgcolor=self.rich_style.bgcolor))
+        for line_filter in self.app.get_line_filters():
+            blank = blank.apply_filter(line_filter, self.background_colors[1])
+        return [blank] * crop.height
+
+
+class BareContainer(Bare, Container):
+    """A Container drawn so."""
+
+
+class BareVertical(Bare, Vertical):
+    """A Vertical drawn so."""
 
 
 class Painted(Widget):

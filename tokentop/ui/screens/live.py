@@ -8,7 +8,7 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container, Horizontal, Vertical
+from textual.containers import Horizontal
 from textual.widgets import Input
 
 from tokentop import text
@@ -19,6 +19,7 @@ from tokentop.ui.columns import MINUTE, place
 from tokentop.ui.drawer import drawer
 from tokentop.ui.filtering import FilterError
 from tokentop.ui.layout import Layout, layout
+from tokentop.ui.paint import Bare, BareContainer, BareVertical
 from tokentop.ui.screens.liveactions import LiveActions
 from tokentop.ui.source import UiOptions
 from tokentop.ui.view import Change, View
@@ -38,7 +39,7 @@ _JOIN_S = 0.2
 _MANY = 10  # changed rows in one picture
 
 
-class LiveScreen(LiveActions):
+class LiveScreen(Bare, LiveActions):
     """Draws the newest Snapshot; only `show` changes what is on it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -88,8 +89,8 @@ class LiveScreen(LiveActions):
             yield self.rate_graph
             yield self.burn_graph
             yield self.limits
-        with Container(id="body"):
-            with Vertical(id="main"):
+        with BareContainer(id="body"):
+            with BareVertical(id="main"):
                 yield self.head
                 yield self.table
                 yield self.empty
