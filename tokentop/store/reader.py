@@ -23,6 +23,7 @@ from tokentop.model import (
 )
 
 from .schema import (
+    EVENT_HOUR,
     FLAG_AT_ESTIMATED,
     FLAG_COST_ESTIMATED,
     FLAG_ESTIMATED,
@@ -151,8 +152,9 @@ def events_as_slots(
         " e.cost_nusd, x.logged_nusd FROM session s CROSS JOIN event e JOIN model m ON m.id = e.model"
         " LEFT JOIN event_extra x ON x.id = e.id"
         " JOIN project p ON p.id = s.project"
-        f" WHERE e.session = s.id AND s.last_ms >= ? AND s.first_ms < ? AND e.at_ms >= ? AND e.at_ms < ?{where}",
-        (span[0], span[1], span[0], span[1], *values),
+        f" WHERE e.session = s.id AND s.last_ms >= ?1 AND s.first_ms < ?2 AND e.at_ms >= ?1 AND e.at_ms < ?2"
+        f" AND {within('?1', '?2')}{where}",
+        (*span, *values),
     )
     for at_ms, agent, project, provider, model, sid, flags, *counts, cost, logged in rows:
         slot = at_ms // SLOT_MS * SLOT_MS if by_slot else 0
@@ -192,6 +194,12 @@ def web_searches(db: sqlite3.Connection, wanted: Filter) -> Iterator[tuple[Slot,
     for at_ms, agent, project, provider, model, sid, flags, searches in rows:
         slot = at_ms // SLOT_MS * SLOT_MS
         yield _slot(slot, agent, project, provider, model, sid, flags, 0, [0] * 10), searches
+
+
+def within(since: str, until: str) -> str:
+    """Events `e` of the hours of a time span, which the index on sessions tells; those of other minutes are in it."""
+    hour = EVENT_HOUR.replace("at_ms", "{}")
+    return f"{hour.format('e.at_ms')} BETWEEN {hour.format(since)} AND {hour.format(until)}"
 
 
 def _span(wanted: Filter) -> tuple[int, int]:
@@ -423,7 +431,7 @@ def average(db: sqlite3.Connection, since_ms: int, now_ms: int) -> Average:
 def cost_by_hour(db: sqlite3.Connection, since_ms: int, until_ms: int) -> list[tuple[int, int]]:
     """(start of the UTC hour in ms, nano-dollars) of each hour with spend."""
     rows = db.execute(
-        "SELECT slot / 4, sum(cost_nusd) FROM rollup WHERE slot >= ? AND slot < ? GROUP BY slot / 4",
+        "SELECT slot / 4, sum(cost_nusd) FROM slot_cost WHERE slot >= ? AND slot < ? GROUP BY slot / 4",
         (since_ms // SLOT_MS, until_ms // SLOT_MS),
     )
     return [(hour * 4 * SLOT_MS, cost) for hour, cost in rows]
@@ -432,7 +440,7 @@ def cost_by_hour(db: sqlite3.Connection, since_ms: int, until_ms: int) -> list[t
 def cost_by_slot(db: sqlite3.Connection, since_ms: int, until_ms: int) -> list[tuple[int, int]]:
     """(start of the quarter hour in ms, nano-dollars) of each one with spend, by time."""
     rows = db.execute(
-        "SELECT slot, sum(cost_nusd) FROM rollup WHERE slot >= ? AND slot < ? GROUP BY slot ORDER BY slot",
+        "SELECT slot, cost_nusd FROM slot_cost WHERE slot >= ? AND slot < ? ORDER BY slot",
         (since_ms // SLOT_MS, -(-until_ms // SLOT_MS)),
     )
     return [(slot * SLOT_MS, cost) for slot, cost in rows]
