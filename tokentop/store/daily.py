@@ -98,7 +98,10 @@ def problems(db: sqlite3.Connection, zone: tzinfo) -> list[str]:
     slots = db.execute("SELECT DISTINCT slot FROM rollup").fetchall()
     days = ((slot, _day(slot * SLOT_MS, zone)) for (slot,) in slots)
     pairs = msgspec.json.encode([pair for pair in days if pair[1] not in changed]).decode()
-    of_rollups = "FROM (SELECT json_extract(value, '$[0]') AS of, json_extract(value, '$[1]') AS day FROM json_each(?)) d CROSS JOIN rollup r ON r.slot = d.of"
+    of_rollups = (
+        "FROM (SELECT json_extract(value, '$[0]') AS of, json_extract(value, '$[1]') AS day FROM json_each(?)) d"
+        " CROSS JOIN rollup r ON r.slot = d.of"
+    )
     without = f"day NOT IN ({', '.join(map(str, changed))})"
     found += _differ(
         db, "days", f"SELECT day, project, model, flags, {_NAMES} FROM daily WHERE {without}",
@@ -213,7 +216,7 @@ def _summed(
 
 
 def _of_rollups(db: sqlite3.Connection, wanted: Filter, by: Sequence[str], zone: tzinfo) -> Iterator[Slot]:
-    for slot in usage(db, wanted, by_slot="day" in by):
+    for slot in usage(db, wanted, by_slot="day" in by, by=by):
         day = _day(slot.slot_ms, zone) if "day" in by else _UNKNOWN
         at_ms = _starts_ms(day, zone) if day != _UNKNOWN else 0
         yield replace(

@@ -38,6 +38,9 @@ from .sessions import COLUMNS, SessionRow
 _SESSION = f"SELECT {', '.join('s.' + name for name in COLUMNS)}"
 _BUCKETS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning")
 _SUMS = (*_BUCKETS, "cost_nusd", "unpriced_tokens", "unknown_calls", "logged_nusd")
+_COLUMNS = {"agent": "p.agent", "project": "p.name", "provider": "m.provider", "model": "m.name"}
+_UNUSUAL = FLAG_ESTIMATED | FLAG_COST_ESTIMATED | FLAG_AT_ESTIMATED | FLAG_TELEMETRY
+_MARGIN_MS = 600_000  # a call may have begun before the first record of its session's log
 _DAY_MS = 86_400_000
 KEPT = "kept "  # names in `meta` of what a screen keeps begin with it
 
@@ -103,16 +106,29 @@ def _where(wanted: Filter, agent: str, project: str, model: str) -> tuple[str, l
     return "".join(f" AND {part}" for part in parts), values
 
 
-def usage(db: sqlite3.Connection, wanted: Filter, *, by_slot: bool) -> Iterator[Slot]:
-    """Rollup rows summed by project, model and quality (and quarter hour); edges inside a slot are exact."""
+def usage(
+    db: sqlite3.Connection, wanted: Filter, *, by_slot: bool, by: Sequence[str] = tuple(_COLUMNS)
+) -> Iterator[Slot]:
+    """Rollup rows summed by the names asked for and quality (and quarter hour); edges inside a slot are exact.
+
+    What is not in `by` may be "".
+    """
     first, last = _whole_slots(wanted)
     where, values = _where(wanted, "p.agent", "p.name", "m.name")
-    group = "r.slot, " if by_slot else ""
+    names = [column if name in by else "''" for name, column in _COLUMNS.items()]
+    said = where + "".join(names)
+    joins = " JOIN project p ON p.id = r.project" * ("p." in said) + " JOIN model m ON m.id = r.model" * (
+        "m." in said
+    )
+    group = (
+        ["r.slot"] * by_slot
+        + ["r.project"] * ("p." in "".join(names))
+        + ["r.model"] * ("m." in "".join(names))
+    )
     sums = ", ".join(f"sum(r.{c})" for c in ("responses", *_SUMS))
     rows = db.execute(
-        f"SELECT {'r.slot' if by_slot else '0'}, p.agent, p.name, m.provider, m.name, r.flags, {sums}"
-        " FROM rollup r JOIN project p ON p.id = r.project JOIN model m ON m.id = r.model"
-        f" WHERE r.slot >= ? AND r.slot < ?{where} GROUP BY {group}r.project, r.model, r.flags",
+        f"SELECT {'r.slot' if by_slot else '0'}, {', '.join(names)}, r.flags, {sums} FROM rollup r{joins}"
+        f" WHERE r.slot >= ? AND r.slot < ?{where} GROUP BY {', '.join([*group, 'r.flags'])}",
         (first, last, *values),
     )
     for slot, agent, project, provider, model, flags, responses, *rest in rows:
@@ -140,28 +156,72 @@ def _edges(wanted: Filter, first: int, last: int) -> list[tuple[int, int]]:
 
 
 def events_as_slots(
-    db: sqlite3.Connection, wanted: Filter, span: tuple[int, int], *, by_slot: bool
+    db: sqlite3.Connection,
+    wanted: Filter,
+    span: tuple[int, int],
+    *,
+    by_slot: bool,
+    without: Iterable[int] = (),
 ) -> Iterator[Slot]:
-    """Events of a time span, one row each, found through the sessions that were alive then.
+    """Events of a time span, summed by session, model and quality, found through the sessions that were alive then.
 
-    CROSS JOIN keeps the order: without it SQLite reads every event there is.
+    CROSS JOIN keeps the order: without it SQLite reads every event there is. `without`: numbers of sessions.
     """
     where, values = _where(wanted, "s.agent", "p.name", "m.name")
+    slot = f"e.at_ms / {SLOT_MS}" if by_slot else "0"
+    total = " + ".join(f"e.{b}" for b in _BUCKETS[:5])
     rows = db.execute(
-        f"SELECT e.at_ms, s.agent, p.name, m.provider, m.name, s.sid, e.flags, {', '.join('e.' + b for b in _BUCKETS)},"
-        " e.cost_nusd, x.logged_nusd FROM session s CROSS JOIN event e JOIN model m ON m.id = e.model"
+        f"SELECT {slot} AS slot, s.agent, p.name, m.provider, m.name, s.sid, e.flags, count(*),"
+        f" {', '.join(f'sum(e.{b})' for b in _BUCKETS)}, coalesce(sum(e.cost_nusd), 0),"
+        f" sum(CASE WHEN e.cost_nusd IS NULL THEN {total} ELSE 0 END), coalesce(sum(x.logged_nusd), 0)"
+        " FROM session s CROSS JOIN event e JOIN model m ON m.id = e.model"
         " LEFT JOIN event_extra x ON x.id = e.id"
         " JOIN project p ON p.id = s.project"
         f" WHERE e.session = s.id AND s.last_ms >= ?1 AND s.first_ms < ?2 AND e.at_ms >= ?1 AND e.at_ms < ?2"
-        f" AND {within('?1', '?2')}{where}",
-        (*span, *values),
+        f" AND {within('?1', '?2')} AND s.id NOT IN (SELECT value FROM json_each(?3)){where}"
+        " GROUP BY slot, s.id, e.model, e.flags",
+        (*span, json.dumps(list(without)), *values),
     )
-    for at_ms, agent, project, provider, model, sid, flags, *counts, cost, logged in rows:
-        slot = at_ms // SLOT_MS * SLOT_MS if by_slot else 0
-        unpriced = sum(counts[:5]) if cost is None else 0
-        sums = [*counts, cost or 0, unpriced, int(bool(flags & FLAG_UNKNOWN)), logged or 0]
-        responses = 0 if flags & (FLAG_HIDDEN | FLAG_UNKNOWN) else 1
-        yield _slot(slot, agent, project, provider, model, sid, flags, responses, sums)
+    for (
+        slot_number,
+        agent,
+        project,
+        provider,
+        model,
+        sid,
+        flags,
+        count,
+        *counts,
+        cost,
+        unpriced,
+        logged,
+    ) in rows:
+        sums = [*counts, cost, unpriced, count if flags & FLAG_UNKNOWN else 0, logged]
+        responses = 0 if flags & (FLAG_HIDDEN | FLAG_UNKNOWN) else count
+        yield _slot(slot_number * SLOT_MS, agent, project, provider, model, sid, flags, responses, sums)
+
+
+def sessions_as_slots(db: sqlite3.Connection, wanted: Filter, span: tuple[int, int]) -> Iterator[Slot]:
+    """Usage of a time span by session, without models: of a session that lies within it whole its own sums tell.
+
+    Not so where these do not tell all: what is estimated or purged, came as a sum, or where the log tells a cost.
+    """
+    since_ms, until_ms = span
+    where, values = _where(wanted, "s.agent", "p.name", "s.model")
+    whole = db.execute(
+        f"SELECT s.id, s.agent, p.name, s.sid, s.responses, {', '.join('s.' + c for c in _SUMS[:-1])}"
+        " FROM session s JOIN project p ON p.id = s.project"
+        " WHERE s.last_ms >= ?1 AND s.last_ms < ?2 AND s.first_ms > 0 AND s.first_ms >= ?1 + ?3 AND NOT s.estimated"
+        " AND s.id NOT IN (SELECT session FROM purged) AND s.id NOT IN (SELECT session FROM imported_sum)"
+        " AND s.project NOT IN (SELECT project FROM rollup WHERE slot >= ?1 / ?4 AND slot <= ?2 / ?4"
+        " AND (flags & ?5 OR logged_nusd)) AND s.project NOT IN (SELECT project FROM rollup WHERE slot <= 0)"
+        f"{where}",
+        (since_ms, until_ms, _MARGIN_MS, SLOT_MS, _UNUSUAL, *values),
+    ).fetchall()  # fmt: skip
+    for _, agent, project, sid, responses, *sums in whole:
+        if responses or any(sums):
+            yield _slot(0, agent, project, "", "", sid, 0, responses, [*sums, 0])
+    yield from events_as_slots(db, wanted, span, by_slot=False, without=(row[0] for row in whole))
 
 
 def logged_credits(

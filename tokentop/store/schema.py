@@ -252,6 +252,7 @@ CREATE TRIGGER slot_cost_gone AFTER DELETE ON rollup BEGIN
   UPDATE slot_cost SET cost_nusd = cost_nusd - old.cost_nusd WHERE slot = old.slot;
   DELETE FROM slot_cost WHERE slot = old.slot AND NOT EXISTS (SELECT 1 FROM rollup WHERE slot = old.slot);
 END;
+DROP INDEX session_cost;
 DROP INDEX event_session;
 CREATE INDEX event_session ON event (session, {EVENT_HOUR});
 CREATE TABLE git_repo (
