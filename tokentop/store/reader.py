@@ -41,6 +41,7 @@ _SUMS = (*_BUCKETS, "cost_nusd", "unpriced_tokens", "unknown_calls", "logged_nus
 _COLUMNS = {"agent": "p.agent", "project": "p.name", "provider": "m.provider", "model": "m.name"}
 _UNUSUAL = FLAG_ESTIMATED | FLAG_COST_ESTIMATED | FLAG_AT_ESTIMATED | FLAG_TELEMETRY
 _MARGIN_MS = 600_000  # a call may have begun before the first record of its session's log
+_NEVER = str(1 << 62)
 _DAY_MS = 86_400_000
 KEPT = "kept "  # names in `meta` of what a screen keeps begin with it
 
@@ -418,8 +419,9 @@ def recent_events(db: sqlite3.Connection, since_ms: int) -> list[Priced]:
         "SELECT e.id, s.agent, s.sid, e.at_ms, e.took_ms, m.provider, m.name, coalesce(t.tier, ''),"
         f" coalesce(t.geo, ''), e.flags, {', '.join('e.' + b for b in _BUCKETS)}, e.cost_nusd"
         " FROM session s CROSS JOIN event e JOIN model m ON m.id = e.model"
-        " LEFT JOIN tier t ON t.id = e.tier WHERE e.session = s.id AND s.last_ms >= ? AND e.at_ms >= ? ORDER BY e.at_ms",
-        (since_ms, since_ms),
+        " LEFT JOIN tier t ON t.id = e.tier WHERE e.session = s.id AND s.last_ms >= ?1 AND e.at_ms >= ?1"
+        f" AND {within('?1', _NEVER)} ORDER BY e.at_ms",
+        (since_ms,),
     )
     return [_priced(row) for row in rows]
 
@@ -430,8 +432,9 @@ def recent_tokens(
     """(start, duration in ms, (output, cache writes, input, cache reads)) of one session's events since a time."""
     rows = db.execute(
         "SELECT e.at_ms, e.took_ms, e.output, e.cache_write_5m + e.cache_write_1h, e.input, e.cache_read"
-        " FROM session s CROSS JOIN event e WHERE s.agent = ? AND s.sid = ? AND e.session = s.id AND e.at_ms >= ?",
-        (agent, sid, since_ms),
+        " FROM session s CROSS JOIN event e WHERE s.agent = ?2 AND s.sid = ?3 AND e.session = s.id AND e.at_ms >= ?1"
+        f" AND {within('?1', _NEVER)}",
+        (since_ms, agent, sid),
     )
     return [(at_ms - took if took else at_ms, took, tuple(parts)) for at_ms, took, *parts in rows]
 
