@@ -30,7 +30,7 @@ from tokentop.model import Tokens
 from tokentop.pricing import PriceTable
 from tokentop.store.db import FILE_NAME, open_writer
 from tokentop.store.indexing import Indexer
-from tokentop.store.schema import FLAG_UNPRICED, SLOT_MS
+from tokentop.store.schema import EVENT_HOUR, FLAG_UNPRICED, SLOT_MS
 
 DAY_MS, HOUR_MS = 86_400_000, 3_600_000
 TEMPLATES, LONGEST = 48, 4000  # conversations in stock, turns of each
@@ -127,7 +127,7 @@ class Seed:
             "INSERT INTO event SELECT random() & 0x7fffffffffffffff, session, at_ms, took_ms, model, 0, flags, input,"
             " cache_read, cache_write_5m, 0, output, reasoning, cost_nusd FROM made ORDER BY 1"
         )
-        db.execute("CREATE INDEX event_session ON event (session)")
+        db.execute(f"CREATE INDEX event_session ON event (session, {EVENT_HOUR})")
         db.execute("COMMIT")
 
     def _sum_up(self) -> None:

@@ -10,8 +10,10 @@ import pytest
 from tokentop.model import Session, Tokens, Usage
 from tokentop.pricing import PriceTable
 from tokentop.report import usage
-from tokentop.store import daily, db, reader
+from tokentop.store import daily, db, outcomes, reader, spans
+from tokentop.store.check import examine
 from tokentop.store.reader import Filter
+from tokentop.store.schema import SLOT_MS
 from tokentop.store.writer import Writer
 
 ZONES = [
@@ -66,15 +68,21 @@ def test_days_are_equal_to_the_rollups_before_and_after_they_are_made(store, zon
         Filter(project="s1"),
         Filter(model="claude-haiku-4-5", agent="claude"),
         Filter(START, START + 1000),
+        Filter(agent="claude", until_ms=START + 120 * DAY_MS),
+        Filter(agent="codex"),
     ]
 
     def check():
         for wanted in spans:
-            for by in ((), ("day",), ("agent", "model"), ("project", "day"), ("provider",)):
+            for by in (
+                (), ("day",), ("agent",), ("day", "agent"), ("agent", "model"), ("project", "day"), ("provider",),
+            ):  # fmt: skip
                 assert usage.collect(connection, wanted, by, zone) == plain(connection, wanted, by, zone), (
                     wanted,
                     by,
                 )
+
+        assert daily.problems(connection, zone) == []
 
     check()
     assert daily.is_behind(connection, zone)
@@ -98,3 +106,129 @@ def test_another_zone_makes_the_days_anew(store):
     assert daily.is_behind(connection, berlin)
     assert daily.refresh(connection, berlin) > 100
     assert usage.collect(connection, Filter(), ("day",), UTC) == plain(connection, Filter(), ("day",), UTC)
+
+
+def test_the_cost_of_quarter_hours_follows_the_rollups(store):
+    connection = store.connection
+
+    def check():
+        wanted = connection.execute(
+            "SELECT slot, sum(cost_nusd) FROM rollup GROUP BY slot ORDER BY slot"
+        ).fetchall()
+        assert connection.execute("SELECT slot, cost_nusd FROM slot_cost ORDER BY slot").fetchall() == wanted
+        assert reader.cost_by_slot(connection, 0, 1 << 60) == [
+            (slot * SLOT_MS, cost) for slot, cost in wanted
+        ]
+        assert sum(cost for _, cost in reader.cost_by_hour(connection, 0, 1 << 60)) == sum(
+            c for _, c in wanted
+        )
+
+    check()
+    store.commit(facts(random.Random(3), 100, first=5000))
+    check()
+    (some,) = connection.execute("SELECT slot FROM rollup ORDER BY slot DESC LIMIT 1").fetchone()
+    connection.execute("DELETE FROM rollup WHERE slot = ?", (some,))
+    check()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ("UPDATE daily SET cost_nusd = cost_nusd + 1 WHERE day = (SELECT max(day) FROM daily)", "days: "),
+        ("DELETE FROM daily_agent WHERE day = (SELECT max(day) FROM daily)", "days by agent: "),
+        ("UPDATE daily_block SET output = output + 1", "blocks of days: "),
+        ("UPDATE slot_cost SET cost_nusd = cost_nusd + 1", "quarter hours: "),
+    ],
+)
+def test_the_check_tells_sums_that_are_wrong(store, wrong, named):
+    connection = store.connection
+    daily.refresh(connection, UTC)
+    assert examine(connection, UTC).problems == ()
+    connection.execute(wrong)
+    connection.execute("PRAGMA query_only = 1")
+    assert [problem for problem in examine(connection, UTC).problems if problem.startswith(named)]
+
+
+def test_spans_of_time_find_their_calls_in_any_year(tmp_path):
+    """The index on sessions tells hours; spans of minutes, before 1970 and far ahead, are exact all the same."""
+    rng = random.Random(5)
+    moments = [rng.randrange(START, START + 3 * 3_600_000) for _ in range(200)]
+    moments += [
+        0,
+        1,
+        3_599_999,
+        3_600_000,
+        946_684_800_000,
+        1_640_000_000_000,
+        1_900_000_000_000,
+        4_000_000_000_000,
+    ]
+    with closing(db.open_writer(tmp_path / "state")) as connection:
+        writer = Writer(connection, PriceTable.load())
+        writer.commit([
+            Session("claude", "s", cwd="/w/s"),
+            *(Usage("claude", "s", f"k{n}", at_ms, "claude-sonnet-4-5", Tokens(10, 0, 0, 0, 1))
+              for n, at_ms in enumerate(moments)),
+        ])  # fmt: skip
+        (number,) = connection.execute("SELECT id FROM session").fetchone()
+        stored = connection.execute("SELECT at_ms, cost_nusd FROM event").fetchall()
+        for since_ms in (*moments[::9], *moments[-8:], -5):
+            for length_ms in (1, 1000, 400_000, 3_600_000, 1 << 42):
+                until_ms = since_ms + length_ms
+                wanted = sum(cost for at_ms, cost in stored if since_ms <= at_ms < until_ms)
+                assert outcomes.spent_between(connection, number, since_ms, until_ms)[0] == wanted
+                found = reader.events_as_slots(connection, Filter(), (since_ms, until_ms), by_slot=False)
+                assert sum(slot.cost_nusd for slot in found) == wanted
+                assert (
+                    sum(one.cost_nusd for one in spans.spent(connection, since_ms, until_ms).shares) == wanted
+                )
+        plan = connection.execute(
+            f"EXPLAIN QUERY PLAN SELECT 1 FROM event e WHERE session = 1 AND {reader.within('1', '2')}"
+        ).fetchall()
+        assert "event_session (session=? AND <expr>>?" in plan[0][3]
+
+
+def test_usage_by_session_is_the_sum_of_its_calls(tmp_path):
+    """Sums of whole sessions are taken where they tell all; at the edges, and of unusual sessions, calls are read."""
+    rng, found = random.Random(11), []
+    for n in range(600):
+        sid, at_ms = f"s{n % 24}", START + (n % 24) * DAY_MS // 4 + rng.randrange(DAY_MS // 6)
+        unusual = n % 24
+        found += [
+            Session("claude", sid, cwd=f"/w/p{n % 24}", first_ms=START + (n % 24) * DAY_MS // 4),
+            Usage("claude", sid, f"k{n}", 0 if unusual == 3 and n % 5 == 0 else at_ms, "claude-sonnet-4-5" if n % 7 else "nn",
+                  Tokens(rng.randrange(99), 5, 3, 0, 7), estimated=unusual == 5 and n % 3 == 0,
+                  logged_nusd=77 if unusual == 7 else None, at_estimated=unusual == 9),
+        ]  # fmt: skip
+    with closing(db.open_writer(tmp_path / "state")) as connection:
+        writer = Writer(connection, PriceTable.load())
+        writer.commit(found)
+        connection.execute("INSERT INTO purged SELECT id, 0, 0, 0 FROM session WHERE sid = 's11'")
+        for wanted in (
+            Filter(), Filter(START), Filter(START + DAY_MS // 2 - 5, START + 3 * DAY_MS), Filter(START + DAY_MS, project="p9"),
+            Filter(until_ms=START + 2 * DAY_MS + 7),
+        ):  # fmt: skip
+            calls = {}
+            for sid, project, at_ms, flags, cost, logged, *counts in connection.execute(
+                "SELECT s.sid, p.name, e.at_ms, e.flags, e.cost_nusd, x.logged_nusd, e.input, e.cache_read, e.cache_write_5m,"
+                " e.cache_write_1h, e.output FROM event e JOIN session s ON s.id = e.session JOIN project p"
+                " ON p.id = s.project LEFT JOIN event_extra x ON x.id = e.id"
+            ):
+                if not (wanted.since_ms or -1) <= at_ms < (
+                    wanted.until_ms or 1 << 60
+                ) or wanted.project not in ("", project):
+                    continue
+                sums = calls.setdefault((sid, bool(flags & 2)), [0] * 5)
+                values = (1, sum(counts), cost or 0, sum(counts) if cost is None else 0, logged or 0)
+                calls[sid, bool(flags & 2)] = [a + b for a, b in zip(sums, values, strict=True)]
+            lines = usage.collect(connection, wanted, ("session",), UTC)
+            told = {
+                (one.key[0], one.estimated): [
+                    one.responses, one.tokens.total, one.cost_nusd, one.unpriced_tokens, one.logged_nusd
+                ]
+                for one in lines
+            }  # fmt: skip
+            assert told == calls
+            assert {one.key[0] for one in lines if one.at_estimated} <= {"s9"}
+        slots = reader.sessions_as_slots(connection, Filter(START), (START, 1 << 60))
+        assert len([slot for slot in slots if not slot.model]) > 10  # most are read as sums

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Callable
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -337,7 +338,7 @@ def test_wrong_use_is_one_line(scratch: Scratch, words: tuple[str, ...]) -> None
 def test_a_generated_history_is_sound(scratch: Scratch) -> None:
     fill(scratch.state, facts())
     connection = sqlite3.connect(scratch.database)
-    assert examine(connection).problems == ()
+    assert examine(connection, UTC).problems == ()
     connection.close()
 
 

@@ -172,7 +172,7 @@ def database(arguments: argparse.Namespace) -> int:
 def _check(as_json: bool) -> int:
     """Whether the file is whole and its sums are equal; beside a running tokentop too."""
     with _reading() as (folder, connection), _watched(connection, "checked for", as_json):
-        found = examine(connection)
+        found = examine(connection, local_zone(os.environ))
     size = (folder / db.FILE_NAME).stat().st_size
     if as_json:
         document: dict[str, Any] = {

@@ -54,10 +54,12 @@ class Line(Struct):
 def collect(db: sqlite3.Connection, wanted: Filter, by: Sequence[str], zone: tzinfo) -> list[Line]:
     """The groups, sorted by their key; an estimate stays apart from the exact row of its group."""
     slots: Iterable[Slot]
-    if "session" in by:
+    if "session" in by and {*by} <= {"session", "agent", "project"} and not wanted.model:
+        slots = reader.sessions_as_slots(db, wanted, _span(wanted))
+    elif "session" in by:
         slots = reader.events_as_slots(db, wanted, _span(wanted), by_slot="day" in by or "hour" in by)
     elif "hour" in by:
-        slots = reader.usage(db, wanted, by_slot=True)
+        slots = reader.usage(db, wanted, by_slot=True, by=by)
     else:
         slots = daily.sums(db, wanted, by, zone)
     lines: dict[tuple[tuple[str, ...], bool], Line] = {}

@@ -1,12 +1,14 @@
-"""Whether a database is whole: SQLite's own check, and that events, rollups and sessions have the same sums."""
+"""Whether a database is whole: SQLite's own check, and that all sums of the same calls are equal."""
 
 from __future__ import annotations
 
 import sqlite3
+from datetime import tzinfo
 from typing import Any
 
 from msgspec import Struct
 
+from . import daily
 from .schema import FLAG_HIDDEN, FLAG_UNKNOWN
 
 _KINDS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning", "cost_nusd")
@@ -30,12 +32,13 @@ class Checked(Struct, frozen=True):
         }  # fmt: skip
 
 
-def examine(db: sqlite3.Connection) -> Checked:
-    """Read all of it; takes as long as the file is large. sqlite3.Error."""
+def examine(db: sqlite3.Connection, zone: tzinfo) -> Checked:
+    """Read all of it; takes as long as the file is large. Sums of days are compared if they are of `zone`. sqlite3.Error."""
     db.execute("BEGIN")  # one moment, whatever is written meanwhile
     try:
         problems = [row[0] for row in db.execute("PRAGMA integrity_check(20)") if row[0] != "ok"]
         problems += _sums(db)
+        problems += daily.problems(db, zone)
         problems += (
             [f"{count} calls of sessions that are not there"]
             if (count := _one(db, "SELECT count(*) FROM event WHERE session NOT IN (SELECT id FROM session)"))

@@ -1,5 +1,6 @@
 """Sums of local days beside the rollups of quarter hours, so that a question over years reads days.
 
+Beside the days stand their sums by agent alone, and blocks of 32 days: a year by project reads twelve times less.
 A day whose rollups have changed is in `daily_stale` (by UTC day, put there by triggers) until `refresh` has made it
 anew; a question reads such days from the rollups, so that an answer never depends on when that was. sqlite3.Error.
 """
@@ -10,6 +11,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, timedelta, tzinfo
 
+import msgspec
 from msgspec.structs import replace
 
 from tokentop.engine.days import local, midnight_ms
@@ -30,6 +32,8 @@ _SUMS = (
     "responses", "input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning", "cost_nusd",
     "unpriced_tokens", "unknown_calls", "logged_nusd",
 )  # fmt: skip
+_BLOCK = 32  # days
+_NAMES = ", ".join(_SUMS)
 _SUMMED = ", ".join(f"sum(r.{name})" for name in _SUMS)
 _COLUMNS = {
     "day": "r.day", "agent": "p.agent", "project": "p.name", "provider": "m.provider", "model": "m.name",
@@ -45,7 +49,8 @@ def refresh(db: sqlite3.Connection, zone: tzinfo) -> int:
     db.execute("BEGIN IMMEDIATE")
     try:
         if row is None or row[0] != name:
-            db.execute("DELETE FROM daily")
+            for table in ("daily", "daily_agent", "daily_block"):
+                db.execute(f"DELETE FROM {table}")
             db.execute(f"INSERT OR IGNORE INTO daily_stale SELECT DISTINCT slot / {_SLOTS} FROM rollup")
             db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_ZONE, name))
         days = _days_of(_stale(db), zone)
@@ -53,10 +58,24 @@ def refresh(db: sqlite3.Connection, zone: tzinfo) -> int:
             first, last = _slots(day, zone)
             db.execute("DELETE FROM daily WHERE day=?", (day,))
             db.execute(
-                f"INSERT INTO daily (day, project, model, flags, {', '.join(_SUMS)})"
+                f"INSERT INTO daily (day, project, model, flags, {_NAMES})"
                 f" SELECT ?, r.project, r.model, r.flags, {_SUMMED} FROM rollup r WHERE r.slot >= ? AND r.slot < ?"
                 " GROUP BY r.project, r.model, r.flags",
                 (day, first, last),
+            )
+            db.execute("DELETE FROM daily_agent WHERE day=?", (day,))
+            db.execute(
+                f"INSERT INTO daily_agent (day, agent, flags, {_NAMES}) SELECT ?1, p.agent, r.flags, {_SUMMED}"
+                " FROM daily r JOIN project p ON p.id = r.project WHERE r.day = ?1 GROUP BY p.agent, r.flags",
+                (day,),
+            )
+        for block in {day // _BLOCK for day in days}:
+            db.execute("DELETE FROM daily_block WHERE block=?", (block,))
+            db.execute(
+                f"INSERT INTO daily_block (block, project, model, flags, {_NAMES})"
+                f" SELECT ?, r.project, r.model, r.flags, {_SUMMED} FROM daily r WHERE r.day >= ? AND r.day < ?"
+                " GROUP BY r.project, r.model, r.flags",
+                (block, block * _BLOCK, (block + 1) * _BLOCK),
             )
         db.execute("DELETE FROM daily_stale")
         db.execute("COMMIT")
@@ -65,6 +84,51 @@ def refresh(db: sqlite3.Connection, zone: tzinfo) -> int:
             db.execute("ROLLBACK")
         raise
     return len(days)
+
+
+def problems(db: sqlite3.Connection, zone: tzinfo) -> list[str]:
+    """Where sums that are kept differ from the rollups. Days that have changed are not compared: they are made anew."""
+    found = _differ(
+        db, "quarter hours", "SELECT slot, cost_nusd FROM slot_cost", "SELECT slot, sum(cost_nusd) FROM rollup GROUP BY slot"
+    )  # fmt: skip
+    row = db.execute("SELECT value FROM meta WHERE name=?", (_ZONE,)).fetchone()
+    if row is None or row[0] != _named(zone):
+        return found
+    changed = _days_of(_stale(db), zone)
+    slots = db.execute("SELECT DISTINCT slot FROM rollup").fetchall()
+    days = ((slot, _day(slot * SLOT_MS, zone)) for (slot,) in slots)
+    pairs = msgspec.json.encode([pair for pair in days if pair[1] not in changed]).decode()
+    of_rollups = (
+        "FROM (SELECT json_extract(value, '$[0]') AS of, json_extract(value, '$[1]') AS day FROM json_each(?)) d"
+        " CROSS JOIN rollup r ON r.slot = d.of"
+    )
+    without = f"day NOT IN ({', '.join(map(str, changed))})"
+    found += _differ(
+        db, "days", f"SELECT day, project, model, flags, {_NAMES} FROM daily WHERE {without}",
+        f"SELECT day, project, model, flags, {_SUMMED} {of_rollups} GROUP BY 1, 2, 3, 4", pairs,
+    )  # fmt: skip
+    found += _differ(
+        db, "days by agent", f"SELECT day, agent, flags, {_NAMES} FROM daily_agent WHERE {without}",
+        f"SELECT day, p.agent, flags, {_SUMMED} {of_rollups} JOIN project p ON p.id = r.project GROUP BY 1, 2, 3", pairs,
+    )  # fmt: skip
+    blocks = f"NOT IN ({', '.join(str(day // _BLOCK) for day in changed)})"
+    found += _differ(
+        db, "blocks of days", f"SELECT block, project, model, flags, {_NAMES} FROM daily_block WHERE block {blocks}",
+        f"SELECT day / {_BLOCK}, project, model, flags, {_SUMMED} {of_rollups} WHERE day / {_BLOCK} {blocks}"
+        " GROUP BY 1, 2, 3, 4", pairs,
+    )  # fmt: skip
+    return found
+
+
+def _differ(db: sqlite3.Connection, name: str, kept: str, made: str, *values: str) -> list[str]:
+    """How many rows two questions do not have in common, as a problem. `values` are of the second."""
+    (count,) = db.execute(
+        f"WITH kept AS ({kept}), made AS ({made}) SELECT (SELECT count(*) FROM"
+        " (SELECT * FROM kept EXCEPT SELECT * FROM made)) + (SELECT count(*) FROM"
+        " (SELECT * FROM made EXCEPT SELECT * FROM kept))",
+        values,
+    ).fetchone()
+    return [f"{name}: {count:,} sums differ from the rollups"] if count else []
 
 
 def is_behind(db: sqlite3.Connection, zone: tzinfo) -> bool:
@@ -99,38 +163,60 @@ def _of_days(
     db: sqlite3.Connection, wanted: Filter, by: Sequence[str], zone: tzinfo, span: tuple[int, int],
     without: Sequence[int],
 ) -> Iterator[Slot]:  # fmt: skip
-    columns = [_COLUMNS[name] for name in DIMENSIONS if name in by]
-    parts, values = ["r.day >= ?", "r.day < ?"], [*span]
-    for column, value in (("p.agent", wanted.agent), ("p.name", wanted.project), ("m.name", wanted.model)):
+    """Days of a span, of the smallest table that tells what is asked."""
+    first, last = span
+    if not (wanted.project or wanted.model) and {*by} <= {"day", "agent"}:
+        yield from _summed(db, "daily_agent", "day", wanted, by, zone, span, without)
+        return
+    since, until = -(-first // _BLOCK), last // _BLOCK
+    if "day" in by or since >= until:
+        yield from _summed(db, "daily", "day", wanted, by, zone, span, without)
+        return
+    partly = sorted({day // _BLOCK for day in without if since <= day // _BLOCK < until})
+    yield from _summed(db, "daily_block", "block", wanted, by, zone, (since, until), partly)
+    days = [(first, since * _BLOCK), *((block * _BLOCK, (block + 1) * _BLOCK) for block in partly)]
+    for some in (*days, (until * _BLOCK, last)):
+        yield from _summed(db, "daily", "day", wanted, by, zone, some, without)
+
+
+def _summed(
+    db: sqlite3.Connection, table: str, key: str, wanted: Filter, by: Sequence[str], zone: tzinfo,
+    span: tuple[int, int], without: Sequence[int],
+) -> Iterator[Slot]:  # fmt: skip
+    agent = "r.agent" if table == "daily_agent" else "p.agent"
+    named = [name for name in DIMENSIONS if name in by]
+    columns = [agent if name == "agent" else _COLUMNS[name] for name in named]
+    parts, values = [f"r.{key} >= ?", f"r.{key} < ?"], [*span]
+    for column, value in ((agent, wanted.agent), ("p.name", wanted.project), ("m.name", wanted.model)):
         if value:
             parts.append(f"{column} = ?")
             values.append(value)  # type: ignore[arg-type]
     if without:
-        parts.append(f"r.day NOT IN ({', '.join(map(str, without))})")
+        parts.append(f"r.{key} NOT IN ({', '.join(map(str, without))})")
     where = " AND ".join(parts)
-    joins = " JOIN project p ON p.id = r.project" * (
-        "p." in where or any(c.startswith("p.") for c in columns)
+    said = f"{where} {' '.join(columns)}"
+    joins = " JOIN project p ON p.id = r.project" * ("p." in said) + " JOIN model m ON m.id = r.model" * (
+        "m." in said
     )
-    joins += " JOIN model m ON m.id = r.model" * ("m." in where or any(c.startswith("m.") for c in columns))
     group = ", ".join([*columns, "r.flags"])
     for row in db.execute(
-        f"SELECT {group}, {_SUMMED} FROM daily r{joins} WHERE {where} GROUP BY {group}", values
+        f"SELECT {group}, {_SUMMED} FROM {table} r{joins} WHERE {where} GROUP BY {group}", values
     ):
-        named = dict(zip((name for name in DIMENSIONS if name in by), row, strict=False))
+        names = dict(zip(named, row, strict=False))
         flags, responses, *rest = row[len(columns) :]
         if not (responses or any(rest)):
             continue
-        day = named.get("day", _UNKNOWN)
+        day = names.get("day", _UNKNOWN)
         yield Slot(
-            _starts_ms(day, zone) if day != _UNKNOWN else 0, named.get("agent", ""), named.get("project", ""),
-            named.get("provider", ""), named.get("model", ""), "", bool(flags & FLAG_ESTIMATED),
+            _starts_ms(day, zone) if day != _UNKNOWN else 0, names.get("agent", ""), names.get("project", ""),
+            names.get("provider", ""), names.get("model", ""), "", bool(flags & FLAG_ESTIMATED),
             bool(flags & FLAG_COST_ESTIMATED), responses, Tokens(*rest[:6]), rest[6], rest[7], rest[8], rest[9],
             bool(flags & FLAG_AT_ESTIMATED), telemetry=bool(flags & FLAG_TELEMETRY),
         )  # fmt: skip
 
 
 def _of_rollups(db: sqlite3.Connection, wanted: Filter, by: Sequence[str], zone: tzinfo) -> Iterator[Slot]:
-    for slot in usage(db, wanted, by_slot="day" in by):
+    for slot in usage(db, wanted, by_slot="day" in by, by=by):
         day = _day(slot.slot_ms, zone) if "day" in by else _UNKNOWN
         at_ms = _starts_ms(day, zone) if day != _UNKNOWN else 0
         yield replace(

@@ -23,6 +23,7 @@ from tokentop.model import (
 )
 
 from .schema import (
+    EVENT_HOUR,
     FLAG_AT_ESTIMATED,
     FLAG_COST_ESTIMATED,
     FLAG_ESTIMATED,
@@ -37,6 +38,10 @@ from .sessions import COLUMNS, SessionRow
 _SESSION = f"SELECT {', '.join('s.' + name for name in COLUMNS)}"
 _BUCKETS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning")
 _SUMS = (*_BUCKETS, "cost_nusd", "unpriced_tokens", "unknown_calls", "logged_nusd")
+_COLUMNS = {"agent": "p.agent", "project": "p.name", "provider": "m.provider", "model": "m.name"}
+_UNUSUAL = FLAG_ESTIMATED | FLAG_COST_ESTIMATED | FLAG_AT_ESTIMATED | FLAG_TELEMETRY
+_MARGIN_MS = 600_000  # a call may have begun before the first record of its session's log
+_NEVER = str(1 << 62)
 _DAY_MS = 86_400_000
 KEPT = "kept "  # names in `meta` of what a screen keeps begin with it
 
@@ -102,16 +107,29 @@ def _where(wanted: Filter, agent: str, project: str, model: str) -> tuple[str, l
     return "".join(f" AND {part}" for part in parts), values
 
 
-def usage(db: sqlite3.Connection, wanted: Filter, *, by_slot: bool) -> Iterator[Slot]:
-    """Rollup rows summed by project, model and quality (and quarter hour); edges inside a slot are exact."""
+def usage(
+    db: sqlite3.Connection, wanted: Filter, *, by_slot: bool, by: Sequence[str] = tuple(_COLUMNS)
+) -> Iterator[Slot]:
+    """Rollup rows summed by the names asked for and quality (and quarter hour); edges inside a slot are exact.
+
+    What is not in `by` may be "".
+    """
     first, last = _whole_slots(wanted)
     where, values = _where(wanted, "p.agent", "p.name", "m.name")
-    group = "r.slot, " if by_slot else ""
+    names = [column if name in by else "''" for name, column in _COLUMNS.items()]
+    said = where + "".join(names)
+    joins = " JOIN project p ON p.id = r.project" * ("p." in said) + " JOIN model m ON m.id = r.model" * (
+        "m." in said
+    )
+    group = (
+        ["r.slot"] * by_slot
+        + ["r.project"] * ("p." in "".join(names))
+        + ["r.model"] * ("m." in "".join(names))
+    )
     sums = ", ".join(f"sum(r.{c})" for c in ("responses", *_SUMS))
     rows = db.execute(
-        f"SELECT {'r.slot' if by_slot else '0'}, p.agent, p.name, m.provider, m.name, r.flags, {sums}"
-        " FROM rollup r JOIN project p ON p.id = r.project JOIN model m ON m.id = r.model"
-        f" WHERE r.slot >= ? AND r.slot < ?{where} GROUP BY {group}r.project, r.model, r.flags",
+        f"SELECT {'r.slot' if by_slot else '0'}, {', '.join(names)}, r.flags, {sums} FROM rollup r{joins}"
+        f" WHERE r.slot >= ? AND r.slot < ?{where} GROUP BY {', '.join([*group, 'r.flags'])}",
         (first, last, *values),
     )
     for slot, agent, project, provider, model, flags, responses, *rest in rows:
@@ -139,27 +157,72 @@ def _edges(wanted: Filter, first: int, last: int) -> list[tuple[int, int]]:
 
 
 def events_as_slots(
-    db: sqlite3.Connection, wanted: Filter, span: tuple[int, int], *, by_slot: bool
+    db: sqlite3.Connection,
+    wanted: Filter,
+    span: tuple[int, int],
+    *,
+    by_slot: bool,
+    without: Iterable[int] = (),
 ) -> Iterator[Slot]:
-    """Events of a time span, one row each, found through the sessions that were alive then.
+    """Events of a time span, summed by session, model and quality, found through the sessions that were alive then.
 
-    CROSS JOIN keeps the order: without it SQLite reads every event there is.
+    CROSS JOIN keeps the order: without it SQLite reads every event there is. `without`: numbers of sessions.
     """
     where, values = _where(wanted, "s.agent", "p.name", "m.name")
+    slot = f"e.at_ms / {SLOT_MS}" if by_slot else "0"
+    total = " + ".join(f"e.{b}" for b in _BUCKETS[:5])
     rows = db.execute(
-        f"SELECT e.at_ms, s.agent, p.name, m.provider, m.name, s.sid, e.flags, {', '.join('e.' + b for b in _BUCKETS)},"
-        " e.cost_nusd, x.logged_nusd FROM session s CROSS JOIN event e JOIN model m ON m.id = e.model"
+        f"SELECT {slot} AS slot, s.agent, p.name, m.provider, m.name, s.sid, e.flags, count(*),"
+        f" {', '.join(f'sum(e.{b})' for b in _BUCKETS)}, coalesce(sum(e.cost_nusd), 0),"
+        f" sum(CASE WHEN e.cost_nusd IS NULL THEN {total} ELSE 0 END), coalesce(sum(x.logged_nusd), 0)"
+        " FROM session s CROSS JOIN event e JOIN model m ON m.id = e.model"
         " LEFT JOIN event_extra x ON x.id = e.id"
         " JOIN project p ON p.id = s.project"
-        f" WHERE e.session = s.id AND s.last_ms >= ? AND s.first_ms < ? AND e.at_ms >= ? AND e.at_ms < ?{where}",
-        (span[0], span[1], span[0], span[1], *values),
+        f" WHERE e.session = s.id AND s.last_ms >= ?1 AND s.first_ms < ?2 AND e.at_ms >= ?1 AND e.at_ms < ?2"
+        f" AND {within('?1', '?2')} AND s.id NOT IN (SELECT value FROM json_each(?3)){where}"
+        " GROUP BY slot, s.id, e.model, e.flags",
+        (*span, json.dumps(list(without)), *values),
     )
-    for at_ms, agent, project, provider, model, sid, flags, *counts, cost, logged in rows:
-        slot = at_ms // SLOT_MS * SLOT_MS if by_slot else 0
-        unpriced = sum(counts[:5]) if cost is None else 0
-        sums = [*counts, cost or 0, unpriced, int(bool(flags & FLAG_UNKNOWN)), logged or 0]
-        responses = 0 if flags & (FLAG_HIDDEN | FLAG_UNKNOWN) else 1
-        yield _slot(slot, agent, project, provider, model, sid, flags, responses, sums)
+    for (
+        slot_number,
+        agent,
+        project,
+        provider,
+        model,
+        sid,
+        flags,
+        count,
+        *counts,
+        cost,
+        unpriced,
+        logged,
+    ) in rows:
+        sums = [*counts, cost, unpriced, count if flags & FLAG_UNKNOWN else 0, logged]
+        responses = 0 if flags & (FLAG_HIDDEN | FLAG_UNKNOWN) else count
+        yield _slot(slot_number * SLOT_MS, agent, project, provider, model, sid, flags, responses, sums)
+
+
+def sessions_as_slots(db: sqlite3.Connection, wanted: Filter, span: tuple[int, int]) -> Iterator[Slot]:
+    """Usage of a time span by session, without models: of a session that lies within it whole its own sums tell.
+
+    Not so where these do not tell all: what is estimated or purged, came as a sum, or where the log tells a cost.
+    """
+    since_ms, until_ms = span
+    where, values = _where(wanted, "s.agent", "p.name", "s.model")
+    whole = db.execute(
+        f"SELECT s.id, s.agent, p.name, s.sid, s.responses, {', '.join('s.' + c for c in _SUMS[:-1])}"
+        " FROM session s JOIN project p ON p.id = s.project"
+        " WHERE s.last_ms >= ?1 AND s.last_ms < ?2 AND s.first_ms > 0 AND s.first_ms >= ?1 + ?3 AND NOT s.estimated"
+        " AND s.id NOT IN (SELECT session FROM purged) AND s.id NOT IN (SELECT session FROM imported_sum)"
+        " AND s.project NOT IN (SELECT project FROM rollup WHERE slot >= ?1 / ?4 AND slot <= ?2 / ?4"
+        " AND (flags & ?5 OR logged_nusd)) AND s.project NOT IN (SELECT project FROM rollup WHERE slot <= 0)"
+        f"{where}",
+        (since_ms, until_ms, _MARGIN_MS, SLOT_MS, _UNUSUAL, *values),
+    ).fetchall()  # fmt: skip
+    for _, agent, project, sid, responses, *sums in whole:
+        if responses or any(sums):
+            yield _slot(0, agent, project, "", "", sid, 0, responses, [*sums, 0])
+    yield from events_as_slots(db, wanted, span, by_slot=False, without=(row[0] for row in whole))
 
 
 def logged_credits(
@@ -192,6 +255,12 @@ def web_searches(db: sqlite3.Connection, wanted: Filter) -> Iterator[tuple[Slot,
     for at_ms, agent, project, provider, model, sid, flags, searches in rows:
         slot = at_ms // SLOT_MS * SLOT_MS
         yield _slot(slot, agent, project, provider, model, sid, flags, 0, [0] * 10), searches
+
+
+def within(since: str, until: str) -> str:
+    """Events `e` of the hours of a time span, which the index on sessions tells; those of other minutes are in it."""
+    hour = EVENT_HOUR.replace("at_ms", "{}")
+    return f"{hour.format('e.at_ms')} BETWEEN {hour.format(since)} AND {hour.format(until)}"
 
 
 def _span(wanted: Filter) -> tuple[int, int]:
@@ -350,8 +419,9 @@ def recent_events(db: sqlite3.Connection, since_ms: int) -> list[Priced]:
         "SELECT e.id, s.agent, s.sid, e.at_ms, e.took_ms, m.provider, m.name, coalesce(t.tier, ''),"
         f" coalesce(t.geo, ''), e.flags, {', '.join('e.' + b for b in _BUCKETS)}, e.cost_nusd"
         " FROM session s CROSS JOIN event e JOIN model m ON m.id = e.model"
-        " LEFT JOIN tier t ON t.id = e.tier WHERE e.session = s.id AND s.last_ms >= ? AND e.at_ms >= ? ORDER BY e.at_ms",
-        (since_ms, since_ms),
+        " LEFT JOIN tier t ON t.id = e.tier WHERE e.session = s.id AND s.last_ms >= ?1 AND e.at_ms >= ?1"
+        f" AND {within('?1', _NEVER)} ORDER BY e.at_ms",
+        (since_ms,),
     )
     return [_priced(row) for row in rows]
 
@@ -362,8 +432,9 @@ def recent_tokens(
     """(start, duration in ms, (output, cache writes, input, cache reads)) of one session's events since a time."""
     rows = db.execute(
         "SELECT e.at_ms, e.took_ms, e.output, e.cache_write_5m + e.cache_write_1h, e.input, e.cache_read"
-        " FROM session s CROSS JOIN event e WHERE s.agent = ? AND s.sid = ? AND e.session = s.id AND e.at_ms >= ?",
-        (agent, sid, since_ms),
+        " FROM session s CROSS JOIN event e WHERE s.agent = ?2 AND s.sid = ?3 AND e.session = s.id AND e.at_ms >= ?1"
+        f" AND {within('?1', _NEVER)}",
+        (since_ms, agent, sid),
     )
     return [(at_ms - took if took else at_ms, took, tuple(parts)) for at_ms, took, *parts in rows]
 
@@ -423,7 +494,7 @@ def average(db: sqlite3.Connection, since_ms: int, now_ms: int) -> Average:
 def cost_by_hour(db: sqlite3.Connection, since_ms: int, until_ms: int) -> list[tuple[int, int]]:
     """(start of the UTC hour in ms, nano-dollars) of each hour with spend."""
     rows = db.execute(
-        "SELECT slot / 4, sum(cost_nusd) FROM rollup WHERE slot >= ? AND slot < ? GROUP BY slot / 4",
+        "SELECT slot / 4, sum(cost_nusd) FROM slot_cost WHERE slot >= ? AND slot < ? GROUP BY slot / 4",
         (since_ms // SLOT_MS, until_ms // SLOT_MS),
     )
     return [(hour * 4 * SLOT_MS, cost) for hour, cost in rows]
@@ -432,7 +503,7 @@ def cost_by_hour(db: sqlite3.Connection, since_ms: int, until_ms: int) -> list[t
 def cost_by_slot(db: sqlite3.Connection, since_ms: int, until_ms: int) -> list[tuple[int, int]]:
     """(start of the quarter hour in ms, nano-dollars) of each one with spend, by time."""
     rows = db.execute(
-        "SELECT slot, sum(cost_nusd) FROM rollup WHERE slot >= ? AND slot < ? GROUP BY slot ORDER BY slot",
+        "SELECT slot, cost_nusd FROM slot_cost WHERE slot >= ? AND slot < ? ORDER BY slot",
         (since_ms // SLOT_MS, -(-until_ms // SLOT_MS)),
     )
     return [(slot * SLOT_MS, cost) for slot, cost in rows]

@@ -14,6 +14,7 @@ import msgspec
 
 from tokentop.recorded import Jump, Part, Share, Spent
 
+from .reader import within
 from .schema import FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_HIDDEN, FLAG_UNKNOWN, SLOT_MS
 
 MARGIN_MS = 600_000  # a call may have begun before the first record of its session's log
@@ -31,8 +32,8 @@ _OF_EVENTS = (
     "SELECT e.session, sum(e.cost_nusd), count(*) - sum((e.flags & ?4) != 0), sum(e.{tokens}),"
     " sum(CASE WHEN e.cost_nusd IS NULL THEN e.{tokens} ELSE 0 END), max((e.flags & ?5) != 0),"
     " sum((e.flags & ?6) != 0) FROM json_each(?1) j CROSS JOIN event e ON e.session = j.value"
-    " WHERE e.at_ms >= ?2 AND e.at_ms < ?3 GROUP BY e.session"
-).format(tokens=_TOKENS.format("e."))
+    " WHERE e.at_ms >= ?2 AND e.at_ms < ?3 AND {within} GROUP BY e.session"
+).format(tokens=_TOKENS.format("e."), within=within("?2", "?3"))
 
 _Life = tuple[int, int, int]  # session, first and last record
 _Sums = Sequence[int]  # cost, responses, tokens, unpriced tokens, estimated, calls without usage
