@@ -44,11 +44,13 @@ log has of the answer that was cut. *Last record* is the newest line of its log,
 SCREEN = """
 ## The turn stopped on the client's own screen
 
-In tmux, by the keys that the client itself names (Escape; OpenCode and Kilo twice; Aider Ctrl-C) into its own pane, \
-Codex by a request to its daemon; a one-shot run is refused, because its turn cannot be stopped without ending it. \
-The screen lives on in every case. In the same runs it was first frozen for three seconds and thawed, and at last \
-terminated or killed in the middle of another turn. *Service*: what stays, because other sessions share it. \
-*Terminal*: what the shell below finds; `reset` puts a terminal in order that a killed program could not.
+In tmux, by the keys that the client itself names (Escape; OpenCode, Kilo and Copilot twice; Aider Ctrl-C) into its \
+own pane, Codex by a request to its daemon; a one-shot run is refused, because its turn cannot be stopped without \
+ending it. The screen lives on in every case. *Outside its tree*: the client ended the shell, but not what the shell \
+had moved into a process group of its own (here `timeout` and what it runs), or a daemon of the client runs it. In \
+the same runs it was first frozen for three seconds and thawed, and at last terminated or killed in the middle of \
+another turn. *Service*: what stays, because other sessions share it. *Terminal*: what the shell below finds; \
+`reset` puts a terminal in order that a killed program could not.
 
 """
 NO_SCREEN = {

@@ -438,4 +438,4 @@ def holds(probe: Callable[[], bool], seconds: float) -> bool:
 
 def service_word(pid: int) -> str:
     line = command(pid)
-    return next((name.strip() for name in SERVICES if name in line), "service")
+    return next((name.strip(" -") for name in SERVICES if name in line), "service")
