@@ -254,7 +254,8 @@ def tree_word(line: str, pid: int, run: Run | Screen) -> str:
 SCREENS = [a for a in INSTALLED if a != "droid"]  # its screen wants a login
 # Their tools run without a question.
 SCREEN_ARGS = {
-    **dict.fromkeys(("gemini", "qwen", "kimi-cli"), ("-y",)),
+    **dict.fromkeys(("qwen", "kimi-cli"), ("-y",)),
+    "gemini": ("-y", "-m", "gemini-2.5-pro"),  # without a model it asks another one first which it shall be
     "copilot": ("--allow-all-tools",),
     **dict.fromkeys(("continue", "kimi-code"), ("--auto",)),
     "openclaw": ("tui", "--local"),
