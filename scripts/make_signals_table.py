@@ -50,7 +50,8 @@ ending it. The screen lives on in every case. *Outside its tree*: the client end
 had moved into a process group of its own (here `timeout` and what it runs), or a daemon of the client runs it. In \
 the same runs it was first frozen for three seconds and thawed, and at last terminated or killed in the middle of \
 another turn. *Service*: what stays, because other sessions share it. *Terminal*: what the shell below finds; \
-`reset` puts a terminal in order that a killed program could not.
+`reset` puts a terminal in order that a killed program could not. A tool *of the stopped turn* that *stays* is one \
+outside the tree, by which nobody can tell whose it is.
 
 """
 NO_SCREEN = {
@@ -146,6 +147,8 @@ def screen_end(record: Record | None) -> list[str]:
     if not record["ended_in_turn"]:
         signals += "; between turns"
     stays = f"; {names(record['strays_left'])} of the stopped turn stays" if record.get("strays_left") else ""
+    if record.get("strays") and "strays_left" not in record:
+        stays = "; the tool of the stopped turn was not looked at"
     return [
         record["frozen"],
         signals,
