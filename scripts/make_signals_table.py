@@ -41,6 +41,24 @@ log has of the answer that was cut. *Last record* is the newest line of its log,
 *Resumed*: whether a headless run with the session's id goes on with what was said before.
 """
 
+SCREEN = """
+## The turn stopped on the client's own screen
+
+In tmux, by the keys that the client itself names (Escape; OpenCode, Kilo and Copilot twice; Aider Ctrl-C) into its \
+own pane, Codex by a request to its daemon; a one-shot run is refused, because its turn cannot be stopped without \
+ending it. The screen lives on in every case. *Outside its tree*: the client ended the shell, but not what the shell \
+had moved into a process group of its own (here `timeout` and what it runs), or a daemon of the client runs it. In \
+the same runs it was first frozen for three seconds and thawed, and at last terminated or killed in the middle of \
+another turn. *Service*: what stays, because other sessions share it. *Terminal*: what the shell below finds; \
+`reset` puts a terminal in order that a killed program could not. A tool *of the stopped turn* that *stays* is one \
+outside the tree, by which nobody can tell whose it is.
+
+"""
+NO_SCREEN = {
+    **{("droid", moment): "its screen wants a login" for moment in ("tool", "stream")},
+    ("aider", "tool"): "it has no tools",
+}
+
 
 def load(folder: Path) -> dict[tuple[str, str, str], Record]:
     records = [json.loads(path.read_bytes()) for path in sorted(folder.glob("*.json"))]
@@ -117,7 +135,28 @@ def screen(record: Record | None) -> str:
         return f"refused: {record['detail']}"
     what = "its tool" if record["moment"] == "tool" else "the answer"
     stopped = f"{what} {'ends' if record['stopped'] else 'goes on'}"
+    stopped += " outside its tree" if record.get("strays") else ""
     return f"{stopped}; {'takes the next prompt' if record['answers'] else 'takes no further prompt'}"
+
+
+def screen_end(record: Record | None) -> list[str]:
+    """Frozen and thawed, signals, left behind, service, terminal, resumed."""
+    if not record or "terminal" not in record:
+        return [NOT_TRIED, *["–"] * 5]
+    signals = f"{' '.join(record['signals'])}, {record['took_ms'] / 1000:.1f} s"
+    if not record["ended_in_turn"]:
+        signals += "; between turns"
+    stays = f"; {names(record['strays_left'])} of the stopped turn stays" if record.get("strays_left") else ""
+    if record.get("strays") and "strays_left" not in record:
+        stays = "; the tool of the stopped turn was not looked at"
+    return [
+        record["frozen"],
+        signals,
+        (names(record["swept"]) or "nothing") + stays,
+        ", ".join(record["services"]) or "–",
+        record["terminal"],
+        record["resume"],
+    ]
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
@@ -148,18 +187,24 @@ def page(found: dict[tuple[str, str, str], Record]) -> str:
     for moment, where in moments:
         rows = [[label(a), *paused(*of(a, moment, "pause"))] for a in order]
         out.append(f"\n## Frozen for three seconds and thawed, {where}\n\n{table(head, rows)}")
-    out.append(
-        "\n## The turn stopped on the client's own screen\n\n"
-        "In tmux, by Escape into its own pane, Codex by a request to its daemon; a one-shot run is refused, because "
-        "its turn cannot be stopped without ending it. The screen lives on in every case. *Service*: what stays when "
-        "the screen is terminated afterwards.\n\n"
-    )
-    rows = []
-    for agent in order:
-        both = [found.get((agent, moment, "screen")) for moment, _ in moments]
-        services = sorted({name for record in both if record for name in record["services"]})
-        rows.append([label(agent), *map(screen, both), ", ".join(services) or "–"])
-    out.append(table(["client", *(where for _, where in moments), "service"], rows))
+    out.append(SCREEN)
+    rows = [
+        [label(a), *(NO_SCREEN.get((a, m)) or screen(found.get((a, m, "screen"))) for m, _ in moments)]
+        for a in order
+    ]
+    out.append(table(["client", *(where for _, where in moments)], rows))
+    head = ["client", "frozen and thawed before", "signals", "left behind", "service", "terminal", "resumed"]
+    for moment, heading in (
+        ("tool", "terminated in a tool call"),
+        ("stream", "killed in the middle of an answer"),
+    ):
+        rows = []
+        for a in order:
+            why = NO_SCREEN.get((a, moment))
+            rows.append(
+                [label(a), *([why, *["–"] * 5] if why else screen_end(found.get((a, moment, "screen"))))]
+            )
+        out.append(f"\n## The screen {heading}\n\n{table(head, rows)}")
     return "".join(out)
 
 

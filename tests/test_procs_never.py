@@ -257,8 +257,30 @@ def test_interrupt_presses_escape_in_the_agent_s_own_pane_only(world):
     assert plan.way == f"Escape into its own tmux pane %0 ({proc.tty})"
     receipt = execute(plan, now_ms=now_ms)
     assert (receipt.result, receipt.way) == ("requested", plan.way)
-    assert wait_for(lambda: keys.exists() and keys.read_bytes()) == b"\x1b"
+    assert wait_for(lambda: keys.exists() and keys.read_bytes()) == b"\x1b\n"
     assert is_alive(proc.ident.pid)
+
+
+def test_keys_are_pressed_one_by_one_below_a_launcher_that_hides_the_pane_from_its_agent(world):
+    """Two Escapes in one burst are one key with Alt; Kimi CLI and Vibe have no TMUX in their environment."""
+    keys = world.work / "keys"
+    env = world.env(
+        TMUX_TMPDIR=str(world.work),
+        SHELL="/bin/sh",
+        FAKE_AGENT=json.dumps({"ready": str(world.work / "up"), "keys": str(keys)}),
+    )
+    below = f"env -u TMUX -u TMUX_PANE {world.program('claude')}; :"
+    subprocess.run(
+        ["tmux", "-L", "x", "new-session", "-d", "-x", "80", "-y", "24", below], env=env, check=True
+    )
+    wait_for(world.work.joinpath("up").exists)
+    (proc,) = world.tick()
+    plan = world.watcher.plan_pid(proc.ident.pid, Action.INTERRUPT, now_ms())
+    assert plan.way == f"Escape into its own tmux pane %0 ({proc.tty})"
+    twice = msgspec.structs.replace(plan.means, keys=("Escape", "Escape"))
+    assert execute(msgspec.structs.replace(plan, means=twice), now_ms=now_ms).result == "requested"
+    wait_for(lambda: keys.exists() and keys.read_bytes().count(b"\x1b") == 2)
+    assert keys.read_bytes() == b"\x1b\n\x1b\n"
 
 
 def test_interrupt_without_a_pane_says_what_to_do(world):

@@ -123,11 +123,19 @@ class World:
             )
         return Client(self, agent, folder, mark, process.pid, process=process, out=out)
 
-    def tui(self, agent: str, project: str, *args: str, lines: int = 40) -> Client:
-        """Start the client's own screen in a tmux session named like the project."""
+    def tui(
+        self, agent: str, project: str, *args: str, lines: int = 40, below_a_shell: bool = False
+    ) -> Client:
+        """Start the client's own screen in a tmux session named like the project.
+
+        `below_a_shell`: below a shell, which is then the client's `pid` and holds the terminal afterwards.
+        """
         folder, mark = self.project(project), self.new_mark()
         env = {"E2E_RUN": mark, "AGENTS_DIR": str(AGENTS_DIR), "PATH": os.environ["PATH"]}
-        pid = self.pane(project, self._client(agent, args), folder, env, 120, lines)
+        argv = self._client(agent, args)
+        if below_a_shell:
+            argv = ["bash", "-c", 'trap : INT; "$@"; exec sleep infinity', "bash", *argv]
+        pid = self.pane(project, argv, folder, env, 120, lines)
         return Client(self, agent, folder, mark, pid, pane=project)
 
     # -- terminals

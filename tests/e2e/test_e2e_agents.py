@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import clients
@@ -65,9 +66,10 @@ def compare(world: World, agent: str) -> str:
     return f"tokentop {as_told(world.sums(agent))}\nprovider {bill(world, agent)}"
 
 
-def tool_of(client: Client) -> int:
+def tool_of(client: Client, but: Collection[int] = ()) -> int:
     """The process of the scripted tool, 0 while there is none."""
-    return next((pid for pid, line in client.processes().items() if line.startswith("tail -f ")), 0)
+    lines = client.processes().items()
+    return next((pid for pid, line in lines if line.startswith("tail -f ") and pid not in but), 0)
 
 
 def in_tool(client: Client) -> int:

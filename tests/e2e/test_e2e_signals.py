@@ -8,16 +8,17 @@ each case, and `make signals` puts the records into docs/signals.md.
 from __future__ import annotations
 
 import re
+import subprocess
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any
 
 import pytest
 import signal_records as records
 from client_table import TABLE
-from harness import Client, World
-from processes import alive, command, end_marked, stat_fields, tree, until
+from harness import World
+from processes import Timeout, alive, command, end_marked, stat_fields, tree, until
 from test_e2e_agents import INSTALLED, OWN_KEYS, owner, tool_of
 
 from tokentop.text import clean
@@ -25,7 +26,7 @@ from tokentop.text import clean
 pytestmark = [pytest.mark.e2e_agents, pytest.mark.timeout(400)]
 
 MOMENTS = ("tool", "stream")
-SERVICES = ("--cline-hub-daemon", "app-server")  # they serve other sessions too, and are meant to stay
+SERVICES = ("--cline-hub-daemon", " app-server")  # they serve other sessions too, and are meant to stay
 START_S = 150.0  # some of them take a minute to start on a busy machine
 PAUSE_S = 3.0
 ENDLESS_S = {"tool": 120.0, "stream": 40.0}  # the provider notices at its next words that nobody listens
@@ -113,14 +114,17 @@ def usage_kept(run: Run) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def resumes(run: Run) -> str:
+def resumes(run: Run | Screen) -> str:
     """Whether a headless run with the client's resume words goes on where it was stopped."""
     words = AGAIN[run.agent]
     if "{id}" in " ".join(words) and not run.session:
         return "no: its session was never on disk"
     before = len(run.calls())
     again = run.world.headless(
-        run.agent, "api", "@@text@@ again", *(word.replace("{id}", run.session) for word in words)
+        run.agent,
+        run.client.folder.name,
+        "@@text@@ again",
+        *(word.replace("{id}", run.session) for word in words),
     )
     try:
         status = again.finish(90)
@@ -235,7 +239,7 @@ def check_receipt(
         assert rung["result"] in ("sent", "gone"), rung
 
 
-def tree_word(line: str, pid: int, run: Run) -> str:
+def tree_word(line: str, pid: int, run: Run | Screen) -> str:
     if pid == run.pid:
         return "client"
     words = line.split(" ")
@@ -247,30 +251,82 @@ def tree_word(line: str, pid: int, run: Run) -> str:
     return "service" if is_service(line) else "launcher" if pid == run.client.pid else name[:24] or "?"
 
 
-SCREENS = [a for a in INSTALLED if a not in ("droid", "aider", "openclaw", "cline", "vibe")]
+SCREENS = [a for a in INSTALLED if a != "droid"]  # its screen wants a login
 # Their tools run without a question.
 SCREEN_ARGS = {
-    **dict.fromkeys(("gemini", "qwen", "kimi-cli"), ("-y",)),
+    **dict.fromkeys(("qwen", "kimi-cli"), ("-y",)),
+    "gemini": ("-y", "-m", "gemini-2.5-pro"),  # without a model it asks another one first which it shall be
     "copilot": ("--allow-all-tools",),
-    "continue": ("--auto",),
+    **dict.fromkeys(("continue", "kimi-code"), ("--auto",)),
+    "openclaw": ("tui", "--local"),
+    "cline": ("-i",),
+    "vibe": ("--agent", "auto-approve", "--trust"),
 }
-FIRST_KEYS = {"kimi-code": ("Enter",)}  # what a first start asks
+FIRST_KEYS = {
+    **dict.fromkeys(("kimi-code", "copilot"), ("Enter",)),
+    "cline": ("Space",),
+}  # what a first start asks
+END_OF_SCREEN = {"tool": "term", "stream": "kill"}
+# What a program leaves a terminal in that it did not put in order; tmux tells the modes of its own terminal.
+MODES = {
+    "alternate_on": "alternate screen", "mouse_any_flag": "mouse", "keypad_cursor_flag": "cursor keys",
+}  # fmt: skip
 
 
-def open_screen(world: World, agent: str, moment: str) -> tuple[Client, int]:
-    """The client's own screen with a turn that is in a tool or in a stream; the client and its worker's pid."""
-    client = world.tui(agent, agent, *SCREEN_ARGS.get(agent, ()))
-    until("its screen", lambda: len(client.said().split()) > 8, START_S, client.said)
-    time.sleep(5)
-    world.key(agent, *FIRST_KEYS.get(agent, ()))
-    say(world, agent, f"go @@slow{moment}:60@@ now")  # words around it: some offer files after an @
-    if moment == "tool":
-        until("a tool", lambda: tool_of(client) or daemon_tool(world), START_S, client.said)
-    else:
-        until("a stream", world.streaming, START_S, client.said)
-        time.sleep(2)
-    row = until("its row", lambda: world.row_of(client), 20, client.said)
-    return client, int(row["pid"])
+class Screen:
+    """The client's own screen, with a turn that is in a tool or in a stream."""
+
+    def __init__(self, world: World, agent: str, moment: str) -> None:
+        known = TABLE.get(agent)
+        if moment == "tool" and known and not known.tools:
+            pytest.skip(f"{agent} has no tools")
+        self.world, self.agent, self.moment, self.key = world, agent, moment, key_of(agent)
+        self.old: set[int] = set()  # what ran when its turn was stopped, and still does
+        self.strays: set[int] = set()  # of these, what is no longer below it
+        self.client = world.tui(agent, agent, *SCREEN_ARGS.get(agent, ()), below_a_shell=True)
+        until("its screen", lambda: len(self.client.said().split()) > 8, START_S, self.client.said)
+        time.sleep(5)
+        world.key(agent, *FIRST_KEYS.get(agent, ()))
+        self.begin("go", START_S)
+        row = until("its row", lambda: world.row_of(self.client), 20, self.client.said)
+        self.pid, self.session = int(row["pid"]), str(row["session"] or "")
+
+    def begin(self, word: str, seconds: float) -> None:
+        """Type a prompt whose turn stays in a tool or in a stream, and wait until it is there."""
+        say(self.world, self.agent, f"{word} @@slow{self.moment}:60@@ now")  # some offer files after an @
+        under_way: Callable[[], int] = self.tool if self.moment == "tool" else self.world.streaming
+        if not holds(lambda: bool(under_way()), 15):
+            self.world.key(self.agent, "Enter")  # the first one came too early, or there is a question
+        until(f"a {self.moment}", under_way, seconds, self.client.said)
+        time.sleep(0 if self.moment == "tool" else 2)
+
+    def tool(self) -> int:
+        """The tool of the turn that is under way, 0 while there is none."""
+        tools = (tool_of(self.client, self.old), daemon_tool(self.world, self.old))
+        return next(filter(None, tools), 0)
+
+    def act(self, action: str) -> dict[str, Any]:
+        done = self.world.json("kill", str(self.pid), f"--{action}", "--yes", ok=(0, 1))
+        [receipt] = done["results"]
+        return dict(receipt)
+
+    def calls(self) -> list[dict[str, Any]]:
+        return self.world.ledger(key=self.key)
+
+    def processes(self) -> dict[int, str]:
+        """What it started, without the shell that it was started from."""
+        return {pid: line for pid, line in self.client.processes().items() if pid != self.client.pid}
+
+    def terminal(self) -> str:
+        """What its shell finds the terminal in."""
+        shown = lambda name: self.world.tmux("display-message", "-p", "-t", f"={self.agent}:", name).strip()  # noqa: E731
+        left = [word for flag, word in MODES.items() if shown(f"#{{{flag}}}") == "1"]
+        left += ["no cursor"] if shown("#{cursor_flag}") == "0" else []
+        said = subprocess.run(
+            ["stty", "-a", "-F", shown("#{pane_tty}")], capture_output=True, text=True, check=True
+        )
+        left += [f"no {word}" for word in ("echo", "icanon", "isig") if f"-{word}" in said.stdout.split()]
+        return ", ".join(left) or "in order"
 
 
 def say(world: World, agent: str, text: str) -> None:
@@ -290,60 +346,97 @@ def say(world: World, agent: str, text: str) -> None:
     world.key(agent, "Enter")
 
 
-def daemon_tool(world: World) -> int:
+def daemon_tool(world: World, but: Collection[int] = ()) -> int:
     """A tool that Codex's daemon runs: the daemon carries the mark of the screen that started it."""
     pid = world.daemon_pid()
     lines = {one: command(one) for one in tree([pid])} if pid else {}
-    return next((one for one, line in lines.items() if line.startswith("tail -f ")), 0)
+    return next((one for one, line in lines.items() if line.startswith("tail -f ") and one not in but), 0)
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("agent", SCREENS)
-def test_the_turn_of_a_screen_is_stopped_and_the_session_lives(
+def test_a_screen_is_frozen_thawed_its_turn_is_stopped_and_it_is_ended_in_the_next_one(
     any_world: World, agent: str, moment: str
 ) -> None:
-    client, pid = open_screen(any_world, agent, moment)
-    [receipt] = any_world.json("kill", str(pid), "--interrupt", "--yes", ok=(0, 1))["results"]
-    seen: dict[str, Any] = {"result": receipt["result"], "detail": receipt["detail"] or ""}
-    assert alive(pid), "stopping a turn never ends the client"
+    screen = Screen(any_world, agent, moment)
+    seen: dict[str, Any] = {"frozen": pause(screen)}
+    receipt = screen.act("interrupt")
+    seen |= {"result": receipt["result"], "detail": receipt["detail"] or ""}
+    assert alive(screen.pid), "stopping a turn never ends the client"
     if receipt["result"] == "refused":
         assert receipt["rungs"] == []
     else:
         assert receipt["result"] in ("interrupted", "requested"), receipt
-        seen |= after_interrupt(any_world, client, agent, moment)
-    services = {one for one, line in client.processes().items() if is_service(line)}
-    [receipt] = any_world.json("kill", str(pid), "--term", "--yes")["results"]
-    assert receipt["result"] == "ended", receipt
-    left = {one: line for one, line in client.processes().items() if one not in services}
-    assert left == {}, "nothing of it is left"
-    seen |= {"end": receipt["detail"] or receipt["result"]}
-    records.keep(agent, moment, "screen", services=sorted({service_word(one) for one in services}), **seen)
+        seen |= after_interrupt(screen)
+        assert alive(screen.pid), "it lives on"
+    seen |= end_screen(screen, END_OF_SCREEN[moment])
+    records.keep(agent, moment, "screen", **seen)
 
 
-def after_interrupt(world: World, client: Client, agent: str, moment: str) -> dict[str, Any]:
+def pause(screen: Screen) -> str:
+    """Freeze and thaw in the middle of the turn: whether the turn is there before and afterwards."""
+    receipt = screen.act("freeze")
+    if receipt["result"] == "refused":
+        return f"refused: {receipt['detail']}"
+    assert receipt["result"] == "frozen", receipt
+    assert stat_fields(screen.pid)[0] == "T"
+    time.sleep(PAUSE_S)
+    assert screen.act("thaw")["result"] == "thawed"
+    time.sleep(1)
+    assert stat_fields(screen.pid)[0] != "T"
+    return "goes on" if screen.tool() or screen.world.streaming() else "its turn ends"
+
+
+def after_interrupt(screen: Screen) -> dict[str, Any]:
     """Whether the turn came to its end, and whether the session takes another prompt."""
 
     def over() -> bool:
-        if moment == "tool":
-            return not (tool_of(client) or daemon_tool(world))
-        return any(
-            r["scenario"] == "slowstream" and not r["complete"] for r in world.ledger(key=key_of(agent))
-        )
+        if screen.moment == "tool":
+            return not screen.tool()
+        return any(row["scenario"] == "slowstream" and not row["complete"] for row in screen.calls())
 
+    stopped = holds(over, 20)
+    screen.old |= set(screen.processes())
+    screen.strays = screen.old - tree([screen.client.pid])
+    say(screen.world, screen.agent, "once @@text@@ again")
+    answers = holds(lambda: any("text" in row["tags"] for row in screen.calls()), 15)
+    strays = [tree_word(command(pid), pid, screen) for pid in screen.strays if not is_service(command(pid))]
+    return {"stopped": stopped, "answers": answers, "strays": strays}
+
+
+def end_screen(screen: Screen, action: str) -> dict[str, Any]:
+    """Terminate or kill it in the middle of another turn; what is left then."""
     try:
-        until("the end of the turn", over, 20)
-        stopped = True
-    except AssertionError:
-        stopped = False
-    say(world, agent, "once @@text@@ again")
+        screen.begin("more", 30)
+        in_turn = True
+    except Timeout:
+        in_turn = False
+    before = screen.processes()
+    services = {pid for pid, line in before.items() if is_service(line)}
+    receipt = screen.act(action)
+    assert receipt["result"] == "ended", receipt
+    left = {pid: line for pid, line in screen.processes().items() if pid not in services | screen.strays}
+    assert left == {}, "nothing of it is left"
+    strays = [tree_word(before.get(pid, ""), pid, screen) for pid in screen.strays - services if alive(pid)]
+    time.sleep(1)  # its shell takes the terminal back
+    return {
+        "end": action, "end_detail": receipt["detail"] or receipt["result"], "ended_in_turn": in_turn,
+        "signals": [rung["signal"] for rung in receipt["rungs"] if rung["pid"] == screen.pid],
+        "took_ms": receipt["took_ms"],
+        "swept": [tree_word(before.get(pid, ""), pid, screen) for pid in swept(receipt, screen.pid)],
+        "strays_left": strays,
+        "services": sorted({service_word(pid) for pid in services}),
+        "terminal": screen.terminal(), "resume": resumes(screen),
+    }  # fmt: skip
+
+
+def holds(probe: Callable[[], bool], seconds: float) -> bool:
     try:
-        until("another call", lambda: any("text" in r["tags"] for r in world.ledger(key=key_of(agent))), 15)
-        answers = True
-    except AssertionError:
-        answers = False
-    return {"stopped": stopped, "answers": answers}
+        return until("", probe, seconds)
+    except Timeout:
+        return False
 
 
 def service_word(pid: int) -> str:
     line = command(pid)
-    return next((name for name in SERVICES if name in line), "service")
+    return next((name.strip(" -") for name in SERVICES if name in line), "service")

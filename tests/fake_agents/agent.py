@@ -12,7 +12,7 @@ What it does comes as JSON in FAKE_AGENT:
   storm_s   fork a child in its own session each `storm_s` seconds
   follows   it ends when its worker has ended
   note      where to write the process id
-  keys      where to write the keys that are pressed in its terminal
+  keys      where to write the keys that are pressed in its terminal, one line for each read
   ready     where to write {"pid": ..., "children": [...]} when all is up
 """
 
@@ -101,7 +101,7 @@ while True:
     if "keys" in spec:
         pressed = os.read(0, 64)
         with open(spec["keys"], "ab") as file:
-            file.write(pressed)
+            file.write(pressed + b"\n")
     elif "storm_s" in spec:
         subprocess.Popen(["sleep", "60"], env=clean | spec.get("storm_env", {}), start_new_session=True)
         time.sleep(spec["storm_s"])

@@ -177,6 +177,7 @@ AGENT = Agent(
         label="Aider",
         names=("aider",),
         one_shot=lambda argv: bool({"--message", "-m", "--message-file", "-f"} & set(argv)),
+        interrupt_keys=("C-c",),  # it has no other key; a second one within 2 s would end it
     ),
     resume="",
     signs=("aider@aider.chat", "(aider)"),

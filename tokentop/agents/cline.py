@@ -265,6 +265,7 @@ PROCESSES = Processes(
     role_of=role_of,
     argv_session=lambda argv: decoding.identifier(flag_value(argv, "--id")),
     argv_cwd=lambda argv: flag_value(argv, "--cwd", "-c"),
+    interrupt_keys=("Escape",),
     resume="cline --id {session_id}",
 )
 

@@ -26,6 +26,7 @@ AGENT = Agent(
         argv_session=argv_session,
         ladder=(("TERM", 5.0), ("KILL", 2.0)),
         one_shot_ladder=(("TERM", 5.0), ("KILL", 2.0)),
+        interrupt_keys=("Escape", "Escape"),  # its footer after the first: "esc again to interrupt"
         resume="kilo -s {session_id}",
     ),
     resume="kilo -s {session_id}",

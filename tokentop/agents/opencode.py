@@ -70,6 +70,7 @@ AGENT = Agent(
         # `run` ignores INT.
         ladder=(("TERM", 5.0), ("KILL", 2.0)),
         one_shot_ladder=(("TERM", 5.0), ("KILL", 2.0)),
+        interrupt_keys=("Escape", "Escape"),  # its footer after the first: "esc again to interrupt"
         resume="opencode -s {session_id}",
     ),
     resume="opencode -s {session_id}",

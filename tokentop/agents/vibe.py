@@ -241,6 +241,7 @@ PROCESSES = Processes(
     one_shot=one_shot,
     argv_session=lambda argv: session_uuid(flag_value(argv, "--resume")),
     fd_session=fd_session,
+    interrupt_keys=("Escape",),
     resume="vibe --resume {session_id}",
 )
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Mapping
 
 from tokentop.model import Means
 from tokentop.text import clean
 
 _TMUX_S = 3.0
+_BETWEEN_KEYS_S = 0.3  # two Escapes in one burst are one key with Alt to a program
 
 
 class RequestError(Exception):
@@ -36,7 +38,9 @@ def send_keys(means: Means) -> None:
         raise RequestError(
             f"pane {clean(pane, 20)} is on {clean(tty, 40) or 'no terminal'}, not on the agent's"
         )
-    run(("tmux", "-S", socket, "send-keys", "-t", pane, *means.keys), _TMUX_S)
+    for at, key in enumerate(means.keys):
+        time.sleep(_BETWEEN_KEYS_S if at else 0.0)
+        run(("tmux", "-S", socket, "send-keys", "-t", pane, key), _TMUX_S)
 
 
 def run(argv: tuple[str, ...], timeout_s: float, env: Mapping[str, str] | None = None) -> str:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from tokentop.agents.processes import Identity, Processes, identify, stem
 from tokentop.procs import linux
-from tokentop.procs.table import Proc, Table, family, wanted_env
+from tokentop.procs.table import TERMINAL_ENV, Proc, Table, family, wanted_env
 
 YOUNG_S = 5.0  # between fork and exec argv still is the parent's
 ROUND_TICKS = 12  # each tick also reads one part of all the others again: a new program, a reused pid
@@ -124,6 +124,25 @@ class LinuxSource:
         own = seen.uid == self.host.uid
         if own and (seen.identity or seen.stat.ppid == 1 or _RUNTIMES.match(stem(seen.argv[0]))):
             seen.env = linux.environ(seen.pid, self._wanted)
+        if (
+            own
+            and seen.identity
+            and seen.stat.tty_nr
+            and not any(name == "TMUX" for name, _ in seen.env or ())
+        ):
+            seen.env = (*(seen.env or ()), *self._terminal_above(seen))
+
+    def _terminal_above(self, seen: _Seen) -> tuple[tuple[str, str], ...]:
+        """The terminal that the parent on the same tty names.
+
+        A program that sets its title may overwrite its own environment (Kimi CLI), and a launcher may start its
+        worker with an environment of its own (Mistral Vibe).
+        """
+        above = linux.stat(seen.stat.ppid)
+        if above is None or above.tty_nr != seen.stat.tty_nr:
+            return ()
+        known = {name for name, _ in seen.env or ()}
+        return linux.environ(seen.stat.ppid, [name for name in TERMINAL_ENV if name not in known])
 
     def _read_again(self, seen: _Seen, tick_s: float, up_s: float, *, argv_too: bool) -> None:
         raw = linux.stat_bytes(seen.pid)

@@ -11,6 +11,7 @@ from tokentop.agents.processes import Identity, Processes
 from tokentop.model import Ident
 
 TERMINAL_ENV = (
+    "TMUX", "TMUX_PANE",
     "KITTY_LISTEN_ON", "KITTY_WINDOW_ID", "WEZTERM_UNIX_SOCKET", "WEZTERM_PANE",
     "ZELLIJ_SESSION_NAME", "STY", "TERM_PROGRAM",
 )  # fmt: skip
@@ -99,7 +100,7 @@ def family(parents: Mapping[int, int], roots: Iterable[int]) -> set[int]:
 
 def wanted_env(specs: Iterable[Processes]) -> tuple[str, ...]:
     """Names of the environment variables worth keeping; values of all others are never stored."""
-    names = ["HOME", "TMUX", "TMUX_PANE", *TERMINAL_ENV]
+    names = ["HOME", *TERMINAL_ENV]
     for spec in specs:
         names.append(spec.root_env)
         names.extend(spec.session_markers)

@@ -48,5 +48,6 @@ PROCESSES = Processes(
     one_shot=one_shot,
     argv_session=lambda argv: session_uuid(flag_value(argv, "--resume", "--session-id")),
     fd_session=fd_session,
+    interrupt_keys=("Escape", "Escape"),  # its own footer: "esc esc interrupt"
     resume="copilot --resume {session_id}",
 )

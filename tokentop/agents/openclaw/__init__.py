@@ -86,6 +86,7 @@ AGENT = Agent(
         role_of=role_of,
         any_directory=True,
         one_shot=lambda argv: stem(argv[0]) == "openclaw-agent",
+        interrupt_keys=("Escape",),
     ),
     resume="openclaw agent --session-id {session_id}",
     start_hint="run `openclaw agent -m <text>`, or its gateway",
