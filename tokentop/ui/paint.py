@@ -84,25 +84,29 @@ def strip(pieces: Iterable[Piece], width: int, base: Style, cells: int = -1, way
     return Strip(segments, width)
 
 
-class Bare(Widget):
-    """Mixed into what only holds others: its ground is one blank line, drawn once for all of them.
+def bare_lines(widget: Widget, crop: Region) -> list[Strip]:
+    """The ground of what only holds others: one blank line, drawn once for all of them.
 
-    Textual draws each line of it anew, a quarter of the time of a repaint of the whole screen.
+    Textual draws each of them anew, a quarter of the time of a repaint of the whole screen.
     """
-
-    def render_lines(self, crop: Region) -> list[Strip]:
-        blank = Strip.blank(crop.width, Style(bgcolor=self.rich_style.bgcolor))
-        for line_filter in self.app.get_line_filters():
-            blank = blank.apply_filter(line_filter, self.background_colors[1])
-        return [blank] * crop.height
+    blank = Strip.blank(crop.width, Style(bgcolor=widget.rich_style.bgcolor))
+    for line_filter in widget.app.get_line_filters():
+        blank = blank.apply_filter(line_filter, widget.background_colors[1])
+    return [blank] * crop.height
 
 
-class BareContainer(Bare, Container):
+class BareContainer(Container):
     """A Container drawn so."""
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        return bare_lines(self, crop)
 
-class BareVertical(Bare, Vertical):
+
+class BareVertical(Vertical):
     """A Vertical drawn so."""
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        return bare_lines(self, crop)
 
 
 class Painted(Widget):

@@ -9,6 +9,8 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
+from textual.geometry import Region
+from textual.strip import Strip
 from textual.widgets import Input
 
 from tokentop import text
@@ -19,7 +21,7 @@ from tokentop.ui.columns import MINUTE, place
 from tokentop.ui.drawer import drawer
 from tokentop.ui.filtering import FilterError
 from tokentop.ui.layout import Layout, layout
-from tokentop.ui.paint import Bare, BareContainer, BareVertical
+from tokentop.ui.paint import BareContainer, BareVertical, bare_lines
 from tokentop.ui.screens.liveactions import LiveActions
 from tokentop.ui.source import UiOptions
 from tokentop.ui.view import Change, View
@@ -39,7 +41,7 @@ _JOIN_S = 0.2
 _MANY = 10  # changed rows in one picture
 
 
-class LiveScreen(Bare, LiveActions):
+class LiveScreen(LiveActions):
     """Draws the newest Snapshot; only `show` changes what is on it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -82,6 +84,9 @@ class LiveScreen(Bare, LiveActions):
         self.changed_by_hand = False  # a state that arrives late does not undo what a person has set
         self._joined = False  # the last tick came with data
         self._faulty = False  # what is typed as a filter cannot be understood
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        return bare_lines(self, crop)
 
     def compose(self) -> ComposeResult:
         yield self.totals
