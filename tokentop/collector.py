@@ -68,9 +68,11 @@ POLL_S = 0.2
 BUSY_POLL_S = 1.0  # while each picture brings much: it shows what several short looks would
 LEAVE_MS = 2_000  # figures for `tokentop status`
 PROCS_S = 1.0
-PROCS_MAX_S = 3.0
-PROCS_SHARE = 0.01  # of a core: a thousand agents are looked at every two seconds rather than for 2 % of it
+PROCS_MAX_S = 5.0
+PROCS_SHARE = 0.006  # of a core: a thousand agents are looked at every five seconds rather than for 3 % of it
 WALK_S = 15.0
+WALK_MAX_S = 60.0
+WALK_SHARE = 0.001  # of a core; the folders of busy logs tell of new ones long before
 FOLDERS_S = 5.0
 PUBLISH_S = 0.25
 BUSY_PUBLISH_S = 0.85
@@ -163,6 +165,7 @@ class Collector:
         self._daybook = Daybook(self._live, self._zone, settings.all_budgets)
         self._due: dict[str, float] = {}
         self._procs_s = PROCS_S  # between two looks at the processes
+        self._walk_s = WALK_S  # between two looks for logs everywhere
         self._reading = False
         self._began_s = 0.0
         self._published = (-1, 0.0)
@@ -359,14 +362,16 @@ class Collector:
     def _read(self, ledger: Ledger, now_s: float, wall_ms: int) -> bool:
         """Look for new bytes, read one slice; True if more is waiting."""
         follower = ledger.follower
-        walk = self._is_due("walk", now_s, WALK_S)
+        walk = self._is_due("walk", now_s, self._walk_s)
         if walk:
             self._due["folders"] = now_s + FOLDERS_S  # the walk looks at each folder itself
             follower.look(now_s, everything=True)
         if walk or follower.poll(now_s, self._is_due("folders", now_s, FOLDERS_S)):
-            self._due["walk"] = now_s + WALK_S
+            self._due["walk"] = now_s + self._walk_s
             first = not self._primed
+            began_s = time.thread_time()
             follower.walk(now_s, time.time_ns())
+            self._walk_s = min(WALK_MAX_S, max(WALK_S, (time.thread_time() - began_s) / WALK_SHARE))
             self._live.set_looked(follower.looked)
             if first:
                 self._primed = True

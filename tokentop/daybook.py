@@ -15,6 +15,7 @@ from .engine.budget import judge as judge_budgets
 from .engine.days import day_bounds, group_days
 from .engine.forecast import HISTORY_DAYS, Forecaster
 from .engine.live import LiveState
+from .engine.rates import HOUR_MS, WINDOW_MS
 from .model import Forecast
 from .spending import Budgets
 from .store import reader
@@ -118,7 +119,7 @@ class Daybook:
         self._history_day = start_ms
 
     def _project(self, wall_ms: int) -> Forecast:
-        burn = self._live.rates.total().burn_nusd_per_h
+        burn = self._live.rates.sums_of_all(WINDOW_MS)[2] * (HOUR_MS // WINDOW_MS)
         hour = self._live.rates.series().burn_nusd_per_h
         forecast = self._forecaster.project(
             wall_ms, self._live.today.cost_nusd, burn, round(sum(hour) / len(hour)) if hour else None

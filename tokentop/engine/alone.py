@@ -64,8 +64,12 @@ def node_of(track: Track) -> Node:
 
 def made_of(live: LiveState, track: Track) -> tuple[object, ...]:
     """Everything but the time and the rates that a row is made of: compared by identity where it is the same."""
+    proc = track.proc
+    place, change = (
+        (live.places.get(proc.tmux), live.changes.get(proc.cwd)) if proc is not None else (None, None)
+    )
     return (
-        track.version, live.scenery, live.host, track.proc, track.host, track.owns_proc, track.ended_ms, track.loaded,
+        track.version, place, change, live.host, proc, track.host, track.owns_proc, track.ended_ms, track.loaded,
         track.session, track.own, track.context,
     )  # fmt: skip
 

@@ -113,7 +113,6 @@ class LiveState:
         self.own_rss_bytes = 0
         self.history_events = 0
         self._seen = 0
-        self.scenery = 0  # grows when something that many rows show has changed
         self.frames: dict[str, Frame] = {}  # rows of the last picture that may be used again, by key
 
     # ------------------------------------------------------------ facts
@@ -389,14 +388,12 @@ class LiveState:
     def set_places(self, places: Mapping[str, str]) -> None:
         if places != self.places:
             self.places = dict(places)
-            self.scenery += 1
             self.revision += 1
 
     def set_changes(self, changes: Iterable[FolderChange]) -> None:
         found = {change.folder: change for change in changes}
         if found != self.changes:
             self.changes = found
-            self.scenery += 1
             self.revision += 1
 
     def busy_folders(self) -> list[str]:

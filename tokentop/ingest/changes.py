@@ -20,7 +20,7 @@ from .repository import find_git
 EVERY_S = 30.0
 SLOW_EVERY_S = 300.0  # where git took too long, or there is none
 GIT_S = 2.0
-MAX_FOLDERS = 500
+MAX_FOLDERS = 5_000
 _PATHS = 2_000
 _QUESTIONS = (
     ("diff-files", "--name-only", "-z", "--relative", "--ignore-submodules=all"),
@@ -45,8 +45,9 @@ class Changes:
         known = self._known.get(folder)
         if known is not None and now_s < known.due_s:
             return known.change
+        self._known.pop(folder, None)
         if len(self._known) >= MAX_FOLDERS:
-            self._known.clear()
+            del self._known[next(iter(self._known))]  # the one whose answer is the oldest
         self._known[folder] = found = _look(folder, known, now_s, wall_ms)
         return found.change
 

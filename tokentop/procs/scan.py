@@ -84,9 +84,10 @@ class LinuxSource:
             elif pid in self._tracked or pid % ROUND_TICKS == turn or seen.stat.ppid in gone:
                 self._read_again(seen, tick_s, up_s, argv_too=False)
         self._tick_at_s = tick_s
+        before = self._tracked
         self._track(turn)
         self.used.clear()
-        self.revision += self._changed
+        self.revision += self._tracked != before
         return MappingProxyType({pid: self._given(self._seen[pid]) for pid in self._tracked})
 
     def open_paths(self, pid: int) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Escape without Textual's wait of a tenth of a second, where the terminal cannot tell it from a sequence.
 
-A lone ESC that nothing follows for 25 ms (as long as htop waits) is the key. On a line so slow that the rest of a
-sequence comes later, the rest is dropped: what was one key never becomes several.
+A lone ESC that nothing follows for 12 ms is the key: terminals write a sequence at once. On a line so slow that the
+rest of a sequence comes later, the rest is dropped: what was one key never becomes several.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
 
 ESC = "\x1b"
-LONE_S = 0.025
+LONE_S = 0.012
 REST_S = 1.0  # the rest of a torn sequence comes within this time
 _WAIT_S = 0.1
 _READ_BYTES = 4096
