@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 from rich.segment import Segment
 from rich.style import Style
 from textual.color import Color
-from textual.geometry import Region
+from textual.filter import LineFilter
+from textual.geometry import Region, Size
 from textual.screen import ModalScreen
 from textual.strip import Strip
 
@@ -24,6 +26,7 @@ class Over(ModalScreen[Answer]):
     def __init__(self) -> None:
         super().__init__()
         self._picture: list[Strip] | None = None
+        self._covered = False  # by another screen, or was until now
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """The kept lines as they are: they have passed the filters."""
@@ -43,7 +46,7 @@ class Over(ModalScreen[Answer]):
         self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False
     ) -> Over[Answer]:
         """Regions are named by the screen beneath alone: it has changed there."""
-        if regions or layout:
+        if regions:
             self._picture = None
         super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
         return self
@@ -53,31 +56,46 @@ class Over(ModalScreen[Answer]):
         super().notify_style_update()
 
     def on_resize(self) -> None:
-        self._picture = None
+        if self._picture and (self._picture[0].cell_length, len(self._picture)) != self.app.size:
+            self._picture = None
+
+    def _screen_resized(self, size: Size) -> None:
+        """A new screen is laid out when it is first shown; Textual tells it its size once more."""
+        if size != self._compositor.size:
+            super()._screen_resized(size)
+
+    def on_screen_suspend(self) -> None:
+        self._covered = True
 
     def on_screen_resume(self) -> None:
-        self._picture = None
+        if self._covered:
+            self._picture, self._covered = None, False
 
     def _take(self) -> list[Strip]:
         stack = self.app.screen_stack
         at = stack.index(self) if self in stack else 0
         if not at:
             return []
-        tint, known = self.styles.background, dict[Style | None, Style]()
-        lines = [_tinted(strip, tint, known) for strip in stack[at - 1]._compositor.render_strips()]
-        for one in self.app.get_line_filters():
-            lines = [line.apply_filter(one, self.background_colors[1]) for line in lines]
-        return lines
+        styles = _Styles(self.styles.background, self.app.get_line_filters(), self.background_colors[1])
+        return [
+            Strip([Segment(text, styles[style]) for text, style, _ in strip], strip.cell_length)
+            for strip in stack[at - 1]._compositor.render_strips()
+        ]
 
 
-def _tinted(strip: Strip, tint: Color, known: dict[Style | None, Style]) -> Strip:
-    segments = []
-    for text, style, _ in strip:
-        dimmed = known.get(style)
-        if dimmed is None:
-            dimmed = known[style] = _dimmed(style, tint)
-        segments.append(Segment(text, dimmed))
-    return Strip(segments, strip.cell_length)
+class _Styles(dict[Style | None, Style]):
+    """Style of the screen beneath -> the same under `tint`, as the app's filters leave it."""
+
+    def __init__(self, tint: Color, filters: Sequence[LineFilter], ground: Color) -> None:
+        super().__init__()
+        self._tint, self._filters, self._ground = tint, filters, ground
+
+    def __missing__(self, style: Style | None) -> Style:
+        one = [Segment("", _dimmed(style, self._tint))]
+        for line_filter in self._filters:
+            one = line_filter.apply(one, self._ground)
+        found = self[style] = one[0].style or Style.null()
+        return found
 
 
 def _dimmed(style: Style | None, tint: Color) -> Style:
