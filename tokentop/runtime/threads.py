@@ -86,15 +86,15 @@ class PollerThread:
             return
         while self._waiting is not None or not self._fetched.empty():
             fetched = self._waiting or self._fetched.get()
-            self._waiting = None if collector.learn_fetched(fetched) else fetched
+            self._waiting = None if collector.providers.learn(fetched) else fetched
             if self._waiting is not None:
                 break
         now_s = time.monotonic()
         if now_s - self._looked_s < LIMITS_S:
             return
         self._looked_s = now_s
-        self._newest_ms = collector.newest_limits()
-        if self._thread is None and (states := collector.provider_states()) is not None:
+        self._newest_ms = collector.providers.newest_limits()
+        if self._thread is None and (states := collector.providers.states()) is not None:
             self._thread = threading.Thread(target=self._run, args=(states,), name="poller", daemon=True)
             self._thread.start()
 
@@ -153,11 +153,11 @@ class ReceiverThread:
             return
         while self._waiting is not None or not self._heard.empty():
             heard = self._waiting or self._heard.get()
-            self._waiting = None if collector.hear(heard) else heard
+            self._waiting = None if collector.telemetry.hear(heard) else heard
             if self._waiting is not None:
                 break
         if self._thread is None and collector.writes:
-            collector.listen()
+            collector.telemetry.listen()
             self._thread = threading.Thread(target=self._run, name="receiver", daemon=True)
             self._thread.start()
 
