@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tokentop.demo.actor import Actor
 from tokentop.demo.world import World
-from tokentop.model import Action, KillPlan, PlannedProc, ProcRole, Receipt, Row, Rung
+from tokentop.model import Action, KillPlan, PlannedProc, ProcRole, Receipt, Row, Rung, receipt_of
 
 _RUNGS = {
     Action.INTERRUPT: (("INT", 2.0),),
@@ -99,30 +99,16 @@ def execute(world: World, plan: KillPlan, now_ms: int) -> Receipt:
         done = _do(world, plan, now_ms)
         result, detail = (_RESULTS.get(plan.action, "ended"), "") if done else ("already gone", "")
     ends = result == "ended"
-    target = plan.target
-    sent = tuple(Rung(pid, plan.rungs[0][0], now_ms, "sent") for pid in pids) if result != "refused" else ()
-    return Receipt(
-        at_ms=now_ms,
-        action=plan.action,
-        reason="manual",
-        agent=plan.agent,
-        session_id=plan.session_id,
-        pid=target.pid if target else 0,
-        start_ticks=target.start_ticks if target else 0,
-        argv0=target.argv0 if target else "",
-        cwd=plan.cwd,
-        result=result,
-        detail=detail,
-        rungs=sent if result != "already gone" else (),
+    acted = result not in ("refused", "already gone")
+    return receipt_of(
+        plan,
+        now_ms,
+        "manual",
+        result,
+        detail,
+        rungs=tuple(Rung(pid, plan.rungs[0][0], now_ms, "sent") for pid in pids) if acted else (),
         ended_pids=pids if ends else (),
-        survivors=(),
         took_ms=40 if ends else 0,
-        cost_nusd=plan.cost_nusd,
-        burn_nusd_per_h=plan.burn_nusd_per_h,
-        resume=plan.resume,
-        title=plan.title,
-        project=plan.project,
-        way=plan.way,
     )
 
 
