@@ -413,13 +413,5 @@ class Follower:
         """How far the backlog is; `seconds` since it began."""
         return self._backlog.progress(len(self._files), seconds)
 
-    @property
-    def totals(self) -> tuple[int, int]:
-        """(files known, bytes read of them)."""
-        return len(self._files), sum(c.offset for c in self._cursors.values())
-
-    def files(self) -> Mapping[str, LogEntry]:
-        return self._files
-
     def close(self) -> None:
         self._logs.close()
