@@ -17,6 +17,7 @@ from tokentop.latelog import LateLog
 from tokentop.model import Cursor, Diagnostic, Fact, Looked, Progress, Session
 from tokentop.text import clean
 
+from .active import ACTIVE_S, Active
 from .archive import Archive
 from .backlog import Backlog
 from .discover import LogEntry, Names, roots, state_of, walk
@@ -29,23 +30,12 @@ from .tail import Tail, open_log
 log = LateLog(__name__)
 
 INT64 = (1 << 63) - 1  # inode numbers are unsigned, the store's integers are not
-MAX_ACTIVE = 2_000
-LOOKS = 200  # files or folders in one poll; more than that take turns
 MAX_PROJECTS = 2_000
-HOT_S = 60.0
-SLOW_S = 1.0
-ACTIVE_S = 15 * 60.0  # a file is active for this long after its last change
 SLICE_BYTES = 8 << 20
 SLICE_FACTS = 5_000
 RETRY_S = (5.0, 60.0)
 REST_S = 0.4  # between two looks at a document or a database that changes all the time
 REREAD_BYTES_PER_S = 5 << 20  # a document of 50 MB is read anew every 10 s at most
-
-
-def _share(paths: list[str], turn: int) -> list[str]:
-    """The part of `paths` whose turn it is: all of them while they are few."""
-    parts = -(-len(paths) // LOOKS)
-    return paths[turn % parts :: parts] if parts > 1 else paths
 
 
 class Batch(Struct):
@@ -70,14 +60,12 @@ class Follower:
         self._environ = environ
         self._extra: dict[str, list[str]] = {agent: list(paths) for agent, paths in extra_roots.items()}
         self._live = live  # False: a report, which wants no status
-        self._polls = self._slow_polls = 0
         self._cursors = {cursor.path: cursor for cursor in cursors}
         self._projects = dict.fromkeys(projects)  # where agents that log into projects may have worked
         self._files: dict[str, LogEntry] = {}
         self._folders: dict[str, int] = {}
         self._names = Names()
-        self._active: dict[str, float] = {}
-        self._slow_s = -SLOW_S
+        self._active = Active()
         self._absent: list[str] = []
         self._urgent: dict[str, None] = {}
         self._todo: dict[str, None] = {}
@@ -127,7 +115,7 @@ class Follower:
             self._prime([e for e in listing.files.values() if e.mtime_ns > fresh and not e.sidecar], now_s)
         for entry in changed:
             if not first and entry.mtime_ns > fresh and not entry.sidecar:
-                self._active[entry.path] = now_s
+                self._active.add(entry.path, now_s)
                 self._urgent[entry.path] = None
                 continue
             self._todo[entry.path] = None
@@ -136,7 +124,7 @@ class Follower:
                 unread = entry.size - (cursor.offset if cursor else 0)
                 # little of a database is ever read
                 self._backlog.add(entry.path, 0 if isinstance(entry.source, Database) else unread)
-        self._limit_active(now_s)
+        self._active.limit(now_s, self._files, self._logs.drop)
 
     def add_root(self, agent: str, root: str) -> bool:
         """Read another profile folder as well; True if it is new, so that a walk is due."""
@@ -164,57 +152,32 @@ class Follower:
             if known == (entry.size, entry.mtime_ns, version, entry.ino & INT64):
                 return False
         if old is not None:
-            self._active[entry.path] = now_s
+            self._active.add(entry.path, now_s)
         return True
 
     def _prime(self, recent: Sequence[LogEntry], now_s: float) -> None:
         """At the start: files of the last minutes are active; what they did last is read again, not counted."""
         for entry in recent:
-            self._active[entry.path] = now_s
+            self._active.add(entry.path, now_s)
         for entry in sorted(recent, key=lambda e: e.mtime_ns)[-MAX_OPEN:]:
             if entry.path in self._cursors:
                 self._held += last_signs(entry)
                 self._logs.hold(entry, live=self._live)
 
-    def _limit_active(self, now_s: float) -> None:
-        for path, since in list(self._active.items()):
-            if now_s - since > ACTIVE_S or path not in self._files:
-                self._active.pop(path)
-                self._logs.drop(path)
-        if len(self._active) > MAX_ACTIVE:
-            for path in sorted(self._active, key=self._active.__getitem__)[: len(self._active) - MAX_ACTIVE]:
-                self._active.pop(path)
-                self._logs.drop(path)
-
     def poll(self, now_s: float, all_folders: bool = False) -> bool:
-        """Queue active files that changed; True if a folder changed, so that a walk is due.
-
-        What changed within the last minute is looked at each time, the rest once a second.
-        """
+        """Queue active files that changed; True if a folder changed, so that a walk is due."""
         if not self.look(now_s, all_folders):
             return False
         return self._folders_changed(all_folders) or any(os.path.isdir(path) for path in self._absent)
 
     def look(self, now_s: float, everything: bool = False) -> bool:
         """Queue active files that changed; True when it was the turn of all of them."""
-        slow = everything or now_s - self._slow_s >= SLOW_S
-        recent_s = now_s - HOT_S
-        hot: list[str] = []
-        quiet: list[str] = []
-        for path, since_s in self._active.items():
-            (hot if since_s >= recent_s else quiet).append(path)
         if everything:
-            due = hot + quiet
             self._logs.rouse()
-        else:
-            self._polls += 1
-            self._slow_polls += slow
-            due = _share(hot, self._polls) + (_share(quiet, self._slow_polls) if slow else [])
+        due, slow = self._active.due(now_s, everything=everything)
         for path in due:
             if not self._logs.is_calm(path, now_s):
                 self._look_at(path, now_s)
-        if slow:
-            self._slow_s = now_s
         return slow
 
     def _look_at(self, path: str, now_s: float) -> None:
@@ -225,13 +188,13 @@ class Follower:
             dev, ino, size, mtime_ns = state_of(path, entry.source)
         except OSError:
             self._retire(path)
-            self._active.pop(path, None)
+            self._active.remove(path)
             return
         if (ino, size, mtime_ns) != (entry.ino, entry.size, entry.mtime_ns):
             if ino != entry.ino:
                 self._retire(path)
             self._files[path] = replace(entry, dev=dev, ino=ino, size=size, mtime_ns=mtime_ns)
-            self._active[path] = now_s
+            self._active.add(path, now_s)
             self._urgent[path] = None
 
     def _retire(self, path: str) -> None:
@@ -248,7 +211,7 @@ class Follower:
 
     def _folders_changed(self, everything: bool) -> bool:
         folders = self._folders
-        watched = folders if everything else self._warm_folders()
+        watched = folders if everything else self._active.folders(folders)
         for folder in watched:
             try:
                 if os.stat(folder).st_mtime_ns != folders[folder]:
@@ -256,16 +219,6 @@ class Follower:
             except OSError:
                 return True
         return False
-
-    def _warm_folders(self) -> list[str]:
-        """Folders where a new log is likely: those of active files and their parents."""
-        warm: dict[str, None] = {}
-        for path in _share(list(self._active), self._slow_polls):
-            folder = os.path.dirname(path)
-            for candidate in (folder, os.path.dirname(folder)):
-                if candidate in self._folders:
-                    warm[candidate] = None
-        return list(warm)
 
     # ------------------------------------------------------------ reading
 
