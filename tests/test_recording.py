@@ -16,7 +16,8 @@ from tests.ui import build
 from tokentop.blackbox import BlackBox
 from tokentop.config import Settings
 from tokentop.demo import DemoSource
-from tokentop.engine import frames
+from tokentop.engine.frames import pack
+from tokentop.engine.frames.texts import program
 from tokentop.footage import Footage
 from tokentop.model import Action, Row, Snapshot, State
 from tokentop.recorded import KEY_MS, STEP_MS
@@ -47,13 +48,13 @@ def writer(folder: Path) -> Iterator[sqlite3.Connection]:
 
 def as_recorded(row: Row) -> Row:
     """What of a row is kept: no arguments of commands, no processes below it, CPU as it is drawn."""
-    detail = frames._detail(row.status)
+    detail = pack.detail_of(row.status)
     return structs.replace(
         row,
         children=(),
-        command=frames.program(row.command),
-        title=row.title if row.kind in {"agent", "sub-agent"} else frames.program(row.title),
-        cpu_pct=frames._as_drawn(row.cpu_pct) / 10,
+        command=program(row.command),
+        title=row.title if row.kind in {"agent", "sub-agent"} else program(row.title),
+        cpu_pct=pack.as_drawn(row.cpu_pct) / 10,
         rss_bytes=row.rss_bytes >> 10 << 10,
         status=structs.replace(row.status, detail=detail),
         same_call=row.same_call.partition(" ")[0],
@@ -129,7 +130,7 @@ def test_an_hour_of_the_demo_replays_to_the_same_table(folder: Path, writer: sql
         assert now is not None
         cells = drawn(now, now.rows)
         then_rows = tuple(
-            structs.replace(row, command=frames.program(row.command), title=as_recorded(row).title)
+            structs.replace(row, command=program(row.command), title=as_recorded(row).title)
             for row in seen[at_ms].rows
         )
         shown = [structs.replace(row, status=as_recorded(row).status) for row in then_rows]

@@ -10,7 +10,7 @@ import pytest
 from tests.agents.build_claude import Transcript, usage
 from tests.fake_agents.world import now_ms
 from tokentop.cli import main
-from tokentop.collector import store_receipt
+from tokentop.collector.actions import store_receipt
 from tokentop.model import Action, Receipt
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tokentop.config import Settings
-from tokentop.ingest import follow
+from tokentop.ingest import openlogs
 from tokentop.ledger import Ledger, prices
 from tokentop.store.writer import event_id
 
@@ -65,7 +65,7 @@ class TailMachine(RuleBasedStateMachine):
     def _start(self) -> None:
         self.walked = False
         environ = {"HOME": str(self.root / "home")}
-        with mock.patch.object(follow, "BLOCK_BYTES", 2048):
+        with mock.patch.object(openlogs, "BLOCK_BYTES", 2048):
             self.ledger = Ledger(
                 self.root / "state", environ, Settings(), now_ms=BASE_MS, live=True, table=TABLE
             )

@@ -45,7 +45,7 @@ def free_port() -> int:
 
 @pytest.fixture(autouse=True)
 def new_files_are_found_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tokentop.collector.FOLDERS_S", 0.2)
+    monkeypatch.setattr("tokentop.collector.reading.FOLDERS_S", 0.2)
 
 
 class Running:

@@ -20,6 +20,7 @@ from typing import NoReturn
 from msgspec import Struct
 
 from .config import ProviderSettings, config_path
+from .text import is_key
 
 SECRETS = "secrets.toml"
 _COMMAND_S = 30.0
@@ -119,9 +120,8 @@ def find(
 
 
 def _checked(text: str, origin: str) -> Found:
-    """A key is one word of printable ASCII; a line break in a header would be a second header."""
     text = text.strip()
-    if not text or len(text) > _MOST_CHARS or not text.isascii() or not text.isprintable() or " " in text:
+    if not is_key(text) or len(text) > _MOST_CHARS:
         return Found(origin=origin, problem=f"what {origin} gives is not a key")
     return Found(Secret(text), origin)
 

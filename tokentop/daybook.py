@@ -10,6 +10,7 @@ from datetime import tzinfo
 
 from msgspec import structs
 
+from .due import Due
 from .engine.budget import RECENT_DAYS, By, Spent, limits_of, periods
 from .engine.budget import judge as judge_budgets
 from .engine.days import day_bounds, group_days
@@ -40,7 +41,7 @@ class Daybook:
         self._history_day = 0  # start of the local day that the history ends at
         self._stored: Forecast | None = None
         self._dirty = True  # something was spent since the last sum
-        self._due: dict[str, float] = {}
+        self._due = Due()
 
     def spent(self) -> None:
         """Something was spent: sum up anew when that is due."""
@@ -48,7 +49,7 @@ class Daybook:
 
     def forget(self) -> None:
         """Past days may have changed: look at them again."""
-        self._due.pop("history", None)
+        self._due.hurry("history")
         self._dirty = True
 
     def earlier(self, period: str) -> By:
@@ -57,21 +58,19 @@ class Daybook:
 
     def is_due(self, now_s: float) -> bool:
         """Whether `work_out` would do anything."""
-        return now_s >= self._due.get("forecast", 0.0) or (
-            self._dirty and now_s >= self._due.get("spent", 0.0)
-        )
+        return self._due.is_due("forecast", now_s) or (self._dirty and self._due.is_due("spent", now_s))
 
     def work_out(
         self, connection: sqlite3.Connection, now_s: float, wall_ms: int, *, forced: bool = False
     ) -> Forecast | None:
         """Sum up and project, as far as it is due; returns a new projection. Raises sqlite3.Error."""
         start_ms, end_ms, _ = day_bounds(wall_ms, self._zone)
-        forced = self._is_time("forecast", now_s, FORECAST_S) or forced
-        if self._is_time("events", now_s, FORECAST_S):
+        forced = self._due.take("forecast", now_s, FORECAST_S) or forced
+        if self._due.take("events", now_s, FORECAST_S):
             self.events = reader.event_count(connection)
-        if self._is_time("history", now_s, HISTORY_S) or self._history_day != start_ms:
+        if self._due.take("history", now_s, HISTORY_S) or self._history_day != start_ms:
             self._recall_days(connection, wall_ms)
-        if self._dirty and self._is_time("spent", now_s, SPENT_S):
+        if self._dirty and self._due.take("spent", now_s, SPENT_S):
             self._live.set_today(reader.spent(connection, start_ms, end_ms))
             self._dirty = False
         elif not forced:
@@ -96,12 +95,6 @@ class Daybook:
 
     def stored(self, forecast: Forecast) -> None:
         self._stored = forecast
-
-    def _is_time(self, what: str, now_s: float, period_s: float) -> bool:
-        if now_s < self._due.get(what, 0.0):
-            return False
-        self._due[what] = now_s + period_s
-        return True
 
     def _recall_days(self, connection: sqlite3.Connection, wall_ms: int) -> None:
         """The days before today: the profile, and what of the week and the month was spent by then."""

@@ -13,7 +13,7 @@ from msgspec import Struct, structs
 
 from tokentop.engine.judge import Hit, is_named
 from tokentop.engine.policy import REASON, Due, Policies, row_key_of
-from tokentop.model import Action, Countdown, KillPlan, Notice, Receipt, Row, Snapshot
+from tokentop.model import Action, Countdown, KillPlan, Notice, Receipt, Row, Snapshot, receipt_of
 from tokentop.rulebook import ACTIONS, Rule, Rules, Step
 from tokentop.text import clean
 
@@ -259,14 +259,7 @@ def unfit(plan: KillPlan, row: Row, rule: Rule) -> str:
 
 def without_signal(plan: KillPlan, reason: str, at_ms: int, result: str, detail: str) -> Receipt:
     """The receipt of a plan that was not carried out."""
-    target = plan.target
-    return Receipt(
-        at_ms=at_ms, action=plan.action, reason=reason, agent=plan.agent, session_id=plan.session_id,
-        pid=target.pid if target else 0, start_ticks=target.start_ticks if target else 0,
-        argv0=target.argv0 if target else "", cwd=plan.cwd, result=result, detail=detail, rungs=(), ended_pids=(),
-        survivors=(), took_ms=0, cost_nusd=plan.cost_nusd, burn_nusd_per_h=plan.burn_nusd_per_h, resume=plan.resume,
-        title=plan.title, project=plan.project, way=plan.way,
-    )  # fmt: skip
+    return receipt_of(plan, at_ms, reason, result, detail)
 
 
 def _is_of(receipt: Receipt, row_key: str) -> bool:

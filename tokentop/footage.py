@@ -10,7 +10,10 @@ from bisect import bisect_right
 from collections import OrderedDict
 from pathlib import Path
 
-from .engine.frames import DamagedFrame, Picture, Texts, decode, snapshot_of
+from .engine.frames.delta import decode
+from .engine.frames.layout import DamagedFrame, Picture
+from .engine.frames.texts import Texts
+from .engine.frames.unpack import snapshot_of
 from .engine.recorder import GAP_MS
 from .model import Receipt
 from .recorded import KEY, STEP_MS, Coverage, Jump, Mark, Moment, Scene, Spent

@@ -455,6 +455,45 @@ class Receipt(Struct, frozen=True, gc=False):
         return self.at_ms, self.action.value, self.pid, self.session_id
 
 
+def receipt_of(
+    plan: KillPlan,
+    at_ms: int,
+    reason: str,
+    result: str,
+    detail: str,
+    *,
+    rungs: tuple[Rung, ...] = (),
+    ended_pids: tuple[int, ...] = (),
+    survivors: tuple[int, ...] = (),
+    took_ms: int = 0,
+) -> Receipt:
+    """The receipt of a plan; without more, of one that nothing was done of."""
+    target = plan.target
+    return Receipt(
+        at_ms=at_ms,
+        action=plan.action,
+        reason=reason,
+        agent=plan.agent,
+        session_id=plan.session_id,
+        pid=target.pid if target else 0,
+        start_ticks=target.start_ticks if target else 0,
+        argv0=target.argv0 if target else "",
+        cwd=plan.cwd,
+        result=result,
+        detail=detail,
+        rungs=rungs,
+        ended_pids=ended_pids,
+        survivors=survivors,
+        took_ms=took_ms,
+        cost_nusd=plan.cost_nusd,
+        burn_nusd_per_h=plan.burn_nusd_per_h,
+        resume=plan.resume,
+        title=plan.title,
+        project=plan.project,
+        way=plan.way,
+    )
+
+
 # ---------------------------------------------------------------- snapshot
 
 

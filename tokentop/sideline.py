@@ -32,7 +32,7 @@ RETAIN_SESSIONS = 5  # in a slice
 
 
 class Sideline:
-    """One thread only. `forget` it when the store is closed."""
+    """One thread only."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -40,11 +40,8 @@ class Sideline:
         self._outlines_s = -1.0
         self._read_outlines: list[tuple[Session, Outline]] = []  # by those who look at a session
         self._indexer: Indexer | None = None
-        self._black_box: BlackBox | None = None
+        self._black_box: tuple[sqlite3.Connection, BlackBox] | None = None
         self._index_s = self._retain_s = 0.0
-
-    def forget(self) -> None:
-        self._black_box = None
 
     def tick(self, ledger: Ledger, now_s: float, wall_ms: int, *, stays: bool) -> None:
         """Do a slice of what is due; who ends soon (`not stays`) brings the index up to date alone."""
@@ -95,11 +92,11 @@ class Sideline:
         if not self._settings.recording_mb:
             return
         try:
-            if self._black_box is None:
+            if self._black_box is None or self._black_box[0] is not db:
                 from .blackbox import BlackBox
 
-                self._black_box = BlackBox(db, self._settings)
-            self._black_box.look(picture)
+                self._black_box = db, BlackBox(db, self._settings)
+            self._black_box[1].look(picture)
         except sqlite3.Error:
             self._black_box = None
             raise

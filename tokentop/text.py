@@ -10,6 +10,7 @@ import re
 import unicodedata
 from datetime import UTC, datetime, tzinfo
 from functools import cache
+from typing import TypeGuard
 
 TITLE_CHARS = 80
 _COMBINING_RUN = 2
@@ -21,6 +22,17 @@ def _hostile() -> re.Pattern[str]:
     return re.compile(
         "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb"
         "\ud800-\udfff\U000e0000-\U000e007f\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe00-\ufe0f\ufe20-\ufe2f]"
+    )
+
+
+def is_key(value: object) -> TypeGuard[str]:
+    """Whether it can be a key: one word of printable ASCII. A line break in a header would be a second header."""
+    return (
+        isinstance(value, str)
+        and value.isascii()
+        and value.isprintable()
+        and value != ""
+        and " " not in value
     )
 
 

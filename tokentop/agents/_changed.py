@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ._step_parts import word
-from .decoding import obj, objects
+from .decoding import obj, objects, string
 
 _DIFFS = ("fileDiff", "diff", "unified_diff", "patch")
 _PLACES = (
@@ -122,7 +121,7 @@ def _gather(value: object, texts: list[str], depth: int, chars: int) -> None:
     elif isinstance(value, list):
         for part in value[-3:]:
             _gather(part, texts, depth + 1, chars)
-    elif isinstance(value, dict) and depth < _DEPTH and word(value.get("type")) != "image":
+    elif isinstance(value, dict) and depth < _DEPTH and string(value.get("type")) != "image":
         for name in _TEXTS:
             if name in value:
                 _gather(value[name], texts, depth + 1, chars)

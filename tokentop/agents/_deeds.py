@@ -15,9 +15,9 @@ from tokentop.text import clean, one_line
 from ._changed import lines_of_patch, lines_of_result, output_tail
 from ._programs import Ran, ending_of, program_of, program_of_words
 from ._published import Publishes, commits_in, printed, publishes, pulls_in
-from ._step_parts import arguments_of, identity, is_prompt, patched_files, text_of, time_of, word
+from ._step_parts import arguments_of, identity, is_prompt, patched_files, text_of, time_of
 from ._steps import Steps
-from .decoding import obj
+from .decoding import obj, string
 
 DEEDS_MAX = 100_000
 _PATHS = (
@@ -111,7 +111,7 @@ class Deeds(Steps):
     # ------------------------------------------------------------ records
 
     def _visit(self, value: dict[str, Any], at_ms: int, role: str, model: str, depth: int) -> None:
-        kind = word(value.get("type")).lower()
+        kind = string(value.get("type")).lower()
         if kind == "subagentevent":
             return  # of a sub-agent, which has a log of its own
         if kind == "turnbegin" and value.get("payload"):
@@ -120,10 +120,10 @@ class Deeds(Steps):
             self._event(Deed("interrupt", at_ms=time_of(value) or at_ms))
         elif (
             (failed := obj(value.get("error")))
-            and word(failed.get("name"))
+            and string(failed.get("name"))
             and value.get("role") == "assistant"
         ):
-            name = word(failed["name"])
+            name = string(failed["name"])
             status = obj(failed.get("data")).get("statusCode")
             aborted = "abort" in name.lower()
             told = "interrupt" if aborted else "limit" if status == 429 else "error"
@@ -248,7 +248,7 @@ class Deeds(Steps):
     def _decision(self, tool: str, key: object) -> None:
         """What a person answered when the tool asked, where the log tells that one was asked."""
         told = obj(self._record.get("permissionDecision"))
-        source = word(told.get("source"))
+        source = string(told.get("source"))
         if not source.startswith("user") or told.get("reasonType") == "rule":
             return
         result = "ok" if told.get("decision") == "accept" else "denied"

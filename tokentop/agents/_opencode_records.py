@@ -13,7 +13,7 @@ from typing import Any
 from tokentop.model import Activity, Context, Fact, Kind, Role, Session, State, Tokens, Usage
 from tokentop.text import title
 
-from .decoding import count, epoch_ms, identifier, label, obj, objects, record, text, tokens
+from .decoding import count, epoch_ms, identifier, label, obj, objects, record, string, text, tokens
 
 _GOES_ON = {"tool-calls", "unknown"}  # finish reasons after which the next step follows
 _ABORTED = {"MessageAbortedError", "AbortError", "aborted", "interrupted"}
@@ -34,8 +34,8 @@ class Message:
         """Times in the data are told more exactly than the row's, which is `created`."""
         time = obj(data.get("time"))
         self.agent = agent
-        self.session_id = identifier(_text(session_id))
-        self.id = identifier(_text(message_id))
+        self.session_id = identifier(string(session_id))
+        self.id = identifier(string(message_id))
         self.data = data
         self.created_ms = epoch_ms(time.get("created")) or epoch_ms(created)
         self.completed_ms = epoch_ms(time.get("completed"))
@@ -48,12 +48,14 @@ class Message:
     def model(self) -> str:
         """The model as logged."""
         about = obj(self.data.get("model"))
-        return label(_text(self.data.get("modelID")) or _text(about.get("id")) or _text(about.get("modelID")))
+        return label(
+            string(self.data.get("modelID")) or string(about.get("id")) or string(about.get("modelID"))
+        )
 
     @property
     def provider(self) -> str:
         return label(
-            _text(self.data.get("providerID")) or _text(obj(self.data.get("model")).get("providerID"))
+            string(self.data.get("providerID")) or string(obj(self.data.get("model")).get("providerID"))
         )
 
     @property
@@ -180,12 +182,12 @@ class About:
 
 def session(agent: str, about: About, path: str, prompt: str = "") -> Session:
     """The session as a fact; `prompt` names one that has no title yet."""
-    parent, named = identifier(_text(about.parent)), _text(about.title)
+    parent, named = identifier(string(about.parent)), string(about.title)
     if named.startswith(_NO_TITLE):
         named = ""
     role = Role.SUB_AGENT if parent else Role.FORK if about.fork_of else None
     return Session(
-        agent, identifier(_text(about.id)), parent or about.fork_of, role=role, cwd=text(about.directory, 1000),
+        agent, identifier(string(about.id)), parent or about.fork_of, role=role, cwd=text(about.directory, 1000),
         branch=text(about.branch), title=title(named or prompt), title_rank=2 if named else 1,
         model=model_of(about.model)[0], first_ms=epoch_ms(about.created), last_ms=epoch_ms(about.updated),
         version=text(about.version, 20), surface=text(about.agent, 40), log_path=path,
@@ -193,13 +195,15 @@ def session(agent: str, about: About, path: str, prompt: str = "") -> Session:
 
 
 def has_title(about: About) -> bool:
-    return bool(_text(about.title)) and not _text(about.title).startswith(_NO_TITLE)
+    return bool(string(about.title)) and not string(about.title).startswith(_NO_TITLE)
 
 
 def model_of(value: object) -> tuple[str, str]:
     """(model, provider) that a session uses now."""
     about = (record(value) or {}) if isinstance(value, str) else obj(value)
-    return label(_text(about.get("id")) or _text(about.get("modelID"))), label(_text(about.get("providerID")))
+    return label(string(about.get("id")) or string(about.get("modelID"))), label(
+        string(about.get("providerID"))
+    )
 
 
 def words(parts: list[dict[str, Any]]) -> str:
@@ -224,7 +228,3 @@ def _cost(value: object) -> int | None:
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < _MAX_USD:
         return round(value * 1e9) or None
     return None
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""

@@ -9,7 +9,7 @@ from typing import Any
 
 from tokentop.text import one_line
 
-from .decoding import epoch_ms, obj, objects
+from .decoding import epoch_ms, obj, objects, string
 
 DETAIL_CHARS = 200
 _TIMES = ("timestamp", "time", "createdAt", "created_at", "ts", "completed_at_ms", "updatedAt")
@@ -89,7 +89,7 @@ def outcome(value: dict[str, Any]) -> str:
     code = value.get("exit_code")
     if type(code) is int:
         return "ok" if code == 0 else "failed"
-    status = word(value.get("status")).lower()
+    status = string(value.get("status")).lower()
     if status in _GOOD:
         return "ok"
     if status in _BAD:
@@ -120,14 +120,10 @@ def text_of(value: dict[str, Any]) -> str:
     for name in ("text", "content"):
         found = value.get(name)
         if isinstance(found, str) and found.strip() and not value.get("thought"):
-            if name == "text" and word(value.get("type")).lower() not in _TEXTS:
+            if name == "text" and string(value.get("type")).lower() not in _TEXTS:
                 continue
             return found
     return ""
-
-
-def word(value: object) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def inner_objects(value: object) -> Iterator[dict[str, Any]]:

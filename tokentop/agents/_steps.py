@@ -25,9 +25,8 @@ from ._step_parts import (
     text_of,
     time_of,
     took_of,
-    word,
 )  # fmt: skip
-from .decoding import epoch_ms, obj
+from .decoding import epoch_ms, obj, string
 
 _DEPTH = 8
 _SPEAKERS = frozenset({"user", "assistant", "gemini", "model"})
@@ -78,7 +77,7 @@ class Steps:
         sub = record.get("agentId")
         if isinstance(sub, str) and sub not in {"", "main"} and self._session and sub not in self._session:
             return  # a sub-agent's line in its parent's file
-        kind = word(record.get("type"))
+        kind = string(record.get("type"))
         if kind in _COPIES or (kind.startswith("session.") and kind not in _COMPACTED):
             return
         self._visit(record, 0, "", "", 0)
@@ -90,11 +89,11 @@ class Steps:
 
     def _visit(self, value: dict[str, Any], at_ms: int, role: str, model: str, depth: int) -> None:
         at_ms = time_of(value) or at_ms
-        kind = word(value.get("type")).lower()
+        kind = string(value.get("type")).lower()
         speaker = kind.removesuffix(".message")
-        role = word(value.get("role")) or (speaker if speaker in _SPEAKERS else role)
+        role = string(value.get("role")) or (speaker if speaker in _SPEAKERS else role)
         for name in _MODELS:
-            if name in value and (told := word(value[name])):
+            if name in value and (told := string(value[name])):
                 model = told
                 break
         if kind in _COMPACTED or value.get("subtype") == "compact_boundary":
@@ -102,7 +101,7 @@ class Steps:
             return  # what it holds is a summary of what was told before
         if value.get("isMeta") is True or value.get("isCompactSummary") is True:
             return  # said by the client, not by a person
-        if word(obj(value.get("origin")).get("kind")) in _NOT_A_PERSON:
+        if string(obj(value.get("origin")).get("kind")) in _NOT_A_PERSON:
             return
         if self._is_call(value, kind, at_ms) or self._is_result(value, kind, role, at_ms):
             return
@@ -122,7 +121,7 @@ class Steps:
         if "arguments" in function and isinstance(function.get("name"), str):
             self._call(value, function["name"], function["arguments"], at_ms)
             return True
-        named = word(value.get("tool")) or word(value.get("name"))
+        named = string(value.get("tool")) or string(value.get("name"))
         if (
             kind == "tool" and named and isinstance(value.get("state"), dict)
         ):  # OpenCode: call and result in one
@@ -213,7 +212,7 @@ class Steps:
         times = obj(state.get("time")) or obj(value.get("time"))
         begun_ms, end_ms = epoch_ms(times.get("start")), epoch_ms(times.get("end"))
         self._call(value, name, state.get("input"), begun_ms or at_ms)
-        status = word(state.get("status"))
+        status = string(state.get("status"))
         if status in {"completed", "error"}:
             took = end_ms - begun_ms if end_ms >= begun_ms > 0 else None
             self._end(value, end_ms, "ok" if status == "completed" else "failed", took)

@@ -85,15 +85,15 @@ def read(agent: str, file: LogFile, data: bytes) -> list[Fact]:
 
 
 def _history(agent: str, file: LogFile, item: dict[str, Any], task: str) -> list[Fact]:
-    task = task or decoding.identifier(_str(item.get("id")))
-    parent = decoding.identifier(_str(item.get("parentTaskId")))
+    task = task or decoding.identifier(decoding.string(item.get("id")))
+    parent = decoding.identifier(decoding.string(item.get("parentTaskId")))
     if not task:
         return []
     cwd = item.get("workspace") or item.get("cwdOnTaskInitialization")
     return [
         Session(
-            agent, task, parent_id=parent, root_id=decoding.identifier(_str(item.get("rootTaskId"))),
-            role=Role.SUB_AGENT if parent else None, cwd=decoding.text(cwd, 400), title=title(_str(item.get("task"))),
+            agent, task, parent_id=parent, root_id=decoding.identifier(decoding.string(item.get("rootTaskId"))),
+            role=Role.SUB_AGENT if parent else None, cwd=decoding.text(cwd, 400), title=title(decoding.string(item.get("task"))),
             title_rank=1, last_ms=decoding.epoch_ms(item.get("ts")), log_path=file.path,
         )
     ]  # fmt: skip
@@ -153,9 +153,9 @@ class _Task:
                 self._model, self._provider, named_ms = model, provider, at_ms
             elif since:
                 self._model, self._provider = since[-1]
-            prompt = prompt or _str(message.get("text"))  # the first message is the task itself
+            prompt = prompt or decoding.string(message.get("text"))  # the first message is the task itself
             if message.get("type") == "say":
-                self._say(_str(message.get("say")), message)
+                self._say(decoding.string(message.get("say")), message)
         self.facts.append(
             Session(
                 self.agent, self.task, title=title(prompt), model=self._model, first_ms=first_ms, last_ms=at_ms,
@@ -180,7 +180,7 @@ class _Task:
         info = decoding.obj(message.get("modelInfo"))
         if info.get("modelId"):
             return decoding.text(info.get("modelId")), decoding.text(info.get("providerId"))
-        text = _str(message.get("text")) if message.get("say") == "api_req_started" else ""
+        text = decoding.string(message.get("text")) if message.get("say") == "api_req_started" else ""
         start = text.rfind("<model>")
         if start < 0:
             return "", ""
@@ -191,7 +191,7 @@ class _Task:
         if say == "api_req_started":
             self._request(message, at_ms)
         elif say in _SUMS:
-            request = decoding.record(_str(message.get("text"))) or {}
+            request = decoding.record(decoding.string(message.get("text"))) or {}
             tokens = self._tokens(request, message, at_ms)
             if tokens.total:
                 self._beside[self._model] = self._beside.get(self._model, Tokens()) + tokens
@@ -201,7 +201,7 @@ class _Task:
                 self._put(f"{self._origin}:condense:{at_ms}", at_ms, Tokens(), cost)
 
     def _request(self, message: dict[str, Any], at_ms: int) -> None:
-        request = decoding.record(_str(message.get("text"))) or {}
+        request = decoding.record(decoding.string(message.get("text"))) or {}
         tokens = self._tokens(request, message, at_ms)
         if tokens.total:
             self._calls[self._model] = self._calls.get(self._model, Tokens()) + tokens
@@ -236,7 +236,7 @@ class _Task:
         return self._provider in _WHOLE_PROVIDERS if since_ms is None else at_ms >= since_ms
 
     def _status(self, last: dict[str, Any], at_ms: int) -> None:
-        ask, say = _str(last.get("ask")), _str(last.get("say"))
+        ask, say = decoding.string(last.get("ask")), decoding.string(last.get("say"))
         state, tool = State.WORKING, ""
         if last.get("type") == "ask" and last.get("partial") is not True:
             if ask in _PERMISSION:
@@ -253,10 +253,6 @@ class _Task:
             state = State.IDLE
         detail = ask.replace("_", " ") if state is State.ERROR else ""
         self.facts.append(Activity(self.agent, self.task, at_ms, state, tool=tool, detail=detail))
-
-
-def _str(value: object) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def transcript(path: str) -> str:

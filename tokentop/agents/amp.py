@@ -10,13 +10,12 @@ tokens of its message and the credits of its event.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from tokentop.agents import decoding
 from tokentop.agents.base import Agent, JsonDocument, LogFile, Quality, Roots
-from tokentop.agents.processes import Processes, is_helper
-from tokentop.model import Fact, Kind, ProcRole, Session, Usage
+from tokentop.agents.processes import Processes, role_without
+from tokentop.model import Fact, Kind, Session, Usage
 from tokentop.text import title
 
 AGENT_ID = "amp"
@@ -28,7 +27,7 @@ def read(file: LogFile, data: bytes) -> list[Fact]:
     thread = decoding.obj(decoding.document(data))
     if not isinstance(thread.get("messages"), list):
         return []
-    session_id = decoding.identifier(_str(thread.get("id"))) or file.stem
+    session_id = decoding.identifier(decoding.string(thread.get("id"))) or file.stem
     created_ms = decoding.epoch_ms(thread.get("created"))
     facts: list[Fact] = []
     events = decoding.objects(decoding.obj(thread.get("usageLedger")).get("events"))
@@ -38,7 +37,7 @@ def read(file: LogFile, data: bytes) -> list[Fact]:
     times = [usage.at_ms for usage in usages if not usage.at_estimated]
     facts.append(
         Session(
-            AGENT_ID, session_id, cwd=_cwd(thread), title=title(_str(thread.get("title"))),
+            AGENT_ID, session_id, cwd=_cwd(thread), title=title(decoding.string(thread.get("title"))),
             model=usages[-1].model if usages else "", first_ms=created_ms or min(times, default=0),
             last_ms=max(times, default=0), log_path=file.path,
         )
@@ -87,7 +86,7 @@ def _event(
     counts = decoding.obj(event.get("tokens"))
     tokens = decoding.tokens(AGENT_ID, facts, fresh=counts.get("input"), output=counts.get("output"))
     at_ms = decoding.epoch_ms(event.get("timestamp"))
-    name = decoding.identifier(_str(event.get("id")))
+    name = decoding.identifier(decoding.string(event.get("id")))
     return Usage(
         AGENT_ID, session_id, name or f"{session_id}:event:{at_ms}", at_ms or created_ms or file.mtime_ms,
         decoding.text(event.get("model")), tokens, at_estimated=not at_ms,
@@ -97,16 +96,8 @@ def _event(
 
 def _cwd(thread: dict[str, Any]) -> str:
     trees = decoding.objects(decoding.obj(decoding.obj(thread.get("env")).get("initial")).get("trees"))
-    uri = _str(trees[0].get("uri")) if trees else ""
+    uri = decoding.string(trees[0].get("uri")) if trees else ""
     return decoding.text(uri.removeprefix("file://"), 400)
-
-
-def _str(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def role_of(argv: Sequence[str]) -> ProcRole | None:
-    return None if is_helper(argv) or (len(argv) > 1 and argv[1] in _HELPERS) else ProcRole.AGENT
 
 
 AGENT = Agent(
@@ -124,7 +115,7 @@ AGENT = Agent(
         common_name=True,
         root_env="AMP_DATA_DIR",
         root_dirs=(".local/share/amp", ".config/amp", ".cache/amp"),
-        role_of=role_of,
+        role_of=role_without(_HELPERS),
         one_shot=lambda argv: bool({"-x", "--execute"} & set(argv[1:])),
         resume="amp threads continue {session_id}",
     ),

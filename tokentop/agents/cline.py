@@ -19,7 +19,7 @@ import msgspec
 from tokentop.agents import _vscode_tasks as tasks
 from tokentop.agents import decoding
 from tokentop.agents.base import Agent, Ask, Database, JsonDocument, LogFile, Reading, Roots
-from tokentop.agents.processes import Processes, RegistryEntry, flag_value, is_helper
+from tokentop.agents.processes import Processes, RegistryEntry, flag_value, role_without
 from tokentop.model import Activity, Context, Fact, Kind, ProcRole, Role, Session, State, Tokens, Usage
 from tokentop.text import clean, title
 
@@ -43,9 +43,11 @@ def read(file: LogFile, data: bytes) -> list[Fact]:
 
 
 def _session(file: LogFile, about: dict[str, Any]) -> list[Fact]:
-    session_id = decoding.identifier(_str(about.get("session_id")))
+    session_id = decoding.identifier(decoding.string(about.get("session_id")))
     metadata = decoding.obj(about.get("metadata"))
-    forked_from = decoding.identifier(_str(decoding.obj(metadata.get("fork")).get("forkedFromSessionId")))
+    forked_from = decoding.identifier(
+        decoding.string(decoding.obj(metadata.get("fork")).get("forkedFromSessionId"))
+    )
     began_ms, ended_ms = (decoding.epoch_ms(about.get(name)) for name in ("started_at", "ended_at"))
     facts: list[Fact] = [
         Session(
@@ -75,8 +77,8 @@ def _session(file: LogFile, about: dict[str, Any]) -> list[Fact]:
 
 def _messages(file: LogFile, document: dict[str, Any]) -> list[Fact]:
     origin = decoding.obj(document.get("origin"))
-    session_id = decoding.identifier(_str(document.get("sessionId"))) or file.stem
-    parent_id = decoding.identifier(_str(origin.get("parentThreadId")))
+    session_id = decoding.identifier(decoding.string(document.get("sessionId"))) or file.stem
+    parent_id = decoding.identifier(decoding.string(origin.get("parentThreadId")))
     facts: list[Fact] = []
     asked_ms = first_ms = at_ms = 0
     prompt = model = ""
@@ -121,7 +123,7 @@ def _usage(
         cache_write=metrics.get("cacheWriteTokens"), output=metrics.get("outputTokens"),
     )  # fmt: skip
     info = decoding.obj(message.get("modelInfo"))
-    name = decoding.identifier(_str(message.get("id")))
+    name = decoding.identifier(decoding.string(message.get("id")))
     start_ms = asked_ms if 0 < at_ms - asked_ms < _LONGEST_MS else 0
     return Usage(
         AGENT_ID, session_id, name or f"{session_id}:{at_ms}", at_ms or file.mtime_ms, decoding.text(info.get("id")),
@@ -153,14 +155,10 @@ def _first_text(content: object) -> str:
 
 def _title(value: object) -> str:
     """A prompt as a title, without the tag that tells its mode."""
-    text = _str(value)[:2_000].strip()
+    text = decoding.string(value)[:2_000].strip()
     if text.startswith("<user_input"):
         text = text.partition(">")[2].partition("</user_input>")[0]
     return title(text)
-
-
-def _str(value: object) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def read_any(file: LogFile, data: bytes) -> list[Fact]:
@@ -214,7 +212,10 @@ def _known(state: bytes) -> tuple[int, int]:
 
 def _sub_agent(file: LogFile, row: Sequence[Any]) -> list[Fact]:
     name, parent, status, prompt, model, cwd, started, ended, is_sub_agent = row
-    session_id, parent_id = decoding.identifier(_str(name)), decoding.identifier(_str(parent))
+    session_id, parent_id = (
+        decoding.identifier(decoding.string(name)),
+        decoding.identifier(decoding.string(parent)),
+    )
     began_ms, ended_ms = decoding.epoch_ms(started), decoding.epoch_ms(ended)
     if not is_sub_agent or not session_id or not parent_id:
         return []
@@ -234,10 +235,11 @@ def _sub_agent(file: LogFile, row: Sequence[Any]) -> list[Fact]:
 # ---------------------------------------------------------------- processes
 
 
+_of_command = role_without(_HELPERS)
+
+
 def role_of(argv: Sequence[str]) -> ProcRole | None:
-    if "--cline-hub-daemon" in argv:
-        return ProcRole.DAEMON
-    return None if is_helper(argv) or (len(argv) > 1 and argv[1] in _HELPERS) else ProcRole.AGENT
+    return ProcRole.DAEMON if "--cline-hub-daemon" in argv else _of_command(argv)
 
 
 def parse_registry(_name: str, data: bytes) -> RegistryEntry | None:
@@ -247,8 +249,8 @@ def parse_registry(_name: str, data: bytes) -> RegistryEntry | None:
     if type(pid) is not int or pid <= 1 or not began_ms or about.get("ended_at"):
         return None
     return RegistryEntry(
-        pid, decoding.identifier(_str(about.get("session_id"))), session_ms=began_ms,
-        cwd=clean(_str(about.get("cwd")), 400), one_shot=about.get("interactive") is False,
+        pid, decoding.identifier(decoding.string(about.get("session_id"))), session_ms=began_ms,
+        cwd=clean(decoding.string(about.get("cwd")), 400), one_shot=about.get("interactive") is False,
     )  # fmt: skip
 
 

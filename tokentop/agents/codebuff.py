@@ -7,13 +7,12 @@ Most answers have credits and no tokens. `metadata.runState` repeats the whole c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from tokentop.agents import decoding
 from tokentop.agents.base import Agent, JsonDocument, LogFile, Quality, Roots
-from tokentop.agents.processes import Processes, is_helper
-from tokentop.model import Activity, Fact, Kind, ProcRole, Session, State, Usage
+from tokentop.agents.processes import Processes, role_without
+from tokentop.model import Activity, Fact, Kind, Session, State, Usage
 from tokentop.text import title
 
 AGENT_ID = "codebuff"
@@ -30,14 +29,15 @@ def read(file: LogFile, data: bytes) -> list[Fact]:
     start_ms = _start_ms(session_id)
     facts: list[Fact] = []
     # The first message names the chat, not the folder: a chat that was moved has the same answers.
-    origin = decoding.identifier(_str(messages[0].get("id"))) or session_id
+    origin = decoding.identifier(decoding.string(messages[0].get("id"))) or session_id
     answers = [
         _usage(file, session_id, f"{origin}:{index}", message, start_ms, facts)
         for index, message in enumerate(messages)
-        if _str(message.get("variant")) in _ANSWERS and _billed(message)
+        if decoding.string(message.get("variant")) in _ANSWERS and _billed(message)
     ]
     prompt = next(
-        (m["content"] for m in messages if m.get("variant") == "user" and _str(m.get("content"))), ""
+        (m["content"] for m in messages if m.get("variant") == "user" and decoding.string(m.get("content"))),
+        "",
     )
     times = [usage.at_ms for usage in answers if not usage.at_estimated]
     facts.append(
@@ -93,14 +93,6 @@ def _start_ms(name: str) -> int:
     return decoding.epoch_ms(f"{day}T{clock.replace('-', ':', 2)}") if clock else 0
 
 
-def _str(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def role_of(argv: Sequence[str]) -> ProcRole | None:
-    return None if is_helper(argv) or (len(argv) > 1 and argv[1] in _HELPERS) else ProcRole.AGENT
-
-
 AGENT = Agent(
     id=AGENT_ID,
     label="Codebuff",
@@ -120,7 +112,7 @@ AGENT = Agent(
         names=("codebuff", "freebuff"),
         package_dirs=("/node_modules/codebuff", "/node_modules/freebuff"),
         root_dirs=(".config/manicode",),
-        role_of=role_of,
+        role_of=role_without(_HELPERS),
         resume="codebuff --continue {session_id}",
     ),
     resume="codebuff --continue {session_id}",

@@ -16,13 +16,12 @@ from typing import Any
 
 from tokentop.agents import decoding
 from tokentop.agents.base import Agent, JsonDocument, LogFile, Roots
-from tokentop.agents.processes import Processes, is_helper
+from tokentop.agents.processes import Processes, role_without
 from tokentop.model import (
     Activity,
     Context,
     Fact,
     Kind,
-    ProcRole,
     RunningTotal,
     Session,
     State,
@@ -49,9 +48,9 @@ def read(file: LogFile, data: bytes) -> list[Fact]:
 
 
 def _listed(item: dict[str, Any]) -> Session:
-    name = _str(item.get("title"))
+    name = decoding.string(item.get("title"))
     return Session(
-        AGENT_ID, decoding.identifier(_str(item.get("sessionId"))),
+        AGENT_ID, decoding.identifier(decoding.string(item.get("sessionId"))),
         cwd=decoding.text(item.get("workspaceDirectory"), 400), title="" if name in _UNTITLED else title(name),
         title_rank=1, first_ms=decoding.epoch_ms(item.get("dateCreated")),
     )  # fmt: skip
@@ -62,7 +61,7 @@ class _Document:
 
     def __init__(self, file: LogFile, about: dict[str, Any]) -> None:
         self.file = file
-        self.session_id = decoding.identifier(_str(about.get("sessionId"))) or file.stem
+        self.session_id = decoding.identifier(decoding.string(about.get("sessionId"))) or file.stem
         self.facts: list[Fact] = []
         history = decoding.objects(about["history"])
         calls = [decoding.obj(decoding.obj(item.get("message")).get("usage")) for item in history]
@@ -82,7 +81,7 @@ class _Document:
     def _session(
         self, about: dict[str, Any], history: list[dict[str, Any]], answers: Sequence[Usage]
     ) -> None:
-        name, rank = _str(about.get("title")), 1
+        name, rank = decoding.string(about.get("title")), 1
         if name in _UNTITLED:
             name, rank = _prompt(history), 0
         self.facts.append(
@@ -144,7 +143,7 @@ class _Document:
             state = State.WORKING
         for call in decoding.objects(last.get("toolCallStates")):
             name = decoding.text(decoding.obj(decoding.obj(call.get("toolCall")).get("function")).get("name"))
-            if _str(call.get("status")) in _RUNS:
+            if decoding.string(call.get("status")) in _RUNS:
                 state, tool = State.TOOL, name
             elif state is State.IDLE:
                 state = State.WORKING  # its result is answered next
@@ -197,15 +196,7 @@ def _count(value: object) -> int:
     return decoding.count(value) or 0
 
 
-def _str(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
 # ---------------------------------------------------------------- processes
-
-
-def role_of(argv: Sequence[str]) -> ProcRole | None:
-    return None if is_helper(argv) or (len(argv) > 1 and argv[1] in _HELPERS) else ProcRole.AGENT
 
 
 AGENT = Agent(
@@ -223,7 +214,7 @@ AGENT = Agent(
         common_name=True,
         root_env="CONTINUE_GLOBAL_DIR",
         root_dirs=(".continue",),
-        role_of=role_of,
+        role_of=role_without(_HELPERS),
         one_shot=lambda argv: bool({"-p", "--print"} & set(argv[1:])),
         interrupt_keys=("Escape",),
         resume="cn --fork {session_id}",

@@ -13,15 +13,15 @@ Output Tokens, Total Tokens, Cost. Columns are added now and then: they are foun
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from tokentop.agents import decoding
 from tokentop.agents.base import Agent, Ask, Database, JsonDocument, LogFile, Quality, Reading, Roots
-from tokentop.agents.processes import Processes, is_helper
-from tokentop.model import Activity, Context, Fact, Kind, ProcRole, Session, State, Tokens, Usage
+from tokentop.agents.processes import Processes, role_without
+from tokentop.model import Activity, Context, Fact, Kind, Session, State, Tokens, Usage
 from tokentop.text import title
 
 AGENT_ID = "cursor"
@@ -238,11 +238,6 @@ def _dollars(cell: object) -> int | None:
         return None  # "Included", another currency
 
 
-def role_of(argv: Sequence[str]) -> ProcRole | None:
-    helpers = {"login", "logout", "status", "update", "mcp", "worker-server"}
-    return None if is_helper(argv) or (len(argv) > 1 and argv[1] in helpers) else ProcRole.AGENT
-
-
 AGENT = Agent(
     id=AGENT_ID,
     label="Cursor",
@@ -259,7 +254,7 @@ AGENT = Agent(
         label="Cursor CLI",
         names=("cursor-agent",),
         root_dirs=(".cursor",),
-        role_of=role_of,
+        role_of=role_without({"login", "logout", "status", "update", "mcp", "worker-server"}),
         one_shot=lambda argv: bool({"-p", "--print"} & set(argv[1:])),
     ),
     resume="",

@@ -96,6 +96,11 @@ def obj(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def string(value: object) -> str:
+    """The text itself, as it was logged; "" for anything else."""
+    return value if isinstance(value, str) else ""
+
+
 def text(value: object, most: int = 100) -> str:
     """A text from a log, safe to show; "" for anything else."""
     return clean(value, most) if isinstance(value, str) else ""

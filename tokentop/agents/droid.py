@@ -22,6 +22,7 @@ from tokentop.agents.decoding import (
     identifier,
     obj,
     objects,
+    string,
     text,
     tokens,
 )
@@ -87,9 +88,12 @@ class DroidLines(LineReader[_Memory]):
 
     def _start(self, event: dict[str, Any]) -> None:
         memory = self._memory
-        memory.session_id = _id(event.get("id")) or memory.session_id
-        caller, parent = _id(event.get("callingSessionId")), _id(event.get("parent"))
-        memory.fork_at = _id(event.get("forkedAtMessageId")) if parent else ""
+        memory.session_id = identifier(string(event.get("id"))) or memory.session_id
+        caller, parent = (
+            identifier(string(event.get("callingSessionId"))),
+            identifier(string(event.get("parent"))),
+        )
+        memory.fork_at = identifier(string(event.get("forkedAtMessageId"))) if parent else ""
         name = event.get("title")
         named = isinstance(name, str) and bool(name.strip())
         rank = _BY_USER if event.get("isSessionTitleManuallySet") is True else _AUTO
@@ -100,12 +104,12 @@ class DroidLines(LineReader[_Memory]):
                 AGENT_ID, memory.session_id, caller or parent, caller or parent, role,
                 text(event.get("cwd"), 400), title=title(name) if named and isinstance(name, str) else "",
                 title_rank=rank if named else 0, log_path=self._file.path,
-                tool_use_id=_id(event.get("callingToolUseId")),
+                tool_use_id=identifier(string(event.get("callingToolUseId"))),
             )
         )  # fmt: skip
 
     def _message(self, event: dict[str, Any], message: dict[str, Any]) -> None:
-        memory, message_id = self._memory, _id(event.get("id"))
+        memory, message_id = self._memory, identifier(string(event.get("id")))
         if memory.fork_at:
             if message_id == memory.fork_at:
                 memory.fork_at = ""
@@ -156,7 +160,7 @@ def read_settings(file: LogFile, data: bytes) -> list[Fact]:
     session_id, model = identifier(file.stem), text(about.get("model"))
     calling, surface = "", ""
     for tag in objects(about.get("tags")):
-        calling = calling or _id(obj(tag.get("metadata")).get("callingSessionId"))
+        calling = calling or identifier(string(obj(tag.get("metadata")).get("callingSessionId")))
         surface = surface or text(tag.get("name"), 40)
     facts.append(
         Session(
@@ -192,10 +196,6 @@ def _context(last: dict[str, Any], total: Tokens) -> int:
     )
     written = total.cache_write_5m if output and output == total.output else 0
     return fresh + read + written + output
-
-
-def _id(value: object) -> str:
-    return identifier(value) if isinstance(value, str) else ""
 
 
 def role_of(argv: Sequence[str]) -> ProcRole | None:

@@ -17,7 +17,7 @@ from tokentop.model import Activity, Context, Fact, Role, RunningTotal, Session,
 from tokentop.text import title
 
 from .base import ROWS_MAX, Agent, Ask, Database, LogFile, Quality, Reading, Roots
-from .decoding import at_least, count, epoch_ms, identifier, label, obj, objects, record, text, tokens
+from .decoding import at_least, count, epoch_ms, identifier, label, obj, objects, record, string, text, tokens
 from .processes import Processes, flag_value, plain_role
 
 AGENT_ID = "goose"
@@ -75,7 +75,7 @@ def _sessions(file: LogFile, ask: Ask, memory: _State, since: int, facts: list[F
 
 
 def _session(file: LogFile, ask: Ask, row: dict[str, Any], since: int, facts: list[Fact]) -> None:
-    session_id, parent = _id(row["id"]), _id(row["parent_session_id"])
+    session_id, parent = identifier(string(row["id"])), identifier(string(row["parent_session_id"]))
     config = obj(record(row["model_config_json"])) if isinstance(row["model_config_json"], str) else {}
     kind, model = text(row["session_type"], 20), text(config.get("model_name"))
     name = row["name"] or row["description"]
@@ -136,7 +136,7 @@ def _ledger(ask: Ask, memory: _State, facts: list[Fact]) -> bool:
     )
     for number, session, at, model, prompt, output, cached, written, cost, source, provider in rows:
         memory.ledger = at_least(memory.ledger, number)
-        session_id, at_ms = _id(session), epoch_ms(at)
+        session_id, at_ms = identifier(string(session)), epoch_ms(at)
         if source == _CARRIED or not session_id or not at_ms:
             continue
         found = tokens(AGENT_ID, facts, prompt=prompt, output=output, cache_read=cached, cache_write=written)
@@ -171,12 +171,12 @@ def _messages(ask: Ask, memory: _State, since: int, facts: list[Fact]) -> bool:
     )
     for number, message, session, role, at in rows:
         memory.messages = at_least(memory.messages, number)
-        at_ms, session_id = epoch_ms(at), _id(session)
+        at_ms, session_id = epoch_ms(at), identifier(string(session))
         if since and at_ms >= since:
             memory.messages = -1  # from here on the ledger tells
             return False
         if role == "assistant" and session_id and at_ms:
-            key = _id(message) or f"{session_id}:{number}"
+            key = identifier(string(message)) or f"{session_id}:{number}"
             facts.append(Usage(AGENT_ID, session_id, key, at_ms, "", Tokens()))
     return len(rows) == ROWS_MAX
 
@@ -205,7 +205,7 @@ def signs(file: LogFile, ask: Ask) -> list[Fact]:
         for role, content, at in last:
             at_ms = max(epoch_ms(at), epoch_ms(updated)) or file.mtime_ms
             state, tool = _doing(role, content)
-            facts.append(Activity(AGENT_ID, _id(session), at_ms, state, tool))
+            facts.append(Activity(AGENT_ID, identifier(string(session)), at_ms, state, tool))
     return facts
 
 
@@ -218,10 +218,6 @@ def _doing(role: object, content: object) -> tuple[State, str]:
             name = obj(obj(part.get("toolCall")).get("value")).get("name")
             return State.TOOL, text(name, 40).replace("__", ".")
     return State.IDLE, ""
-
-
-def _id(value: object) -> str:
-    return identifier(value) if isinstance(value, str) else ""
 
 
 AGENT = Agent(

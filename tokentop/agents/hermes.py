@@ -19,7 +19,7 @@ from tokentop.model import Activity, Fact, Role, RunningTotal, Session, State, T
 from tokentop.text import title
 
 from .base import ROWS_MAX, Agent, Ask, Database, LogFile, Quality, Reading, Roots
-from .decoding import at_least, count, epoch_ms, identifier, obj, record, text, tokens
+from .decoding import at_least, count, epoch_ms, identifier, obj, record, string, text, tokens
 from .processes import Processes, flag_value, plain_role
 
 AGENT_ID = "hermes"
@@ -91,7 +91,7 @@ def _messages(ask: Ask, memory: _State, facts: list[Fact]) -> tuple[bool, list[s
     active: dict[str, None] = {}
     for number, session, role, at, started, model in rows:
         memory.messages = at_least(memory.messages, number)
-        session_id, at_ms = _id(session), epoch_ms(at)
+        session_id, at_ms = identifier(string(session)), epoch_ms(at)
         if not session_id:
             continue
         active[session] = None
@@ -137,7 +137,7 @@ def _last_message(ask: Ask, session: object) -> int:
 
 
 def _session(file: LogFile, row: dict[str, Any], facts: list[Fact]) -> None:
-    session_id, parent = _id(row["id"]), _id(row["parent_session_id"])
+    session_id, parent = identifier(string(row["id"])), identifier(string(row["parent_session_id"]))
     config = obj(record(row["model_config"])) if isinstance(row["model_config"], str) else {}
     goes_on = row["parent_end"] in _GOES_ON or "_branched_from" in config or "_reset_from" in config
     sub_agent = parent and ("_delegate_from" in config or not goes_on)
@@ -158,7 +158,7 @@ def _totals(last_ms: int, row: dict[str, Any], parts: list[dict[str, Any]], fact
 
     So that each part is filed under its model at the first reading, and what is added later under the last one.
     """
-    session_id = _id(row["id"])
+    session_id = identifier(string(row["id"]))
     main = _sum(_counts(part, facts) for part in parts if not part["task"])
     whole = _counts(row, facts)
     rest = Tokens(
@@ -217,7 +217,7 @@ def signs(file: LogFile, ask: Ask) -> list[Fact]:
         f"SELECT session_id, role, tool_calls, timestamp FROM messages ORDER BY id DESC LIMIT {_SIGNS}"
     )
     for session, role, calls, at in rows:
-        session_id = _id(session)
+        session_id = identifier(string(session))
         if session_id and session_id not in found:
             tool = _tool(calls) if role == "assistant" else ""
             state = State.TOOL if tool else State.IDLE if role == "assistant" else State.WORKING
@@ -230,10 +230,6 @@ def _tool(calls: object) -> str:
     listed = (record(f'{{"calls":{calls}}}') or {}).get("calls") if isinstance(calls, str) and calls else None
     first = obj(listed[0]) if isinstance(listed, list) and listed else {}
     return text(obj(first.get("function")).get("name") or first.get("name"), 40)
-
-
-def _id(value: object) -> str:
-    return identifier(value) if isinstance(value, str) else ""
 
 
 AGENT = Agent(

@@ -48,19 +48,19 @@ class MuxLines:
         if self.live and at_ms:
             self.facts.append(Activity(AGENT_ID, self._session_id, at_ms, State.WORKING))
         if metadata.get("historySequence") in (0, 1) and metadata.get("synthetic") is not True:
-            texts = (_str(part.get("text")) for part in decoding.objects(message.get("parts")))
+            texts = (decoding.string(part.get("text")) for part in decoding.objects(message.get("parts")))
             first = title(next((text for text in texts if text), ""))
             self.facts.append(
                 Session(AGENT_ID, self._session_id, title=first, first_ms=at_ms, log_path=self._file.path)
             )
 
     def _answer(self, message: dict[str, Any], metadata: dict[str, Any], at_ms: int) -> None:
-        key = decoding.identifier(_str(message.get("id")))
+        key = decoding.identifier(decoding.string(message.get("id")))
         key = key or f"{self._session_id}:{metadata.get('historySequence')}"
         usage = self._usage(key, metadata, at_ms)
         self.facts.append(usage)
         for number, tool in enumerate(decoding.objects(metadata.get("toolModelUsages"))):
-            call = decoding.identifier(_str(tool.get("toolCallId"))) or str(number)
+            call = decoding.identifier(decoding.string(tool.get("toolCallId"))) or str(number)
             self.facts.append(self._usage(f"{key}:{call}", tool, at_ms))
         self.facts.append(
             Session(AGENT_ID, self._session_id, model=usage.model, last_ms=at_ms, log_path=self._file.path)
@@ -76,7 +76,7 @@ class MuxLines:
 
     def _usage(self, key: str, about: dict[str, Any], at_ms: int) -> Usage:
         at_ms = decoding.epoch_ms(about.get("timestamp")) or at_ms
-        provider, model = _named(_str(about.get("model")))
+        provider, model = _named(decoding.string(about.get("model")))
         tokens = self._tokens(provider, about)
         took = about.get("duration")
         duration_ms = int(took) if isinstance(took, int | float) and 0 < took < 86_400_000 else 0
@@ -126,9 +126,9 @@ def read_config(_file: LogFile, data: bytes) -> list[Fact]:
     for pair in pairs:
         about = decoding.obj(pair[1]) if isinstance(pair, list) and len(pair) == 2 else {}
         for workspace in decoding.objects(about.get("workspaces")):
-            session_id = decoding.identifier(_str(workspace.get("id")))
-            parent = decoding.identifier(_str(workspace.get("parentWorkspaceId")))
-            name = _str(workspace.get("title")) or _str(workspace.get("name"))
+            session_id = decoding.identifier(decoding.string(workspace.get("id")))
+            parent = decoding.identifier(decoding.string(workspace.get("parentWorkspaceId")))
+            name = decoding.string(workspace.get("title")) or decoding.string(workspace.get("name"))
             if session_id:
                 facts.append(
                     Session(
@@ -137,10 +137,6 @@ def read_config(_file: LogFile, data: bytes) -> list[Fact]:
                     )
                 )  # fmt: skip
     return facts
-
-
-def _str(value: object) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def role_of(argv: Sequence[str]) -> ProcRole | None:

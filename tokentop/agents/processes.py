@@ -6,7 +6,7 @@ One frozen `Processes` value per agent, in `agents/<agent>/processes.py`. Pure: 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from msgspec import Struct
 
@@ -65,6 +65,21 @@ def is_helper(argv: Sequence[str]) -> bool:
 def plain_role(argv: Sequence[str]) -> ProcRole | None:
     """The role of a program without daemons or launchers that name themselves."""
     return None if is_helper(argv) else ProcRole.AGENT
+
+
+def role_without(commands: Collection[str]) -> Callable[[Sequence[str]], ProcRole | None]:
+    """The role of a program of which these commands run no agent."""
+
+    def role_of(argv: Sequence[str]) -> ProcRole | None:
+        return None if is_helper(argv) or (len(argv) > 1 and argv[1] in commands) else ProcRole.AGENT
+
+    return role_of
+
+
+def editor_role(argv: Sequence[str]) -> ProcRole | None:
+    """The program itself, not the helpers that an editor starts from its own binary."""
+    helper = any(word.startswith("--type=") or word.endswith(".js") for word in argv[1:])
+    return None if helper or is_helper(argv) else ProcRole.AGENT
 
 
 def _no_registry(_name: str, _data: bytes) -> RegistryEntry | None:

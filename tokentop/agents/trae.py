@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from tokentop.agents.base import Agent, Quality, Roots
-from tokentop.agents.processes import Processes, is_helper
-from tokentop.model import ProcRole
+from tokentop.agents.processes import Processes, editor_role
 
 AGENT_ID = "trae"
-
-
-def role_of(argv: Sequence[str]) -> ProcRole | None:
-    """The program itself, not the helpers that an editor starts from its own binary."""
-    helper = any(word.startswith("--type=") or word.endswith(".js") for word in argv[1:])
-    return None if helper or is_helper(argv) else ProcRole.AGENT
 
 
 AGENT = Agent(
@@ -29,7 +20,7 @@ AGENT = Agent(
         names=("trae", "trae-cli"),
         common_name=True,
         root_dirs=(".trae",),
-        role_of=role_of,
+        role_of=editor_role,
     ),
     resume="",
     start_hint="open Trae",

@@ -1,13 +1,11 @@
-"""The source of `tokentop demo`: snapshots of the invented world, and actions inside it.
-
-Nothing here can signal a process: pids lie beyond every real one, and an action changes only the world.
-"""
+"""The source of `tokentop demo`: snapshots of the invented world, and actions inside it."""
 
 from __future__ import annotations
 
 from datetime import UTC, timedelta, tzinfo
 from typing import TYPE_CHECKING
 
+from tokentop.demo import deeds
 from tokentop.demo.actor import Actor
 from tokentop.demo.cast import dice
 from tokentop.demo.world import MINUTE_MS, World
@@ -26,13 +24,10 @@ from tokentop.model import (
     LogTail,
     Look,
     Orphan,
-    PlannedProc,
     Port,
-    ProcRole,
     Quota,
     Receipt,
     Row,
-    Rung,
     Snapshot,
     Tokens,
 )
@@ -54,14 +49,6 @@ _SHAPE = (
     .60, .80, 1.0, 1.0, .95, .75, .50, .35, .30, .25, .15, .08,
 )
 # fmt: on
-_RUNGS = {
-    Action.INTERRUPT: (("INT", 2.0),),
-    Action.FREEZE: (("STOP", 1.0),),
-    Action.THAW: (("CONT", 1.0),),
-    Action.TERMINATE: (("TERM", 5.0), ("KILL", 2.0)),
-    Action.KILL: (("KILL", 2.0),),
-}
-_RESULTS = {Action.INTERRUPT: "interrupted", Action.FREEZE: "frozen", Action.THAW: "thawed"}
 _RESUME = {
     "claude": "claude --resume {session_id}",
     "codex": "codex resume {session_id}",
@@ -254,32 +241,9 @@ class DemoSource:
 
     def plan(self, row_key: str, action: Action, now_ms: int) -> KillPlan:
         """Return what `action` would hit; `refusal` says why it cannot."""
-        if self._world is not None:
-            self._world.run(now_ms)
-        row = self._rows.get(row_key)
-        actor = self._actor(row)
-        refusal = self._refusal(row, actor, action)
-        tree = self._tree(row, actor)
-        return KillPlan(
-            action=action,
-            agent=row.agent if row else "",
-            session_id=row.session_id if row else "",
-            title=row.title if row else "",
-            project=row.project if row else "",
-            cwd=row.cwd if row else "",
-            target=tree[0].ident if tree else None,
-            command=row.command if row else "",
-            confidence=row.confidence if row else "",
-            rungs=() if refusal else _RUNGS[action],
-            tree=tree,
-            wrapper=None,
-            cost_nusd=row.tree.cost_nusd if row else None,
-            burn_nusd_per_h=row.tree.burn_nusd_per_h if row else None,
-            resume=row.resume if row else "",
-            refusal=refusal,
-            way="" if refusal else f"{', then '.join('SIG' + name for name, _ in _RUNGS[action])} (invented)",
-            warning="its process was inferred" if row is not None and row.confidence == "inferred" else "",
-        )
+        world = self._world or self._begin(now_ms)
+        world.run(now_ms)
+        return deeds.plan(world, self._rows.get(row_key), action)
 
     def plan_orphans(self, now_ms: int) -> tuple[Orphan, ...]:
         """The orphans of the world as the last picture showed them."""
@@ -294,6 +258,12 @@ class DemoSource:
             for row in self._rows.values()
             if row.kind == "orphan"
         )
+
+    def execute(self, plan: KillPlan, now_ms: int) -> Receipt:
+        """Do in the world what the plan says, if what it names is still there."""
+        receipt = deeds.execute(self._world or self._begin(now_ms), plan, now_ms)
+        self.live.watch(receipt, now_ms / 1000)
+        return receipt
 
     # ------------------------------------------------------------ what somebody looks at
 
@@ -342,107 +312,4 @@ class DemoSource:
         return (Port(5173, "127.0.0.1", actor.tool_ident.pid, actor.command),) if serves else ()
 
     def _actor(self, row: Row | None) -> Actor | None:
-        if row is None or self._world is None:
-            return None
-        return self._world.actors.get(row.parent_key if row.kind == "tool" else row.key)
-
-    def _refusal(self, row: Row | None, actor: Actor | None, action: Action) -> str:
-        if row is None:
-            return "already gone"
-        if row.kind == "sub-agent":
-            return "a sub-agent has no process of its own: stop its parent"
-        if row.kind == "orphan":
-            orphan = self._world.orphan if self._world else None
-            if orphan is None:
-                return "already gone"
-            return "" if action in {Action.TERMINATE, Action.KILL} else "an orphan can only be ended"
-        if actor is None or (row.kind == "tool" and row.pid != self._tool_pid(actor)):
-            return "already gone"
-        if row.kind == "tool" and action not in {Action.TERMINATE, Action.KILL}:
-            return "a tool can only be ended"
-        if action is Action.INTERRUPT and actor.frozen:
-            return "it is frozen: thaw it first"
-        if action is Action.FREEZE and actor.frozen:
-            return "already frozen"
-        return "not frozen" if action is Action.THAW and not actor.frozen else ""
-
-    def _tool_pid(self, actor: Actor) -> int:
-        return actor.tool_ident.pid if actor.has_tool_process() else 0
-
-    def _tree(self, row: Row | None, actor: Actor | None) -> tuple[PlannedProc, ...]:
-        orphan = self._world.orphan if self._world else None
-        if row is not None and row.kind == "orphan" and orphan is not None:
-            return (PlannedProc(orphan.ident, ProcRole.ORPHAN, orphan.command, 0),)
-        if row is None or actor is None or self._world is None or row.kind == "sub-agent":
-            return ()
-        found = [] if row.kind == "tool" else [PlannedProc(actor.ident, ProcRole.AGENT, row.command, 0)]
-        depth = len(found)
-        if actor.has_tool_process():
-            found.append(PlannedProc(actor.tool_ident, ProcRole.TOOL, actor.command, depth))
-        for other in self._world.actors.values():
-            if other.nested_in is actor:
-                command = f"{other.agent} -p {other.title!r}"
-                found.append(PlannedProc(other.ident, ProcRole.AGENT, command, depth + 1, other.session_id))
-        return tuple(found)
-
-    def execute(self, plan: KillPlan, now_ms: int) -> Receipt:
-        """Do in the world what the plan says, if what it names is still there."""
-        pids = tuple(p.ident.pid for p in plan.tree)
-        result, detail = "refused", plan.refusal
-        if not plan.refusal and plan.target is not None:
-            done = self._do(plan, now_ms)
-            result, detail = (_RESULTS.get(plan.action, "ended"), "") if done else ("already gone", "")
-        ends = result == "ended"
-        target = plan.target
-        sent = (
-            tuple(Rung(pid, plan.rungs[0][0], now_ms, "sent") for pid in pids) if result != "refused" else ()
-        )
-        receipt = Receipt(
-            at_ms=now_ms,
-            action=plan.action,
-            reason="manual",
-            agent=plan.agent,
-            session_id=plan.session_id,
-            pid=target.pid if target else 0,
-            start_ticks=target.start_ticks if target else 0,
-            argv0=target.argv0 if target else "",
-            cwd=plan.cwd,
-            result=result,
-            detail=detail,
-            rungs=sent if result != "already gone" else (),
-            ended_pids=pids if ends else (),
-            survivors=(),
-            took_ms=40 if ends else 0,
-            cost_nusd=plan.cost_nusd,
-            burn_nusd_per_h=plan.burn_nusd_per_h,
-            resume=plan.resume,
-            title=plan.title,
-            project=plan.project,
-            way=plan.way,
-        )
-        self.live.watch(receipt, now_ms / 1000)
-        return receipt
-
-    def _do(self, plan: KillPlan, now_ms: int) -> bool:
-        world = self._world
-        if world is None or plan.target is None:
-            return False
-        if world.orphan is not None and plan.target == world.orphan.ident:
-            world.orphan = None
-            return True
-        for actor in list(world.actors.values()):
-            if actor.has_tool_process() and actor.tool_ident == plan.target:
-                world.end_tool(actor, now_ms)
-                return True
-            if actor.ident == plan.target and actor.parent is None:
-                self._act(world, actor, plan.action, now_ms)
-                return True
-        return False
-
-    def _act(self, world: World, actor: Actor, action: Action, now_ms: int) -> None:
-        if action is Action.INTERRUPT:
-            world.interrupt(actor, now_ms)
-        elif action in {Action.FREEZE, Action.THAW}:
-            world.freeze(actor, now_ms, action is Action.FREEZE)
-        else:
-            world.end(actor, now_ms)
+        return deeds.actor_of(self._world, row) if self._world is not None else None

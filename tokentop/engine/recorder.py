@@ -6,7 +6,10 @@ last of these two. So the steps can be dropped later, and each moment takes at m
 
 from __future__ import annotations
 
-from tokentop.engine.frames import Made, Picture, Texts, encode, is_same, picture_of, texts_of
+from tokentop.engine.frames.delta import encode
+from tokentop.engine.frames.layout import Picture, is_same, texts_of
+from tokentop.engine.frames.pack import Made, picture_of
+from tokentop.engine.frames.texts import Texts
 from tokentop.model import Row, Snapshot
 from tokentop.recorded import KEY, KEY_MS, MINUTE, MINUTE_MS, STEP, STEP_MS, Frame, Mark, Moment, Taken, Text
 

@@ -8,58 +8,34 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tokentop.agents.base import Agent, Database, JsonDocument
+from tokentop.agents.base import Agent, Database
 from tokentop.latelog import LateLog
 from tokentop.model import Cursor, Diagnostic, Fact, Looked, Progress, Session
 from tokentop.text import clean
 
+from .active import ACTIVE_S, Active
 from .archive import Archive
+from .backlog import Backlog
 from .discover import LogEntry, Names, roots, state_of, walk
 from .document import Document
 from .forks import Forks
+from .openlogs import MAX_OPEN, OpenLogs, Reader
 from .signs import last_signs
-from .tail import BLOCK_BYTES, Tail, open_log
+from .tail import Tail, open_log
 
 log = LateLog(__name__)
 
 INT64 = (1 << 63) - 1  # inode numbers are unsigned, the store's integers are not
-MAX_OPEN = 64
-MAX_ACTIVE = 2_000
-LOOKS = 200  # files or folders in one poll; more than that take turns
 MAX_PROJECTS = 2_000
-HOT_S = 60.0
-SLOW_S = 1.0
-ACTIVE_S = 15 * 60.0  # a file is active for this long after its last change
 SLICE_BYTES = 8 << 20
 SLICE_FACTS = 5_000
 RETRY_S = (5.0, 60.0)
 REST_S = 0.4  # between two looks at a document or a database that changes all the time
 REREAD_BYTES_PER_S = 5 << 20  # a document of 50 MB is read anew every 10 s at most
-
-
-def _share(paths: list[str], turn: int) -> list[str]:
-    """The part of `paths` whose turn it is: all of them while they are few."""
-    parts = -(-len(paths) // LOOKS)
-    return paths[turn % parts :: parts] if parts > 1 else paths
-
-
-class Reader(Protocol):
-    """What reads one file or database in slices."""
-
-    entry: LogEntry
-    live: bool
-
-    @property
-    def offset(self) -> int: ...
-    def read(self, facts: list[Fact]) -> tuple[int, bool]: ...
-    def flush(self, facts: list[Fact]) -> None: ...
-    def cursor(self) -> Cursor | None: ...
-    def close(self) -> None: ...
 
 
 class Batch(Struct):
@@ -84,31 +60,23 @@ class Follower:
         self._environ = environ
         self._extra: dict[str, list[str]] = {agent: list(paths) for agent, paths in extra_roots.items()}
         self._live = live  # False: a report, which wants no status
-        self._calm_s = calm_s  # a log that was read to its end is left alone for this long
-        self._calm: dict[str, float] = {}
-        self._polls = self._slow_polls = 0
         self._cursors = {cursor.path: cursor for cursor in cursors}
         self._projects = dict.fromkeys(projects)  # where agents that log into projects may have worked
-        self._buffer = bytearray(BLOCK_BYTES)
         self._files: dict[str, LogEntry] = {}
         self._folders: dict[str, int] = {}
         self._names = Names()
-        self._tails: dict[str, Reader] = {}
-        self._open_order: dict[str, None] = {}  # of the open ones, the longest unread first
-        self._active: dict[str, float] = {}
-        self._slow_s = -SLOW_S
+        self._active = Active()
         self._absent: list[str] = []
         self._urgent: dict[str, None] = {}
         self._todo: dict[str, None] = {}
         self._failed: dict[str, tuple[float, int]] = {}
         self._rests: dict[str, float] = {}  # documents and databases that are left alone until then
         self._forks = Forks(self._cursors)
+        self._logs = OpenLogs(self._agents, self._cursors, self._forks, calm_s)
         self._anew: set[str] = set()  # to be read from the start, after its session was forgotten
         self._held: list[Fact] = []  # read outside of a step, committed with the next one
         self._walked = False
-        self._backlog: set[str] = set()
-        self._backlog_bytes = 0
-        self._done_bytes = 0
+        self._backlog = Backlog()
         self.looked: tuple[Looked, ...] = ()
         self.diagnostics: dict[str, Diagnostic] = {}
 
@@ -138,7 +106,7 @@ class Follower:
         self._rests = {path: due_s for path, due_s in self._rests.items() if path in listing.files}
         for path in self._forks.index(changed, listing.files):
             self._anew.add(path)
-            self._drop(path)
+            self._logs.drop(path)
             self._cursors.pop(path, None)
             self._urgent[path] = None
         changed.sort(key=lambda entry: entry.mtime_ns, reverse=True)
@@ -147,16 +115,16 @@ class Follower:
             self._prime([e for e in listing.files.values() if e.mtime_ns > fresh and not e.sidecar], now_s)
         for entry in changed:
             if not first and entry.mtime_ns > fresh and not entry.sidecar:
-                self._active[entry.path] = now_s
+                self._active.add(entry.path, now_s)
                 self._urgent[entry.path] = None
                 continue
             self._todo[entry.path] = None
             if first:
-                self._backlog.add(entry.path)
                 cursor = self._cursors.get(entry.path)
-                if not isinstance(entry.source, Database):  # little of one is ever read
-                    self._backlog_bytes += max(0, entry.size - (cursor.offset if cursor else 0))
-        self._limit_active(now_s)
+                unread = entry.size - (cursor.offset if cursor else 0)
+                # little of a database is ever read
+                self._backlog.add(entry.path, 0 if isinstance(entry.source, Database) else unread)
+        self._active.limit(now_s, self._files, self._logs.drop)
 
     def add_root(self, agent: str, root: str) -> bool:
         """Read another profile folder as well; True if it is new, so that a walk is due."""
@@ -184,68 +152,32 @@ class Follower:
             if known == (entry.size, entry.mtime_ns, version, entry.ino & INT64):
                 return False
         if old is not None:
-            self._active[entry.path] = now_s
+            self._active.add(entry.path, now_s)
         return True
 
     def _prime(self, recent: Sequence[LogEntry], now_s: float) -> None:
         """At the start: files of the last minutes are active; what they did last is read again, not counted."""
         for entry in recent:
-            self._active[entry.path] = now_s
+            self._active.add(entry.path, now_s)
         for entry in sorted(recent, key=lambda e: e.mtime_ns)[-MAX_OPEN:]:
             if entry.path in self._cursors:
                 self._held += last_signs(entry)
-                self._hold(entry)
-
-    def _hold(self, entry: LogEntry) -> None:
-        """Keep an active file open: what is written until it is deleted or replaced can then be read."""
-        tail = self._tail(entry)
-        if isinstance(tail, Tail):
-            try:
-                tail.open()
-                self._open_order[entry.path] = None
-            except OSError:
-                self._drop(entry.path)
-
-    def _limit_active(self, now_s: float) -> None:
-        for path, since in list(self._active.items()):
-            if now_s - since > ACTIVE_S or path not in self._files:
-                self._active.pop(path)
-                self._drop(path)
-        if len(self._active) > MAX_ACTIVE:
-            for path in sorted(self._active, key=self._active.__getitem__)[: len(self._active) - MAX_ACTIVE]:
-                self._active.pop(path)
-                self._drop(path)
+                self._logs.hold(entry, live=self._live)
 
     def poll(self, now_s: float, all_folders: bool = False) -> bool:
-        """Queue active files that changed; True if a folder changed, so that a walk is due.
-
-        What changed within the last minute is looked at each time, the rest once a second.
-        """
+        """Queue active files that changed; True if a folder changed, so that a walk is due."""
         if not self.look(now_s, all_folders):
             return False
         return self._folders_changed(all_folders) or any(os.path.isdir(path) for path in self._absent)
 
     def look(self, now_s: float, everything: bool = False) -> bool:
         """Queue active files that changed; True when it was the turn of all of them."""
-        slow = everything or now_s - self._slow_s >= SLOW_S
-        recent_s = now_s - HOT_S
-        hot: list[str] = []
-        quiet: list[str] = []
-        for path, since_s in self._active.items():
-            (hot if since_s >= recent_s else quiet).append(path)
         if everything:
-            due = hot + quiet
-            self._calm.clear()
-        else:
-            self._polls += 1
-            self._slow_polls += slow
-            due = _share(hot, self._polls) + (_share(quiet, self._slow_polls) if slow else [])
-        calm = self._calm
+            self._logs.rouse()
+        due, slow = self._active.due(now_s, everything=everything)
         for path in due:
-            if calm.get(path, 0.0) <= now_s:
+            if not self._logs.is_calm(path, now_s):
                 self._look_at(path, now_s)
-        if slow:
-            self._slow_s = now_s
         return slow
 
     def _look_at(self, path: str, now_s: float) -> None:
@@ -256,18 +188,18 @@ class Follower:
             dev, ino, size, mtime_ns = state_of(path, entry.source)
         except OSError:
             self._retire(path)
-            self._active.pop(path, None)
+            self._active.remove(path)
             return
         if (ino, size, mtime_ns) != (entry.ino, entry.size, entry.mtime_ns):
             if ino != entry.ino:
                 self._retire(path)
             self._files[path] = replace(entry, dev=dev, ino=ino, size=size, mtime_ns=mtime_ns)
-            self._active[path] = now_s
+            self._active.add(path, now_s)
             self._urgent[path] = None
 
     def _retire(self, path: str) -> None:
         """The file was deleted, moved or replaced: read what is open to its end, then let go of it."""
-        tail = self._tails.get(path)
+        tail = self._logs.get(path)
         if isinstance(tail, Tail) and tail.is_open:
             try:
                 while not tail.read(self._held)[1]:
@@ -275,11 +207,11 @@ class Follower:
             except OSError as error:
                 log.warning("the end of a replaced log could not be read: %s", error)
             tail.flush(self._held)
-        self._drop(path)
+        self._logs.drop(path)
 
     def _folders_changed(self, everything: bool) -> bool:
         folders = self._folders
-        watched = folders if everything else self._warm_folders()
+        watched = folders if everything else self._active.folders(folders)
         for folder in watched:
             try:
                 if os.stat(folder).st_mtime_ns != folders[folder]:
@@ -287,16 +219,6 @@ class Follower:
             except OSError:
                 return True
         return False
-
-    def _warm_folders(self) -> list[str]:
-        """Folders where a new log is likely: those of active files and their parents."""
-        warm: dict[str, None] = {}
-        for path in _share(list(self._active), self._slow_polls):
-            folder = os.path.dirname(path)
-            for candidate in (folder, os.path.dirname(folder)):
-                if candidate in self._folders:
-                    warm[candidate] = None
-        return list(warm)
 
     # ------------------------------------------------------------ reading
 
@@ -309,7 +231,6 @@ class Follower:
         """Read the next part of what is queued; None if nothing is."""
         if not self.waiting:
             self._backlog.clear()
-            self._backlog_bytes = self._done_bytes = 0
             return None
         batch = Batch(self._held, [], 0, True, [])
         self._held = []
@@ -320,7 +241,7 @@ class Follower:
                 batch.live = False
             if self._read(path, batch, now_s):
                 queue.pop(path, None)
-                self._backlog.discard(path)
+                self._backlog.done(path)
             elif batch.bytes >= slice_bytes or len(batch.facts) >= SLICE_FACTS:
                 self._pause(path, batch)
         for fact in batch.facts:
@@ -330,13 +251,13 @@ class Follower:
 
     def _pause(self, path: str, batch: Batch) -> None:
         """Commit the position inside a large file, so that a killed run goes on from there."""
-        tail = self._tails.get(path)
+        tail = self._logs.get(path)
         if tail is not None:
             try:
                 self._commit(path, tail, batch, at_end=False)
             except OSError as error:
                 log.warning("no position inside a log: %s", error)
-                self._drop(path)
+                self._logs.drop(path)
 
     def _commit(self, path: str, tail: Reader, batch: Batch, *, at_end: bool) -> None:
         tail.flush(batch.facts)
@@ -367,16 +288,18 @@ class Follower:
                 self._failed.pop(path, None)
                 self.diagnostics.pop(path, None)
                 return True
-            tail = self._tail(entry)
+            tail = self._logs.reader(entry, live=self._live and path in self._active)
             read, at_end = tail.read(batch.facts)
             if at_end:
                 self._commit(path, tail, batch, at_end=True)
             batch.bytes += read
-            if path in self._backlog:
-                self._done_bytes += read
+            self._backlog.read(path, read)
             if at_end:
                 self._files[path] = tail.entry if not isinstance(tail, Archive) else entry
-                self._keep(path, now_s)
+                if path in self._active:
+                    self._logs.keep(path, now_s)
+                else:
+                    self._logs.drop(path)
             if at_end and not isinstance(tail, Tail | Archive):
                 self._rests[path] = now_s + max(REST_S, read / REREAD_BYTES_PER_S)
             self._failed.pop(path, None)
@@ -411,53 +334,6 @@ class Follower:
             )
         )
 
-    def _keep(self, path: str, now_s: float) -> None:
-        """After a file's end: stay open while it is active, the longest unread one makes room."""
-        tail = self._tails[path]
-        if path not in self._active:
-            self._drop(path)
-            return
-        if self._calm_s and isinstance(tail, Tail) and tail.offset >= tail.entry.size:  # no half line waits
-            self._calm[path] = now_s + self._calm_s
-        self._open_order.pop(path, None)
-        self._open_order[path] = None
-        while len(self._open_order) > MAX_OPEN:
-            other = next(iter(self._open_order))
-            del self._open_order[other]
-            oldest = self._tails.get(other)
-            if not (isinstance(oldest, Tail) and oldest.doze()):
-                self._drop(other)
-
-    def _tail(self, entry: LogEntry) -> Reader:
-        tail = self._tails.get(entry.path)
-        if tail is None:
-            tail = self._tails[entry.path] = self._open(entry)
-        elif not isinstance(tail, Tail | Archive):
-            tail.entry = entry
-        tail.live = self._live and entry.path in self._active
-        return tail
-
-    def _open(self, entry: LogEntry) -> Reader:
-        version = self._agents[entry.agent].version
-        cursor = self._cursors.get(entry.path)
-        if isinstance(entry.source, JsonDocument):
-            return Document(entry, cursor, version)
-        if isinstance(entry.source, Database):
-            from .rows import (
-                Table,  # sqlite3's own cost is paid by the store, this one's by who has such agents
-            )
-
-            return Table(entry, cursor, version)
-        kind = Archive if entry.path.endswith(".zst") else Tail
-        return kind(entry, cursor, version, self._buffer, self._forks.vectors)
-
-    def _drop(self, path: str) -> None:
-        tail = self._tails.pop(path, None)
-        self._open_order.pop(path, None)
-        self._calm.pop(path, None)
-        if tail is not None:
-            tail.close()
-
     def _sidecar(self, entry: LogEntry, batch: Batch) -> None:
         with open_log(entry.path) as file:
             data = file.read(1 << 20)
@@ -472,7 +348,7 @@ class Follower:
         self._cursors[entry.path] = cursor
 
     def _fail(self, entry: LogEntry, error: Exception, now_s: float) -> None:
-        self._drop(entry.path)
+        self._logs.drop(entry.path)
         self._files.pop(entry.path, None)  # the next walk queues it again
         if isinstance(error, FileNotFoundError):
             return
@@ -488,27 +364,7 @@ class Follower:
 
     def progress(self, seconds: float) -> Progress:
         """How far the backlog is; `seconds` since it began."""
-        total = max(self._backlog_bytes, self._done_bytes)
-        left = None
-        if self._done_bytes > 0 and seconds > 0.5:
-            left = (total - self._done_bytes) * seconds / self._done_bytes
-        return Progress(
-            len(self._files) - len(self._backlog),
-            len(self._files),
-            self._done_bytes,
-            total,
-            left,
-            bool(self._backlog),
-        )
-
-    @property
-    def totals(self) -> tuple[int, int]:
-        """(files known, bytes read of them)."""
-        return len(self._files), sum(c.offset for c in self._cursors.values())
-
-    def files(self) -> Mapping[str, LogEntry]:
-        return self._files
+        return self._backlog.progress(len(self._files), seconds)
 
     def close(self) -> None:
-        for path in list(self._tails):
-            self._drop(path)
+        self._logs.close()

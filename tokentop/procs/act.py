@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 
 from tokentop.agents.processes import Processes
-from tokentop.model import Action, Ident, KillPlan, ProcRole, Receipt, Rung
+from tokentop.model import Action, Ident, KillPlan, ProcRole, Receipt, Rung, receipt_of
 from tokentop.procs.ladder import KEYS, STOP_COMMAND, TURN_INTERRUPT
 from tokentop.procs.never import read_own, why_never
 from tokentop.procs.probe import GONE, SENT, Handle, Probe, default_probe, wait_until
@@ -280,28 +280,14 @@ class _Execution:
         self._rungs.append(Rung(pid, name, self._now_ms(), result))
 
     def _receipt(self, result: str, detail: str = "") -> Receipt:
-        plan = self._plan
-        target = plan.target
-        return Receipt(
-            at_ms=self._at_ms,
-            action=plan.action,
-            reason=self._reason,
-            agent=plan.agent,
-            session_id=plan.session_id,
-            pid=target.pid if target else 0,
-            start_ticks=target.start_ticks if target else 0,
-            argv0=target.argv0 if target else "",
-            cwd=plan.cwd,
-            result=result,
-            detail="; ".join(filter(None, (detail, *self._notes))),
+        return receipt_of(
+            self._plan,
+            self._at_ms,
+            self._reason,
+            result,
+            "; ".join(filter(None, (detail, *self._notes))),
             rungs=tuple(self._rungs),
             ended_pids=tuple(self._ended),
             survivors=tuple(self._survivors),
             took_ms=round((time.monotonic() - self._begin_s) * 1000),
-            cost_nusd=plan.cost_nusd,
-            burn_nusd_per_h=plan.burn_nusd_per_h,
-            resume=plan.resume,
-            title=plan.title,
-            project=plan.project,
-            way=plan.way,
         )

@@ -11,6 +11,7 @@ from typing import Any
 
 from tokentop.billing import ENDPOINT, Balance
 from tokentop.model import Quota
+from tokentop.text import is_key
 
 from .base import (
     CENT,
@@ -124,7 +125,7 @@ def token_of(raw: bytes) -> Credential:
     except (BadReply, BadRow):
         return Credential("", problem="not as Claude Code writes it")
     token = login.get("accessToken")
-    if not isinstance(token, str) or not token.isascii() or not token.isprintable() or " " in token:
+    if not is_key(token):
         return Credential("", problem="no login in it; run: claude")
     return Credential(token, plan=plan_name(login.get("subscriptionType"), login.get("rateLimitTier")))
 

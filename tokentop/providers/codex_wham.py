@@ -10,6 +10,7 @@ from typing import Any
 
 from tokentop.billing import ENDPOINT, Balance
 from tokentop.model import Quota
+from tokentop.text import is_key
 
 from .base import (
     HOUR,
@@ -98,7 +99,7 @@ def token_of(raw: bytes) -> Credential:
     except (BadReply, BadRow):
         return Credential("", problem="not as Codex writes it")
     token, account = tokens.get("access_token"), tokens.get("account_id")
-    if not isinstance(token, str) or not token.isascii() or not token.isprintable() or " " in token:
+    if not is_key(token):
         return Credential("", problem="no login in it; run: codex login")
     if isinstance(account, str) and account.isascii() and account.replace("-", "").replace("_", "").isalnum():
         return Credential(token, (("ChatGPT-Account-Id", account),))

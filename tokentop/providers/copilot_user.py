@@ -10,6 +10,7 @@ from typing import Any
 
 from tokentop.billing import ENDPOINT
 from tokentop.model import Quota
+from tokentop.text import is_key
 
 from .base import (
     HOUR,
@@ -83,7 +84,7 @@ def token_of(raw: bytes) -> Credential:
         return Credential("", problem="not as Copilot writes it")
     for app in apps.values():
         token = app.get("oauth_token") if isinstance(app, dict) else None
-        if isinstance(token, str) and token.isascii() and token.isprintable() and " " not in token:
+        if is_key(token):
             return Credential(token)
     return Credential("", problem="no login in it; log in to Copilot in the editor")
 

@@ -116,7 +116,7 @@ def _act(plan: KillPlan, collector: Collector) -> Receipt:
 
 def _watch(receipts: Sequence[Receipt], collector: Collector) -> list[Receipt]:
     """The receipts with what was spent in the seconds after: the logs are read on until these are over."""
-    while collector.watching:
+    while collector.actions.watching:
         time.sleep(collector.tick())
     told = {receipt.key: receipt for receipt in collector.snapshot(now_ms()).watched}
     return [told.get(receipt.key, receipt) for receipt in receipts]

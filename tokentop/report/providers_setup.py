@@ -13,6 +13,7 @@ from tokentop.credentials import Secret
 from tokentop.errors import Failure, UsageError
 from tokentop.polling.loop import is_on, where_keys_are
 from tokentop.providers.base import Provider
+from tokentop.text import is_key
 
 
 def enable(provider: Provider) -> int:
@@ -79,7 +80,7 @@ def store_key(provider: Provider) -> int:
     else:
         text = sys.stdin.readline(8192)
     text = text.strip()
-    if not text or not text.isascii() or not text.isprintable() or " " in text:
+    if not is_key(text):
         raise UsageError("that is not a key: one word is wanted on standard input")
     path = credentials.secrets_path(os.environ)
     problem = ""

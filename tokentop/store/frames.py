@@ -13,7 +13,7 @@ from itertools import pairwise
 import msgspec
 from msgspec import Struct
 
-from tokentop.engine.frames import Texts
+from tokentop.engine.frames.texts import Texts
 from tokentop.recorded import KEY, STEP, Coverage, Mark, Moment, Taken, Text
 
 _LOST = "recording"  # in `meta`: what was taken away

@@ -37,7 +37,6 @@ LOOKS: dict[State, Look] = {
     State.DONE: Look("✓", "-", "done", "done", 11, "ended; leaves the table after a moment"),
 }
 
-NEEDS_HUMAN = frozenset({State.PERMISSION, State.INPUT, State.ERROR})
 RESTING = frozenset({State.IDLE, State.DONE, State.UNKNOWN})
 
 TAG = "◆"

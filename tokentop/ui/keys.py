@@ -119,14 +119,22 @@ REPLAY_KEYS: tuple[Key, ...] = (
     Key("close", "q,B,ctrl+r", "end", "q", "leave", "leave the past", "time"),
 )  # fmt: skip
 
+
+def _moves(group: str, top: str) -> tuple[Key, ...]:
+    """The ways through a long list."""
+    return (
+        Key("down", "j,down", "move(1)", "j ↓", "down", "next line", group),
+        Key("up", "k,up", "move(-1)", "k ↑", "up", "previous line", group),
+        Key("page_down", "pagedown,space", "page(1)", "PgDn Space", "page", "a page down", group),
+        Key("page_up", "pageup", "page(-1)", "PgUp", "page", "a page up", group),
+        Key("top", "g,home", "move(-100000000)", "g Home", "top", top, group),
+        Key("bottom", "G,end", "move(100000000)", "G End", "bottom", "last line", group),
+    )
+
+
 # Keys of the screen that shows one session.
 SESSION_KEYS: tuple[Key, ...] = (
-    Key("down", "j,down", "move(1)", "j ↓", "down", "next line", "session"),
-    Key("up", "k,up", "move(-1)", "k ↑", "up", "previous line", "session"),
-    Key("page_down", "pagedown,space", "page(1)", "PgDn Space", "page", "a page down", "session"),
-    Key("page_up", "pageup", "page(-1)", "PgUp", "page", "a page up", "session"),
-    Key("top", "g,home", "move(-100000000)", "g Home", "top", "first turn", "session"),
-    Key("bottom", "G,end", "move(100000000)", "G End", "bottom", "last line", "session"),
+    *_moves("session", "first turn"),
     Key("unfold", "enter,l,right", "fold(False)", "↵ l →", "unfold", "unfold a turn or a sub-agent, or fold it", "session", 1),
     Key("fold", "left", "fold(True)", "←", "fold", "fold it, or go up to what it belongs to", "session"),
     Key("fold_all", "asterisk", "fold_all", "*", "fold all", "unfold all turns, or fold everything", "session"),
@@ -149,12 +157,7 @@ SESSION_KEYS: tuple[Key, ...] = (
 
 # Keys of the history.
 HISTORY_KEYS: tuple[Key, ...] = (
-    Key("down", "j,down", "move(1)", "j ↓", "down", "next line", "history"),
-    Key("up", "k,up", "move(-1)", "k ↑", "up", "previous line", "history"),
-    Key("page_down", "pagedown,space", "page(1)", "PgDn Space", "page", "a page down", "history"),
-    Key("page_up", "pageup", "page(-1)", "PgUp", "page", "a page up", "history"),
-    Key("top", "g,home", "move(-100000000)", "g Home", "top", "first line", "history"),
-    Key("bottom", "G,end", "move(100000000)", "G End", "bottom", "last line", "history"),
+    *_moves("history", "first line"),
     Key("open", "enter,l,right", "open", "↵ l →", "open", "open the session; fold or unfold a group", "history", 1),
     Key("search", "slash", "search", "/", "search", "search while you type", "history", 2),
     Key("group", "b", "group", "b", "group", "group by day, project, agent, model, or not", "history", 3),
@@ -177,7 +180,6 @@ HISTORY_KEYS: tuple[Key, ...] = (
 )  # fmt: skip
 
 BY_ID = {key.id: key for key in KEYS}
-ACTING = frozenset(key.action for key in KEYS if key.acts)
 
 
 def footer_keys(of: tuple[Key, ...] = KEYS) -> list[Key]:

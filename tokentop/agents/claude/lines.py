@@ -7,7 +7,6 @@ and aborted streams appear only in the running total `cost-state`. Pure.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -15,14 +14,12 @@ from msgspec import Struct
 from tokentop.agents.base import LogFile
 from tokentop.agents.decoding import (
     DECODE_ERRORS,
-    MAX_COUNT,
     after_torn,
     bad_number,
     count,
     decode,
     epoch_ms,
     identifier,
-    label,
     unparsed,
 )
 from tokentop.model import (
@@ -30,14 +27,12 @@ from tokentop.model import (
     Context,
     Diagnostic,
     Fact,
-    Kind,
     Role,
     RunningTotal,
     Session,
     Spawn,
     State,
     Tokens,
-    Usage,
 )  # fmt: skip
 from tokentop.text import clean, title
 
@@ -47,14 +42,12 @@ from .records import (
     META,
     RAW,
     SUB_LINE,
-    Iteration,
     Line,
     LoggedUsage,
     Message,
     Meta,
-    searches_of,
-    total_of,
 )
+from .responses import Pending, advisors, prompt_of, readable, usage_of
 
 # One needle finds usage, cost-state (inputTokens), api-request (max_tokens) and compact_boundary (preTokens).
 _COUNTS = b'okens"'
@@ -85,20 +78,6 @@ class _Memory(Struct):
     answered: tuple[str, int] = ("", 0)  # the last call that was answered, and its start
 
 
-class _Pending(Struct):
-    """The lines of one response so far."""
-
-    session_id: str
-    key: str
-    at_ms: int
-    end_ms: int
-    start_ms: int
-    model: str
-    usage: LoggedUsage
-    exact: bool
-    request_id: str = ""
-
-
 class ClaudeLines:
     """Decoder of one transcript; see `base.Decoder`."""
 
@@ -108,7 +87,7 @@ class ClaudeLines:
         self.live = False
         self._file = file
         self._memory = msgspec.msgpack.decode(state, type=_Memory) if state else _Memory()
-        self._pending: dict[str, _Pending] = {}
+        self._pending: dict[str, Pending] = {}
         self._context: tuple[str, int, LoggedUsage] | None = None
         self._exact = _is_exact(self._memory.told[3] if self._memory.told else "")
         self._who: tuple[object, ...] = ()  # who wrote the line before, as logged, and the session that is
@@ -144,11 +123,11 @@ class ClaudeLines:
 
     def flush(self) -> None:
         for entry in self._pending.values():
-            self.facts.append(self._usage(entry))
+            self.facts.append(usage_of(entry, self.facts))
         self._pending.clear()
         if self._context is not None:
             session_id, at_ms, usage = self._context
-            self.facts.append(Context(AGENT_ID, session_id, at_ms, self._context_tokens(usage)))
+            self.facts.append(Context(AGENT_ID, session_id, at_ms, prompt_of(usage, self.facts)))
             self._context = None
 
     def line(self, line: bytearray | bytes) -> None:
@@ -204,7 +183,7 @@ class ClaudeLines:
         entry = self._pending.get(key)
         if entry is None:
             exact = self._exact or message.stop_reason is not None
-            self._pending[key] = _Pending(
+            self._pending[key] = Pending(
                 session_id,
                 key,
                 at_ms,
@@ -216,17 +195,9 @@ class ClaudeLines:
                 record.requestId or "",
             )
             if usage.iterations:
-                self._advisors(session_id, key, at_ms, usage.iterations)
+                advisors(session_id, key, at_ms, usage.iterations, self.facts)
         else:
-            if at_ms < entry.at_ms:
-                entry.at_ms = at_ms
-            if at_ms > entry.end_ms:
-                entry.end_ms = at_ms
-            entry.start_ms = entry.start_ms or start_ms
-            entry.exact = entry.exact or message.stop_reason is not None
-            new, old = usage.output_tokens or 0, entry.usage.output_tokens or 0
-            if new > old or (new == old and total_of(usage) > total_of(entry.usage)):
-                entry.usage = usage
+            entry.merge(at_ms, start_ms, usage, exact=message.stop_reason is not None)
         if not record.requestSessionId:
             memory.own_call = True
             self._context = (session_id, at_ms, usage)
@@ -292,52 +263,6 @@ class ClaudeLines:
         """True where a `.meta.json` beside the file names the sub-agent's parent."""
         return "subagents" in self._file.parents
 
-    def _tokens(self, usage: LoggedUsage | Iteration) -> Tokens:
-        read, output = usage.cache_read_input_tokens or 0, usage.output_tokens or 0
-        fresh, written = usage.input_tokens or 0, usage.cache_creation_input_tokens or 0
-        long_lived = 0
-        if (split := usage.cache_creation) is not None:
-            short, long_lived = split.ephemeral_5m_input_tokens or 0, split.ephemeral_1h_input_tokens or 0
-            written = max(written, short + long_lived)
-        details = usage.output_tokens_details if type(usage) is LoggedUsage else None
-        thinking = (details.thinking_tokens or 0) if details is not None else 0
-        if (
-            not 0
-            <= min(fresh, read, written, long_lived, output, thinking)
-            <= max(fresh, read, written, output, thinking)
-            <= MAX_COUNT
-        ):
-            self.facts.append(bad_number(AGENT_ID))
-            fresh, read, written, long_lived, output, thinking = (
-                count(v) or 0 for v in (fresh, read, written, long_lived, output, thinking)
-            )
-        long_lived = min(long_lived, written)
-        return Tokens(fresh, read, written - long_lived, long_lived, output, min(thinking, output))
-
-    def _context_tokens(self, usage: LoggedUsage) -> int:
-        for iteration in reversed(usage.iterations or []):
-            if iteration.type in ("message", "fallback_message"):
-                return self._tokens(iteration).prompt or self._tokens(usage).prompt
-        return self._tokens(usage).prompt
-
-    def _advisors(self, session_id: str, key: str, at_ms: int, iterations: list[Iteration]) -> None:
-        for index, part in enumerate(iterations):
-            if part.type in ("advisor_message", "compaction"):
-                self.facts.append(
-                    Usage(AGENT_ID, session_id, f"{key}#{index}", at_ms, clean(part.model or "", 100),
-                          self._tokens(part), "anthropic")
-                )  # fmt: skip
-
-    def _usage(self, entry: _Pending) -> Usage:
-        usage = entry.usage
-        tier = "fast" if usage.speed == "fast" else usage.service_tier or ""
-        return Usage(
-            AGENT_ID, entry.session_id, entry.key, entry.at_ms, label(entry.model), self._tokens(usage),
-            "anthropic", max(0, entry.end_ms - entry.start_ms) if entry.start_ms else 0,
-            "" if tier == "standard" else label(tier), label(usage.inference_geo), searches_of(usage),
-            None, Kind.RESPONSE, not entry.exact, entry.start_ms, request_id=entry.request_id,
-        )  # fmt: skip
-
     # ------------------------------------------------------------ other lines
 
     def _other(self, line: bytearray | bytes) -> None:
@@ -366,7 +291,7 @@ class ClaudeLines:
         bad: list[str] = []
         try:
             message = raw["message"]
-            raw["message"] = {**message, "usage": _readable(message["usage"], bad)}
+            raw["message"] = {**message, "usage": readable(message["usage"], bad)}
             record = msgspec.convert(raw, Line, strict=False)
         except (*DECODE_ERRORS, KeyError, TypeError):
             self.facts.append(unparsed(AGENT_ID))
@@ -467,24 +392,6 @@ class ClaudeLines:
         named = identifier(record.sessionId) or self._file.stem
         agent_id = identifier(record.agentId) or (self._file.stem[6:] if self._sub_file else "")
         return f"{named}/{agent_id}" if agent_id else named
-
-
-def _readable(value: Any, bad: list[str]) -> Any:
-    """A usage object with every count made an integer; `bad` gets the names of those that are none."""
-    if isinstance(value, list):
-        return [part for part in (_readable(item, bad) for item in value) if isinstance(part, dict)]
-    if not isinstance(value, dict):
-        return value if isinstance(value, str) else None
-    out: dict[str, Any] = {}
-    for name, part in value.items():
-        if name.endswith(("_tokens", "_requests")):
-            number = count(part)
-            if number is None:
-                bad.append(name)
-            out[name] = number or 0
-        else:
-            out[name] = _readable(part, bad)
-    return out
 
 
 def _filled(ranked: tuple[int, str]) -> int:

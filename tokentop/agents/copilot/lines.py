@@ -18,6 +18,7 @@ from tokentop.agents.decoding import (
     identifier,
     label,
     obj,
+    string,
     text,
     tokens,
 )
@@ -125,8 +126,12 @@ class CopilotLines(LineReader[_Memory]):
         self._at_ms, self._timeless = told_ms or memory.first_ms or self._file.mtime_ms, not told_ms
         self._copied = self._at_ms < memory.first_ms
         # Older versions name a sub-agent only by the tool call that started it.
-        self._agent = _id(event.get("agentId")) or _id(data.get("parentToolCallId"))
-        self._event_id = _id(event.get("id")) or f"{memory.session_id}:{self._at_ms}:{self._agent}"
+        self._agent = identifier(string(event.get("agentId"))) or identifier(
+            string(data.get("parentToolCallId"))
+        )
+        self._event_id = (
+            identifier(string(event.get("id"))) or f"{memory.session_id}:{self._at_ms}:{self._agent}"
+        )
         handler(data)
 
     # ------------------------------------------------------------ who
@@ -140,12 +145,12 @@ class CopilotLines(LineReader[_Memory]):
     def _start(self, data: dict[str, Any]) -> None:
         memory = self._memory
         if "startTime" in data and not memory.first_ms:
-            memory.session_id = _id(data.get("sessionId")) or memory.session_id
+            memory.session_id = identifier(string(data.get("sessionId"))) or memory.session_id
             memory.first_ms = self._at_ms
         elif not self._copied and data.get("sessionWasActive") is not True:
             self._all_lost()
             memory.part, memory.said = {}, {}
-        memory.model = _label(data.get("selectedModel")) or memory.model
+        memory.model = label(string(data.get("selectedModel"))) or memory.model
         if self._copied:
             return
         place = obj(data.get("context"))
@@ -161,7 +166,7 @@ class CopilotLines(LineReader[_Memory]):
 
     def _model_change(self, data: dict[str, Any]) -> None:
         if not self._agent:
-            self._memory.model = _label(data.get("newModel")) or self._memory.model
+            self._memory.model = label(string(data.get("newModel"))) or self._memory.model
 
     def _prompt(self, data: dict[str, Any]) -> None:
         memory, said = self._memory, data.get("content")
@@ -171,7 +176,7 @@ class CopilotLines(LineReader[_Memory]):
         self._activity(State.WORKING)
 
     def _sub_agent(self, data: dict[str, Any]) -> None:
-        self._agent = self._agent or _id(data.get("toolCallId"))
+        self._agent = self._agent or identifier(string(data.get("toolCallId")))
         if self._agent and not self._copied:
             memory, parent = self._memory, self._memory.session_id
             name = data.get("agentDisplayName") or data.get("agentName")
@@ -179,12 +184,12 @@ class CopilotLines(LineReader[_Memory]):
                 Session(
                     AGENT_ID, f"{parent}/{self._agent}", parent, parent, Role.SUB_AGENT, memory.cwd, memory.branch,
                     title=title(name) if isinstance(name, str) else "", title_rank=1,
-                    model=_label(data.get("model")), first_ms=self._at_ms, log_path=self._file.path,
+                    model=label(string(data.get("model"))), first_ms=self._at_ms, log_path=self._file.path,
                 )
             )  # fmt: skip
 
     def _sub_agent_end(self, data: dict[str, Any]) -> None:
-        self._agent = self._agent or _id(data.get("toolCallId"))
+        self._agent = self._agent or identifier(string(data.get("toolCallId")))
         if self._agent:
             self._activity(State.IDLE)
 
@@ -193,13 +198,17 @@ class CopilotLines(LineReader[_Memory]):
     def _usage_record(self, data: dict[str, Any]) -> None:
         memory, usage = self._memory, obj(data.get("usage"))
         named = obj(usage.get("accounting"))
-        source, number = _id(named.get("sourceSessionId")), count(named.get("sequence"))
+        source, number = identifier(string(named.get("sourceSessionId"))), count(named.get("sequence"))
         if self._copied and source and not self._agent:
             self._copied_from(source)
-        key = f"{source}:{number}" if source and number else _id(usage.get("apiCallId")) or self._event_id
+        key = (
+            f"{source}:{number}"
+            if source and number
+            else identifier(string(usage.get("apiCallId"))) or self._event_id
+        )
         memory.has_records = True
         self._goes_on(usage.get("finishReason") == "tool_calls")
-        model = _label(usage.get("model")) or memory.model
+        model = label(string(usage.get("model"))) or memory.model
         nano = obj(usage.get("copilotUsage")).get("totalNanoAiu")
         counted = vector_of(usage, nano_of(nano))
         self._note(model, counted)
@@ -217,7 +226,7 @@ class CopilotLines(LineReader[_Memory]):
         )  # fmt: skip
         session_id, at_ms = self._session(), self._at_ms
         took = min(count(usage.get("duration")) or 0, 86_400_000)
-        own_key = _label(usage.get("modelProvider")) or _label(usage.get("providerType"))
+        own_key = label(string(usage.get("modelProvider"))) or label(string(usage.get("providerType")))
         self.facts.append(
             Usage(
                 AGENT_ID, session_id, key, at_ms, model, found,
@@ -251,7 +260,7 @@ class CopilotLines(LineReader[_Memory]):
         used = obj(data.get("compactionTokensUsed"))
         if self._memory.has_records and any(vector_of(used, 0)):
             nano = obj(used.get("copilotUsage")).get("totalNanoAiu")
-            model = _label(used.get("model")) or _label(data.get("model")) or self._memory.model
+            model = label(string(used.get("model"))) or label(string(data.get("model"))) or self._memory.model
             self._count(self._event_id, model, used, None if nano is None else nano_of(nano))
         self._gauge(data.get("postCompactionTokens"), data.get("tokenLimit"))
 
@@ -271,14 +280,14 @@ class CopilotLines(LineReader[_Memory]):
             self._goes_on(bool(data.get("toolRequests")))
         if memory.has_records:
             return
-        key = _id(data.get("messageId")) or self._event_id
+        key = identifier(string(data.get("messageId"))) or self._event_id
         told, said = count(data.get("outputTokens")), memory.said.get(key)
         output = told or None
         if said is not None:
             output = max(said.output or 0, output or 0) or None
         now = _Said(
             said.session_id if said else self._session(), said.at_ms if said else self._at_ms,
-            _label(data.get("model")) or (said.model if said else memory.model), output,
+            label(string(data.get("model"))) or (said.model if said else memory.model), output,
         )  # fmt: skip
         if said is not None or len(memory.said) < _MAX_SAID:
             memory.said[key] = now
@@ -368,12 +377,12 @@ class CopilotLines(LineReader[_Memory]):
     def _tool(self, data: dict[str, Any]) -> None:
         memory, name = self._memory, text(data.get("toolName"), 40)
         if len(memory.tools) < _MAX_OPEN:
-            memory.tools[_id(data.get("toolCallId"))] = (self._agent, name)
+            memory.tools[identifier(string(data.get("toolCallId")))] = (self._agent, name)
         self._activity(State.TOOL, name)
 
     def _tool_end(self, data: dict[str, Any]) -> None:
         memory = self._memory
-        memory.tools.pop(_id(data.get("toolCallId")), None)
+        memory.tools.pop(identifier(string(data.get("toolCallId"))), None)
         self._tools_go_on()
 
     def _permission(self, data: dict[str, Any]) -> None:
@@ -405,11 +414,3 @@ def _spoken(key: str, said: _Said, *, final: bool) -> Usage:
         AGENT_ID, said.session_id, key, said.at_ms, said.model, Tokens(output=said.output or 0), "github-copilot",
         kind=Kind.UNKNOWN if unknown else Kind.RESPONSE, estimated=not final and not unknown,
     )  # fmt: skip
-
-
-def _id(value: object) -> str:
-    return identifier(value) if isinstance(value, str) else ""
-
-
-def _label(value: object) -> str:
-    return label(value) if isinstance(value, str) else ""

@@ -14,7 +14,7 @@ from tokentop import text
 from tokentop.model import Inside, LogTail, Row, Step
 from tokentop.ui.drawer import seconds_text
 from tokentop.ui.glyphs import safe
-from tokentop.ui.screens.pages import Lines, Page
+from tokentop.ui.screens.pages import Lines, LongPage, Page
 from tokentop.ui.source import Source
 
 log = logging.getLogger(__name__)
@@ -23,15 +23,11 @@ TAIL_S = 1.0
 Line = list[tuple[str, str]]
 
 
-class LogPage(Page):
+class LogPage(LongPage):
     """The end of a session's log: as steps or as it is, following it while the page is open."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "raw", show=False),
-        Binding("g,home", "end(False)", show=False),
-        Binding("G,end", "end(True)", show=False),
-        Binding("pageup", "leaf(-1)", show=False),
-        Binding("pagedown,space", "leaf(1)", show=False),
     ]
 
     def __init__(self, source: Source, row: Row) -> None:
@@ -79,14 +75,6 @@ class LogPage(Page):
         self._raw = not self._raw
         self._show()
         self.call_after_refresh(self.query_one(VerticalScroll).scroll_end, animate=False)
-
-    def action_end(self, bottom: bool) -> None:
-        scroll = self.query_one(VerticalScroll)
-        scroll.scroll_to(y=scroll.max_scroll_y if bottom else 0, animate=False)
-
-    def action_leaf(self, step: int) -> None:
-        scroll = self.query_one(VerticalScroll)
-        scroll.scroll_relative(y=step * max(1, scroll.size.height - 1), animate=False)
 
     def _lines(self, width: int) -> Lines:
         return log_lines(self._row, self._tail, raw=self._raw, width=width)

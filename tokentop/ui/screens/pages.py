@@ -74,6 +74,25 @@ class Page(Over[str | None]):
         self.query_one(VerticalScroll).scroll_relative(y=by, animate=False)
 
 
+class LongPage(Page):
+    """A page that is more than one screen as a rule."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("g,home", "end(False)", show=False),
+        Binding("G,end", "end(True)", show=False),
+        Binding("pageup", "leaf(-1)", show=False),
+        Binding("pagedown,space", "leaf(1)", show=False),
+    ]
+
+    def action_end(self, bottom: bool) -> None:
+        scroll = self.query_one(VerticalScroll)
+        scroll.scroll_to(y=scroll.max_scroll_y if bottom else 0, animate=False)
+
+    def action_leaf(self, step: int) -> None:
+        scroll = self.query_one(VerticalScroll)
+        scroll.scroll_relative(y=step * max(1, scroll.size.height - 1), animate=False)
+
+
 class HelpPage(Page):
     """The keys; one that does nothing to a process closes the page and does what it says.
 

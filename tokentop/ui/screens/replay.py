@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from typing import ClassVar
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar, TypeVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -26,6 +28,7 @@ from tokentop.ui.widgets.empty import Words
 from tokentop.ui.widgets.scrubber import Day, Scrubber, Track, cell_of
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 _FRAME_S = 0.2  # between two pictures while it plays
 _NEWS_S = 10.0  # another frame may have been recorded
@@ -47,6 +50,7 @@ class ReplayScreen(PastActions):
         self.scene: Scene | None = None
         self._alone = alone
         self._footage: Footage | None = None
+        self._reader = ThreadPoolExecutor(1, "footage")
         self._ready = asyncio.Event()  # the recording is there, or it is known that there is none
         self._wanted: int | None = None
         self._loading = False
@@ -71,9 +75,16 @@ class ReplayScreen(PastActions):
 
     def on_unmount(self) -> None:
         if self._footage is not None:
-            self._footage.close()
+            self._reader.submit(
+                self._footage.close
+            )  # behind what is read: SQLite crashes the other way round
+        self._reader.shutdown(wait=False)
 
     # ------------------------------------------------------------ frames
+
+    async def _read(self, question: Callable[..., T], *arguments: object) -> T:
+        """Ask the recording in its own thread, one question after the other."""
+        return await asyncio.get_running_loop().run_in_executor(self._reader, question, *arguments)
 
     async def _open(self) -> None:
         try:
@@ -90,8 +101,8 @@ class ReplayScreen(PastActions):
             self.seek(self.reel.at_ms)
 
     async def _take_in(self, footage: Footage) -> None:
-        marks = await asyncio.to_thread(footage.marks, 0, 1 << 62)
-        self._dropped = (await asyncio.to_thread(lambda: footage.lost)).dropped_frames > 0
+        marks = await self._read(footage.marks, 0, 1 << 62)
+        self._dropped = (await self._read(lambda: footage.lost)).dropped_frames > 0
         self.reel.take(footage.moments, marks)
 
     def _ask_news(self) -> None:
@@ -99,7 +110,7 @@ class ReplayScreen(PastActions):
             self.run_worker(self._look_for_news(self._footage), group="footage", exit_on_error=False)
 
     async def _look_for_news(self, footage: Footage) -> None:
-        if await asyncio.to_thread(footage.refresh):
+        if await self._read(footage.refresh):
             was_empty = not self.reel.last_ms
             await self._take_in(footage)
             self._day = None
@@ -120,7 +131,7 @@ class ReplayScreen(PastActions):
         try:
             while self._wanted is not None:
                 at_ms, self._wanted = self._wanted, None
-                self._draw(await asyncio.to_thread(footage.at, at_ms))
+                self._draw(await self._read(footage.at, at_ms))
         except Exception as error:
             log.exception("frame")
             self._failed = f"cannot be read: {type(error).__name__}; see the log file"
@@ -300,7 +311,7 @@ class ReplayScreen(PastActions):
         if self._footage is None:
             return
         try:
-            spent = await asyncio.to_thread(self._footage.spent, *span)
+            spent = await self._read(self._footage.spent, *span)
         except Exception as error:
             log.exception("span")
             self.app.notify(
@@ -329,7 +340,7 @@ class ReplayScreen(PastActions):
             return
         day = day_bounds(self.reel.at_ms, self._zone)[:2]
         try:
-            found = await asyncio.to_thread(self._footage.jumps, *day)
+            found = await self._read(self._footage.jumps, *day)
         except Exception as error:
             log.exception("jumps")
             self.app.notify(f"the day cannot be read: {type(error).__name__}", severity="error", markup=False)

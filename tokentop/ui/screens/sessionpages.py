@@ -8,7 +8,6 @@ from datetime import tzinfo
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
 
 from tokentop import text
 from tokentop.agents._spoken import Said
@@ -16,7 +15,7 @@ from tokentop.export import sketch
 from tokentop.model import Session
 from tokentop.ui import keys
 from tokentop.ui.glyphs import safe
-from tokentop.ui.screens.pages import Lines, Page
+from tokentop.ui.screens.pages import Lines, LongPage, Page
 from tokentop.ui.source import Source
 
 log = logging.getLogger(__name__)
@@ -32,15 +31,11 @@ _WORDS = (
 )
 
 
-class TranscriptPage(Page):
+class TranscriptPage(LongPage):
     """What was said. It is read when the page opens, and kept nowhere."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", "close", show=False),
-        Binding("g,home", "end(False)", show=False),
-        Binding("G,end", "end(True)", show=False),
-        Binding("pageup", "leaf(-1)", show=False),
-        Binding("pagedown,space", "leaf(1)", show=False),
     ]
 
     def __init__(self, source: Source, session: Session, zone: tzinfo) -> None:
@@ -60,14 +55,6 @@ class TranscriptPage(Page):
             self._found = [], "it could not be read; see the log file"
         if self.is_attached:
             self._show()
-
-    def action_end(self, bottom: bool) -> None:
-        scroll = self.query_one(VerticalScroll)
-        scroll.scroll_to(y=scroll.max_scroll_y if bottom else 0, animate=False)
-
-    def action_leaf(self, step: int) -> None:
-        scroll = self.query_one(VerticalScroll)
-        scroll.scroll_relative(y=step * max(1, scroll.size.height - 1), animate=False)
 
     def _lines(self, width: int) -> Lines:
         return transcript_lines(self._session, self._found, self._zone, width)

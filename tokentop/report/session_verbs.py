@@ -1,0 +1,98 @@
+"""`tokentop sessions` and `tokentop session`: what was asked for, found, and printed in the form that was asked for."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from tokentop.clock import now_ms
+from tokentop.config import local_zone
+from tokentop.errors import NothingMatched, UsageError
+from tokentop.ledger import prices
+from tokentop.model import Session
+
+from . import access
+from .out import iso, print_json
+
+Arguments = argparse.Namespace
+
+
+def listed(arguments: Arguments) -> int:
+    """`tokentop sessions`."""
+    from tokentop.history import Ask
+
+    from . import sessions
+
+    query = " ".join(arguments.query)
+    ask = Ask(query, arguments.sort or "", flat=True, limit=arguments.limit)
+    with access.opened(quiet=arguments.json) as store:
+        sessions.bring_up_to_date(store, quiet=arguments.json)
+        zone = local_zone(os.environ)
+        if arguments.said:
+            answer = sessions.said(store, ask, zone, now_ms(), quiet=arguments.json)
+            documents, text = sessions.listed(store.db, answer.order, zone)
+        else:
+            documents, text, answer = sessions.listing(store.db, ask, zone, now_ms())
+    if answer.problem:
+        raise UsageError(answer.problem)
+    if arguments.json:
+        print_json({"schema": "tokentop.sessions/1", "generated_at": iso(now_ms()), "rows": documents})
+    elif documents:
+        print(text)
+    if not documents:
+        raise NothingMatched(f"no session matches {query!r}" if query.split() else "no sessions yet")
+    return 0
+
+
+def told(arguments: Arguments) -> int:
+    """`tokentop session`."""
+    from tokentop.store import reader
+
+    with access.opened(quiet=arguments.json) as store:
+        found = reader.find_session(store.db, arguments.id)
+        own = [entry for entry in found if "/" not in entry[0].id] or found
+        if not own:
+            raise NothingMatched(f"no session begins with {arguments.id!r}; see: tokentop sessions")
+        if len(own) > 1:
+            names = ", ".join(session.id for session, _ in own[:5])
+            raise UsageError(f"{arguments.id!r} is not unique: {names}")
+        _tell(arguments, store, own[0][0])
+    return 0
+
+
+def _tell(arguments: Arguments, store: access.Access, found: Session) -> None:
+    """One session in the form that was asked for."""
+    from tokentop.chronicle import tell
+
+    from . import outcome, session
+
+    zone = local_zone(os.environ)
+    if arguments.transcript:
+        print(session.transcript_text(found, zone))
+        return
+    told = tell(
+        store.db, found.agent, found.id, now_ms(), prices=prices(store.settings), keep=store.keep_outline
+    )
+    if told is None:
+        raise NothingMatched(f"{found.id} is gone from the store")
+    days = store.settings.survive_days
+    bought = outcome.of_one(store.db, found.agent, found.id, days, now_ms())
+    if arguments.json:
+        print_json(
+            {
+                "schema": "tokentop.session/1",
+                "generated_at": iso(now_ms()),
+                **session.as_document(store.db, told, bought),
+            }
+        )
+    elif arguments.md:
+        from tokentop.export.markdown import markdown
+
+        sys.stdout.write(markdown(told, zone))
+    elif arguments.html:
+        from tokentop.export.page import page
+
+        print(f"written to {session.write_page(arguments.html, page(told, zone))}")
+    else:
+        print(session.as_text(told, zone, outcome.one_line(bought, days) if bought is not None else ""))
