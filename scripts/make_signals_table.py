@@ -29,6 +29,7 @@ signals` from the records of `make e2e-agents`, which also asserts what holds fo
 
 - a client that was terminated or killed is gone, with its launcher, its shells and its tools; what stays is a \
 service that other sessions share, and it is named below;
+- a tool that outlives a stopped turn is named in the receipt;
 - every process that the receipt names as ended has ended, and every process that ended is named;
 - the provider is asked nothing after the receipt.
 
@@ -46,16 +47,21 @@ SCREEN = """
 
 In tmux, by the keys that the client itself names (Escape; OpenCode, Kilo and Copilot twice; Aider Ctrl-C) into its \
 own pane, Codex by a request to its daemon; a one-shot run is refused, because its turn cannot be stopped without \
-ending it. The screen lives on in every case. *Outside its tree*: the client ended the shell, but not what the shell \
-had moved into a process group of its own (here `timeout` and what it runs), or a daemon of the client runs it. In \
-the same runs it was first frozen for three seconds and thawed, and at last terminated or killed in the middle of \
-another turn. *Service*: what stays, because other sessions share it. *Terminal*: what the shell below finds; \
-`reset` puts a terminal in order that a killed program could not. A tool *of the stopped turn* that *stays* is one \
-outside the tree, by which nobody can tell whose it is.
+ending it. The screen lives on in every case. *Leaves*: what the client let run on, because it ended only the shell \
+and not what the shell had moved into a process group of its own (here `timeout` and what it runs), or ended nothing; \
+the action ended it, and the time is that of the whole action. In the same runs it was first frozen for three seconds \
+and thawed, and at last terminated or killed in the middle of another turn.
 
 """
+SCREEN_END = """
+What became of the client when it was {verb} of the next turn. *Left behind* was ended by the sweep. *Service*: what \
+stays, because other sessions share it. *Terminal*: what the shell below finds; `reset` puts a terminal in order that \
+an ended program could not.
+
+"""
+NO_LOGIN = "its screen ends at once: it has its key checked by its vendor first"
 NO_SCREEN = {
-    **{("droid", moment): "its screen wants a login" for moment in ("tool", "stream")},
+    **{("droid", moment): NO_LOGIN for moment in ("tool", "stream")},
     ("aider", "tool"): "it has no tools",
 }
 
@@ -135,7 +141,10 @@ def screen(record: Record | None) -> str:
         return f"refused: {record['detail']}"
     what = "its tool" if record["moment"] == "tool" else "the answer"
     stopped = f"{what} {'ends' if record['stopped'] else 'goes on'}"
-    stopped += " outside its tree" if record.get("strays") else ""
+    if record.get("turn_left"):
+        stopped = f"it leaves {names(record['turn_left'])}, ended in {record['turn_took_ms'] / 1000:.1f} s"
+    if record.get("turn_lives"):
+        stopped += f"; {names(record['turn_lives'])} runs on"
     return f"{stopped}; {'takes the next prompt' if record['answers'] else 'takes no further prompt'}"
 
 
@@ -146,13 +155,10 @@ def screen_end(record: Record | None) -> list[str]:
     signals = f"{' '.join(record['signals'])}, {record['took_ms'] / 1000:.1f} s"
     if not record["ended_in_turn"]:
         signals += "; between turns"
-    stays = f"; {names(record['strays_left'])} of the stopped turn stays" if record.get("strays_left") else ""
-    if record.get("strays") and "strays_left" not in record:
-        stays = "; the tool of the stopped turn was not looked at"
     return [
         record["frozen"],
         signals,
-        (names(record["swept"]) or "nothing") + stays,
+        names(record["swept"]) or "nothing",
         ", ".join(record["services"]) or "–",
         record["terminal"],
         record["resume"],
@@ -204,7 +210,7 @@ def page(found: dict[tuple[str, str, str], Record]) -> str:
             rows.append(
                 [label(a), *([why, *["–"] * 5] if why else screen_end(found.get((a, moment, "screen"))))]
             )
-        out.append(f"\n## The screen {heading}\n\n{table(head, rows)}")
+        out.append(f"\n## The screen {heading}\n{SCREEN_END.format(verb=heading)}{table(head, rows)}")
     return "".join(out)
 
 

@@ -125,6 +125,20 @@ def test_a_frozen_agent_spends_nothing_until_it_is_thawed() -> None:
     assert later.own.cost_nusd > row.own.cost_nusd
 
 
+def test_stopping_a_turn_names_its_tool_before_and_says_that_it_has_ended() -> None:
+    source = DemoSource(7, BERLIN)
+    rows = source.snapshot(NOW).rows
+    tool = next(row for row in rows if row.kind == "tool")
+    plan = source.plan(tool.parent_key, Action.INTERRUPT, NOW)
+    assert plan.turn_only
+    assert tool.pid in [one.ident.pid for one in plan.tree]
+    assert plan.target is not None
+    receipt = source.execute(plan, NOW)
+    assert (receipt.result, receipt.pid) == ("interrupted", plan.target.pid)
+    assert set(receipt.ended_pids) == {one.ident.pid for one in plan.tree}
+    assert tool.pid not in {row.pid for row in source.snapshot(NOW + 500).rows}
+
+
 def test_an_interrupted_agent_is_idle_and_lives() -> None:
     source = DemoSource(7, BERLIN)
     row = burning(source.snapshot(NOW))

@@ -85,3 +85,11 @@ def test_a_stranger_with_the_pid_of_a_planned_tool_is_not_swept(outcomes: dict[s
     assert outcome.receipt.result == "ended"
     assert outcome.pid in outcome.receipt.ended_pids, "the tool has ended"
     assert outcome.pid not in outcome.receipt.survivors
+
+
+def test_a_stranger_with_the_pid_of_a_tool_of_a_stopped_turn_is_not_hit(outcomes: dict[str, Outcome]) -> None:
+    outcome = outcomes["of_a_tool_of_a_stopped_turn"]
+    assert outcome.alive, "the new owner of the pid was hit"
+    assert outcome.receipt.result == "requested"
+    assert sent(outcome) == []
+    assert outcome.pid not in outcome.receipt.ended_pids + outcome.receipt.survivors

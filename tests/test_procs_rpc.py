@@ -5,10 +5,11 @@ import uuid
 import pytest
 
 from tests.fake_agents.control_socket import ControlServer, socket_path
-from tests.fake_agents.world import SLEEP, World, agents, codex_home, is_alive, now_ms, row
+from tests.fake_agents.world import SLEEP, SPECS, World, agents, codex_home, is_alive, now_ms, row
 from tokentop.model import Action
 from tokentop.procs import execute
 from tokentop.procs.codex_rpc import RpcError, interrupt_turn
+from tokentop.procs.turn import Turn
 
 
 @pytest.fixture
@@ -149,6 +150,37 @@ def test_interrupt_keeps_the_client_and_names_the_tools_that_still_run(world, se
     assert daemon.children[1] in receipt.survivors
     assert {daemon.pid, client.pid, daemon.children[0], daemon.children[2]}.isdisjoint(receipt.survivors)
     assert all(is_alive(pid) for pid in (daemon.pid, client.pid, *daemon.children))
+
+
+@pytest.mark.parametrize("of_client", [True, False])
+def test_stopping_a_turn_ends_the_tools_of_its_session_alone(world, serve, of_client):
+    """Codex answers a call while its command runs on: what began with the turn is the turn's."""
+    ids, daemon, client = daemon_with_client(world)
+    at = 1 if of_client else 2
+    serve(ids[at])
+    (proc,) = agents(world.tick())
+    target = world.row(proc) if of_client else row("codex", ids[at])
+    turn = Turn(began_ms=proc.started_ms - 2_000)
+    plan = world.watcher.plan(target, Action.INTERRUPT, now_ms(), turn=turn)
+    tool = daemon.children[at]
+    assert tool in {one.ident.pid for one in plan.tree}
+    receipt = execute(plan, now_ms=now_ms, agents=SPECS)
+    assert receipt.result == "interrupted"
+    assert (f"left behind and ended: {tool} sh" in receipt.detail, receipt.survivors) == (True, ())
+    assert [is_alive(pid) for pid in daemon.children] == [index != at for index in range(3)]
+    assert all(is_alive(pid) for pid in (daemon.pid, client.pid))
+
+
+def test_where_no_turn_ran_nothing_is_ended_and_what_runs_is_named(world, serve):
+    ids, daemon, _ = daemon_with_client(world)
+    serve(ids[1], turn_id="")
+    (proc,) = agents(world.tick())
+    turn = Turn(began_ms=proc.started_ms - 2_000)
+    plan = world.watcher.plan(world.row(proc), Action.INTERRUPT, now_ms(), turn=turn)
+    receipt = execute(plan, now_ms=now_ms, agents=SPECS)
+    assert (receipt.result, daemon.children[1] in receipt.survivors) == ("already gone", True)
+    assert "no turn was running" in receipt.detail
+    assert all(is_alive(pid) for pid in daemon.children)
 
 
 def test_no_signal_follows_when_the_daemon_cannot_be_asked(world):

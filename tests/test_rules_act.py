@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from tests.agents.build_claude import Transcript, tool, usage
+from tests.fake_agents.screen import APART, Screen
 from tests.fake_agents.world import SLEEP, Fake, World, agents, is_alive, now_ms, wait_for
 from tests.ui.terminal import Terminal
 
@@ -141,6 +142,24 @@ def test_a_runaway_is_ended_with_its_tools_and_its_neighbours_are_left_alone(mac
     found = {row["name"]: row for row in machine.report("rules")["rows"]}
     assert found["session_cost"]["acted"] == found["session_cost"]["acted_last_hour"] == 1
     assert not found["burn_rate"]["on"]
+
+
+def test_a_rule_that_stops_a_turn_ends_what_the_turn_leaves_running(machine: Machine) -> None:
+    machine.settings("session_cost", usd=5, ladder=["stop"])
+    folder, session = machine.work / "runaway", str(uuid.uuid4())
+    folder.mkdir()
+    machine.spends(session, 9, folder)
+    screen = Screen(machine, {"argv": APART, "setsid": True}, session=session, fields={"cwd": str(folder)})
+    [shell] = screen.children
+    [left] = screen.below(shell)
+    with machine.watch_rules() as said:
+        wait_for(lambda: said.seen("in 1 s: stop the turn of claude", f"pid {screen.pid}"), PATIENCE_S)
+        wait_for(lambda: said.seen(f"interrupt claude {screen.pid}: requested"), PATIENCE_S)
+    assert not is_alive(left)
+    assert is_alive(screen.pid)
+    receipt = machine.report("actions")["rows"][0]
+    assert receipt["reason"] == "policy:session_cost"
+    assert f"left behind and ended: {left} sleep" in receipt["detail"]
 
 
 def test_an_inferred_process_is_only_told(machine: Machine) -> None:

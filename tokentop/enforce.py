@@ -277,6 +277,6 @@ def _countdown(pending: _Pending) -> Countdown:
         id=pending.id, rule=due.rule, action=plan.action, row_key=row.key, agent=row.agent,
         session_id=row.session_id, title=row.title, project=row.project,
         pid=plan.target.pid if plan.target else 0,
-        processes=1 if plan.action in (Action.INTERRUPT, Action.FREEZE) else max(1, len(plan.tree)),
+        processes=1 if plan.action is Action.FREEZE else 1 + len(plan.tree) if plan.turn_only else max(1, len(plan.tree)),
         why=due.hit.why, left_ms=pending.left_ms,
     )  # fmt: skip

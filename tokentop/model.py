@@ -364,6 +364,7 @@ class Means(Struct, frozen=True, gc=False):
     keys: tuple[str, ...] = ()  # tmux key names
     tmux: str = ""  # "socket,pane"
     tty: str = ""  # what the pane must be on
+    awaited: tuple[Ident, ...] = ()  # of a turn that is stopped: what it waits for, ended where it stays
 
 
 class KillPlan(Struct, frozen=True, gc=False):
@@ -390,6 +391,8 @@ class KillPlan(Struct, frozen=True, gc=False):
     means: Means = Means()
     way: str = ""  # how it is carried out, in words: a signal, keys, a request to a daemon
     through: Ident | None = None  # it ends with this target of the same batch and is not signalled itself
+    turn_only: bool = False  # the agent lives on: of `tree` only what outlives its turn is ended
+    stays: tuple[PlannedProc, ...] = ()  # below such an agent too, and not touched
 
 
 class Orphan(Struct, frozen=True, gc=False):
@@ -448,6 +451,7 @@ class Receipt(Struct, frozen=True, gc=False):
     project: str = ""
     way: str = ""  # how it was carried out, in words
     after: After | None = None  # None = not watched, or not to its end
+    left_behind: tuple[Ident, ...] = ()  # of the survivors: tools of a stopped turn
 
     @property
     def key(self) -> tuple[int, str, int, str]:
@@ -466,6 +470,7 @@ def receipt_of(
     ended_pids: tuple[int, ...] = (),
     survivors: tuple[int, ...] = (),
     took_ms: int = 0,
+    left_behind: tuple[Ident, ...] = (),
 ) -> Receipt:
     """The receipt of a plan; without more, of one that nothing was done of."""
     target = plan.target
@@ -491,6 +496,7 @@ def receipt_of(
         title=plan.title,
         project=plan.project,
         way=plan.way,
+        left_behind=left_behind,
     )
 
 

@@ -142,7 +142,7 @@ def resumes(run: Run | Screen) -> str:
 
 def last_word(said: str) -> str:
     """The last line of what a client printed."""
-    lines = [clean(re.sub(r"\x1b\[[0-9;]*m", "", line), 70).strip() for line in said.splitlines()]
+    lines = [clean(re.sub(r"\x1b\[[0-9;]*m", "", line), 120).strip() for line in said.splitlines()]
     return next((f"“{line}”" for line in reversed(lines) if line), "without a word")
 
 
@@ -216,7 +216,7 @@ def is_service(line: str) -> bool:
 
 def swept(receipt: dict[str, Any], target: int) -> list[int]:
     """What outlived the client and was signalled for that, in the order of the signals."""
-    sent = (rung["pid"] for rung in receipt["rungs"] if rung["result"] == "sent")
+    sent = (rung["pid"] for rung in receipt["rungs"] if rung["result"] == "sent" and rung["signal"].isupper())
     return [pid for pid in dict.fromkeys(sent) if pid != target]
 
 
@@ -360,14 +360,19 @@ def test_a_screen_is_frozen_thawed_its_turn_is_stopped_and_it_is_ended_in_the_ne
 ) -> None:
     screen = Screen(any_world, agent, moment)
     seen: dict[str, Any] = {"frozen": pause(screen)}
+    before = screen.processes()
     receipt = screen.act("interrupt")
     seen |= {"result": receipt["result"], "detail": receipt["detail"] or ""}
+    seen |= {"turn_took_ms": receipt["took_ms"]}
+    hit = dict.fromkeys(rung["pid"] for rung in receipt["rungs"] if rung["signal"].isupper())
+    for name, pids in (("turn_left", hit), ("turn_lives", receipt["survivors"])):
+        seen[name] = [tree_word(before.get(pid, ""), pid, screen) for pid in pids]
     assert alive(screen.pid), "stopping a turn never ends the client"
     if receipt["result"] == "refused":
         assert receipt["rungs"] == []
     else:
         assert receipt["result"] in ("interrupted", "requested"), receipt
-        seen |= after_interrupt(screen)
+        seen |= after_interrupt(screen, receipt["survivors"])
         assert alive(screen.pid), "it lives on"
     seen |= end_screen(screen, END_OF_SCREEN[moment])
     records.keep(agent, moment, "screen", **seen)
@@ -387,8 +392,11 @@ def pause(screen: Screen) -> str:
     return "goes on" if screen.tool() or screen.world.streaming() else "its turn ends"
 
 
-def after_interrupt(screen: Screen) -> dict[str, Any]:
-    """Whether the turn came to its end, and whether the session takes another prompt."""
+def after_interrupt(screen: Screen, survivors: Collection[int]) -> dict[str, Any]:
+    """Whether the turn came to its end, and whether the session takes another prompt.
+
+    What outlives the turn is named in the receipt: `survivors`.
+    """
 
     def over() -> bool:
         if screen.moment == "tool":
@@ -398,6 +406,8 @@ def after_interrupt(screen: Screen) -> dict[str, Any]:
     stopped = holds(over, 20)
     screen.old |= set(screen.processes())
     screen.strays = screen.old - tree([screen.client.pid])
+    unsaid = [pid for pid in screen.strays - {*survivors} if not is_service(command(pid))]
+    assert not [line for line in map(command, unsaid) if "tail -f" in line], "what lives on is told"
     say(screen.world, screen.agent, "once @@text@@ again")
     answers = holds(lambda: any("text" in row["tags"] for row in screen.calls()), 15)
     strays = [tree_word(command(pid), pid, screen) for pid in screen.strays if not is_service(command(pid))]

@@ -13,6 +13,9 @@ What it does comes as JSON in FAKE_AGENT:
   follows   it ends when its worker has ended
   note      where to write the process id
   keys      where to write the keys that are pressed in its terminal, one line for each read
+  stop      what it does when a key is pressed: "shells" kills its children, "last" the last of them
+  forgets   its children that end leave no zombie
+  late      the argv of a child that it starts on USR1
   ready     where to write {"pid": ..., "children": [...]} when all is up
 """
 
@@ -93,6 +96,13 @@ if "ready" in spec:
     with open(spec["ready"] + ".tmp", "w") as file:
         json.dump({"pid": os.getpid(), "children": [child.pid for child in children]}, file)
     os.rename(spec["ready"] + ".tmp", spec["ready"])
+if spec.get("forgets"):
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+if "late" in spec:
+    signal.signal(
+        signal.SIGUSR1,
+        lambda *_: children.append(subprocess.Popen(spec["late"], env=clean, start_new_session=True)),
+    )
 if "keys" in spec:
     import tty
 
@@ -102,6 +112,9 @@ while True:
         pressed = os.read(0, 64)
         with open(spec["keys"], "ab") as file:
             file.write(pressed + b"\n")
+        for child in {"shells": children, "last": children[-1:]}.get(spec.get("stop", ""), ()):
+            child.kill()
+            child.wait()
     elif "storm_s" in spec:
         subprocess.Popen(["sleep", "60"], env=clean | spec.get("storm_env", {}), start_new_session=True)
         time.sleep(spec["storm_s"])

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import msgspec
 
+from tests.fake_agents.screen import Screen
 from tests.fake_agents.world import SLEEP, SPECS, Fake, World, agents, is_alive, now_ms, wait_for
 from tests.ui.pilot import until
 from tokentop.model import Action, Ident, KillPlan, Receipt
@@ -138,6 +139,19 @@ def of_a_tool_in_the_tree(world: World) -> Outcome:
     return Outcome(receipt, tool, other.poll() is None)
 
 
+def of_a_tool_of_a_stopped_turn(world: World) -> Outcome:
+    """The tool that the turn waited for has ended; its pid is a stranger's when what is left behind is ended."""
+    screen = Screen(world, {"argv": ["/bin/sleep", "600"], "setsid": True}, stop="nothing", forgets=True)
+    plan = screen.plan()
+    [tool] = screen.children
+    assert tool in [ident.pid for ident in plan.means.awaited]
+    os.kill(tool, signal.SIGKILL)
+    wait_for(lambda: not os.path.exists(f"/proc/{tool}"))
+    time.sleep(0.05)
+    other = recycle(world, tool)
+    return Outcome(screen.stop(plan), tool, other.poll() is None)
+
+
 def freeze_of_a_stranger(world: World) -> Outcome:
     fake = world.claude()
     plan = plan_of(world, fake, Action.FREEZE)
@@ -179,7 +193,10 @@ async def between_dialog_and_yes(world: World) -> Outcome:
         runtime.stop()
 
 
-MOMENTS = (between_plan_and_execute, by_another_agent, between_two_rungs, of_a_tool_in_the_tree, freeze_of_a_stranger)  # fmt: skip
+MOMENTS = (
+    between_plan_and_execute, by_another_agent, between_two_rungs, of_a_tool_in_the_tree,
+    of_a_tool_of_a_stopped_turn, freeze_of_a_stranger,
+)  # fmt: skip
 
 
 def main(folder: Path) -> None:

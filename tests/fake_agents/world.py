@@ -78,6 +78,7 @@ class Scoped:
     def __init__(self, source, is_ours) -> None:
         self.source, self.is_ours, self.host = source, is_ours, source.host
         self.open_paths, self.listening = source.open_paths, source.listening
+        self.track = source.track
         self.known: dict[tuple[int, int], bool] = {}
 
     def tick(self, at_ms: int) -> dict:

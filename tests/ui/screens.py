@@ -23,9 +23,12 @@ from tokentop.model import (
     Diagnostic,
     Forecast,
     LogTail,
+    Means,
     Minutes,
     Orphan,
+    PlannedProc,
     Port,
+    ProcRole,
     Progress,
     Row,
     Snapshot,
@@ -154,6 +157,18 @@ _COUNTDOWNS = (
     ),
 )  # fmt: skip
 _HARD = {"refusal": "not permitted, owner=root"}
+_TURN = {
+    "rungs": (("keys", 5.0),), "way": "Escape into its own tmux pane %3 (/dev/pts/4)", "turn_only": True,
+    "tree": tuple(
+        PlannedProc(build.ident(pid), ProcRole.TOOL, command, depth)
+        for pid, command, depth in (
+            (30124, "node /srv/api/node_modules/.bin/vitest run", 3), (30123, "timeout 600 npm test", 2),
+            (30122, "/bin/bash -c timeout 600 npm test", 1),
+        )
+    ),
+    "means": Means(awaited=tuple(build.ident(pid) for pid in (30122, 30123, 30124))),
+    "stays": (PlannedProc(build.ident(29981), ProcRole.MCP, "npm exec @playwright/mcp", 1),),
+}  # fmt: skip
 _SHARED = {"shared_session_ids": ("s1", "s2", "s3")}
 _EMPTY = {"rows": (), "alerts": ()}
 
@@ -195,6 +210,7 @@ SHOTS: tuple[Shot, ...] = (
     Shot("receipts-empty", ("R",), "nothing was done"),
     Shot("problems", ("H",), "unparsed", _with(health=_HEALTH)),
     Shot("problems-none", ("H",), "could be read"),
+    Shot("stop-turn", ("x",), "outlives it", _source(build.snapshot, plan_fields=_TURN), cursor="a1"),
     Shot("terminate", ("K",), "Esc no", cursor="a1"),
     Shot("terminate-kill", ("K", "k"), "cannot be caught", cursor="a1"),
     Shot("terminate-typed", ("K", "y"), "type codex", _source(build.snapshot, plan_fields=_SHARED), cursor="b1"),

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from tests.ui import build
 from tests.ui.pilot import lines, screen, show, text, until
-from tokentop.model import Action, Jump, Orphan, State
+from tokentop.model import Action, Jump, Means, Orphan, PlannedProc, ProcRole, State
 from tokentop.ui.screens.confirm import ConfirmScreen
 from tokentop.ui.screens.pages import Page
 from tokentop.ui.screens.receipts import ReceiptsScreen
@@ -148,6 +148,32 @@ async def test_interrupt_and_freeze_act_at_once_only_on_exact_rows(key: str, act
         await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
         assert "matched by inference" in text(app)
         assert len(source.executed) == 1
+
+
+async def test_stopping_a_turn_asks_where_a_tool_of_it_may_be_ended_and_shows_what_stays() -> None:
+    async with screen() as (app, pilot, source):
+        source.plan_fields = {
+            "turn_only": True,
+            "tree": (
+                PlannedProc(build.ident(30122), ProcRole.TOOL, "bash -c make", 1),
+                PlannedProc(build.ident(30120), ProcRole.TOOL, "npm run dev", 1),
+            ),
+            "means": Means(awaited=(build.ident(30122),)),
+            "stays": (PlannedProc(build.ident(30100), ProcRole.MCP, "node server.js", 1),),
+        }
+        app.live.go_to("a1")
+        await pilot.press("x")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        shown = text(app)
+        assert "tools     30122 tool bash -c make" in shown
+        assert "30120 tool npm run dev  in the background" in shown
+        assert "what of the turn outlives it is ended: TERM, after 2s KILL" in shown
+        assert "what is in the background is ended only where its shell has ended" in shown
+        assert "stays     30100 mcp node server.js" in shown
+        assert source.executed == []
+        await pilot.press("y")
+        await until(pilot, lambda: len(source.executed) == 1)
+        assert source.executed[0].action is Action.INTERRUPT
 
 
 async def test_a_frozen_row_is_thawed_by_the_same_key() -> None:

@@ -127,6 +127,7 @@ class Processes(Struct, frozen=True, kw_only=True):
     stop_command: tuple[str, ...] = ()  # arguments for a background agent; {id} is its background id
     stop_grace_s: float = 10.0
     interrupt_keys: tuple[str, ...] = ()  # tmux key names that stop the turn in the interactive client
+    yields_tools: bool = False  # a call is answered while its command runs on, and the turn looks at it again
     daemon: Daemon | None = None
     any_directory: bool = (
         False  # its sessions have a folder of their own, wherever its processes were started

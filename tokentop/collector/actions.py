@@ -17,10 +17,15 @@ from .memory import Memory
 class ActionLog:
     def __init__(self, folder: Path, access: StoreAccess, memory: Memory) -> None:
         self._folder, self._access, self._memory = folder, access, memory
+        self._untold: list[Receipt] | None = (
+            None  # since the last `untold`; None = the store was not asked yet
+        )
 
     def keep(self, receipt: Receipt) -> None:
         """Append a receipt to the action log, and watch its session for what is still spent."""
         self._memory.live.watch(receipt, time.monotonic())
+        if self._untold is not None:
+            self._untold.append(receipt)
         self._store(receipt, again=False)
 
     def tick(self, now_s: float) -> None:
@@ -37,6 +42,12 @@ class ActionLog:
         """What was done so far, newest first; None while no store is open."""
         connection = self._access.connection
         return None if connection is None else reader.actions(connection, limit=500)
+
+    def untold(self) -> list[Receipt]:
+        """Each receipt once, those of earlier runs with the first call for which a store is open."""
+        found = self.receipts() if self._untold is None else self._untold
+        self._untold = None if found is None else []
+        return found or []
 
     def _store(self, receipt: Receipt, *, again: bool) -> None:
         """Another tokentop may be writing: the database serialises."""

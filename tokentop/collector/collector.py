@@ -26,6 +26,7 @@ from tokentop.model import (
     Row,
     Session,
     Snapshot,
+    State,
 )  # fmt: skip
 from tokentop.sideline import Sideline
 from tokentop.store import db
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from tokentop.engine.statement import Statement
     from tokentop.look import Target
     from tokentop.outline import Outline
+    from tokentop.procs.turn import Turn
     from tokentop.procs.watch import ProcWatcher
 
 Publish = Callable[[Snapshot], None]
@@ -234,20 +236,33 @@ class Collector:
     def plan(self, target: Row | int, action: Action) -> KillPlan:
         """What an action on a row or a pid would hit, from a look taken now."""
         wall_ms = now_ms()
-        watcher = self._look_at_processes(wall_ms)
+        watcher = self._look_to_act(wall_ms)
         if isinstance(target, int):
             return watcher.plan_pid(target, action, wall_ms)
-        return watcher.plan(target, action, wall_ms)
+        return watcher.plan(target, action, wall_ms, turn=self._turn(target))
 
     def plan_many(self, rows: Sequence[Row], action: Action) -> tuple[KillPlan, ...]:
         """Plans for several rows, from one look taken now."""
         wall_ms = now_ms()
-        return self._look_at_processes(wall_ms).plan_many(rows, action, wall_ms)
+        turns = [self._turn(row) for row in rows]
+        return self._look_to_act(wall_ms).plan_many(rows, action, wall_ms, turns)
 
     def plan_orphans(self) -> tuple[Orphan, ...]:
         """What a sweep would end, from a look taken now."""
         wall_ms = now_ms()
-        return self._look_at_processes(wall_ms).plan_orphans(wall_ms)
+        return self._look_to_act(wall_ms).plan_orphans(wall_ms)
+
+    def _look_to_act(self, wall_ms: int) -> ProcWatcher:
+        """A look taken now. What stopped turns have left behind, in earlier runs too, is their agents' still."""
+        for receipt in self.actions.untold():
+            self._processes.watcher.adopt(receipt)
+        return self._look_at_processes(wall_ms)
+
+    def _turn(self, row: Row) -> Turn:
+        from tokentop.procs.turn import Turn
+
+        waits = row.status.state is State.TOOL
+        return Turn(self._live.turn_ms(row.key), row.status.since_ms if waits else 0)
 
     def process_of(self, row: Row) -> AgentProc | None:
         """The process that a row lives in, from a look taken now."""

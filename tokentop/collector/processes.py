@@ -73,8 +73,8 @@ class ProcessLooks:
         """So much time of a core a look has taken: the period follows."""
         self._period_s = min(PROCS_MAX_S, max(PROCS_S, cost_s / PROCS_SHARE))
 
-    def look(self, connection: sqlite3.Connection | None, wall_ms: int) -> ProcWatcher:
-        """Look now. `connection` = where sessions that processes name are looked up."""
+    @property
+    def watcher(self) -> ProcWatcher:
         if self._watcher is None:
             from tokentop.procs.own import OwnUsage
             from tokentop.procs.watch import ProcWatcher
@@ -82,13 +82,18 @@ class ProcessLooks:
             home = Path(self._environ.get("HOME") or os.path.expanduser("~"))
             self._watcher = ProcWatcher(all_processes(), home, self._environ)
             self._own = OwnUsage().sample
-        procs = self._watcher.tick(wall_ms, Candidates(self._memory, wall_ms - CANDIDATE_MS))
+        return self._watcher
+
+    def look(self, connection: sqlite3.Connection | None, wall_ms: int) -> ProcWatcher:
+        """Look now. `connection` = where sessions that processes name are looked up."""
+        watcher = self.watcher
+        procs = watcher.tick(wall_ms, Candidates(self._memory, wall_ms - CANDIDATE_MS))
         if procs is not self._procs:
             self._procs, self._told = procs, None
             self._wanted = _sessions_of(procs)
         self._load_wanted(connection)
         self._memory.live.set_procs(procs, wall_ms)
-        return self._watcher
+        return watcher
 
     def _load_wanted(self, connection: sqlite3.Connection | None) -> None:
         """A session that has been quiet for days can have a live process: get it from the store."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tokentop.demo.actor import Actor
 from tokentop.demo.world import World
-from tokentop.model import Action, KillPlan, PlannedProc, ProcRole, Receipt, Row, Rung, receipt_of
+from tokentop.model import Action, KillPlan, Means, PlannedProc, ProcRole, Receipt, Row, Rung, receipt_of
 
 _RUNGS = {
     Action.INTERRUPT: (("INT", 2.0),),
@@ -29,6 +29,7 @@ def plan(world: World, row: Row | None, action: Action) -> KillPlan:
     actor = actor_of(world, row)
     refusal = _refusal(world, row, actor, action)
     tree = _tree(world, row, actor)
+    turn_only = action is Action.INTERRUPT and not refusal
     return KillPlan(
         action=action,
         agent=row.agent if row else "",
@@ -40,7 +41,7 @@ def plan(world: World, row: Row | None, action: Action) -> KillPlan:
         command=row.command if row else "",
         confidence=row.confidence if row else "",
         rungs=() if refusal else _RUNGS[action],
-        tree=tree,
+        tree=tree[1:] if turn_only else tree,
         wrapper=None,
         cost_nusd=row.tree.cost_nusd if row else None,
         burn_nusd_per_h=row.tree.burn_nusd_per_h if row else None,
@@ -48,6 +49,8 @@ def plan(world: World, row: Row | None, action: Action) -> KillPlan:
         refusal=refusal,
         way="" if refusal else f"{', then '.join('SIG' + name for name, _ in _RUNGS[action])} (invented)",
         warning="its process was inferred" if row is not None and row.confidence == "inferred" else "",
+        turn_only=turn_only,
+        means=Means(awaited=tuple(one.ident for one in tree[1:])) if turn_only else Means(),
     )
 
 
@@ -93,7 +96,8 @@ def _tree(world: World, row: Row | None, actor: Actor | None) -> tuple[PlannedPr
 
 def execute(world: World, plan: KillPlan, now_ms: int) -> Receipt:
     """Do in the world what the plan says, if what it names is still there."""
-    pids = tuple(p.ident.pid for p in plan.tree)
+    below = tuple(p.ident.pid for p in plan.tree)
+    pids = (plan.target.pid,) if plan.turn_only and plan.target is not None else below
     result, detail = "refused", plan.refusal
     if not plan.refusal and plan.target is not None:
         done = _do(world, plan, now_ms)
@@ -107,7 +111,7 @@ def execute(world: World, plan: KillPlan, now_ms: int) -> Receipt:
         result,
         detail,
         rungs=tuple(Rung(pid, plan.rungs[0][0], now_ms, "sent") for pid in pids) if acted else (),
-        ended_pids=pids if ends else (),
+        ended_pids=below if ends or (plan.turn_only and acted) else (),
         took_ms=40 if ends else 0,
     )
 

@@ -422,6 +422,11 @@ class LiveState:
             key = track.parent
         return None
 
+    def turn_ms(self, key: str) -> int:
+        """When the turn of a row began, at the earliest; 0 = not known."""
+        track = self.tracks.get(key)
+        return track.turn_ms if track is not None else 0
+
     def set_mode(self, mode: str) -> None:
         self.mode = mode
         self.revision += 1

@@ -183,6 +183,11 @@ class Track:
         """When the present stretch of work began, 0 = no rest has been seen."""
         return min(self._active, default=0) if self._rested_ms else 0
 
+    @property
+    def turn_ms(self) -> int:
+        """When the turn began that runs, at the earliest: some logs tell of it at its end only. 0 = not known."""
+        return self.resumed_ms or self._rested_ms or self.seen_ms
+
     def _follow_calls(self, activity: Activity) -> None:
         """An ended call settles those that started before it: a retry writes a start of its own."""
         if activity.state in _SETTLES:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from tokentop.agents.processes import Processes
 from tokentop.model import Action, Ident, KillPlan, ProcRole, Receipt, Rung, receipt_of
 from tokentop.procs.ladder import KEYS, STOP_COMMAND, TURN_INTERRUPT
+from tokentop.procs.leftovers import Leftovers
 from tokentop.procs.never import read_own, why_never
 from tokentop.procs.probe import GONE, SENT, Handle, Probe, default_probe, wait_until
 from tokentop.procs.sweep import Sweep
@@ -55,9 +56,11 @@ class _Execution:
         self._rungs: list[Rung] = []
         self._ended: list[int] = []
         self._survivors: list[int] = []
+        self._left: tuple[Ident, ...] = ()
         self._notes: list[str] = []
         self._own = read_own(probe, probe.snapshot())
         self._sweep = Sweep(plan, probe, self._own, agents, self._note)
+        self._tools = Leftovers(plan, probe, self._own, agents, self._note)
 
     def run(self) -> Receipt:
         plan = self._plan
@@ -94,6 +97,8 @@ class _Execution:
 
         plan = self._plan
         daemon_pid = plan.means.daemon.pid if plan.means.daemon else 0
+        if plan.turn_only:
+            self._tools.record()
         try:
             turn_id = interrupt_turn(plan.means.control_socket, plan.session_id, plan.rungs[0][1])
         except RpcError as error:
@@ -101,10 +106,8 @@ class _Execution:
             return self._receipt("failed", f"{error}; no signal was sent")
         self._note(daemon_pid, TURN_INTERRUPT, SENT if turn_id else "no turn was running")
         self._notes.append("the turn was interrupted" if turn_id else "no turn was running")
-        if plan.action is Action.INTERRUPT:
-            self._survivors = [ident.pid for ident in self._sweep.look()]
-            if self._survivors:
-                self._notes.append(f"{len(self._survivors)} tool processes still run")
+        if plan.turn_only:
+            self._finish_turn(stopped=bool(turn_id))
             return self._receipt("interrupted" if turn_id else "already gone")
         rungs = plan.rungs[1:]
         handle = self._probe.open(plan.target) if plan.target and rungs else None
@@ -126,14 +129,30 @@ class _Execution:
     def _press_keys(self) -> Receipt:
         from tokentop.procs.requests import RequestError, send_keys
 
+        self._tools.record()
         try:
             send_keys(self._plan.means)
         except RequestError as error:
             return self._receipt("refused", str(error))
         self._note(self._target.pid, " ".join(self._plan.means.keys), SENT)
+        self._finish_turn(stopped=True)
         return self._receipt(
             "requested", "the key was sent to its pane; its status shows when the turn has stopped"
         )
+
+    def _finish_turn(self, *, stopped: bool) -> None:
+        """End what the stopped turn has left behind; where none ran, say what runs."""
+        tools = self._tools
+        if stopped:
+            tools.settle()
+        else:
+            tools.leave()
+        alive = tools.end() if tools.left else []
+        self._ended += tools.ended_pids
+        self._left = (*alive, *tools.background)
+        self._survivors += [ident.pid for ident in self._left]
+        self._notes += tools.in_words(alive)
+        self._notes += [f"left alone: pid {pid} ({why})" for pid, why in tools.skipped.items()]
 
     def _stop_supervised(self, handle: Handle) -> Receipt:
         from tokentop.procs.requests import RequestError, run_stop_command
@@ -290,4 +309,5 @@ class _Execution:
             ended_pids=tuple(self._ended),
             survivors=tuple(self._survivors),
             took_ms=round((time.monotonic() - self._begin_s) * 1000),
+            left_behind=self._left,
         )

@@ -108,6 +108,16 @@ def uid(pid: int) -> int:
         return -1
 
 
+def ignores(pid: int, number: int) -> bool:
+    """Whether the process ignores a signal; False where that may not be read."""
+    try:
+        with open(f"{PROC}/{pid}/status", "rb") as file:
+            mask = next((line for line in file if line.startswith(b"SigIgn:")), b"SigIgn: 0")
+    except OSError:
+        return False
+    return bool(int(mask.split()[1], 16) >> (number - 1) & 1)
+
+
 def link(pid: int, name: str) -> str:
     """Target of a link such as `exe` or `cwd`; "" where it may not be read."""
     try:

@@ -12,7 +12,7 @@ from tokentop.model import Ident, ProcRole
 from tokentop.procs.kin import is_multiplexer
 from tokentop.procs.probe import Brief, Probe
 
-_SHELLS = {"sh", "bash", "zsh", "fish", "dash", "ksh", "csh", "tcsh", "nu"}
+SHELLS = {"sh", "bash", "zsh", "fish", "dash", "ksh", "csh", "tcsh", "nu"}
 _SERVICE_ROLES = {
     ProcRole.DAEMON: "it is a shared daemon",
     ProcRole.PTY_HOST: "it is the terminal host of a supervised agent",
@@ -74,7 +74,7 @@ def why_never(ident: Ident, own: Own, snapshot: Mapping[int, Brief], probe: Prob
         return "it is a kernel thread"  # one that is about to end has no argv either, but a group
     if is_multiplexer(argv):
         return "it is a terminal multiplexer"
-    if argv and stem(argv[0]).lstrip("-") in _SHELLS and is_multiplexer(probe.argv(brief.ppid)):
+    if argv and stem(argv[0]).lstrip("-") in SHELLS and is_multiplexer(probe.argv(brief.ppid)):
         return "it is the shell of a pane"
     return ""
 

@@ -12,13 +12,14 @@ from msgspec import Struct, structs
 
 from tokentop.agents.processes import Processes
 from tokentop.model import Action, AgentProc, Ident, KillPlan, Means, PlannedProc, ProcRole, Row
-from tokentop.procs.ladder import SINGLE, TURN_INTERRUPT, TURN_INTERRUPT_S, Case, choose, way
+from tokentop.procs.ladder import KEYS, SINGLE, TURN_INTERRUPT, TURN_INTERRUPT_S, Case, choose, way
 from tokentop.procs.match import INFERRED, is_local
 from tokentop.procs.never import owner_name
 from tokentop.procs.registry import Filed
 from tokentop.procs.rows import command_of
 from tokentop.procs.table import Host, Proc, Table
 from tokentop.procs.tree import SERVICES, marks, planned_tree, spared, stop_argv
+from tokentop.procs.turn import Turn, TurnTools, turn_tools
 
 _STALE = "the table of processes is old: look again first"
 
@@ -34,6 +35,7 @@ class Facts(Struct, frozen=True):
     cost_nusd: int | None = None
     burn_nusd_per_h: int | None = None
     resume: str = ""
+    turn: Turn = Turn()
 
 
 class Planner:
@@ -49,14 +51,19 @@ class Planner:
         *,
         stale: bool = False,
         never: Callable[[Ident], str] = lambda _: "",
+        detached: Callable[[int], bool] = lambda _: False,
     ) -> None:
-        """`never` says why a process may not be signalled whoever asks, "" = it may."""
+        """`never` says why a process may not be signalled whoever asks, "" = it may.
+
+        `detached` tells of a pid that it is meant to outlive its terminal.
+        """
         self._specs = {spec.agent: spec for spec in specs}
         self._host, self._table, self._procs, self._filed = host, table, procs, filed
-        self._stale, self._never = stale, never
+        self._stale, self._never, self._detached = stale, never, detached
 
-    def of_row(self, row: Row, action: Action, *, force: bool) -> KillPlan:
-        facts = _facts(row)
+    def of_row(self, row: Row, action: Action, *, force: bool, turn: Turn | None = None) -> KillPlan:
+        """`turn` is what is known of the turn that runs in the row."""
+        facts = structs.replace(_facts(row), turn=turn or Turn())
         if self._stale:
             return self._refused(action, facts, _STALE)
         if row.key.startswith("proc:"):
@@ -125,7 +132,8 @@ class Planner:
         )
         case = Case(agent, spec, proc.state, daemon, supervised, force)
         choice = choose(case, action)
-        tree = planned_tree(proc, agent, self._table, self._procs, self._host)
+        tools = self._tools(agent, proc, daemon, facts.turn) if _stops_turn(action, choice.rungs) else None
+        tree = tools.tree if tools else planned_tree(proc, agent, self._table, self._procs, self._host)
         means = Means(
             marks=marks(self._specs.values(), agent.agent, agent.session_id, tree),
             keep=spared(proc, tree, self._table, self._host, daemon.ident if daemon else None),
@@ -137,6 +145,7 @@ class Planner:
             keys=spec.interrupt_keys if action is Action.INTERRUPT else (),
             tmux=agent.tmux,
             tty=agent.tty,
+            awaited=tools.awaited if tools else (),
         )
         refusal = self._why_not(proc) or choice.refusal
         plan = self._plan(action, facts, agent.ident, agent.command, choice.rungs, tree, refusal)
@@ -151,7 +160,19 @@ class Planner:
             ),
             shared_session_ids=shared,
             means=means,
+            turn_only=tools is not None and not refusal,
+            stays=tools.stays if tools else (),
         )
+
+    def _tools(self, agent: AgentProc, proc: Proc | None, daemon: AgentProc | None, turn: Turn) -> TurnTools:
+        """What a stopped turn of this agent may leave behind."""
+        owner = self._table.get(daemon.ident.pid) if daemon else proc
+        if owner is None:
+            return TurnTools()
+        return turn_tools(
+            agent, owner, turn, self._table, self._procs, self._host, shared=daemon is not None,
+            yields=self._specs[agent.agent].yields_tools, detached=self._detached,
+        )  # fmt: skip
 
     def _of_thread(self, daemon: AgentProc, action: Action, facts: Facts) -> KillPlan:
         """A session that is known to live in a shared daemon, without a client of its own."""
@@ -163,15 +184,16 @@ class Planner:
                 f"it lives in a shared daemon, {others} other sessions live there too: interrupt it instead"
             )
         proc = self._table.get(daemon.ident.pid)
-        tree = planned_tree(
-            None, structs.replace(daemon, session_id=facts.session_id), self._table, self._procs, self._host
-        )
+        session = structs.replace(daemon, session_id=facts.session_id)
+        tools = self._tools(session, None, daemon, facts.turn) if action is Action.INTERRUPT else None
+        tree = tools.tree if tools else planned_tree(None, session, self._table, self._procs, self._host)
         plan = self._plan(action, facts, None, "", ((TURN_INTERRUPT, TURN_INTERRUPT_S),), tree, refusal)
         means = Means(
             marks=marks(self._specs.values(), daemon.agent, facts.session_id, tree),
             keep=spared(proc, tree, self._table, self._host, daemon.ident),
             daemon=daemon.ident,
             control_socket=self._socket(spec, daemon),
+            awaited=tools.awaited if tools else (),
         )
         return structs.replace(
             plan,
@@ -179,6 +201,8 @@ class Planner:
             confidence="exact",
             shared_session_ids=daemon.shared_session_ids,
             means=means,
+            turn_only=tools is not None,
+            stays=tools.stays if tools else (),
         )
 
     def _of_single(
@@ -311,6 +335,11 @@ def _facts(row: Row) -> Facts:
         burn_nusd_per_h=row.tree.burn_nusd_per_h,
         resume=row.resume,
     )
+
+
+def _stops_turn(action: Action, rungs: Sequence[tuple[str, float]]) -> bool:
+    """Whether the agent lives on: a one-shot and a supervised one end with their turn."""
+    return action is Action.INTERRUPT and bool(rungs) and rungs[0][0] in (KEYS, TURN_INTERRUPT)
 
 
 def _inferred(agent: AgentProc) -> str:

@@ -55,6 +55,9 @@ class Probe(Protocol):
 
     def pid_ns(self, pid: int) -> str: ...
 
+    def ignores_hup(self, pid: int) -> bool:
+        """Whether it was made deaf to the end of its terminal, as `nohup` does; False = not known."""
+
     def open(self, ident: Ident) -> Handle | None:
         """None = the process of this identity is gone (or another has its pid)."""
 
@@ -103,6 +106,9 @@ class LinuxProbe:
 
     def pid_ns(self, pid: int) -> str:
         return linux.link(pid, "ns/pid")
+
+    def ignores_hup(self, pid: int) -> bool:
+        return linux.ignores(pid, signal.SIGHUP)
 
     def open(self, ident: Ident) -> Handle | None:
         if ident.pid <= 0:

@@ -85,6 +85,9 @@ class PsutilSource:
         self._cpu = {key: value for key, value in self._cpu.items() if key in self._tracked}
         return MappingProxyType({pid: self._measured(found[pid], objects[pid]) for pid in tracked})
 
+    def track(self, keys: Iterable[tuple[int, int]]) -> None:
+        self._tracked.update(keys)
+
     def open_paths(self, pid: int) -> tuple[str, ...]:
         return _or((), lambda: tuple(file.path for file in psutil.Process(pid).open_files()))
 
@@ -182,6 +185,9 @@ class PsutilProbe:
 
     def pid_ns(self, pid: int) -> str:  # noqa: ARG002 - namespaces of processes exist on Linux only
         return ""
+
+    def ignores_hup(self, pid: int) -> bool:  # noqa: ARG002 - psutil does not tell
+        return False
 
     def open(self, ident: Ident) -> Handle | None:
         try:

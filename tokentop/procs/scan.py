@@ -57,6 +57,7 @@ class LinuxSource:
         )
         self._seen: dict[int, _Seen] = {}
         self._tracked: dict[int, int] = {}  # pid -> start ticks
+        self._asked: dict[int, int] = {}  # the same, to be tracked from the next tick on
         self._boot_ms: int | None = None
         self._changed = True  # somebody came, went, or got another parent or program
         self._ticks = 0
@@ -71,7 +72,7 @@ class LinuxSource:
         gone = self._seen.keys() - pids
         for pid in gone:
             del self._seen[pid]
-        self._changed = bool(gone)
+        self._changed = bool(gone or self._asked)
         self._ticks += 1
         turn = self._ticks % ROUND_TICKS
         young_ticks = (up_s - YOUNG_S) * linux.TICKS_PER_S
@@ -89,6 +90,9 @@ class LinuxSource:
         self.used.clear()
         self.revision += self._tracked != before
         return MappingProxyType({pid: self._given(self._seen[pid]) for pid in self._tracked})
+
+    def track(self, keys: Iterable[tuple[int, int]]) -> None:
+        self._asked.update((pid, start_ticks) for pid, start_ticks in keys)
 
     def open_paths(self, pid: int) -> tuple[str, ...]:
         return linux.open_paths(pid)
@@ -198,10 +202,11 @@ class LinuxSource:
         """pid -> start ticks. Once tracked, a process stays so: its parent may go before it."""
         parents = {pid: seen.stat.ppid for pid, seen in self._seen.items()}
         roots = {pid for pid, seen in self._seen.items() if seen.identity or self._is_marked(seen)}
-        for pid, start_ticks in self._tracked.items():
+        for pid, start_ticks in (*self._tracked.items(), *self._asked.items()):
             known = self._seen.get(pid)
             if known is not None and known.stat.start_ticks == start_ticks:
                 roots.add(pid)
+        self._asked.clear()
         return {pid: self._seen[pid].stat.start_ticks for pid in family(parents, roots)}
 
     def _is_marked(self, seen: _Seen) -> bool:

@@ -76,6 +76,9 @@ class Source(Protocol):
     def tick(self, now_ms: int) -> Table:
         """Tracked processes by pid: agents, everything below them, and marked processes of our uid."""
 
+    def track(self, keys: Iterable[tuple[int, int]]) -> None:
+        """Give these processes (pid, start ticks) from the next tick on, as long as they live."""
+
     def open_paths(self, pid: int) -> tuple[str, ...]:
         """Paths of the open files of a process; empty where they may not be read."""
 

@@ -21,35 +21,40 @@ def planned_tree(
 
     Nested agents are named with their session. Launchers above the target come last.
     """
-    cut = {pid for pid, proc in table.items() if _is_apart(proc)}
+    cut = {pid for pid, proc in table.items() if is_apart(proc)}
     parents = {pid: proc.ppid for pid, proc in table.items() if pid not in cut and proc.state != "Z"}
     roots = [target.pid] if target else []
     if agent is not None and agent.role is not ProcRole.DAEMON:
         roots += [child.ident.pid for child in agent.children]
     if agent is not None and agent.session_id:
-        roots += _marked(agent, table, procs)
-    found = family(parents, roots)
+        roots += marked_tools(agent, table, procs)
+    found = family(parents, roots) - ({target.pid} if target else set())
+    return (*planned(found, table, procs, host), *_launchers(target, agent, table, host))
+
+
+def planned(
+    pids: Iterable[int], table: Table, procs: Sequence[AgentProc], host: Host
+) -> tuple[PlannedProc, ...]:
+    """Processes of the table as a plan names them, deepest first."""
     roles = {child.ident.pid: child.role for one in procs for child in one.children}
     nested = {one.ident.pid: one for one in procs if one.role is ProcRole.AGENT}
     tree: list[PlannedProc] = []
-    for pid in found - ({target.pid} if target else set()):
+    for pid in pids:
         inner = nested.get(pid)
         role = ProcRole.AGENT if inner else roles.get(pid, ProcRole.TOOL)
         session_id = inner.session_id if inner else ""
-        planned = PlannedProc(
-            table[pid].ident(host), role, command_of(table[pid]), _depth(pid, table), session_id
-        )
-        tree.append(planned)
-    tree.sort(key=lambda planned: (-planned.depth, planned.ident.pid))
-    return (*tree, *_launchers(target, agent, table, host))
+        command, depth = command_of(table[pid]), _depth(pid, table)
+        tree.append(PlannedProc(table[pid].ident(host), role, command, depth, session_id))
+    tree.sort(key=lambda one: (-one.depth, one.ident.pid))
+    return tuple(tree)
 
 
-def _is_apart(proc: Proc) -> bool:
+def is_apart(proc: Proc) -> bool:
     """Never part of a tree, nor what is below: terminal multiplexers and services of several sessions."""
     return is_multiplexer(proc.argv) or (proc.identity is not None and proc.identity.role in SERVICES)
 
 
-def _marked(agent: AgentProc, table: Table, procs: Iterable[AgentProc]) -> list[int]:
+def marked_tools(agent: AgentProc, table: Table, procs: Iterable[AgentProc]) -> list[int]:
     """Tools of this session that live elsewhere: under a daemon, or orphaned."""
     found: list[int] = []
     for one in procs:

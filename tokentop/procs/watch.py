@@ -10,9 +10,19 @@ from pathlib import Path
 from types import MappingProxyType
 
 from tokentop.agents.processes import Processes, profile_of
-from tokentop.model import Action, AgentProc, Diagnostic, KillPlan, Orphan, ProcRole, Row, Session
+from tokentop.model import (
+    Action,
+    AgentProc,
+    Diagnostic,
+    KillPlan,
+    Orphan,
+    ProcRole,
+    Receipt,
+    Row,
+    Session,
+)  # fmt: skip
 from tokentop.procs.batch import arrange
-from tokentop.procs.kin import Owners
+from tokentop.procs.kin import Owner, Owners
 from tokentop.procs.match import Evidence, Held
 from tokentop.procs.never import read_own, why_never
 from tokentop.procs.orphans import orphan_plans
@@ -22,6 +32,7 @@ from tokentop.procs.registry import Filed, Registry, Root, Thread, ThreadsError,
 from tokentop.procs.rows import picture
 from tokentop.procs.standing import Standing
 from tokentop.procs.table import Proc, Source, Table
+from tokentop.procs.turn import Turn
 
 FDS_EVERY_S = 2.0
 LOOK_EVERY_S = 5.0
@@ -140,14 +151,23 @@ class ProcWatcher:
         self._names = frozenset(agent for agent, _ in seen)
         self._places = find_roots(self._specs, self._home, self._environ, seen)
 
-    def plan(self, row: Row, action: Action, now_ms: int, *, force: bool = False) -> KillPlan:
-        """What `action` on this row would do, with every identity as the last tick saw it."""
-        return self._planner(now_ms).of_row(row, action, force=force)
+    def plan(
+        self, row: Row, action: Action, now_ms: int, *, force: bool = False, turn: Turn | None = None
+    ) -> KillPlan:
+        """What `action` on this row would do, with every identity as the last tick saw it.
 
-    def plan_many(self, rows: Sequence[Row], action: Action, now_ms: int) -> tuple[KillPlan, ...]:
+        `turn` is what the logs say of its turn, where that is to be stopped.
+        """
+        return self._planner(now_ms).of_row(row, action, force=force, turn=turn)
+
+    def plan_many(
+        self, rows: Sequence[Row], action: Action, now_ms: int, turns: Sequence[Turn] = ()
+    ) -> tuple[KillPlan, ...]:
         """The same for several rows at once, in their order; none of them would hit a process twice."""
         planner = self._planner(now_ms)
-        return arrange([planner.of_row(row, action, force=False) for row in rows])
+        known = turns or [Turn()] * len(rows)
+        plans = [planner.of_row(row, action, force=False, turn=t) for row, t in zip(rows, known, strict=True)]
+        return arrange(plans)
 
     def plan_pid(self, pid: int, action: Action, now_ms: int, *, force: bool = False) -> KillPlan:
         """The same for a pid; a process that is not an agent's business is refused."""
@@ -157,6 +177,19 @@ class ProcWatcher:
         """Every process without a living owner that the last tick saw, with the plan to end it."""
         planner = self._planner(now_ms)
         return orphan_plans(self._procs, lambda pid, action: planner.of_pid(pid, action, force=False))
+
+    def adopt(self, receipt: Receipt) -> None:
+        """What a stopped turn has left behind belongs to its agent for as long as both live."""
+        if not receipt.left_behind or not receipt.pid:
+            return
+        owner = Owner(receipt.agent, receipt.session_id, (receipt.pid, receipt.start_ticks), ProcRole.TOOL)
+        found = {
+            (ident.pid, ident.start_ticks): owner
+            for ident in receipt.left_behind
+            if ident.boot_id == self._source.host.boot_id
+        }
+        self._owners = {**found, **self._owners}
+        self._source.track(found)
 
     def health(self) -> tuple[Diagnostic, ...]:
         """What could not be read at the last tick."""
@@ -169,7 +202,7 @@ class ProcWatcher:
         own = read_own(probe, snapshot)
         return Planner(
             self._specs, self._source.host, self._table, self._procs, self._filed, stale=stale,
-            never=lambda ident: why_never(ident, own, snapshot, probe),
+            never=lambda ident: why_never(ident, own, snapshot, probe), detached=probe.ignores_hup,
         )  # fmt: skip
 
     def _remember(self, procs: Sequence[AgentProc], now_ms: int) -> None:

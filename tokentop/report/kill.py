@@ -173,6 +173,8 @@ def _plan_document(plan: KillPlan, orphan: Orphan | None) -> dict[str, object]:
         "confidence": plan.confidence or None,
         "signals": [{"signal": name, "grace_s": grace} for name, grace in plan.rungs],
         "tree": [{"pid": p.ident.pid, "role": p.role, "command": p.command} for p in plan.tree],
+        "turn_only": plan.turn_only,
+        "stays": [{"pid": p.ident.pid, "role": p.role, "command": p.command} for p in plan.stays],
         "refusal": plan.refusal or None,
         "warning": plan.warning or None,
         "resume": plan.resume or None,
@@ -197,7 +199,11 @@ def plan_text(plan: KillPlan, orphan: Orphan | None = None) -> str:
         lines.append(f"  signals  {ladder}")
     for proc in plan.tree:
         nested = f"  [session {proc.nested_session_id}]" if proc.nested_session_id else ""
-        lines.append(f"  ends     {'  ' * proc.depth}{proc.ident.pid} {proc.role} {proc.command}{nested}")
+        late = "  (if it outlives the turn)" if plan.turn_only else ""
+        lines.append(
+            f"  ends     {'  ' * proc.depth}{proc.ident.pid} {proc.role} {proc.command}{nested}{late}"
+        )
+    lines += [f"  stays    {'  ' * p.depth}{p.ident.pid} {p.role} {p.command}" for p in plan.stays]
     if plan.cost_nusd is not None:
         lines.append(f"  spent    {money(plan.cost_nusd)}")
     if plan.resume:

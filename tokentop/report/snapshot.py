@@ -143,6 +143,7 @@ def receipt_document(receipt: Receipt) -> dict[str, Any]:
         "rungs": [{"pid": r.pid, "signal": r.signal, "result": r.result} for r in receipt.rungs],
         "ended_pids": list(receipt.ended_pids),
         "survivors": list(receipt.survivors),
+        "left_behind": [ident.pid for ident in receipt.left_behind],
         "took_ms": receipt.took_ms,
         "resume": receipt.resume or None,
         "way": receipt.way or None,

@@ -202,6 +202,7 @@ class Commander:
 
 
 def _needs_question(plan: KillPlan, row: Row) -> bool:
-    """A single key is enough only for one process that certainly is the session's."""
+    """A single key is enough only for one process that certainly is the session's, where none may be ended."""
     sure = plan.confidence == "exact" and row.confidence in {"exact", ""}
-    return not plan.refusal and (not sure or bool(plan.shared_session_ids) or bool(plan.warning))
+    ends = plan.turn_only and bool(plan.tree)
+    return not plan.refusal and (not sure or ends or bool(plan.shared_session_ids) or bool(plan.warning))

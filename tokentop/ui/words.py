@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from tokentop import text
 from tokentop.engine.aftermath import in_words
@@ -20,6 +20,8 @@ VERBS: dict[Action, str] = {
     Action.KILL: "kill",
 }
 _TREE_SHOWN = 8
+OUTLIVES = "what of the turn outlives it is ended: TERM, after 2s KILL"
+BEHIND = "in the background"
 
 
 def heading(plan: KillPlan) -> str:
@@ -54,10 +56,11 @@ def plan_fields(plan: KillPlan, row: Row, now_ms: int) -> list[Field]:
         Field("process", _process(plan, row, now_ms)),
     ]
     if plan.rungs and not plan.refusal:
-        out.append(Field("signals", _signals(plan)))
+        if not plan.turn_only:
+            out.append(Field("signals", _signals(plan)))
         if plan.way and not plan.rungs[0][0].isupper():  # not by signals alone
             out.append(Field("way", safe(plan.way, 200)))
-    out += _tree(plan)
+    out += _turn_tools(plan) if plan.turn_only else _tree("tree", plan.tree)
     out.append(Field("spent", _spent(plan, row)))
     out.append(Field("lost", loss(row, plan.action)))
     out.append(
@@ -115,17 +118,30 @@ def _process(plan: KillPlan, row: Row, now_ms: int) -> str:
     return f"pid {plan.target.pid}{age}  {safe(plan.command, 160)}"
 
 
-def _tree(plan: KillPlan) -> Iterator[Field]:
-    label = "tree"
-    for proc in plan.tree[:_TREE_SHOWN]:
+def _turn_tools(plan: KillPlan) -> Iterator[Field]:
+    """What of a turn may outlive it, what happens then, and what is not touched."""
+    awaited = {ident.pid for ident in plan.means.awaited}
+    behind = {one.ident.pid for one in plan.tree} - awaited
+    if plan.tree:
+        yield from _tree("tools", plan.tree, behind)
+        if awaited:
+            yield Field("", OUTLIVES, "warm")
+        if behind:
+            yield Field("", f"what is {BEHIND} is ended only where its shell has ended", "warm")
+    yield from _tree("stays", plan.stays)
+
+
+def _tree(label: str, procs: Sequence[PlannedProc], behind: Collection[int] = frozenset()) -> Iterator[Field]:
+    for proc in procs[:_TREE_SHOWN]:
         nested = "  an agent of its own" if proc.nested_session_id else ""
+        tail = f"  {BEHIND}" if proc.ident.pid in behind else nested
         indent = "  " * max(0, min(4, proc.depth - 1))
         role = "warm" if nested else "muted"
         yield Field(
-            label, f"{indent}{proc.ident.pid} {proc.role.value} {safe(proc.command, 120)}{nested}", role
+            label, f"{indent}{proc.ident.pid} {proc.role.value} {safe(proc.command, 120)}{tail}", role
         )
         label = ""
-    more = len(plan.tree) - _TREE_SHOWN
+    more = len(procs) - _TREE_SHOWN
     if more > 0:
         yield Field(label, f"and {more} more", "muted")
 
@@ -333,6 +349,8 @@ def batch_lines(plan: KillPlan, row: Row, now_ms: int) -> Iterator[tuple[str, st
     yield f"  {safe(plan.way, 200) or _signals(plan)}", "muted"
     if plan.action in _ENDS and below(plan):
         yield f"  ends too: {_roles(plan)}", "muted"
+    if plan.turn_only and plan.tree:
+        yield f"  ends too, if it outlives the turn: {_roles(plan)}", "muted"
     for inner in (proc for proc in below(plan) if proc.role is ProcRole.AGENT):
         yield f"  └ {inner.ident.pid} {safe(inner.command, 120)}  an agent of its own", "warm"
     if shared := _shared(plan):

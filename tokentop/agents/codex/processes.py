@@ -115,6 +115,7 @@ PROCESSES = Processes(
     ladder=(("TERM", 5.0), ("KILL", 2.0)),
     # INT first: the client then writes `turn_aborted` into its log.
     one_shot_ladder=(("INT", 2.0), ("TERM", 5.0), ("KILL", 2.0)),
+    yields_tools=True,
     daemon=Daemon(
         control_socket="app-server-control/app-server-control.sock",
         threads_glob="state_*.sqlite",
