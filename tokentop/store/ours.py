@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
+from tokentop.engine.days import DAY_MS
 from tokentop.engine.reconcile import WEB_SEARCH, Ours
 from tokentop.model import Tokens
 from tokentop.pricing.names import host_of
@@ -16,6 +17,7 @@ from tokentop.pricing.table import PriceTable
 
 from . import reader
 from .reader import Filter, Slot
+from .schema import SLOT_MS
 
 Covered = Callable[[str, str, int], bool]  # (agent, provider, at_ms): a subscription paid, there is no bill
 
@@ -53,7 +55,9 @@ def collect(
         key = (covered(slot.agent, provider, slot.slot_ms), provider, utc_day(slot.slot_ms), slot.model, kind)
         return sums.setdefault(key, _Sum())
 
-    for slot in reader.usage(db, wanted, by_slot=True):
+    for slot in reader.usage(
+        db, wanted, by_slot=True, by=("agent", "provider", "model"), width=DAY_MS // SLOT_MS
+    ):
         row = sum_of(slot, "tokens")
         row.tokens += slot.tokens
         row.cost_nusd += slot.cost_nusd

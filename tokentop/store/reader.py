@@ -23,7 +23,6 @@ from tokentop.model import (
 )
 
 from .schema import (
-    EVENT_HOUR,
     FLAG_AT_ESTIMATED,
     FLAG_COST_ESTIMATED,
     FLAG_ESTIMATED,
@@ -32,8 +31,10 @@ from .schema import (
     FLAG_UNKNOWN,
     SLOT_MS,
     kind_of,
+    within,
 )
 from .sessions import COLUMNS, SessionRow
+from .shares import SUMS, Sums, parts
 
 _SESSION = f"SELECT {', '.join('s.' + name for name in COLUMNS)}"
 _BUCKETS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning")
@@ -77,14 +78,27 @@ class Filter(Struct, frozen=True):
     model: str = ""
 
 
-def cursors(db: sqlite3.Connection) -> list[Cursor]:
+def cursors(db: sqlite3.Connection, paths: Sequence[str]) -> list[Cursor]:
+    """How far each of these files was read, where that is known. A path that is no valid text is stored as bytes."""
     import os
 
-    rows = db.execute(
-        "SELECT path, agent, dev, ino, head_len, head_hash, offset, tail_hash, size, mtime_ns, agent_version, state"
-        " FROM cursor"
+    columns = (
+        "path, agent, dev, ino, head_len, head_hash, offset, tail_hash, size, mtime_ns, agent_version, state"
     )
-    return [Cursor(os.fsdecode(path), *rest) for path, *rest in rows]
+    texts, found = [], []
+    for path in paths:
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            found += db.execute(
+                f"SELECT {columns} FROM cursor WHERE path = ?", (os.fsencode(path),)
+            ).fetchall()
+        else:
+            texts.append(path)
+    found += db.execute(
+        f"SELECT {columns} FROM cursor WHERE path IN (SELECT value FROM json_each(?))", (json.dumps(texts),)
+    ).fetchall()
+    return [Cursor(os.fsdecode(path), *rest) for path, *rest in found]
 
 
 def project_folders(db: sqlite3.Connection, limit: int = 1000) -> list[str]:
@@ -108,11 +122,16 @@ def _where(wanted: Filter, agent: str, project: str, model: str) -> tuple[str, l
 
 
 def usage(
-    db: sqlite3.Connection, wanted: Filter, *, by_slot: bool, by: Sequence[str] = tuple(_COLUMNS)
+    db: sqlite3.Connection,
+    wanted: Filter,
+    *,
+    by_slot: bool,
+    by: Sequence[str] = tuple(_COLUMNS),
+    width: int = 1,
 ) -> Iterator[Slot]:
-    """Rollup rows summed by the names asked for and quality (and quarter hour); edges inside a slot are exact.
+    """Rollup rows summed by the names asked for and quality (and by `width` quarter hours); edges inside a slot are exact.
 
-    What is not in `by` may be "".
+    What is not in `by` may be "". Edges are by quarter hour, whatever the width.
     """
     first, last = _whole_slots(wanted)
     where, values = _where(wanted, "p.agent", "p.name", "m.name")
@@ -121,14 +140,13 @@ def usage(
     joins = " JOIN project p ON p.id = r.project" * ("p." in said) + " JOIN model m ON m.id = r.model" * (
         "m." in said
     )
-    group = (
-        ["r.slot"] * by_slot
-        + ["r.project"] * ("p." in "".join(names))
-        + ["r.model"] * ("m." in "".join(names))
-    )
+    part = f"r.slot / {width} * {width}" if width > 1 else "r.slot"
+    group = [part] * by_slot
+    group += ["r.project"] if "project" in by else ["p.agent"] * ("agent" in by)
+    group += ["r.model"] if "model" in by else ["m.provider"] * ("provider" in by)
     sums = ", ".join(f"sum(r.{c})" for c in ("responses", *_SUMS))
     rows = db.execute(
-        f"SELECT {'r.slot' if by_slot else '0'}, {', '.join(names)}, r.flags, {sums} FROM rollup r{joins}"
+        f"SELECT {part if by_slot else '0'}, {', '.join(names)}, r.flags, {sums} FROM rollup r{joins}"
         f" WHERE r.slot >= ? AND r.slot < ?{where} GROUP BY {', '.join([*group, 'r.flags'])}",
         (first, last, *values),
     )
@@ -203,26 +221,40 @@ def events_as_slots(
 
 
 def sessions_as_slots(db: sqlite3.Connection, wanted: Filter, span: tuple[int, int]) -> Iterator[Slot]:
-    """Usage of a time span by session, without models: of a session that lies within it whole its own sums tell.
+    """Usage of a time span by session, without models: from the sums of sessions, and calls at the edges.
 
     Not so where these do not tell all: what is estimated or purged, came as a sum, or where the log tells a cost.
     """
     since_ms, until_ms = span
     where, values = _where(wanted, "s.agent", "p.name", "s.model")
-    whole = db.execute(
-        f"SELECT s.id, s.agent, p.name, s.sid, s.responses, {', '.join('s.' + c for c in _SUMS[:-1])}"
+    usual = db.execute(
+        f"SELECT s.id, s.first_ms, s.last_ms, s.agent, p.name, s.sid, {', '.join('s.' + name for name in SUMS)}"
         " FROM session s JOIN project p ON p.id = s.project"
-        " WHERE s.last_ms >= ?1 AND s.last_ms < ?2 AND s.first_ms > 0 AND s.first_ms >= ?1 + ?3 AND NOT s.estimated"
+        " WHERE s.last_ms >= ?1 AND s.first_ms < ?2 + ?3 AND s.first_ms > 0 AND NOT s.estimated"
         " AND s.id NOT IN (SELECT session FROM purged) AND s.id NOT IN (SELECT session FROM imported_sum)"
         " AND s.project NOT IN (SELECT project FROM rollup WHERE slot >= ?1 / ?4 AND slot <= ?2 / ?4"
         " AND (flags & ?5 OR logged_nusd)) AND s.project NOT IN (SELECT project FROM rollup WHERE slot <= 0)"
         f"{where}",
         (since_ms, until_ms, _MARGIN_MS, SLOT_MS, _UNUSUAL, *values),
     ).fetchall()  # fmt: skip
-    for _, agent, project, sid, responses, *sums in whole:
-        if responses or any(sums):
-            yield _slot(0, agent, project, "", "", sid, 0, responses, [*sums, 0])
-    yield from events_as_slots(db, wanted, span, by_slot=False, without=(row[0] for row in whole))
+    begins_ms = since_ms + _MARGIN_MS
+    partly: dict[int, Sums] = {}
+    named: dict[int, tuple[str, str, str]] = {}
+    for number, first_ms, last_ms, agent, project, sid, *sums in usual:
+        if first_ms < begins_ms or last_ms >= until_ms:
+            partly[number], named[number] = sums, (agent, project, sid)
+        elif any(sums):
+            yield _of_session(agent, project, sid, sums)
+    for number, found in parts(db, partly, since_ms, until_ms).items():
+        yield _of_session(*named[number], found)
+    yield from events_as_slots(db, wanted, span, by_slot=False, without=[row[0] for row in usual])
+
+
+def _of_session(agent: str, project: str, sid: str, sums: Sums) -> Slot:
+    responses, *tokens, cost, unpriced, unknown, _ = sums
+    return Slot(
+        0, agent, project, "", "", sid.partition("/")[0], False, False, responses, Tokens(*tokens), cost, unpriced, unknown
+    )  # fmt: skip
 
 
 def logged_credits(
@@ -257,12 +289,6 @@ def web_searches(db: sqlite3.Connection, wanted: Filter) -> Iterator[tuple[Slot,
         yield _slot(slot, agent, project, provider, model, sid, flags, 0, [0] * 10), searches
 
 
-def within(since: str, until: str) -> str:
-    """Events `e` of the hours of a time span, which the index on sessions tells; those of other minutes are in it."""
-    hour = EVENT_HOUR.replace("at_ms", "{}")
-    return f"{hour.format('e.at_ms')} BETWEEN {hour.format(since)} AND {hour.format(until)}"
-
-
 def _span(wanted: Filter) -> tuple[int, int]:
     since = wanted.since_ms if wanted.since_ms is not None else -(1 << 62)
     return since, wanted.until_ms if wanted.until_ms is not None else 1 << 62
@@ -292,11 +318,6 @@ def files_read(db: sqlite3.Connection) -> tuple[int, int]:
     """(files, bytes) read so far."""
     files, size = db.execute("SELECT count(*), coalesce(sum(offset), 0) FROM cursor").fetchone()
     return files, size
-
-
-def event_count(db: sqlite3.Connection) -> int:
-    """Responses in the store, from the rollups of sessions."""
-    return int(db.execute("SELECT coalesce(sum(responses), 0) FROM rollup").fetchone()[0])
 
 
 def sessions(

@@ -304,6 +304,12 @@ FLAG_TELEMETRY = 128  # no log tells it, the agent's telemetry did: a record in 
 FLAGS_MAX = 255
 
 
+def within(since: str, until: str) -> str:
+    """SQL: events `e` of the hours of a time span, which the index on sessions tells; other minutes are in it too."""
+    hour = EVENT_HOUR.replace("at_ms", "{}")
+    return f"{hour.format('e.at_ms')} BETWEEN {hour.format(since)} AND {hour.format(until)}"
+
+
 def kind_of(flags: int) -> Kind:
     """The kind of a stored event."""
     if flags & FLAG_HIDDEN:

@@ -120,10 +120,12 @@ def _entry(row: tuple[Any, ...]) -> Entry:
 
 def _tried(db: sqlite3.Connection, wanted: Sieve, pattern: Pattern) -> Sieve:
     """The sieve with a regular expression tried on titles and on the names of projects, models and agents."""
-    search = pattern.compiled().search
+    search, certain = pattern.compiled().search, pattern.certain
     level = "1" if wanted.any_level else "root = session"
+    some = " AND title LIKE ?" * bool(certain)  # leaves most of them to SQLite, which is faster at that
     rows = db.execute(
-        f"SELECT session, substr(title, 1, ?) FROM line NOT INDEXED WHERE {level}", (TEXT_LIMIT,)
+        f"SELECT session, substr(title, 1, ?) FROM line NOT INDEXED WHERE {level}{some}",
+        (TEXT_LIMIT, *[f"%{certain}%"] * bool(certain)),
     )
     ids = [session for session, title in rows if search(title)]
     like = ["line.session IN (SELECT value FROM json_each(?))"]

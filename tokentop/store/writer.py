@@ -39,6 +39,7 @@ from tokentop.model import (  # fmt: skip
     Usage,
 )
 
+from .listed import Listed
 from .purging import purge_some, put_sums, take_sums
 from .schema import (
     FLAG_AT_ESTIMATED,
@@ -132,11 +133,9 @@ class Writer:
         self._tiers: dict[tuple[str, str], int] = {}
         self._sums: dict[tuple[int, int, int, int], list[int]] = {}
         self._rows: list[EventRow] = []
-        self._with_totals = {
-            row[0] for row in connection.execute("SELECT DISTINCT session FROM running_total")
-        }
+        self._with_totals = Listed(connection, "running_total")
         self._any_purged = connection.execute("SELECT 1 FROM purged_call LIMIT 1").fetchone() is not None
-        self._imported = {row[0] for row in connection.execute("SELECT session FROM imported_sum")}
+        self._imported = Listed(connection, "imported_sum")
         self._unsettled: set[int] = set()
         self._links = False
         # Whether any event is known from telemetry alone: without one no commit looks for it.
@@ -181,7 +180,8 @@ class Writer:
         self._sums.clear()
         self._rows.clear()
         self._unsettled.clear()
-        self._imported = {row[0] for row in self._db.execute("SELECT session FROM imported_sum")}
+        self._imported.look_again()
+        self._with_totals.look_again()
         self._readings.clear()
 
     def _apply(self, facts: Sequence[Fact], recent_ms: int) -> Committed:
@@ -295,8 +295,9 @@ class Writer:
         self, rows: Sequence[EventRow], extras: Mapping[int, tuple[int | None, int, int | None]]
     ) -> None:
         """Store calls as they are, with what goes with them: (logged cost, web searches, credits)."""
-        for session in {row[1] for row in rows} & self._imported:
-            self._drop_imported(session)
+        for session in {row[1] for row in rows}:
+            if session in self._imported:
+                self._drop_imported(session)
         for row in rows:
             self._rows.append(row)
             self._account(row, 1, extras.get(row[0], (None,))[0] or 0)
