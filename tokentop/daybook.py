@@ -106,11 +106,20 @@ class Daybook:
         begins = {name: begin for name, (begin, _) in periods(wall_ms, self._zone).items()}
         begins["recent"] = start_ms - RECENT_DAYS * 86_400_000
         self._earlier = {
-            name: reader.spent_by(connection, begin, start_ms)
+            name: self._spent_by(connection, begin, start_ms)
             for name, begin in begins.items()
             if name != "day"
         }
         self._history_day = start_ms
+
+    def _spent_by(self, connection: sqlite3.Connection, since_ms: int, until_ms: int) -> By:
+        """Nano-dollars of whole local days, from their sums."""
+        found: dict[tuple[str, str], int] = {}
+        wanted = reader.Filter(since_ms, until_ms)
+        for slot in daily.sums(connection, wanted, ("agent", "project"), self._zone):
+            key = (slot.agent, slot.project)
+            found[key] = found.get(key, 0) + slot.cost_nusd
+        return found
 
     def _project(self, wall_ms: int) -> Forecast:
         burn = self._live.rates.sums_of_all(WINDOW_MS)[2] * (HOUR_MS // WINDOW_MS)
