@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from datetime import tzinfo
+from datetime import timedelta, tzinfo
 from typing import Any
 
 from msgspec import Struct
 
-from tokentop.engine.days import local
+from tokentop.engine.days import DAY_MS, HOUR_MS, local
 from tokentop.model import Tokens
 from tokentop.store import daily, reader
 from tokentop.store.reader import Filter, Slot
@@ -18,6 +18,8 @@ from tokentop.text import clean
 from .out import iso, money, plain_table, usd
 
 DIMENSIONS = ("day", "hour", "agent", "model", "project", "session", "provider")
+_NEVER_MS = 1 << 62
+_LONG_MS = 400 * DAY_MS
 BUCKETS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning")
 
 
@@ -68,7 +70,7 @@ def collect(db: sqlite3.Connection, wanted: Filter, by: Sequence[str], zone: tzi
     elif "session" in by:
         slots = reader.events_as_slots(db, wanted, _span(wanted), by_slot="day" in by or "hour" in by)
     elif "hour" in by:
-        slots = reader.usage(db, wanted, by_slot=True, by=by)
+        slots = reader.usage(db, wanted, by_slot=True, by=by, width=_slots_of_hours(db, wanted, zone))
     else:
         slots = daily.sums(db, wanted, by, zone)
     lines: dict[tuple[tuple[str, ...], bool], Line] = {}
@@ -84,6 +86,19 @@ def collect(db: sqlite3.Connection, wanted: Filter, by: Sequence[str], zone: tzi
         place = (key_of(slot), slot.estimated)
         lines.setdefault(place, Line(*place)).credits_milli += credits_milli
     return [lines[key] for key in sorted(lines)]
+
+
+def _slots_of_hours(db: sqlite3.Connection, wanted: Filter, zone: tzinfo) -> int:
+    """How many quarter hours always lie in the same local hour: 4 where hours begin with those of UTC."""
+    until_ms = min(wanted.until_ms or _NEVER_MS, reader.newest_ms(db))
+    if wanted.since_ms is None or not 0 < until_ms - wanted.since_ms < _LONG_MS or wanted.since_ms < HOUR_MS:
+        return 1
+    weeks = range(wanted.since_ms, until_ms + 7 * DAY_MS, 7 * DAY_MS)
+    return (
+        1
+        if any((local(at_ms, zone).utcoffset() or timedelta()) % timedelta(hours=1) for at_ms in weeks)
+        else 4
+    )
 
 
 def _span(wanted: Filter) -> tuple[int, int]:

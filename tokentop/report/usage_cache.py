@@ -42,14 +42,16 @@ def collect(
 ) -> list[Cached]:
     """The groups by their keys. sqlite3.Error."""
     found: dict[tuple[str, ...], Cached] = {}
-    rates: dict[Rates, tuple[float, ...] | None] = {}
+    rates: dict[tuple[str, str], tuple[Rates, tuple[float, ...] | None]] = {}  # as they were last asked for
     for slot in daily.sums(db, wanted, list(dict.fromkeys([*by, "day", "provider", "model"])), zone):
         key = tuple(value_of(slot, name, zone) for name in by)
         one = found.setdefault(key, Cached(key))
-        known = prices.resolve(provider=slot.provider, model=slot.model, at_ms=slot.slot_ms)
-        if known not in rates or known.off_peak is not None:  # that has other prices at other times
-            rates[known] = _rates(known, slot.slot_ms)
-        _add(one, slot, rates[known])
+        name = slot.provider, slot.model
+        valid = prices.resolve(provider=slot.provider, model=slot.model, at_ms=slot.slot_ms)
+        known = rates.get(name)
+        if known is None or known[0] is not valid or valid.off_peak is not None:  # that differs by the time
+            known = rates[name] = (valid, _rates(valid, slot.slot_ms))
+        _add(one, slot, known[1])
     return [found[key] for key in sorted(found)]
 
 

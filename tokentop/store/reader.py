@@ -500,6 +500,11 @@ def spent(db: sqlite3.Connection, since_ms: int, until_ms: int) -> Figures:
     return Figures(total, responses, cost, unpriced, estimated, unknown)
 
 
+def newest_ms(db: sqlite3.Connection) -> int:
+    """The end of the last quarter hour with any usage."""
+    return (int(db.execute("SELECT coalesce(max(slot), 0) FROM rollup").fetchone()[0]) + 1) * SLOT_MS
+
+
 def average(db: sqlite3.Connection, since_ms: int, now_ms: int) -> Average:
     """Rates of everything since the quarter hour of `since_ms`, from the rollups alone."""
     first = since_ms // SLOT_MS
