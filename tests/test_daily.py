@@ -10,10 +10,10 @@ import pytest
 from tokentop.model import Session, Tokens, Usage
 from tokentop.pricing import PriceTable
 from tokentop.report import usage
-from tokentop.store import daily, db, outcomes, reader, schema, spans
+from tokentop.store import daily, db, hours, outcomes, reader, spans
 from tokentop.store.check import examine
+from tokentop.store.hours import SLOT_MS
 from tokentop.store.reader import Filter
-from tokentop.store.schema import SLOT_MS
 from tokentop.store.writer import Writer
 
 ZONES = [
@@ -188,7 +188,7 @@ def test_spans_of_time_find_their_calls_in_any_year(tmp_path):
                     sum(one.cost_nusd for one in spans.spent(connection, since_ms, until_ms).shares) == wanted
                 )
         plan = connection.execute(
-            f"EXPLAIN QUERY PLAN SELECT 1 FROM event e WHERE session = 1 AND {schema.within('1', '2')}"
+            f"EXPLAIN QUERY PLAN SELECT 1 FROM event e WHERE session = 1 AND {hours.within('1', '2')}"
         ).fetchall()
         assert "event_session (session=? AND <expr>>?" in plan[0][3]
 

@@ -19,8 +19,9 @@ from tokentop.model import Context, Role, Session
 from tokentop.text import clean, title
 
 from .db import StoreError, open_file
+from .flags import FLAG_AT_ESTIMATED, FLAG_ESTIMATED, FLAG_UNPRICED, FLAGS_MAX
 from .recover import MAX_MS
-from .schema import FLAG_AT_ESTIMATED, FLAG_ESTIMATED, FLAG_UNPRICED, FLAGS_MAX, VERSION
+from .schema import VERSION
 from .sessions import COLUMNS, SessionRow
 from .writer import MAX_EVENT_NUSD, EventRow, Writer
 

@@ -17,8 +17,9 @@ from msgspec.structs import replace
 from tokentop.engine.days import local, midnight_ms
 from tokentop.model import Tokens
 
+from .flags import FLAG_AT_ESTIMATED, FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_TELEMETRY
+from .hours import SLOT_MS
 from .reader import Filter, Slot, usage
-from .schema import FLAG_AT_ESTIMATED, FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_TELEMETRY, SLOT_MS
 
 DIMENSIONS = ("day", "agent", "project", "provider", "model")
 _DAY_MS = 86_400_000

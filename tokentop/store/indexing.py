@@ -11,7 +11,8 @@ import sqlite3
 
 from tokentop.engine.likeness import learnable, with_one_left_out, words_of
 
-from .schema import EVENT_HOUR, FOUND
+from .hours import EVENT_HOUR
+from .schema import FOUND
 
 SLICE = 200  # sessions of one transaction: some 20 ms
 _DEEPEST = 16

@@ -16,8 +16,8 @@ from tokentop.pricing.rates import Rates
 from tokentop.pricing.table import PriceTable
 
 from . import reader
+from .hours import SLOT_MS
 from .reader import Filter, Slot
-from .schema import SLOT_MS
 
 Covered = Callable[[str, str, int], bool]  # (agent, provider, at_ms): a subscription paid, there is no bill
 

@@ -18,8 +18,9 @@ from tokentop.engine.tally import Credited
 from tokentop.engine.work import Waste, Work
 from tokentop.outline import Outline
 
+from .flags import FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_UNKNOWN
+from .hours import within
 from .outlines import decoded
-from .schema import FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_UNKNOWN, within
 from .shares import SUMS
 from .shares import parts as spent_by_parts
 

@@ -22,17 +22,16 @@ from tokentop.model import (
     Usage,
 )
 
-from .schema import (
+from .flags import (
     FLAG_AT_ESTIMATED,
     FLAG_COST_ESTIMATED,
     FLAG_ESTIMATED,
     FLAG_HIDDEN,
     FLAG_TELEMETRY,
     FLAG_UNKNOWN,
-    SLOT_MS,
     kind_of,
-    within,
 )
+from .hours import SLOT_MS, within
 from .sessions import COLUMNS, SessionRow
 from .shares import SUMS, Sums, parts
 

@@ -13,7 +13,7 @@ from tokentop.engine.growth import ONLY, growth_usages
 from tokentop.engine.hidden import Call, Total, hidden_usages
 from tokentop.model import Tokens
 
-from .schema import FLAG_HIDDEN, FLAG_TELEMETRY
+from .flags import FLAG_HIDDEN, FLAG_TELEMETRY
 from .writer import Committed, Writer, totals_of
 
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from .schema import EVENT_HOUR, FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_HIDDEN, FLAG_UNKNOWN, within
+from .flags import FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_HIDDEN, FLAG_UNKNOWN
+from .hours import EVENT_HOUR, within
 
 # Columns of `session`, and what `parts` gives of the calls in a span. `estimated` is 0 or 1.
 SUMS = (

@@ -14,7 +14,7 @@ import msgspec
 
 from tokentop.recorded import Jump, Part, Share, Spent
 
-from .schema import SLOT_MS
+from .hours import SLOT_MS
 from .shares import SUMS, Sums, parts
 
 MARGIN_MS = 600_000  # a call may have begun before the first record of its session's log

@@ -39,9 +39,7 @@ from tokentop.model import (  # fmt: skip
     Usage,
 )
 
-from .listed import Listed
-from .purging import purge_some, put_sums, take_sums
-from .schema import (
+from .flags import (
     FLAG_AT_ESTIMATED,
     FLAG_COST_ESTIMATED,
     FLAG_ESTIMATED,
@@ -50,9 +48,11 @@ from .schema import (
     FLAG_TELEMETRY,
     FLAG_UNKNOWN,
     FLAG_UNPRICED,
-    SLOT_MS,
     kind_of,
 )
+from .hours import SLOT_MS
+from .listed import Listed
+from .purging import purge_some, put_sums, take_sums
 from .sessions import SessionCache, SessionRow, erase_titles
 
 _EVENT = (
