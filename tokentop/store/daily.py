@@ -19,7 +19,8 @@ from tokentop.model import Tokens
 
 from .flags import FLAG_AT_ESTIMATED, FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_TELEMETRY
 from .hours import SLOT_MS
-from .reader import Filter, Slot, usage
+from .slots import Filter, Slot
+from .usage import usage
 
 DIMENSIONS = ("day", "agent", "project", "provider", "model")
 _DAY_MS = 86_400_000

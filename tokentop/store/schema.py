@@ -195,7 +195,9 @@ CREATE TABLE purged_rollup (
   slot INTEGER NOT NULL, project INTEGER NOT NULL, model INTEGER NOT NULL, flags INTEGER NOT NULL,
   {_SUMS}, PRIMARY KEY (slot, project, model, flags)
 ) WITHOUT ROWID;
-{_noted("session", "id", "changed", "session")}{_noted("outline", "session", "changed", "session")}INSERT INTO changed SELECT id FROM session;
+{_noted("session", "id", "changed", "session")}
+{_noted("outline", "session", "changed", "session")}
+INSERT INTO changed SELECT id FROM session;
 CREATE TABLE frame (
   at_ms INTEGER PRIMARY KEY, until_ms INTEGER NOT NULL, covered_ms INTEGER NOT NULL, base_ms INTEGER NOT NULL,
   level INTEGER NOT NULL, burn_nusd_per_h INTEGER NOT NULL, size INTEGER NOT NULL
@@ -216,7 +218,8 @@ CREATE TABLE daily (
   {_SUMS}, PRIMARY KEY (day, project, model, flags)
 ) WITHOUT ROWID;
 CREATE TABLE daily_stale (day INTEGER PRIMARY KEY);
-{_noted("rollup", "slot / 96", "daily_stale", "day")}INSERT INTO daily_stale SELECT DISTINCT slot / 96 FROM rollup;
+{_noted("rollup", "slot / 96", "daily_stale", "day")}
+INSERT INTO daily_stale SELECT DISTINCT slot / 96 FROM rollup;
 CREATE TABLE daily_agent (
   day INTEGER NOT NULL, agent TEXT NOT NULL, flags INTEGER NOT NULL,
   {_SUMS}, PRIMARY KEY (day, agent, flags)
