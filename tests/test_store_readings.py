@@ -7,7 +7,8 @@ from pathlib import Path
 from tokentop.model import Cursor, Quota
 from tokentop.pricing.table import PriceTable
 from tokentop.store import db, reader
-from tokentop.store.writer import KEEP_READINGS_MS, Writer
+from tokentop.store.limits import KEEP_READINGS_MS
+from tokentop.store.writer import Writer
 
 NOW = 1_795_294_800_000
 MINUTE = 60_000

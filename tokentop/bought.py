@@ -23,8 +23,9 @@ from .ingest.outlining import Outliner
 from .ingest.repository import Place, place_of
 from .model import Role
 from .pricing.table import PriceTable
-from .store import gitwork, outcomes, outlines, reader
-from .store.outcomes import Kept, Line, Part, Told
+from .store import gitwork, outcomes, outlines, reader, worked
+from .store.outcomes import Kept, Line
+from .store.worked import Part, Told
 
 _PAGE = 200
 _LAST = (1 << 62, 1 << 62)
@@ -189,7 +190,7 @@ def gather(
     `named` False leaves ids and titles of sessions out.
     """
     members: dict[int, list[Part]] = {}
-    for part in outcomes.parts(db, since_ms, until_ms, named=named):
+    for part in worked.parts(db, since_ms, until_ms, named=named):
         members.setdefault(part.root, []).append(part)
     found = (_done(root, some, since_ms, until_ms) for root, some in members.items())
     done = [one for one in found if one is not None]
@@ -282,7 +283,7 @@ def of_session(db: sqlite3.Connection, agent: str, sid: str, days: int) -> tuple
     number = outcomes.ids(db, [(agent, sid)]).get((agent, sid))
     if number is None:
         return None, []
-    some = outcomes.parts_of(db, (line.id for line in outcomes.family(db, agent, sid)))
+    some = worked.parts_of(db, (line.id for line in outcomes.family(db, agent, sid)))
     if all(part.id != number or part.work is None for part in some):
         return None, []
     return _done(number, some, 0, 1 << 62), outcomes.credited_to(db, number, days)

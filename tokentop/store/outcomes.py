@@ -12,20 +12,16 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
 
 from tokentop.engine.tally import Credited
-from tokentop.engine.work import Waste, Work
+from tokentop.engine.work import Work
 from tokentop.outline import Outline
 
 from .flags import FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_UNKNOWN
 from .hours import within
 from .outlines import decoded
-from .shares import SUMS
-from .shares import parts as spent_by_parts
 
 _WORK = msgspec.msgpack.Decoder(Work)
-_NO_EDITS = msgspec.msgpack.encode({})
 _BATCH = 500
 
 
@@ -50,43 +46,6 @@ class Line(Struct, frozen=True, array_like=True):
     estimated: bool
 
 
-class Told(Struct, frozen=True, gc=False, array_like=True):
-    """A kept `Work` without its commits and edits, which are many and are only needed to find whose a commit is."""
-
-    told: bool = False
-    note: str = ""
-    spans: tuple[tuple[int, int], ...] = ()
-    runs: msgspec.Raw = msgspec.Raw()
-    edits: msgspec.Raw = msgspec.Raw()
-    tests: tuple[tuple[int, str], ...] = ()
-    pulls: tuple[tuple[int, str], ...] = ()
-    waste: tuple[Waste, ...] = ()
-    models: tuple[tuple[str, int, int], ...] = ()
-
-    @property
-    def edited(self) -> bool:
-        return bytes(self.edits) != _NO_EDITS
-
-
-class Part(Struct, frozen=True, gc=False):
-    """A session for the sums of a time: `root` is the one it belongs to; `place` and `work` None = not looked at yet."""
-
-    id: int
-    root: int
-    agent: str
-    sid: str
-    project: str
-    title: str
-    first_ms: int
-    last_ms: int
-    cost_nusd: int
-    unpriced_tokens: int
-    unknown_calls: int
-    estimated: bool
-    place: int | None
-    work: Told | None
-
-
 class Kept(Struct, frozen=True):
     """What was kept of a session's work. `place`: number of its repository, 0 = in none, -1 = its folder is gone."""
 
@@ -96,7 +55,6 @@ class Kept(Struct, frozen=True):
     work: Work
 
 
-_TOLD = msgspec.msgpack.Decoder(Told)
 COLUMNS = (
     "s.id, s.agent, s.sid, s.parent_sid, s.root_sid, s.role, s.cwd, p.name, s.model, s.title, s.first_ms, s.last_ms,"
     " s.cost_nusd, s.unpriced_tokens, s.unknown_calls, s.estimated"
@@ -110,89 +68,6 @@ def lines(db: sqlite3.Connection, since_ms: int) -> list[Line]:
         (since_ms,),
     )
     return [line_of(row) for row in rows]
-
-
-# A sub-agent's work is its root's, anything else is its own.
-_ROOT = (
-    "CASE WHEN s.role = 'sub-agent' OR instr(s.sid, '/') THEN coalesce((SELECT r.id FROM session r"
-    " WHERE r.agent = s.agent AND r.sid = CASE s.root_sid WHEN '' THEN substr(s.sid, 1, instr(s.sid || '/', '/') - 1)"
-    " ELSE s.root_sid END), s.id) ELSE s.id END"
-)
-_PARTS = (
-    "SELECT s.id, {root}, s.project, {sid}, {title}, s.first_ms, s.last_ms, s.cost_nusd, s.unpriced_tokens,"
-    " s.unknown_calls, s.estimated, w.place, w.document FROM session s LEFT JOIN work w ON w.session = s.id"
-)
-_NAMED = _PARTS.format(root=_ROOT, sid="s.sid", title="s.title")
-_NAMELESS = _PARTS.format(root=_ROOT, sid="''", title="''")
-
-
-def parts(db: sqlite3.Connection, since_ms: int, until_ms: int, *, named: bool = True) -> list[Part]:
-    """The sessions that may have worked in a time span, and what they spent in it. `named` False: without id and title."""
-    rows = db.execute(
-        f"{_NAMED if named else _NAMELESS} WHERE s.last_ms >= ? AND s.first_ms < ? ORDER BY s.id",
-        (since_ms, until_ms),
-    )
-    found = {part.id: part for part in _as_parts(db, rows)}
-    partly = [
-        part.id
-        for part in found.values()
-        if not (since_ms <= part.first_ms and part.last_ms < until_ms and part.first_ms)
-    ]
-    own = {
-        row[0]: row[1:]
-        for row in db.execute(
-            f"SELECT id, {', '.join(SUMS)} FROM session WHERE id IN (SELECT value FROM json_each(?))",
-            (msgspec.json.encode(partly),),
-        )
-    }
-    nothing = [0] * len(SUMS)
-    spent = spent_by_parts(db, own, since_ms, until_ms)
-    for number in partly:
-        *_, cost, unpriced, unknown, estimated = spent.get(number, nothing)
-        found[number] = replace(
-            found[number],
-            cost_nusd=cost,
-            unpriced_tokens=unpriced,
-            unknown_calls=unknown,
-            estimated=bool(estimated),
-        )
-    return list(found.values())
-
-
-def parts_of(db: sqlite3.Connection, sessions: Iterable[int]) -> list[Part]:
-    """Some sessions with all that they spent."""
-    return [
-        part
-        for some in _batches(sessions)
-        for part in _as_parts(db, db.execute(f"{_NAMED} WHERE s.id IN ({_marks(some)}) ORDER BY s.id", some))
-    ]
-
-
-def _as_parts(db: sqlite3.Connection, rows: Iterable[tuple[Any, ...]]) -> Iterator[Part]:
-    projects: dict[int, tuple[str, str]] = {
-        number: (agent, name) for number, agent, name in db.execute("SELECT id, agent, name FROM project")
-    }
-    decode = _TOLD.decode
-    for (
-        session,
-        root,
-        number,
-        sid,
-        title,
-        first,
-        last,
-        cost,
-        unpriced,
-        unknown,
-        estimated,
-        place,
-        document,
-    ) in rows:
-        agent, project = projects[number]
-        yield Part(
-            session, root, agent, sid, project, title, first, last, cost, unpriced, unknown, bool(estimated), place,
-            None if document is None else decode(document),
-        )  # fmt: skip
 
 
 def family(db: sqlite3.Connection, agent: str, sid: str) -> list[Line]:
@@ -226,9 +101,9 @@ def ids(db: sqlite3.Connection, names: Iterable[tuple[str, str]]) -> dict[tuple[
 def works(db: sqlite3.Connection, sessions: Iterable[int]) -> dict[int, Kept]:
     """What is kept of sessions' work."""
     found = {}
-    for some in _batches(sessions):
+    for some in batches(sessions):
         rows = db.execute(
-            f"SELECT session, last_ms, outline_ms, place, document FROM work WHERE session IN ({_marks(some)})",
+            f"SELECT session, last_ms, outline_ms, place, document FROM work WHERE session IN ({marks(some)})",
             some,
         )
         for session, last_ms, outline_ms, place, document in rows:
@@ -239,9 +114,9 @@ def works(db: sqlite3.Connection, sessions: Iterable[int]) -> dict[int, Kept]:
 def outline_times(db: sqlite3.Connection, sessions: Iterable[int]) -> dict[int, int]:
     """When the outline of each session was read."""
     found: dict[int, int] = {}
-    for some in _batches(sessions):
+    for some in batches(sessions):
         found |= dict(
-            db.execute(f"SELECT session, read_ms FROM outline WHERE session IN ({_marks(some)})", some)
+            db.execute(f"SELECT session, read_ms FROM outline WHERE session IN ({marks(some)})", some)
         )
     return found
 
@@ -326,11 +201,11 @@ def _credited(row: tuple[object, ...]) -> Credited:
     )  # fmt: skip
 
 
-def _batches(sessions: Iterable[int]) -> Iterator[list[int]]:
+def batches(sessions: Iterable[int]) -> Iterator[list[int]]:
     wanted = list(sessions)
     for at in range(0, len(wanted), _BATCH):
         yield wanted[at : at + _BATCH]
 
 
-def _marks(some: list[int]) -> str:
+def marks(some: list[int]) -> str:
     return ", ".join("?" * len(some))

@@ -14,7 +14,8 @@ from tokentop.engine.hidden import Call, Total, hidden_usages
 from tokentop.model import Tokens
 
 from .flags import FLAG_HIDDEN, FLAG_TELEMETRY
-from .writer import Committed, Writer, totals_of
+from .totals import totals_of
+from .writer import Committed, Writer
 
 
 def settle(writer: Writer, recent_ms: int = 1 << 62) -> list[Committed]:
