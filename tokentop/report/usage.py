@@ -66,7 +66,7 @@ def collect(db: sqlite3.Connection, wanted: Filter, by: Sequence[str], zone: tzi
     """The groups, sorted by their key; an estimate stays apart from the exact row of its group."""
     slots: Iterable[Slot]
     if "session" in by and {*by} <= {"session", "agent", "project"} and not wanted.model:
-        slots = reader.sessions_as_slots(db, wanted, _span(wanted))
+        slots = reader.sessions_as_slots(db, wanted, _span(wanted), by)
     elif "session" in by:
         slots = reader.events_as_slots(db, wanted, _span(wanted), by_slot="day" in by or "hour" in by)
     elif "hour" in by:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from tokentop.model import Tokens
 
@@ -70,34 +70,43 @@ def events_as_slots(
         yield slot_of(slot_number * SLOT_MS, agent, project, provider, model, sid, flags, responses, sums)
 
 
-def sessions_as_slots(db: sqlite3.Connection, wanted: Filter, span: tuple[int, int]) -> Iterator[Slot]:
+def sessions_as_slots(
+    db: sqlite3.Connection, wanted: Filter, span: tuple[int, int], by: Collection[str] = ("agent", "project")
+) -> Iterator[Slot]:
     """Usage of a time span by session, without models: from the sums of sessions, and calls at the edges.
 
     Not so where these do not tell all: what is estimated or purged, came as a sum, or where the log tells a cost.
+    What is not in `by` may be "".
     """
     since_ms, until_ms = span
     where, values = where_of(wanted, "s.agent", "p.name", "s.model")
+    join = " JOIN project p ON p.id = s.project" * ("project" in by or "p." in where)
+    agent, project = "s.agent" if "agent" in by else "''", "p.name" if "project" in by else "''"
+    alive = "s.last_ms >= ?1 AND s.first_ms < ?2 + ?3"
     usual = db.execute(
-        f"SELECT s.id, s.first_ms, s.last_ms, s.agent, p.name, s.sid, {', '.join('s.' + name for name in SUMS)}"
-        " FROM session s JOIN project p ON p.id = s.project"
-        " WHERE s.last_ms >= ?1 AND s.first_ms < ?2 + ?3 AND s.first_ms > 0 AND NOT s.estimated"
+        f"SELECT s.id, s.first_ms, s.last_ms, {agent}, {project}, s.sid, {', '.join('s.' + name for name in SUMS)}"
+        f" FROM session s{join} WHERE {alive} AND s.first_ms > 0 AND NOT s.estimated"
         " AND s.id NOT IN (SELECT session FROM purged) AND s.id NOT IN (SELECT session FROM imported_sum)"
         " AND s.project NOT IN (SELECT project FROM rollup WHERE slot >= ?1 / ?4 AND slot <= ?2 / ?4"
         " AND (flags & ?5 OR logged_nusd)) AND s.project NOT IN (SELECT project FROM rollup WHERE slot <= 0)"
         f"{where}",
         (since_ms, until_ms, _MARGIN_MS, SLOT_MS, _UNUSUAL, *values),
-    ).fetchall()  # fmt: skip
+    ).fetchall()
     begins_ms = since_ms + _MARGIN_MS
     partly: dict[int, Sums] = {}
     named: dict[int, tuple[str, str, str]] = {}
     for number, first_ms, last_ms, agent, project, sid, *sums in usual:
         if first_ms < begins_ms or last_ms >= until_ms:
             partly[number], named[number] = sums, (agent, project, sid)
-        elif any(sums):
+        elif sums[0] or any(sums):
             yield _of_session(agent, project, sid, sums)
     for number, found in parts(db, partly, since_ms, until_ms).items():
         yield _of_session(*named[number], found)
-    yield from events_as_slots(db, wanted, span, by_slot=False, without=[row[0] for row in usual])
+    (count,) = db.execute(
+        f"SELECT count(*) FROM session s WHERE {alive}", (since_ms, until_ms, _MARGIN_MS)
+    ).fetchone()
+    if count > len(usual):
+        yield from events_as_slots(db, wanted, span, by_slot=False, without=[row[0] for row in usual])
 
 
 def _of_session(agent: str, project: str, sid: str, sums: Sums) -> Slot:
