@@ -69,7 +69,9 @@ class Daybook:
         if self._due.take("history", now_s, HISTORY_S) or self._history_day != start_ms:
             self._recall_days(connection, wall_ms)
         if self._due.take("events", now_s, FORECAST_S):
-            past = daily.sums(connection, reader.Filter(), (), self._zone)  # as fast after years as after days
+            past = daily.sums(
+                connection, reader.Filter(), (), self._zone
+            )  # as fast after years as after days
             self.events = sum(slot.responses for slot in past)
         if self._dirty and self._due.take("spent", now_s, SPENT_S):
             self._live.set_today(reader.spent(connection, start_ms, end_ms))
