@@ -44,7 +44,7 @@ def bring_up(
     budget = Budget(seconds / 2)
     unread = _outlines(db, since_ms, now_ms, budget)
     lines = outcomes.lines(db, since_ms)
-    kept, later = _works(db, lines, budget, prices)
+    kept, later, fresh = _works(db, lines, budget, prices)
     roots = roots_of(db, lines)
     places: dict[str, Place | None] = {}
 
@@ -62,14 +62,15 @@ def bring_up(
     report.unread_logs = unread
     report.later = len(later)
     numbers = {common: gitwork.repo_of(db, common)[0] for common in found}
+    exists = {cwd: os.path.isdir(cwd) for cwd in places}
     new = []
     for line in lines:
         old = kept[line.id]
         at = places[line.cwd]
-        number = numbers[at.common] if at is not None else NONE if os.path.isdir(line.cwd) else GONE
+        number = numbers[at.common] if at is not None else NONE if exists[line.cwd] else GONE
         if number == GONE and old.place > 0:
             number = old.place  # its folder was in a repository, and is not there any more
-        if line.id not in later:
+        if line.id in fresh or (number != old.place and line.id not in later):
             new.append((line.id, Kept(line.last_ms, old.outline_ms, number, old.work)))
     outcomes.keep_works(db, new)
     return report
@@ -102,12 +103,16 @@ def _outlines(db: sqlite3.Connection, since_ms: int, now_ms: int, budget: Budget
 
 def _works(
     db: sqlite3.Connection, lines: Sequence[Line], budget: Budget, prices: PriceTable
-) -> tuple[dict[int, Kept], set[int]]:
-    """The work of each session, and those for which there was no time. What is kept serves while nothing is new."""
+) -> tuple[dict[int, Kept], set[int], set[int]]:
+    """The work of each session, those for which there was no time, and those that were worked out anew.
+
+    What is kept serves while nothing is new.
+    """
     stored = outcomes.works(db, (line.id for line in lines))
     times = outcomes.outline_times(db, (line.id for line in lines))
     found: dict[int, Kept] = {}
     later: set[int] = set()
+    fresh: set[int] = set()
     for line in sorted(lines, key=lambda one: -one.last_ms):
         old = stored.get(line.id)
         read_ms = times.get(line.id, 0)
@@ -124,7 +129,8 @@ def _works(
         work = work_of(outline, line.cwd, [spent_by(event) for event in events])
         work = replace(work, waste=(*work.waste, *waited(events, prices)), models=models_of(events))
         found[line.id] = Kept(line.last_ms, read_ms, place, work)
-    return found, later
+        fresh.add(line.id)
+    return found, later, fresh
 
 
 def roots_of(db: sqlite3.Connection, lines: Iterable[Line]) -> dict[int, int]:

@@ -25,7 +25,7 @@ _WORK = msgspec.msgpack.Decoder(Work)
 _BATCH = 500
 
 
-class Line(Struct, frozen=True, array_like=True):
+class Line(Struct, frozen=True, gc=False):
     """A session as the report needs it; sums are of its whole life."""
 
     id: int
@@ -186,7 +186,7 @@ def credited_to(db: sqlite3.Connection, session: int, days: int) -> list[Credite
 
 def line_of(row: tuple[Any, ...]) -> Line:
     """A row of `COLUMNS`."""
-    return msgspec.convert(row, Line, strict=False)
+    return Line(*(*row[:-1], bool(row[-1])))
 
 
 def _credited(row: tuple[object, ...]) -> Credited:
