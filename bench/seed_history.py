@@ -29,8 +29,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tokentop.model import Tokens
 from tokentop.pricing import PriceTable
 from tokentop.store.db import FILE_NAME, open_writer
+from tokentop.store.flags import FLAG_UNPRICED
+from tokentop.store.hours import EVENT_HOUR, SLOT_MS
 from tokentop.store.indexing import Indexer
-from tokentop.store.schema import EVENT_HOUR, FLAG_UNPRICED, SLOT_MS
 
 DAY_MS, HOUR_MS = 86_400_000, 3_600_000
 TEMPLATES, LONGEST = 48, 4000  # conversations in stock, turns of each

@@ -20,7 +20,7 @@ from tokentop.engine.live import LiveState
 from tokentop.engine.snapshot import take
 from tokentop.model import Action, Figures, Kind, Receipt
 from tokentop.store import db, reader
-from tokentop.store.writer import append_action, replace_action
+from tokentop.store.receipts import append_action, replace_action
 
 ROOT = Path(__file__).resolve().parents[1]
 OVER_S = WATCH_S + READ_S

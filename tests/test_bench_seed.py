@@ -11,7 +11,8 @@ import pytest
 from tokentop.model import Tokens
 from tokentop.pricing import PriceTable
 from tokentop.store.db import FILE_NAME
-from tokentop.store.schema import FLAG_UNPRICED, SLOT_MS
+from tokentop.store.flags import FLAG_UNPRICED
+from tokentop.store.hours import SLOT_MS
 
 SEED = Path(__file__).parents[1] / "bench" / "seed_history.py"
 SUMS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from tokentop.store import searching
 from tokentop.store.db import FILE_NAME, open_writer
 from tokentop.store.indexing import Indexer, waiting
 from tokentop.store.writer import Writer
+from tokentop.terms import Pattern
 
 NOW = 1_795_269_600_000  # 2026-11-21 14:00 UTC
 HOUR, DAY = 3_600_000, 86_400_000
@@ -208,6 +210,54 @@ def test_words_and_filters_together(filled: Store) -> None:
     assert filled.found("flaky agent:codex") == ["s2"]
     assert filled.found("flaky cost>5") == ["s2"]
     assert filled.found("retry since:1d") == ["s1"]
+
+
+@given(
+    pattern=st.lists(
+        st.sampled_from(["ret", "k", "x", "7", ".", "^", "$", "[ab]", "[^]a]", "?", "*", "+", "{0,2}", "{2}", "(a|b)", "|", "-"]),
+        min_size=1, max_size=5,
+    ).map("".join),
+    text=st.text(st.sampled_from("retkx7ab-K\u212a\u017fA"), max_size=12),
+)  # fmt: skip
+@settings(max_examples=400, deadline=None)
+def test_what_a_pattern_is_certain_of_stands_in_all_that_it_matches(pattern: str, text: str) -> None:
+    try:
+        found = Pattern(pattern).compiled().search(text)
+    except re.error:
+        return
+    if found:
+        assert Pattern(pattern).certain.lower() in text.lower()
+
+
+def test_most_titles_are_sorted_out_by_what_a_pattern_is_certain_of() -> None:
+    certain = {
+        text: Pattern(text).certain
+        for text in ("ret+ry", "^fix.*test", "retr?y", "(ret|x)", "[a-z]+", "sk.p")
+    }
+    assert certain == {
+        "ret+ry": "ret",
+        "^fix.*test": "te",
+        "retr?y": "ret",
+        "(ret|x)": "",
+        "[a-z]+": "",
+        "sk.p": "p",
+    }
+
+
+def test_a_session_whose_log_names_no_model_has_that_of_its_newest_call(store: Store) -> None:
+    store.put(
+        Session("claude", "s1", title="no model", title_rank=1, cwd="/home/dev/api", first_ms=NOW - 3 * HOUR),
+        *(
+            Usage("claude", "s1", f"k{n}", at_ms, model, Tokens(output=9))
+            for n, (at_ms, model) in enumerate(
+                [(NOW - HOUR, "claude-opus-4-5"), (NOW - 2 * HOUR, "claude-haiku-4-5"), (NOW - HOUR // 2, "")]
+            )
+        ),
+    )
+    assert store.found("model:opus") == ["s1"]
+    listing = store.ask(group="model")
+    assert [group.name for group in listing.groups] == ["claude-opus-4-5"]
+    assert searching.entries(store.db, listing.order)[0].model == "claude-opus-4-5"
 
 
 # ------------------------------------------------------------ order and groups

@@ -23,7 +23,7 @@ from tokentop.model import Action, Row, Snapshot, State
 from tokentop.recorded import KEY_MS, STEP_MS
 from tokentop.store import db
 from tokentop.store import frames as stored
-from tokentop.store.writer import append_action
+from tokentop.store.receipts import append_action
 from tokentop.ui.cells import Scene
 from tokentop.ui.columns import COLUMNS
 from tokentop.ui.view import View

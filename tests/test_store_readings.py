@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tokentop.model import Quota
+from tokentop.model import Cursor, Quota
 from tokentop.pricing.table import PriceTable
 from tokentop.store import db, reader
-from tokentop.store.writer import KEEP_READINGS_MS, Writer
+from tokentop.store.limits import KEEP_READINGS_MS
+from tokentop.store.writer import Writer
 
 NOW = 1_795_294_800_000
 MINUTE = 60_000
@@ -38,4 +39,16 @@ def test_old_readings_go(tmp_path: Path) -> None:
     writer.commit([reading(NOW + KEEP_READINGS_MS + 3, 4.0)])
     kept = reader.quota_readings(connection, 0)[KEY]
     assert [used for _, used in kept] == [3.0, 4.0]
+    connection.close()
+
+
+def test_how_far_files_were_read_is_told_of_those_that_are_asked_for(tmp_path: Path) -> None:
+    """A start asks for the files that there are: thousands that agents have deleted cost nothing."""
+    connection = db.open_writer(tmp_path / "state")
+    paths = ["/h/a.jsonl", "/h/b\udcff.jsonl", "/h/é'\".jsonl", "/h/gone.jsonl"]
+    known = [Cursor(path, "claude", 1, 2, 3, 4, 100 + n, 5, 6, 7, 1, b"x") for n, path in enumerate(paths)]
+    Writer(connection, PriceTable()).commit([], known)
+    found = reader.cursors(connection, [*paths[:3], "/h/new.jsonl"])
+    assert sorted(found, key=lambda one: one.offset) == known[:3]
+    assert reader.cursors(connection, []) == []
     connection.close()

@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tokentop.config import Settings
 from tokentop.ingest import openlogs
 from tokentop.ledger import Ledger, prices
-from tokentop.store.writer import event_id
+from tokentop.store.merging import event_id
 
 from .faults import BASE_MS, audit, filler, line, outputs
 

@@ -20,7 +20,7 @@ from tokentop.model import Action, Figures, Kind, Priced, Receipt, Role, Session
 from tokentop.outline import Deed, Outline
 from tokentop.outlined import Outlines
 from tokentop.store import reader
-from tokentop.store.writer import append_action
+from tokentop.store.receipts import append_action
 
 GOLDEN = Path(__file__).parent / "timelines"
 WRITES = os.environ.get("TOKENTOP_TIMELINES") == "write"

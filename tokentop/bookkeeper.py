@@ -30,8 +30,8 @@ from .pricing.table import PriceTable
 from .spending import Plan
 from .store import bills, db, reader
 from .store.compare import examine
+from .store.hours import SLOT_MS
 from .store.ours import collect
-from .store.schema import SLOT_MS
 
 SLOW_MS = 60_000  # what changes slowly is worked out anew after this, and when a provider has told something
 KEYS_MS = 30_000  # between two looks at which keys there are

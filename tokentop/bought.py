@@ -23,8 +23,9 @@ from .ingest.outlining import Outliner
 from .ingest.repository import Place, place_of
 from .model import Role
 from .pricing.table import PriceTable
-from .store import gitwork, outcomes, outlines, reader
+from .store import gitwork, outcomes, outlines, reader, worked
 from .store.outcomes import Kept, Line
+from .store.worked import Part, Told
 
 _PAGE = 200
 _LAST = (1 << 62, 1 << 62)
@@ -43,7 +44,7 @@ def bring_up(
     budget = Budget(seconds / 2)
     unread = _outlines(db, since_ms, now_ms, budget)
     lines = outcomes.lines(db, since_ms)
-    kept, later = _works(db, lines, budget, prices)
+    kept, later, fresh = _works(db, lines, budget, prices)
     roots = roots_of(db, lines)
     places: dict[str, Place | None] = {}
 
@@ -61,14 +62,15 @@ def bring_up(
     report.unread_logs = unread
     report.later = len(later)
     numbers = {common: gitwork.repo_of(db, common)[0] for common in found}
+    exists = {cwd: os.path.isdir(cwd) for cwd in places}
     new = []
     for line in lines:
         old = kept[line.id]
         at = places[line.cwd]
-        number = numbers[at.common] if at is not None else NONE if os.path.isdir(line.cwd) else GONE
+        number = numbers[at.common] if at is not None else NONE if exists[line.cwd] else GONE
         if number == GONE and old.place > 0:
             number = old.place  # its folder was in a repository, and is not there any more
-        if line.id not in later:
+        if line.id in fresh or (number != old.place and line.id not in later):
             new.append((line.id, Kept(line.last_ms, old.outline_ms, number, old.work)))
     outcomes.keep_works(db, new)
     return report
@@ -101,12 +103,16 @@ def _outlines(db: sqlite3.Connection, since_ms: int, now_ms: int, budget: Budget
 
 def _works(
     db: sqlite3.Connection, lines: Sequence[Line], budget: Budget, prices: PriceTable
-) -> tuple[dict[int, Kept], set[int]]:
-    """The work of each session, and those for which there was no time. What is kept serves while nothing is new."""
+) -> tuple[dict[int, Kept], set[int], set[int]]:
+    """The work of each session, those for which there was no time, and those that were worked out anew.
+
+    What is kept serves while nothing is new.
+    """
     stored = outcomes.works(db, (line.id for line in lines))
     times = outcomes.outline_times(db, (line.id for line in lines))
     found: dict[int, Kept] = {}
     later: set[int] = set()
+    fresh: set[int] = set()
     for line in sorted(lines, key=lambda one: -one.last_ms):
         old = stored.get(line.id)
         read_ms = times.get(line.id, 0)
@@ -123,7 +129,8 @@ def _works(
         work = work_of(outline, line.cwd, [spent_by(event) for event in events])
         work = replace(work, waste=(*work.waste, *waited(events, prices)), models=models_of(events))
         found[line.id] = Kept(line.last_ms, read_ms, place, work)
-    return found, later
+        fresh.add(line.id)
+    return found, later, fresh
 
 
 def roots_of(db: sqlite3.Connection, lines: Iterable[Line]) -> dict[int, int]:
@@ -182,21 +189,17 @@ def _united(spans: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
 
 
 def gather(
-    db: sqlite3.Connection, since_ms: int, until_ms: int, days: int
+    db: sqlite3.Connection, since_ms: int, until_ms: int, days: int, *, named: bool = True
 ) -> tuple[list[Done], list[Credited]]:
-    """Sessions of a time span and the changes that were made in it, as they are kept. sqlite3.Error."""
-    lines = [line for line in outcomes.lines(db, since_ms) if line.first_ms < until_ms]
-    kept = outcomes.works(db, (line.id for line in lines))
-    roots = roots_of(db, lines)
-    by_id = {line.id: line for line in lines}
-    members: dict[int, list[Line]] = defaultdict(list)
-    for line in lines:
-        members[roots[line.id]].append(line)
-    done = []
-    for root, some in members.items():
-        one = _done(db, root, by_id.get(root, some[0]), some, kept, since_ms, until_ms)
-        if one is not None:
-            done.append(one)
+    """Sessions of a time span and the changes that were made in it, as they are kept. sqlite3.Error.
+
+    `named` False leaves ids and titles of sessions out.
+    """
+    members: dict[int, list[Part]] = {}
+    for part in worked.parts(db, since_ms, until_ms, named=named):
+        members.setdefault(part.root, []).append(part)
+    found = (_done(root, some, since_ms, until_ms) for root, some in members.items())
+    done = [one for one in found if one is not None]
     return done, _once(outcomes.credited(db, since_ms, until_ms, days))
 
 
@@ -215,50 +218,67 @@ def _once(shares: Sequence[Credited]) -> list[Credited]:
     return found
 
 
-def _done(
-    db: sqlite3.Connection,
-    root: int,
-    head: Line,
-    some: Sequence[Line],
-    kept: dict[int, Kept],
-    since_ms: int,
-    until_ms: int,
-) -> Done | None:
-    sums = [_spent(db, line, since_ms, until_ms) for line in some]
-    works = [kept[line.id].work for line in some if line.id in kept]
-    places = [kept[line.id].place for line in some if line.id in kept]
-
-    def within(pairs: Iterable[tuple[int, str]]) -> tuple[tuple[int, str], ...]:
-        return tuple(pair for pair in pairs if since_ms <= pair[0] < until_ms)
-
-    cost, unpriced, unknown = (sum(one[at] for one in sums) for at in range(3))
-    spans = _united(span for work in works for span in work.spans)
+def _done(root: int, some: Sequence[Part], since_ms: int, until_ms: int) -> Done | None:
+    """What a session and those below it did; None = nothing in that time."""
+    head = some[0]
+    if len(some) == 1:  # most of them
+        cost, unpriced, unknown, estimated = (
+            head.cost_nusd,
+            head.unpriced_tokens,
+            head.unknown_calls,
+            head.estimated,
+        )
+        last_ms = head.last_ms
+        works: tuple[Told, ...] = () if head.work is None else (head.work,)
+    else:
+        head = next((part for part in some if part.id == root), head)
+        cost, unpriced, unknown = (
+            sum([part.cost_nusd for part in some]), sum([part.unpriced_tokens for part in some]),
+            sum([part.unknown_calls for part in some]),
+        )  # fmt: skip
+        estimated, last_ms = any(part.estimated for part in some), max([part.last_ms for part in some])
+        works = tuple([part.work for part in some if part.work is not None])
+    if len(works) == 1:
+        spans, told, edited = works[0].spans, works[0].told, works[0].edited
+    else:
+        spans = _united(span for work in works for span in work.spans)
+        told, edited = (
+            bool(works) and all(work.told for work in works),
+            any(work.edited for work in works),
+        )
     if not (cost or unpriced or unknown or any(start < until_ms and end >= since_ms for start, end in spans)):
         return None
+    places = [part.place for part in some if part.place is not None]
+    in_repository = (
+        True if any(place > NONE for place in places) else None if GONE in places or not places else False
+    )
     return Done(
-        root, head.agent, head.sid, head.project, _model(works), head.title, max(line.last_ms for line in some), spans,
-        cost, unpriced, unknown, any(one[3] for one in sums),
-        True if any(place > 0 for place in places) else None if GONE in places or not places else False,
-        bool(works) and all(work.told for work in works), any(work.edited for work in works),
-        within(pair for work in works for pair in work.tests), within(pair for work in works for pair in work.pulls),
-        tuple(piece for work in works for piece in work.waste if since_ms <= piece.at_ms < until_ms),
+        root, head.agent, head.sid, head.project, _model(works), head.title, last_ms, spans, cost, unpriced, unknown,
+        estimated, in_repository, told, edited,
+        _within([work.tests for work in works if work.tests], since_ms, until_ms),
+        _within([work.pulls for work in works if work.pulls], since_ms, until_ms),
+        tuple([one for work in works for one in work.waste if since_ms <= one.at_ms < until_ms]),
     )  # fmt: skip
 
 
-def _model(works: Iterable[Work]) -> str:
+def _within(
+    several: Sequence[Sequence[tuple[int, str]]], since_ms: int, until_ms: int
+) -> tuple[tuple[int, str], ...]:
+    if not several:
+        return ()
+    return tuple([pair for pairs in several for pair in pairs if since_ms <= pair[0] < until_ms])
+
+
+def _model(works: Sequence[Told]) -> str:
     """The model on which most was spent; of those without a price the one with most tokens."""
+    if len(works) == 1 and len(works[0].models) == 1:
+        return works[0].models[0][0]
     sums: dict[str, tuple[int, int]] = {}
     for work in works:
         for name, cost, tokens in work.models:
             known = sums.get(name, (0, 0))
             sums[name] = known[0] + cost, known[1] + tokens
     return max(sums, key=lambda name: (sums[name], name), default="")
-
-
-def _spent(db: sqlite3.Connection, line: Line, since_ms: int, until_ms: int) -> tuple[int, int, int, bool]:
-    if since_ms <= line.first_ms and line.last_ms < until_ms and line.first_ms:
-        return line.cost_nusd, line.unpriced_tokens, line.unknown_calls, line.estimated
-    return outcomes.spent_between(db, line.id, since_ms, until_ms)
 
 
 def of_session(db: sqlite3.Connection, agent: str, sid: str, days: int) -> tuple[Done | None, list[Credited]]:
@@ -269,9 +289,7 @@ def of_session(db: sqlite3.Connection, agent: str, sid: str, days: int) -> tuple
     number = outcomes.ids(db, [(agent, sid)]).get((agent, sid))
     if number is None:
         return None, []
-    some = outcomes.family(db, agent, sid)
-    kept = outcomes.works(db, (line.id for line in some))
-    if number not in kept:
+    some = worked.parts_of(db, (line.id for line in outcomes.family(db, agent, sid)))
+    if all(part.id != number or part.work is None for part in some):
         return None, []
-    head = next(line for line in some if line.id == number)
-    return _done(db, number, head, some, kept, 0, 1 << 62), outcomes.credited_to(db, number, days)
+    return _done(number, some, 0, 1 << 62), outcomes.credited_to(db, number, days)

@@ -19,7 +19,7 @@ from .engine.live import LiveState
 from .engine.rates import HOUR_MS, WINDOW_MS
 from .model import Forecast
 from .spending import Budgets
-from .store import reader
+from .store import daily, reader
 
 SPENT_S = 1.0
 FORECAST_S = 10.0
@@ -66,10 +66,13 @@ class Daybook:
         """Sum up and project, as far as it is due; returns a new projection. Raises sqlite3.Error."""
         start_ms, end_ms, _ = day_bounds(wall_ms, self._zone)
         forced = self._due.take("forecast", now_s, FORECAST_S) or forced
-        if self._due.take("events", now_s, FORECAST_S):
-            self.events = reader.event_count(connection)
         if self._due.take("history", now_s, HISTORY_S) or self._history_day != start_ms:
             self._recall_days(connection, wall_ms)
+        if self._due.take("events", now_s, FORECAST_S):
+            past = daily.sums(
+                connection, reader.Filter(), (), self._zone
+            )  # as fast after years as after days
+            self.events = sum(slot.responses for slot in past)
         if self._dirty and self._due.take("spent", now_s, SPENT_S):
             self._live.set_today(reader.spent(connection, start_ms, end_ms))
             self._dirty = False
@@ -105,11 +108,20 @@ class Daybook:
         begins = {name: begin for name, (begin, _) in periods(wall_ms, self._zone).items()}
         begins["recent"] = start_ms - RECENT_DAYS * 86_400_000
         self._earlier = {
-            name: reader.spent_by(connection, begin, start_ms)
+            name: self._spent_by(connection, begin, start_ms)
             for name, begin in begins.items()
             if name != "day"
         }
         self._history_day = start_ms
+
+    def _spent_by(self, connection: sqlite3.Connection, since_ms: int, until_ms: int) -> By:
+        """Nano-dollars of whole local days, from their sums."""
+        found: dict[tuple[str, str], int] = {}
+        wanted = reader.Filter(since_ms, until_ms)
+        for slot in daily.sums(connection, wanted, ("agent", "project"), self._zone):
+            key = (slot.agent, slot.project)
+            found[key] = found.get(key, 0) + slot.cost_nusd
+        return found
 
     def _project(self, wall_ms: int) -> Forecast:
         burn = self._live.rates.sums_of_all(WINDOW_MS)[2] * (HOUR_MS // WINDOW_MS)

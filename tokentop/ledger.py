@@ -11,6 +11,7 @@ import os
 import sqlite3
 import stat
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -135,13 +136,12 @@ class Ledger:
         connection = db.open_writer(self.folder)
         try:
             self.writer = Writer(connection, self.prices, self._settings.titles)
-            cursors = reader.cursors(connection)
         except BaseException:
             connection.close()
             raise
         self.db = connection
         self.follower = Follower(
-            all_agents(), self._environ, cursors, self._settings.roots, live=self._live,
+            all_agents(), self._environ, partial(reader.cursors, connection), self._settings.roots, live=self._live,
             projects=reader.project_folders(connection),
             calm_s=CALM_SHARE * min(1.0, self._settings.refresh_s) if self._live else 0.0,
         )  # fmt: skip

@@ -1,5 +1,5 @@
-"""What the tokentop that writes does beside reading: outlines of sessions at rest, the index of the history, retention,
-the recording of the live table. Little by little, in the collector's thread.
+"""What the tokentop that writes does beside reading: outlines of sessions at rest, the index of the history, sums of days,
+retention, the recording of the live table. Little by little, in the collector's thread.
 
 Everything here may raise sqlite3.Error where nothing can be stored; it is tried again later.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from datetime import tzinfo
 from typing import TYPE_CHECKING
 
 from .config import Settings
@@ -26,6 +27,10 @@ log = logging.getLogger(__name__)
 OUTLINES_START_S = 60.0  # at the start others need the disk and the core
 INDEX_S = 60.0  # between two looks at which sessions have changed; who looks at the history asks sooner
 INDEX_SLICE_S = 0.5  # ... while there are more than fit into a slice
+DAYS_START_S = 120.0
+DAYS_S = 3600.0  # between two looks for days whose sums have changed; a report makes them at once
+DAYS_SLICE_S = 1.0  # ... while there are more than fit into a slice
+DAYS_SLICE = 2
 RETAIN_S = 3600.0  # between two looks for calls that are older than `retention_days`
 RETAIN_SLICE_S = 1.0  # ... while there are some
 RETAIN_SESSIONS = 5  # in a slice
@@ -34,14 +39,15 @@ RETAIN_SESSIONS = 5  # in a slice
 class Sideline:
     """One thread only."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, zone: tzinfo) -> None:
+        self._settings, self._zone = settings, zone
         self._outlines: Outlines | None = None  # comes into being when it is due
         self._outlines_s = -1.0
         self._read_outlines: list[tuple[Session, Outline]] = []  # by those who look at a session
         self._indexer: Indexer | None = None
         self._black_box: tuple[sqlite3.Connection, BlackBox] | None = None
         self._index_s = self._retain_s = 0.0
+        self._days_s = -1.0
 
     def tick(self, ledger: Ledger, now_s: float, wall_ms: int, *, stays: bool) -> None:
         """Do a slice of what is due; who ends soon (`not stays`) brings the index up to date alone."""
@@ -52,6 +58,8 @@ class Sideline:
         if now_s >= self._index_s:
             self._index_s = now_s + INDEX_SLICE_S
             self._index_s = now_s + (INDEX_SLICE_S if self.index(ledger) else INDEX_S)
+        if stays:
+            self._sum_days(ledger, now_s)
         if stays and self._settings.retention_days and now_s >= self._retain_s:
             self._retain_s = now_s + INDEX_SLICE_S
             self._retain_s = now_s + (RETAIN_SLICE_S if self._retain(ledger, wall_ms) else RETAIN_S)
@@ -78,6 +86,18 @@ class Sideline:
 
             self._outlines = Outlines()
         self._outlines.tick(ledger.db, now_s, wall_ms)
+
+    def _sum_days(self, ledger: Ledger, now_s: float) -> None:
+        """Sum up a few of the days that have changed, so that a question about years reads days."""
+        if self._days_s < 0:
+            self._days_s = now_s + DAYS_START_S
+        if now_s < self._days_s:
+            return
+        from .store import daily
+
+        self._days_s = now_s + DAYS_SLICE_S
+        if daily.refresh(ledger.db, self._zone, DAYS_SLICE) <= DAYS_SLICE:
+            self._days_s = now_s + DAYS_S
 
     def index(self, ledger: Ledger) -> bool:
         """Bring a slice of the changed sessions into the index of the history; True if there are more."""

@@ -17,6 +17,8 @@ _COMPARE = re.compile(r"^([a-z]+)(>=|<=|>|<|=)(.*)$", re.IGNORECASE)
 _SIZE = {"k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9}
 _TIME_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _TIMES = frozenset({"age", "took"})
+_PLAIN = re.compile(r"[^\\|()]+")  # neither choices nor groups nor escapes
+_CERTAIN = re.compile(r"[a-hjl-rt-z0-9]+", re.IGNORECASE | re.ASCII)
 _ALIKE = 0.8  # from here on a name that no field has is taken for a slip
 
 
@@ -71,6 +73,18 @@ class Pattern(Struct, frozen=True):
 
     def compiled(self) -> re.Pattern[str]:
         return re.compile(self.text, re.IGNORECASE)
+
+    @property
+    def certain(self) -> str:
+        """Letters and digits that stand in whatever it matches, in either case; "" = none are known.
+
+        Only plain patterns are looked at. `i`, `k` and `s` are left out: signs beyond ASCII match them too.
+        """
+        if not _PLAIN.fullmatch(self.text):
+            return ""
+        bare = re.sub(r"\[\^?\]?[^\]]*\]", "\0", self.text)
+        bare = re.sub(r".(?:[?*]|\{[^}]*\})", "\0", bare, flags=re.DOTALL)
+        return max(_CERTAIN.findall(bare), key=len, default="")
 
 
 Term = Word | Field | Compare | Pattern

@@ -28,7 +28,7 @@ from tokentop.ledger import Ledger, Step, prices
 from tokentop.model import Activity, Context, Diagnostic, Fact, Quota, Session, Tokens
 from tokentop.pricing.table import PriceTable
 from tokentop.store import reader
-from tokentop.store.schema import FLAG_AT_ESTIMATED, FLAG_ESTIMATED, FLAG_HIDDEN, FLAG_UNKNOWN
+from tokentop.store.flags import FLAG_AT_ESTIMATED, FLAG_ESTIMATED, FLAG_HIDDEN, FLAG_UNKNOWN
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent.parent

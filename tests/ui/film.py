@@ -16,7 +16,8 @@ from tokentop.model import Action, Row, Session, Snapshot, Tokens, Usage
 from tokentop.pricing import PriceTable
 from tokentop.recorded import STEP_MS
 from tokentop.store import db
-from tokentop.store.writer import Writer, append_action
+from tokentop.store.receipts import append_action
+from tokentop.store.writer import Writer
 
 START = build.NOW - 1_200_000
 GAP = (START + 600_000, START + 900_000)  # tokentop did not run

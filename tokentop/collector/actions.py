@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tokentop.model import Receipt
 from tokentop.store import db, reader
-from tokentop.store.writer import append_action, replace_action
+from tokentop.store.receipts import append_action, replace_action
 
 from .access import StoreAccess
 from .memory import Memory

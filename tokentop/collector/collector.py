@@ -75,7 +75,7 @@ class Collector:
         self._reading = LogReading(self._memory, folder)
         self._processes = ProcessLooks(self._memory, environ)
         self._averages = Averages(self._access, self._live)
-        self._sideline = Sideline(settings)
+        self._sideline = Sideline(settings, self._zone)
         self._pace = Pace(settings.refresh_s)
         self._leaving = Leaving(folder, self._zone)
         self._due = Due()

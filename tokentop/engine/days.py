@@ -25,7 +25,9 @@ class Day(Struct, frozen=True):
         """Nano-dollars spent before that time of day; an hour counts by its share."""
         done = 0.0
         for start, length, cost in self.hours:
-            done += cost * min(max(wall_ms - start, 0), length) / length
+            passed = wall_ms - start
+            if passed > 0:
+                done += cost * (passed if passed < length else length) / length
         return done
 
 

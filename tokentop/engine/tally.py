@@ -36,7 +36,7 @@ class Credited(Struct, frozen=True, gc=False):
     files: array[int]  # hashes of paths
 
 
-class Done(Struct, frozen=True):
+class Done(Struct, frozen=True, gc=False):
     """A session with everything below it, in the time asked for."""
 
     key: int

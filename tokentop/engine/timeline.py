@@ -216,6 +216,8 @@ def _turns(items: Sequence[Item], prompts: Sequence[int]) -> tuple[Turn, ...]:
 
 
 def _turn(number: int, at_ms: int, prompted: bool, items: Sequence[Item]) -> Turn:
+    if len(items) == 1 and items[0].event is not None and items[0].branch is None:
+        return _turn_of_one(number, at_ms, prompted, items[0], items[0].event)
     events = [item.event for item in items if item.event is not None]
     branches = [item.branch for item in items if item.branch is not None]
     own = figures(events)
@@ -228,6 +230,17 @@ def _turn(number: int, at_ms: int, prompted: bool, items: Sequence[Item]) -> Tur
         sum(item.miss.tokens for item in items) + sum(turn.missed for turn in below),
         sum(item.miss.nusd for item in items) + sum(turn.missed_nusd for turn in below),
         tuple(items),
+    )  # fmt: skip
+
+
+def _turn_of_one(number: int, at_ms: int, prompted: bool, item: Item, event: Priced) -> Turn:
+    """A response alone: a long session has thousands of them."""
+    own = figures((event,))
+    model = event.usage.model
+    begins = at_ms or item.at_ms
+    return Turn(
+        number, begins, max(begins, item.at_ms), prompted, (model,) if model else (), own, own, item.miss.tokens,
+        item.miss.nusd, (item,),
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ works on every file system and costs no watches.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -52,7 +52,8 @@ class Follower:
     """All log files of all agents. One thread only; no clock: `now_s` is monotonic seconds."""
 
     def __init__(
-        self, agents: Sequence[Agent], environ: Mapping[str, str], cursors: Iterable[Cursor],
+        self, agents: Sequence[Agent], environ: Mapping[str, str],
+        cursors: Callable[[Sequence[str]], Iterable[Cursor]],
         extra_roots: Mapping[str, Sequence[str]], live: bool = True, projects: Iterable[str] = (),
         calm_s: float = 0.0,
     ) -> None:  # fmt: skip
@@ -60,7 +61,8 @@ class Follower:
         self._environ = environ
         self._extra: dict[str, list[str]] = {agent: list(paths) for agent, paths in extra_roots.items()}
         self._live = live  # False: a report, which wants no status
-        self._cursors = {cursor.path: cursor for cursor in cursors}
+        self._recall = cursors  # of files, by their paths; those of files that are gone are never asked for
+        self._cursors: dict[str, Cursor] = {}
         self._projects = dict.fromkeys(projects)  # where agents that log into projects may have worked
         self._files: dict[str, LogEntry] = {}
         self._folders: dict[str, int] = {}
@@ -94,6 +96,8 @@ class Follower:
             self._names.turn(wall_ns, self._files),
         )
         self.looked = tuple(listing.looked)
+        unknown = [path for path in listing.files if path not in self._files and path not in self._cursors]
+        self._cursors.update((cursor.path, cursor) for cursor in self._recall(unknown))
         for place in list(self.diagnostics):
             if place not in listing.files:  # gone, or said again by this walk
                 del self.diagnostics[place]

@@ -18,7 +18,7 @@ from tokentop.engine.when import BadTime, parse_when
 from tokentop.errors import NothingMatched, UsageError
 from tokentop.harvest import Report
 from tokentop.ledger import prices
-from tokentop.store import reader
+from tokentop.store import daily
 from tokentop.store.reader import Filter
 from tokentop.text import clean, plural
 
@@ -40,7 +40,7 @@ def outcome(arguments: argparse.Namespace) -> int:
         report = bring_up(
             writable, prices(store.settings), since_ms, at_ms, days=days, seconds=store.settings.outcome_s
         )
-        done, shares = gather(writable, since_ms, until_ms, days)
+        done, shares = gather(writable, since_ms, until_ms, days, named=by == "session")
         sums = summed(writable, done, shares, by, (since_ms, until_ms), at_ms, zone)
         total = _total(done, shares, at_ms)
         notes = store.notes
@@ -81,7 +81,7 @@ def summed(
         done, shares, lambda _session, at: (local(at, zone).date().isoformat(),), at_ms, with_money=False
     )
     by_day = {one.key: one for one in sums}
-    for slot in reader.usage(connection, Filter(*span), by_slot=True):
+    for slot in daily.sums(connection, Filter(*span), ("day",), zone):
         key = (local(slot.slot_ms, zone).date().isoformat() if slot.slot_ms else "unknown",)
         one = by_day.setdefault(key, Sum(key))
         one.cost_nusd += slot.cost_nusd

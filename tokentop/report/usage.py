@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
-from datetime import tzinfo
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta, tzinfo
 from typing import Any
 
 from msgspec import Struct
 
-from tokentop.engine.days import local
+from tokentop.engine.days import DAY_MS, HOUR_MS, local
 from tokentop.model import Tokens
 from tokentop.store import daily, reader
 from tokentop.store.reader import Filter, Slot
@@ -18,10 +18,12 @@ from tokentop.text import clean
 from .out import iso, money, plain_table, usd
 
 DIMENSIONS = ("day", "hour", "agent", "model", "project", "session", "provider")
+_NEVER_MS = 1 << 62
+_LONG_MS = 400 * DAY_MS
 BUCKETS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning")
 
 
-class Line(Struct):
+class Line(Struct, gc=False):
     """Sums of one group. `priced` tells whether any of it has a price."""
 
     key: tuple[str, ...]
@@ -37,6 +39,15 @@ class Line(Struct):
     credits_milli: int = 0
     at_estimated: bool = False
     telemetry_responses: int = 0  # that no log tells
+
+    @classmethod
+    def of(cls, key: tuple[str, ...], slot: Slot) -> Line:
+        """The group of which this is the first."""
+        return cls(
+            key, slot.estimated, slot.responses, slot.tokens, slot.cost_nusd, slot.cost_estimated, slot.unpriced_tokens,
+            slot.cost_nusd > 0 or slot.unpriced_tokens < slot.tokens.total, slot.unknown_calls, slot.logged_nusd,
+            at_estimated=slot.at_estimated, telemetry_responses=slot.responses if slot.telemetry else 0,
+        )  # fmt: skip
 
     def add(self, slot: Slot) -> None:
         self.responses += slot.responses
@@ -55,32 +66,61 @@ def collect(db: sqlite3.Connection, wanted: Filter, by: Sequence[str], zone: tzi
     """The groups, sorted by their key; an estimate stays apart from the exact row of its group."""
     slots: Iterable[Slot]
     if "session" in by and {*by} <= {"session", "agent", "project"} and not wanted.model:
-        slots = reader.sessions_as_slots(db, wanted, _span(wanted))
+        slots = reader.sessions_as_slots(db, wanted, _span(wanted), by)
     elif "session" in by:
         slots = reader.events_as_slots(db, wanted, _span(wanted), by_slot="day" in by or "hour" in by)
     elif "hour" in by:
-        slots = reader.usage(db, wanted, by_slot=True, by=by)
+        slots = reader.usage(db, wanted, by_slot=True, by=by, width=_slots_of_hours(db, wanted, zone))
     else:
         slots = daily.sums(db, wanted, by, zone)
     lines: dict[tuple[tuple[str, ...], bool], Line] = {}
-
-    def line_of(slot: Slot) -> Line:
-        key = tuple(value_of(slot, dimension, zone) for dimension in by)
-        line = lines.get((key, slot.estimated))
-        if line is None:
-            line = lines[key, slot.estimated] = Line(key, slot.estimated)
-        return line
-
+    key_of = _keys(by, zone)
     for slot in slots:
-        line_of(slot).add(slot)
+        place = (key_of(slot), slot.estimated)
+        line = lines.get(place)
+        if line is None:
+            lines[place] = Line.of(place[0], slot)
+        else:
+            line.add(slot)
     for slot, credits_milli in reader.logged_credits(db, wanted, _span(wanted)):
-        line_of(slot).credits_milli += credits_milli
+        place = (key_of(slot), slot.estimated)
+        lines.setdefault(place, Line(*place)).credits_milli += credits_milli
     return [lines[key] for key in sorted(lines)]
+
+
+def _slots_of_hours(db: sqlite3.Connection, wanted: Filter, zone: tzinfo) -> int:
+    """How many quarter hours always lie in the same local hour: 4 where hours begin with those of UTC."""
+    until_ms = min(wanted.until_ms or _NEVER_MS, reader.newest_ms(db))
+    if wanted.since_ms is None or not 0 < until_ms - wanted.since_ms < _LONG_MS or wanted.since_ms < HOUR_MS:
+        return 1
+    weeks = range(wanted.since_ms, until_ms + 7 * DAY_MS, 7 * DAY_MS)
+    return (
+        1
+        if any((local(at_ms, zone).utcoffset() or timedelta()) % timedelta(hours=1) for at_ms in weeks)
+        else 4
+    )
 
 
 def _span(wanted: Filter) -> tuple[int, int]:
     since = wanted.since_ms if wanted.since_ms is not None else -(1 << 62)
     return since, wanted.until_ms if wanted.until_ms is not None else 1 << 62
+
+
+def _keys(by: Sequence[str], zone: tzinfo) -> Callable[[Slot], tuple[str, ...]]:
+    """What a slot is called in these dimensions; a name of a time is worked out once."""
+    if list(by) == ["session"]:  # there are many of them
+        return lambda slot: (slot.session or "unknown",)
+    times: dict[tuple[str, int], str] = {}
+
+    def name(slot: Slot, dimension: str) -> str:
+        if dimension not in ("day", "hour"):
+            return value_of(slot, dimension, zone)
+        known = times.get((dimension, slot.slot_ms))
+        if known is None:
+            known = times[dimension, slot.slot_ms] = value_of(slot, dimension, zone)
+        return known
+
+    return lambda slot: tuple([name(slot, dimension) for dimension in by])
 
 
 def value_of(slot: Slot, dimension: str, zone: tzinfo) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from tokentop.model import Tokens
+from tokentop.pricing.rates import Rates
 from tokentop.pricing.table import PriceTable
 from tokentop.store import daily
 from tokentop.store.reader import Filter, Slot
@@ -41,26 +42,28 @@ def collect(
 ) -> list[Cached]:
     """The groups by their keys. sqlite3.Error."""
     found: dict[tuple[str, ...], Cached] = {}
-    rates: dict[tuple[str, str, int], tuple[float, ...] | None] = {}
+    rates: dict[tuple[str, str], tuple[Rates, tuple[float, ...] | None]] = {}  # as they were last asked for
     for slot in daily.sums(db, wanted, list(dict.fromkeys([*by, "day", "provider", "model"])), zone):
         key = tuple(value_of(slot, name, zone) for name in by)
         one = found.setdefault(key, Cached(key))
-        name = (slot.provider, slot.model, slot.slot_ms)
-        if name not in rates:
-            rates[name] = _rates(prices, *name)
-        _add(one, slot, rates[name])
+        name = slot.provider, slot.model
+        valid = prices.resolve(provider=slot.provider, model=slot.model, at_ms=slot.slot_ms)
+        known = rates.get(name)
+        if known is None or known[0] is not valid or valid.off_peak is not None:  # that differs by the time
+            known = rates[name] = (valid, _rates(valid, slot.slot_ms))
+        _add(one, slot, known[1])
     return [found[key] for key in sorted(found)]
 
 
-def _rates(prices: PriceTable, provider: str, model: str, at_ms: int) -> tuple[float, ...] | None:
+def _rates(rates: Rates, at_ms: int) -> tuple[float, ...] | None:
     """Nano-dollars of a token at the base price: input, read, write 5m, write 1h, output; None = it has no price."""
     found = []
     for at in range(5):
         tokens = Tokens(*(_MILLION if place == at else 0 for place in range(5)))
-        price = prices.price(provider=provider, model=model, at_ms=at_ms, tokens=tokens, cumulative=True).nusd
-        if price is None:
+        nusd, _ = rates.cost(tokens, at_ms=at_ms, cumulative=True)
+        if nusd is None:
             return None
-        found.append(price / _MILLION)
+        found.append(nusd / _MILLION)
     return tuple(found)
 
 

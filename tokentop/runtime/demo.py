@@ -90,7 +90,7 @@ class DemoRuntime:
         return receipt
 
     def _execute(self, plan: KillPlan) -> Receipt:
-        from tokentop.store.writer import append_action
+        from tokentop.store.receipts import append_action
 
         receipt = self._world.execute(plan, now_ms())
         append_action(self._recording()[0], receipt)

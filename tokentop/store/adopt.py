@@ -18,11 +18,14 @@ from tokentop.agents.decoding import MAX_COUNT
 from tokentop.model import Context, Role, Session
 from tokentop.text import clean, title
 
+from .adoption import Adoption
 from .db import StoreError, open_file
+from .flags import FLAG_AT_ESTIMATED, FLAG_ESTIMATED, FLAG_UNPRICED, FLAGS_MAX
+from .merging import MAX_EVENT_NUSD, EventRow
 from .recover import MAX_MS
-from .schema import FLAG_AT_ESTIMATED, FLAG_ESTIMATED, FLAG_UNPRICED, FLAGS_MAX, VERSION
+from .schema import VERSION
 from .sessions import COLUMNS, SessionRow
-from .writer import MAX_EVENT_NUSD, EventRow, Writer
+from .writer import Writer
 
 SLICE = 50  # sessions of one transaction
 _EVENT = "id, at_ms, took_ms, flags, input, cache_read, cache_write_5m, cache_write_1h, output, reasoning, cost_nusd"
@@ -55,7 +58,7 @@ def adopt(writer: Writer, path: Path) -> Iterator[tuple[Adopted, int]]:
     """
     other = _opened(path)
     try:
-        done = Adopted()
+        done, into = Adopted(), Adoption(writer)
         total = int(other.execute("SELECT count(*) FROM session").fetchone()[0])
         query = f"SELECT {', '.join(COLUMNS)} FROM session WHERE id > ? ORDER BY id LIMIT ?"
         last = -(1 << 62)
@@ -63,7 +66,7 @@ def adopt(writer: Writer, path: Path) -> Iterator[tuple[Adopted, int]]:
             last = rows[-1][0]
             with writer.transaction():
                 for row in rows:
-                    _session(writer, other, SessionRow(*row), done)
+                    _session(into, other, SessionRow(*row), done)
             yield done, total
     finally:
         other.close()
@@ -89,14 +92,12 @@ def _opened(path: Path) -> sqlite3.Connection:
     return other
 
 
-def _session(writer: Writer, other: sqlite3.Connection, row: SessionRow, done: Adopted) -> None:
+def _session(into: Adoption, other: sqlite3.Connection, row: SessionRow, done: Adopted) -> None:
     """One session with its calls."""
     done.sessions += 1
-    session = writer.adopt_session(row.session())
+    session = into.session(row.session())
     if row.context_used is not None:
-        writer.adopt_context(
-            Context(row.agent, row.sid, row.context_at_ms, row.context_used, row.context_window)
-        )
+        into.context(Context(row.agent, row.sid, row.context_at_ms, row.context_used, row.context_window))
     calls = other.execute(
         f"SELECT {', '.join('e.' + c for c in _EVENT.split(', '))}, m.provider, m.name, coalesce(t.tier, ''),"
         " coalesce(t.geo, ''), x.logged_nusd, coalesce(x.web_searches, 0), x.credits_milli FROM event e"
@@ -106,7 +107,7 @@ def _session(writer: Writer, other: sqlite3.Connection, row: SessionRow, done: A
     ).fetchall()
     whole = other.execute("SELECT count(*) FROM event WHERE session = ?", (row.id,)).fetchone()[0]
     done.unusable += whole - len(calls)
-    known = writer.known_calls([call[0] for call in calls])
+    known = into.known_calls([call[0] for call in calls])
     new: list[EventRow] = []
     extras = {}
     for call in calls:
@@ -115,17 +116,17 @@ def _session(writer: Writer, other: sqlite3.Connection, row: SessionRow, done: A
         identity, at_ms, took_ms, flags, *counts, cost, provider, model, tier, geo = call[:15]
         extra = call[15:]
         new.append(
-            (identity, session, at_ms, took_ms, writer.model_id(provider, model), writer.tier_id(tier, geo), flags,
+            (identity, session, at_ms, took_ms, into.names.model(provider, model), into.names.tier(tier, geo), flags,
              *counts, cost)
         )  # fmt: skip
         if extra != (None, 0, None):
             extras[identity] = extra
-    writer.adopt_calls(new, extras)
+    into.calls(new, extras)
     done.calls += len(new)
     done.known += len(known)
     if new:
         totals = other.execute("SELECT * FROM running_total WHERE session = ?", (row.id,)).fetchall()
-        writer.adopt_totals(session, totals)
+        into.totals(session, totals)
 
 
 # ------------------------------------------------------------ lists of sessions
@@ -176,13 +177,13 @@ def adopt_list(writer: Writer, content: bytes, at_ms: int) -> Adopted:
             f"{clean(document.schema, 40)} holds sums, of which nobody can tell what is here already; import a list of"
             " sessions, or what `tokentop db backup FILE` writes"
         )
-    done = Adopted()
+    done, into = Adopted(), Adoption(writer)
     with writer.transaction():
         for session, sums, estimated in found:
             done.sessions += 1
             if not session.last_ms or max(sums) > MAX_COUNT * 1000 or min(sums) < 0:
                 done.unusable += sums[0]
-            elif writer.adopt_sums(session, sums, _flags(sums, estimated), at_ms):
+            elif into.sums(session, sums, _flags(sums, estimated), at_ms):
                 done.calls += sums[0]
             else:
                 done.known += sums[0]

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from tokentop.billing import DAY_MS, Balance, Bill, Fetched, is_final
 
 from .bills import COUNTS, KEY, balances_where
-from .writer import put_quota
+from .limits import put_quota
 
 _EPOCH = date(1970, 1, 1)
 _BILL = (

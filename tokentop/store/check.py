@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from . import daily
-from .schema import FLAG_HIDDEN, FLAG_UNKNOWN
+from .flags import FLAG_HIDDEN, FLAG_UNKNOWN
 
 _KINDS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning", "cost_nusd")
 _NAMES = ("responses", *_KINDS)

@@ -17,7 +17,7 @@ from tokentop.pricing.table import PriceTable
 
 from . import bills
 from .ours import Covered, collect, utc_day
-from .reader import Filter
+from .slots import Filter
 
 DAYS = 7
 LEARN_DAYS = 14  # as far back as the factor looks for seven settled days

@@ -17,8 +17,10 @@ from msgspec.structs import replace
 from tokentop.engine.days import local, midnight_ms
 from tokentop.model import Tokens
 
-from .reader import Filter, Slot, usage
-from .schema import FLAG_AT_ESTIMATED, FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_TELEMETRY, SLOT_MS
+from .flags import FLAG_AT_ESTIMATED, FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_TELEMETRY
+from .hours import SLOT_MS
+from .slots import Filter, Slot
+from .usage import usage
 
 DIMENSIONS = ("day", "agent", "project", "provider", "model")
 _DAY_MS = 86_400_000
@@ -40,8 +42,11 @@ _COLUMNS = {
 }  # fmt: skip
 
 
-def refresh(db: sqlite3.Connection, zone: tzinfo) -> int:
-    """Make the changed days anew, in one transaction; return how many local days that were."""
+def refresh(db: sqlite3.Connection, zone: tzinfo, most: int = -1) -> int:
+    """Make the changed days anew, in one transaction; return how many local days that were.
+
+    `most` = so many changed UTC days at once, the oldest first; the others wait for the next call.
+    """
     name = _named(zone)
     row = db.execute("SELECT value FROM meta WHERE name=?", (_ZONE,)).fetchone()
     if row is not None and row[0] == name and not _stale(db):
@@ -53,7 +58,8 @@ def refresh(db: sqlite3.Connection, zone: tzinfo) -> int:
                 db.execute(f"DELETE FROM {table}")
             db.execute(f"INSERT OR IGNORE INTO daily_stale SELECT DISTINCT slot / {_SLOTS} FROM rollup")
             db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_ZONE, name))
-        days = _days_of(_stale(db), zone)
+        stale = _stale(db, most)
+        days = _days_of(stale, zone)
         for day in days:
             first, last = _slots(day, zone)
             db.execute("DELETE FROM daily WHERE day=?", (day,))
@@ -77,7 +83,7 @@ def refresh(db: sqlite3.Connection, zone: tzinfo) -> int:
                 " GROUP BY r.project, r.model, r.flags",
                 (block, block * _BLOCK, (block + 1) * _BLOCK),
             )
-        db.execute("DELETE FROM daily_stale")
+        db.executemany("DELETE FROM daily_stale WHERE day = ?", [(day,) for day in stale])
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
@@ -199,19 +205,21 @@ def _summed(
         "m." in said
     )
     group = ", ".join([*columns, "r.flags"])
-    for row in db.execute(
-        f"SELECT {group}, {_SUMMED} FROM {table} r{joins} WHERE {where} GROUP BY {group}", values
+    starts: dict[int, int] = {_UNKNOWN: 0}
+    selected = [columns[named.index(name)] if name in named else "''" for name in DIMENSIONS[1:]]
+    day_column = "r.day" if "day" in named else str(_UNKNOWN)
+    for day, agent, project, provider, model, flags, responses, *rest in db.execute(
+        f"SELECT {day_column}, {', '.join(selected)}, r.flags, {_SUMMED} FROM {table} r{joins} WHERE {where} GROUP BY {group}",
+        values,
     ):
-        names = dict(zip(named, row, strict=False))
-        flags, responses, *rest = row[len(columns) :]
         if not (responses or any(rest)):
             continue
-        day = names.get("day", _UNKNOWN)
+        if day not in starts:
+            starts[day] = _starts_ms(day, zone)
         yield Slot(
-            _starts_ms(day, zone) if day != _UNKNOWN else 0, names.get("agent", ""), names.get("project", ""),
-            names.get("provider", ""), names.get("model", ""), "", bool(flags & FLAG_ESTIMATED),
-            bool(flags & FLAG_COST_ESTIMATED), responses, Tokens(*rest[:6]), rest[6], rest[7], rest[8], rest[9],
-            bool(flags & FLAG_AT_ESTIMATED), telemetry=bool(flags & FLAG_TELEMETRY),
+            starts[day], agent, project, provider, model, "", bool(flags & FLAG_ESTIMATED), bool(flags & FLAG_COST_ESTIMATED),
+            responses, Tokens(*rest[:6]), rest[6], rest[7], rest[8], rest[9], bool(flags & FLAG_AT_ESTIMATED),
+            bool(flags & FLAG_TELEMETRY),
         )  # fmt: skip
 
 
@@ -252,8 +260,8 @@ def _edges(wanted: Filter, zone: tzinfo, first: int, last: int) -> list[tuple[in
     return [(a, b) for a, b in spans if a < b]
 
 
-def _stale(db: sqlite3.Connection) -> list[int]:
-    return [day for (day,) in db.execute("SELECT day FROM daily_stale")]
+def _stale(db: sqlite3.Connection, most: int = -1) -> list[int]:
+    return [day for (day,) in db.execute("SELECT day FROM daily_stale ORDER BY day LIMIT ?", (most,))]
 
 
 def _days_of(utc_days: Iterable[int], zone: tzinfo) -> list[int]:

@@ -11,6 +11,7 @@ import sqlite3
 
 from tokentop.engine.likeness import learnable, with_one_left_out, words_of
 
+from .hours import EVENT_HOUR
 from .schema import FOUND
 
 SLICE = 200  # sessions of one transaction: some 20 ms
@@ -28,6 +29,10 @@ _SESSION = (
     "SELECT s.agent, s.sid, s.parent_sid, s.role, p.name, s.model, s.title, s.branch, s.first_ms, coalesce(o.tools, ''),"
     " coalesce(o.files, '') FROM session s JOIN project p ON p.id = s.project LEFT JOIN outline o ON o.session = s.id"
     " WHERE s.id = ?"
+)
+_NEWEST_MODEL = (
+    "SELECT m.name FROM event e JOIN model m ON m.id = e.model WHERE e.session = ? AND m.name != ''"
+    f" ORDER BY {EVENT_HOUR.replace('at_ms', 'e.at_ms')} DESC, e.at_ms DESC LIMIT 1"
 )
 
 
@@ -98,6 +103,7 @@ class Indexer:
             return {before[0]} - {session} if before else set()
         agent, sid, parent_sid, role, project, model, title, branch, first_ms, tools, files = found
         root = self._root(session, agent, sid, parent_sid, role)
+        model = model or self._newest_model(session)
         db.execute(
             _PUT_LINE, (session, root, agent, project, model, title, branch, first_ms, *self._sums("s.id = ?", session), 0)
         )  # fmt: skip
@@ -106,6 +112,11 @@ class Indexer:
             self._note_below(session)
             self._note_children(session, agent, sid)
         return {root} if before is None else {root, before[0]}
+
+    def _newest_model(self, session: int) -> str:
+        """The model of its newest call: not every log names one for the session; "" = no call names one either."""
+        row = self.db.execute(_NEWEST_MODEL, (session,)).fetchone()
+        return str(row[0]) if row else ""
 
     def _root(self, session: int, agent: str, sid: str, parent_sid: str, role: str) -> int:
         """The session that one is listed below: the outermost parent that is known; a fork stands for itself."""

@@ -8,7 +8,7 @@ import msgspec
 
 from tokentop.model import Figures, Priced, Receipt, Session
 
-from .reader import events_of
+from .calls import events_of
 from .sessions import COLUMNS, SessionRow
 
 _COLUMNS = ", ".join(f"s.{name}" for name in COLUMNS)

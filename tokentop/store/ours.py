@@ -8,14 +8,17 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
+from tokentop.engine.days import DAY_MS
 from tokentop.engine.reconcile import WEB_SEARCH, Ours
 from tokentop.model import Tokens
 from tokentop.pricing.names import host_of
 from tokentop.pricing.rates import Rates
 from tokentop.pricing.table import PriceTable
 
-from . import reader
-from .reader import Filter, Slot
+from .hours import SLOT_MS
+from .slots import Filter, Slot
+from .usage import usage
+from .usage_of_calls import web_searches
 
 Covered = Callable[[str, str, int], bool]  # (agent, provider, at_ms): a subscription paid, there is no bill
 
@@ -53,7 +56,7 @@ def collect(
         key = (covered(slot.agent, provider, slot.slot_ms), provider, utc_day(slot.slot_ms), slot.model, kind)
         return sums.setdefault(key, _Sum())
 
-    for slot in reader.usage(db, wanted, by_slot=True):
+    for slot in usage(db, wanted, by_slot=True, by=("agent", "provider", "model"), width=DAY_MS // SLOT_MS):
         row = sum_of(slot, "tokens")
         row.tokens += slot.tokens
         row.cost_nusd += slot.cost_nusd
@@ -61,7 +64,7 @@ def collect(
         row.unknown_calls += slot.unknown_calls
         row.responses += slot.responses
         row.estimated = row.estimated or slot.estimated or slot.cost_estimated
-    for slot, searches in reader.web_searches(db, wanted):
+    for slot, searches in web_searches(db, wanted):
         nusd = searches * _rates(slot, table).web_search
         sum_of(slot, "tokens").cost_nusd -= nusd
         sum_of(slot, WEB_SEARCH).cost_nusd += nusd

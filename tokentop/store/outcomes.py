@@ -17,15 +17,15 @@ from tokentop.engine.tally import Credited
 from tokentop.engine.work import Work
 from tokentop.outline import Outline
 
+from .flags import FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_UNKNOWN
+from .hours import within
 from .outlines import decoded
-from .reader import within
-from .schema import FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_UNKNOWN
 
 _WORK = msgspec.msgpack.Decoder(Work)
 _BATCH = 500
 
 
-class Line(Struct, frozen=True, array_like=True):
+class Line(Struct, frozen=True, gc=False):
     """A session as the report needs it; sums are of its whole life."""
 
     id: int
@@ -101,9 +101,9 @@ def ids(db: sqlite3.Connection, names: Iterable[tuple[str, str]]) -> dict[tuple[
 def works(db: sqlite3.Connection, sessions: Iterable[int]) -> dict[int, Kept]:
     """What is kept of sessions' work."""
     found = {}
-    for some in _batches(sessions):
+    for some in batches(sessions):
         rows = db.execute(
-            f"SELECT session, last_ms, outline_ms, place, document FROM work WHERE session IN ({_marks(some)})",
+            f"SELECT session, last_ms, outline_ms, place, document FROM work WHERE session IN ({marks(some)})",
             some,
         )
         for session, last_ms, outline_ms, place, document in rows:
@@ -114,9 +114,9 @@ def works(db: sqlite3.Connection, sessions: Iterable[int]) -> dict[int, Kept]:
 def outline_times(db: sqlite3.Connection, sessions: Iterable[int]) -> dict[int, int]:
     """When the outline of each session was read."""
     found: dict[int, int] = {}
-    for some in _batches(sessions):
+    for some in batches(sessions):
         found |= dict(
-            db.execute(f"SELECT session, read_ms FROM outline WHERE session IN ({_marks(some)})", some)
+            db.execute(f"SELECT session, read_ms FROM outline WHERE session IN ({marks(some)})", some)
         )
     return found
 
@@ -186,7 +186,7 @@ def credited_to(db: sqlite3.Connection, session: int, days: int) -> list[Credite
 
 def line_of(row: tuple[Any, ...]) -> Line:
     """A row of `COLUMNS`."""
-    return msgspec.convert(row, Line, strict=False)
+    return Line(*(*row[:-1], bool(row[-1])))
 
 
 def _credited(row: tuple[object, ...]) -> Credited:
@@ -201,11 +201,11 @@ def _credited(row: tuple[object, ...]) -> Credited:
     )  # fmt: skip
 
 
-def _batches(sessions: Iterable[int]) -> Iterator[list[int]]:
+def batches(sessions: Iterable[int]) -> Iterator[list[int]]:
     wanted = list(sessions)
     for at in range(0, len(wanted), _BATCH):
         yield wanted[at : at + _BATCH]
 
 
-def _marks(some: list[int]) -> str:
+def marks(some: list[int]) -> str:
     return ", ".join("?" * len(some))

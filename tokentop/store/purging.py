@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
-from .schema import FLAG_HIDDEN, FLAG_UNKNOWN, SLOT_MS
+from .flags import FLAG_HIDDEN, FLAG_UNKNOWN
+from .hours import SLOT_MS
 
 SLICE = 20  # sessions of one transaction
 _SUMS = (

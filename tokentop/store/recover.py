@@ -9,9 +9,10 @@ from pathlib import Path
 from tokentop.agents.decoding import MAX_COUNT
 
 from .db import FILE_NAME, open_writer
+from .flags import FLAG_HIDDEN, FLAG_SALVAGED, FLAG_UNKNOWN, FLAG_UNPRICED, FLAGS_MAX
+from .hours import SLOT_MS
+from .merging import MAX_EVENT_NUSD
 from .purging import ADD_UP
-from .schema import FLAG_HIDDEN, FLAG_SALVAGED, FLAG_UNKNOWN, FLAG_UNPRICED, FLAGS_MAX, SLOT_MS
-from .writer import MAX_EVENT_NUSD
 
 # Cursors and health are left out: the logs are read again from the start, the event ids make that harmless.
 _TABLES = (

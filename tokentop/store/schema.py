@@ -5,9 +5,7 @@ Each entry of `MIGRATIONS` is one transaction and brings `user_version` to its p
 
 from __future__ import annotations
 
-from tokentop.model import Kind
-
-SLOT_MS = 15 * 60_000  # every time zone is a whole number of quarter hours from UTC
+from .hours import EVENT_HOUR
 
 _V1 = """
 CREATE TABLE model (id INTEGER PRIMARY KEY, provider TEXT NOT NULL, name TEXT NOT NULL, UNIQUE (provider, name));
@@ -136,9 +134,27 @@ ALTER TABLE projection ADD COLUMN high_half_nusd INTEGER;
 ALTER TABLE projection ADD COLUMN month_nusd INTEGER;
 """
 
-# Hours from 2026 on: two bytes from 2022 to 2029, and right at any time. A question must have this very text.
-EVENT_HOUR = "at_ms / 3600000 - 490896"
 FOUND = "CREATE VIRTUAL TABLE found USING fts5 (title, project, branch, tools, files, names, tokenize='unicode61')"
+_SUMS = """responses INTEGER NOT NULL, input INTEGER NOT NULL, cache_read INTEGER NOT NULL,
+  cache_write_5m INTEGER NOT NULL, cache_write_1h INTEGER NOT NULL, output INTEGER NOT NULL,
+  reasoning INTEGER NOT NULL, cost_nusd INTEGER NOT NULL, unpriced_tokens INTEGER NOT NULL,
+  unknown_calls INTEGER NOT NULL, logged_nusd INTEGER NOT NULL"""
+
+
+def _noted(table: str, key: str, into: str, column: str) -> str:
+    """Triggers that note in another table which rows of one are new, changed or gone; what is noted stays as it is."""
+    return "".join(
+        f"CREATE TRIGGER {table}_{when} AFTER {what} ON {table}"
+        f" WHEN NOT EXISTS (SELECT 1 FROM {into} WHERE {column} = {row}.{key})\n"
+        f"  BEGIN INSERT INTO {into} VALUES ({row}.{key}); END;\n"
+        for when, what, row in (
+            ("new", "INSERT", "new"),
+            ("changed", "UPDATE", "new"),
+            ("gone", "DELETE", "old"),
+        )
+    )
+
+
 _V4 = f"""
 CREATE TABLE outline (
   session INTEGER PRIMARY KEY, log_size INTEGER NOT NULL, log_mtime_ns INTEGER NOT NULL, version INTEGER NOT NULL,
@@ -177,23 +193,10 @@ CREATE TABLE imported_sum (
 );
 CREATE TABLE purged_rollup (
   slot INTEGER NOT NULL, project INTEGER NOT NULL, model INTEGER NOT NULL, flags INTEGER NOT NULL,
-  responses INTEGER NOT NULL, input INTEGER NOT NULL, cache_read INTEGER NOT NULL,
-  cache_write_5m INTEGER NOT NULL, cache_write_1h INTEGER NOT NULL, output INTEGER NOT NULL,
-  reasoning INTEGER NOT NULL, cost_nusd INTEGER NOT NULL, unpriced_tokens INTEGER NOT NULL,
-  unknown_calls INTEGER NOT NULL, logged_nusd INTEGER NOT NULL, PRIMARY KEY (slot, project, model, flags)
+  {_SUMS}, PRIMARY KEY (slot, project, model, flags)
 ) WITHOUT ROWID;
-CREATE TRIGGER session_new AFTER INSERT ON session WHEN NOT EXISTS (SELECT 1 FROM changed WHERE session = new.id)
-  BEGIN INSERT INTO changed VALUES (new.id); END;
-CREATE TRIGGER session_changed AFTER UPDATE ON session WHEN NOT EXISTS (SELECT 1 FROM changed WHERE session = new.id)
-  BEGIN INSERT INTO changed VALUES (new.id); END;
-CREATE TRIGGER session_gone AFTER DELETE ON session WHEN NOT EXISTS (SELECT 1 FROM changed WHERE session = old.id)
-  BEGIN INSERT INTO changed VALUES (old.id); END;
-CREATE TRIGGER outline_new AFTER INSERT ON outline WHEN NOT EXISTS (SELECT 1 FROM changed WHERE session = new.session)
-  BEGIN INSERT INTO changed VALUES (new.session); END;
-CREATE TRIGGER outline_changed AFTER UPDATE ON outline WHEN NOT EXISTS (SELECT 1 FROM changed WHERE session = new.session)
-  BEGIN INSERT INTO changed VALUES (new.session); END;
-CREATE TRIGGER outline_gone AFTER DELETE ON outline WHEN NOT EXISTS (SELECT 1 FROM changed WHERE session = old.session)
-  BEGIN INSERT INTO changed VALUES (old.session); END;
+{_noted("session", "id", "changed", "session")}
+{_noted("outline", "session", "changed", "session")}
 INSERT INTO changed SELECT id FROM session;
 CREATE TABLE frame (
   at_ms INTEGER PRIMARY KEY, until_ms INTEGER NOT NULL, covered_ms INTEGER NOT NULL, base_ms INTEGER NOT NULL,
@@ -212,32 +215,18 @@ CREATE TABLE telemetry (id INTEGER PRIMARY KEY, session INTEGER NOT NULL, reques
 CREATE INDEX telemetry_session ON telemetry (session);
 CREATE TABLE daily (
   day INTEGER NOT NULL, project INTEGER NOT NULL, model INTEGER NOT NULL, flags INTEGER NOT NULL,
-  responses INTEGER NOT NULL, input INTEGER NOT NULL, cache_read INTEGER NOT NULL,
-  cache_write_5m INTEGER NOT NULL, cache_write_1h INTEGER NOT NULL, output INTEGER NOT NULL,
-  reasoning INTEGER NOT NULL, cost_nusd INTEGER NOT NULL, unpriced_tokens INTEGER NOT NULL,
-  unknown_calls INTEGER NOT NULL, logged_nusd INTEGER NOT NULL, PRIMARY KEY (day, project, model, flags)
+  {_SUMS}, PRIMARY KEY (day, project, model, flags)
 ) WITHOUT ROWID;
 CREATE TABLE daily_stale (day INTEGER PRIMARY KEY);
-CREATE TRIGGER rollup_new AFTER INSERT ON rollup WHEN NOT EXISTS (SELECT 1 FROM daily_stale WHERE day = new.slot / 96)
-  BEGIN INSERT INTO daily_stale VALUES (new.slot / 96); END;
-CREATE TRIGGER rollup_changed AFTER UPDATE ON rollup WHEN NOT EXISTS (SELECT 1 FROM daily_stale WHERE day = new.slot / 96)
-  BEGIN INSERT INTO daily_stale VALUES (new.slot / 96); END;
-CREATE TRIGGER rollup_gone AFTER DELETE ON rollup WHEN NOT EXISTS (SELECT 1 FROM daily_stale WHERE day = old.slot / 96)
-  BEGIN INSERT INTO daily_stale VALUES (old.slot / 96); END;
+{_noted("rollup", "slot / 96", "daily_stale", "day")}
 INSERT INTO daily_stale SELECT DISTINCT slot / 96 FROM rollup;
 CREATE TABLE daily_agent (
   day INTEGER NOT NULL, agent TEXT NOT NULL, flags INTEGER NOT NULL,
-  responses INTEGER NOT NULL, input INTEGER NOT NULL, cache_read INTEGER NOT NULL,
-  cache_write_5m INTEGER NOT NULL, cache_write_1h INTEGER NOT NULL, output INTEGER NOT NULL,
-  reasoning INTEGER NOT NULL, cost_nusd INTEGER NOT NULL, unpriced_tokens INTEGER NOT NULL,
-  unknown_calls INTEGER NOT NULL, logged_nusd INTEGER NOT NULL, PRIMARY KEY (day, agent, flags)
+  {_SUMS}, PRIMARY KEY (day, agent, flags)
 ) WITHOUT ROWID;
 CREATE TABLE daily_block (
   block INTEGER NOT NULL, project INTEGER NOT NULL, model INTEGER NOT NULL, flags INTEGER NOT NULL,
-  responses INTEGER NOT NULL, input INTEGER NOT NULL, cache_read INTEGER NOT NULL,
-  cache_write_5m INTEGER NOT NULL, cache_write_1h INTEGER NOT NULL, output INTEGER NOT NULL,
-  reasoning INTEGER NOT NULL, cost_nusd INTEGER NOT NULL, unpriced_tokens INTEGER NOT NULL,
-  unknown_calls INTEGER NOT NULL, logged_nusd INTEGER NOT NULL, PRIMARY KEY (block, project, model, flags)
+  {_SUMS}, PRIMARY KEY (block, project, model, flags)
 ) WITHOUT ROWID;
 CREATE TABLE slot_cost (slot INTEGER PRIMARY KEY, cost_nusd INTEGER NOT NULL);
 INSERT INTO slot_cost SELECT slot, sum(cost_nusd) FROM rollup GROUP BY slot;
@@ -292,20 +281,3 @@ END;
 
 MIGRATIONS: tuple[str, ...] = (_V1, _V2, _V3, _V4)
 VERSION = len(MIGRATIONS)
-
-FLAG_HIDDEN = 1
-FLAG_ESTIMATED = 2  # the tokens are an estimate
-FLAG_COST_ESTIMATED = 4  # the tokens are exact, the price is an estimate
-FLAG_UNPRICED = 8
-FLAG_SALVAGED = 16  # copied out of a damaged database: a record in a log replaces it
-FLAG_UNKNOWN = 32  # the log does not tell the tokens (yet)
-FLAG_AT_ESTIMATED = 64  # the log does not tell the time
-FLAG_TELEMETRY = 128  # no log tells it, the agent's telemetry did: a record in a log replaces it
-FLAGS_MAX = 255
-
-
-def kind_of(flags: int) -> Kind:
-    """The kind of a stored event."""
-    if flags & FLAG_HIDDEN:
-        return Kind.HIDDEN
-    return Kind.UNKNOWN if flags & FLAG_UNKNOWN else Kind.RESPONSE

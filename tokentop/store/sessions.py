@@ -13,6 +13,7 @@ from tokentop.model import Context, Figures, Role, Session, Tokens
 from tokentop.text import clean
 
 from .indexing import erase_words
+from .listed import Listed
 
 _TEXT = ("parent_sid", "root_sid", "branch", "version", "surface", "log_path", "tool_use_id", "model")
 COLUMNS = (
@@ -123,7 +124,7 @@ class SessionCache:
         self._next_id = 0
         # While every stored session is in memory, a session that is not there is new.
         self._complete = connection.execute("SELECT 1 FROM session LIMIT 1").fetchone() is None
-        self._forgotten = {row[0] for row in connection.execute("SELECT session FROM purged WHERE forgotten")}
+        self._forgotten = Listed(connection, "(SELECT session FROM purged WHERE forgotten)")
         self.moved: list[tuple[SessionRow, int]] = []  # got their project after their first events
         self.named: list[SessionRow] = []  # got their model after their first events
 

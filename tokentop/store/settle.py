@@ -13,8 +13,9 @@ from tokentop.engine.growth import ONLY, growth_usages
 from tokentop.engine.hidden import Call, Total, hidden_usages
 from tokentop.model import Tokens
 
-from .schema import FLAG_HIDDEN, FLAG_TELEMETRY
-from .writer import Committed, Writer, totals_of
+from .flags import FLAG_HIDDEN, FLAG_TELEMETRY
+from .totals import totals_of
+from .writer import Committed, Writer
 
 
 def settle(writer: Writer, recent_ms: int = 1 << 62) -> list[Committed]:

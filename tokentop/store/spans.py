@@ -1,21 +1,21 @@
 """Who spent in a span of time: exact, of any span.
 
 Events have no index on time (it would be a tenth of the file). They are found through the sessions that were alive;
-of a session that lies within the span whole, its own sums tell, and no event is looked at.
+of a session that lies within the span whole, its own sums tell, and no event is looked at (`shares.py`).
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from tokentop.recorded import Jump, Part, Share, Spent
 
-from .reader import within
-from .schema import FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_HIDDEN, FLAG_UNKNOWN, SLOT_MS
+from .hours import SLOT_MS
+from .shares import SUMS, Sums, parts
 
 MARGIN_MS = 600_000  # a call may have begun before the first record of its session's log
 
@@ -23,25 +23,15 @@ _SESSIONS = (
     "SELECT s.id, s.agent, s.sid, s.title, p.name, s.model FROM session s JOIN project p ON p.id = s.project"
     " WHERE s.id IN (SELECT value FROM json_each(?))"
 )
-_TOKENS = "input + {0}cache_read + {0}cache_write_5m + {0}cache_write_1h + {0}output"
 _OF_SESSIONS = (
-    f"SELECT id, cost_nusd, responses, {_TOKENS.format('')}, unpriced_tokens, estimated, unknown_calls FROM session"
-    " WHERE id IN (SELECT value FROM json_each(?))"
-)
-_OF_EVENTS = (
-    "SELECT e.session, sum(e.cost_nusd), count(*) - sum((e.flags & ?4) != 0), sum(e.{tokens}),"
-    " sum(CASE WHEN e.cost_nusd IS NULL THEN e.{tokens} ELSE 0 END), max((e.flags & ?5) != 0),"
-    " sum((e.flags & ?6) != 0) FROM json_each(?1) j CROSS JOIN event e ON e.session = j.value"
-    " WHERE e.at_ms >= ?2 AND e.at_ms < ?3 AND {within} GROUP BY e.session"
-).format(tokens=_TOKENS.format("e."), within=within("?2", "?3"))
-
-_Life = tuple[int, int, int]  # session, first and last record
-_Sums = Sequence[int]  # cost, responses, tokens, unpriced tokens, estimated, calls without usage
+    f"SELECT id, first_ms, last_ms, {', '.join(SUMS)} FROM session INDEXED BY session_span"
+    " WHERE last_ms >= ? AND first_ms < ?"
+)  # fmt: skip
 
 
 def spent(db: sqlite3.Connection, since_ms: int, until_ms: int) -> Spent:
     """What each session spent in a span, the dearest first; sub-agents count for the session they are filed under."""
-    sums = _sums(db, _alive(db, since_ms, until_ms), since_ms, until_ms)
+    sums = _sums(db, since_ms, until_ms)
     return Spent(since_ms, until_ms, _shares(sums, _about(db, sums)))
 
 
@@ -82,31 +72,16 @@ def _parts(slots: Iterable[Mapping[tuple[str, str], int]]) -> tuple[Part, ...]:
     return tuple(Part(*key, nusd) for key, nusd in sums.most_common() if nusd)
 
 
-def _alive(db: sqlite3.Connection, since_ms: int, until_ms: int) -> list[_Life]:
-    """The sessions that may have spent in a span."""
-    return db.execute(
-        "SELECT id, first_ms, last_ms FROM session INDEXED BY session_span WHERE last_ms >= ? AND first_ms < ?",
-        (since_ms, until_ms + MARGIN_MS),
-    ).fetchall()
-
-
-def _sums(db: sqlite3.Connection, alive: Iterable[_Life], since_ms: int, until_ms: int) -> dict[int, _Sums]:
-    """What the events of each session sum up to in a span; sessions without any are left out."""
-    whole: list[int] = []
-    parts: list[int] = []
-    for number, first_ms, last_ms in alive:
-        inside = first_ms and first_ms - MARGIN_MS >= since_ms and last_ms < until_ms
-        (whole if inside else parts).append(number)
-    silent, estimated = FLAG_HIDDEN | FLAG_UNKNOWN, FLAG_ESTIMATED | FLAG_COST_ESTIMATED
-    values = (msgspec.json.encode(parts), since_ms, until_ms, silent, estimated, FLAG_UNKNOWN)
-    found: dict[int, _Sums] = {}
-    for number, cost, *rest in (
-        *db.execute(_OF_EVENTS, values),
-        *db.execute(_OF_SESSIONS, (msgspec.json.encode(whole),)),
-    ):
-        if cost or any(rest):
-            found[number] = (cost or 0, *rest)
-    return found
+def _sums(db: sqlite3.Connection, since_ms: int, until_ms: int) -> dict[int, Sums]:
+    """What each session spent in a span; sessions without any call in it are left out."""
+    found: dict[int, Sums] = {}
+    partly: dict[int, Sums] = {}
+    for number, first_ms, last_ms, *sums in db.execute(_OF_SESSIONS, (since_ms, until_ms + MARGIN_MS)):
+        if not (first_ms and first_ms - MARGIN_MS >= since_ms and last_ms < until_ms):
+            partly[number] = sums
+        elif any(sums):
+            found[number] = sums
+    return {**parts(db, partly, since_ms, until_ms), **found}
 
 
 def _about(db: sqlite3.Connection, numbers: Iterable[int]) -> dict[int, tuple[str, str, str, str, str]]:
@@ -116,7 +91,7 @@ def _about(db: sqlite3.Connection, numbers: Iterable[int]) -> dict[int, tuple[st
 
 
 def _shares(
-    sums: Mapping[int, _Sums], about: Mapping[int, tuple[str, str, str, str, str]]
+    sums: Mapping[int, Sums], about: Mapping[int, tuple[str, str, str, str, str]]
 ) -> tuple[Share, ...]:
     merged: dict[tuple[str, str], list[int]] = {}
     names: dict[tuple[str, str], tuple[str, str, str]] = {}
@@ -129,7 +104,7 @@ def _shares(
         for at, value in enumerate(values):
             into[at] += value
     shares = [
-        Share(*key, *names[key], cost, responses, tokens, unpriced, bool(estimated), unknown)
-        for key, (cost, responses, tokens, unpriced, estimated, unknown) in merged.items()
+        Share(*key, *names[key], cost, responses, sum(tokens[:-1]), unpriced, bool(estimated), unknown)
+        for key, (responses, *tokens, cost, unpriced, unknown, estimated) in merged.items()
     ]
     return tuple(sorted(shares, key=lambda one: (-one.cost_nusd, -one.tokens, one.agent, one.session_id)))

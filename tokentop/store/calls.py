@@ -1,0 +1,118 @@
+"""Single calls: of a session, since a time, and those that are alike. Read-only; times are UTC milliseconds."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from tokentop.model import Priced, Tokens, Usage
+
+from .flags import FLAG_AT_ESTIMATED, FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_TELEMETRY, kind_of
+from .hours import within
+from .slots import BUCKETS
+
+_NEVER = str(1 << 62)
+
+
+def events_of(db: sqlite3.Connection, agent: str, sid: str, since_ms: int = 0) -> list[Priced]:
+    """Events of one session and of the sub-agents filed under it, by time."""
+    rows = db.execute(
+        "SELECT e.id, s.agent, s.sid, e.at_ms, e.took_ms, m.provider, m.name, coalesce(t.tier, ''),"
+        f" coalesce(t.geo, ''), e.flags, {', '.join('e.' + b for b in BUCKETS)}, e.cost_nusd"
+        # Two ranges of the index: with OR in one question SQLite goes through all sessions of the agent.
+        " FROM (SELECT id, agent, sid FROM session WHERE agent=?1 AND sid=?2 UNION ALL"
+        " SELECT id, agent, sid FROM session WHERE agent=?1 AND sid >= ?2 || '/' AND sid < ?2 || '0') s"
+        " CROSS JOIN event e ON e.session = s.id JOIN model m ON m.id = e.model LEFT JOIN tier t ON t.id = e.tier"
+        " WHERE e.at_ms >= ?3 ORDER BY e.at_ms, e.id",
+        (agent, sid, since_ms),
+    )
+    return [_priced(row) for row in rows]
+
+
+def events_of_one(db: sqlite3.Connection, session: int) -> list[Priced]:
+    """Events of one session, by its number, without those of sub-agents; by time."""
+    rows = db.execute(
+        "SELECT e.id, '', '', e.at_ms, e.took_ms, m.provider, m.name, coalesce(t.tier, ''), coalesce(t.geo, ''),"
+        f" e.flags, {', '.join('e.' + b for b in BUCKETS)}, e.cost_nusd FROM event e JOIN model m ON m.id = e.model"
+        " LEFT JOIN tier t ON t.id = e.tier WHERE e.session = ? ORDER BY e.at_ms, e.id",
+        (session,),
+    )
+    return [_priced(row) for row in rows]
+
+
+def same_calls(db: sqlite3.Connection, call: Usage, within_ms: int) -> list[int]:
+    """Ids of the events of a log with the counts of this call and nearly its time, in its session or below it."""
+    sid, tokens = call.session_id, call.tokens
+    rows = db.execute(
+        "SELECT e.id FROM session s CROSS JOIN event e ON e.session = s.id"
+        " WHERE s.agent=? AND (s.sid=? OR (s.sid >= ? AND s.sid < ?)) AND abs(e.at_ms - ?) <= ?"
+        f" AND NOT e.flags & {FLAG_TELEMETRY} AND {' AND '.join(f'e.{name}=?' for name in BUCKETS[:5])}",
+        (call.agent, sid, f"{sid}/", f"{sid}0", call.at_ms, within_ms, tokens.input, tokens.cache_read,
+         tokens.cache_write_5m, tokens.cache_write_1h, tokens.output),
+    )  # fmt: skip
+    return [identity for (identity,) in rows]
+
+
+def telemetry_alone(db: sqlite3.Connection) -> dict[str, int]:
+    """How many calls of each agent are known from telemetry alone."""
+    rows = db.execute(
+        "SELECT s.agent, count(*) FROM telemetry t JOIN event e ON e.id = t.id JOIN session s ON s.id = e.session"
+        f" WHERE e.flags & {FLAG_TELEMETRY} GROUP BY s.agent"
+    )
+    return dict(rows.fetchall())
+
+
+def spent_cells(
+    db: sqlite3.Connection, agent: str, sid: str, since_ms: int, cell_ms: int
+) -> dict[int, tuple[int, int, int]]:
+    """Fresh tokens, cache reads and nano-dollars of one session by `(at_ms - since_ms) / cell_ms`; -1 = before."""
+    rows = db.execute(
+        "SELECT CASE WHEN e.at_ms < ?1 THEN -1 ELSE (e.at_ms - ?1) / ?2 END AS cell,"
+        " sum(e.input + e.cache_write_5m + e.cache_write_1h + e.output), sum(e.cache_read),"
+        " coalesce(sum(e.cost_nusd), 0) FROM session s CROSS JOIN event e ON e.session = s.id"
+        " WHERE s.agent=?3 AND s.sid=?4 GROUP BY cell",
+        (since_ms, cell_ms, agent, sid),
+    )
+    return {cell: (fresh, reads, cost) for cell, fresh, reads, cost in rows}
+
+
+def recent_events(db: sqlite3.Connection, since_ms: int) -> list[Priced]:
+    """Events since a time, of all sessions: fills the live state at the start.
+
+    CROSS JOIN keeps the order: without it SQLite reads every event there is, to find few sessions.
+    """
+    rows = db.execute(
+        "SELECT e.id, s.agent, s.sid, e.at_ms, e.took_ms, m.provider, m.name, coalesce(t.tier, ''),"
+        f" coalesce(t.geo, ''), e.flags, {', '.join('e.' + b for b in BUCKETS)}, e.cost_nusd"
+        " FROM session s CROSS JOIN event e JOIN model m ON m.id = e.model"
+        " LEFT JOIN tier t ON t.id = e.tier WHERE e.session = s.id AND s.last_ms >= ?1 AND e.at_ms >= ?1"
+        f" AND {within('?1', _NEVER)} ORDER BY e.at_ms",
+        (since_ms,),
+    )
+    return [_priced(row) for row in rows]
+
+
+def recent_tokens(
+    db: sqlite3.Connection, agent: str, sid: str, since_ms: int
+) -> list[tuple[int, int, tuple[int, ...]]]:
+    """(start, duration in ms, (output, cache writes, input, cache reads)) of one session's events since a time."""
+    rows = db.execute(
+        "SELECT e.at_ms, e.took_ms, e.output, e.cache_write_5m + e.cache_write_1h, e.input, e.cache_read"
+        " FROM session s CROSS JOIN event e WHERE s.agent = ?2 AND s.sid = ?3 AND e.session = s.id AND e.at_ms >= ?1"
+        f" AND {within('?1', _NEVER)}",
+        (since_ms, agent, sid),
+    )
+    return [(at_ms - took if took else at_ms, took, tuple(parts)) for at_ms, took, *parts in rows]
+
+
+def _priced(row: tuple[object, ...]) -> Priced:
+    identity, agent, sid, at_ms, took, provider, model, tier, geo, flags, *counts, cost = row
+    assert isinstance(flags, int)
+    assert isinstance(at_ms, int)
+    assert isinstance(took, int)
+    event = Usage(
+        str(agent), str(sid), "", at_ms, str(model), Tokens(*counts), str(provider),  # type: ignore[arg-type]
+        took, str(tier), str(geo), kind=kind_of(flags), at_estimated=bool(flags & FLAG_AT_ESTIMATED),
+        estimated=bool(flags & FLAG_ESTIMATED), start_ms=at_ms - took if took else 0,
+        telemetry=bool(flags & FLAG_TELEMETRY),
+    )  # fmt: skip
+    return Priced(identity, event, cost, bool(flags & (FLAG_ESTIMATED | FLAG_COST_ESTIMATED)))  # type: ignore[arg-type]

@@ -1,0 +1,70 @@
+"""The nouns of usage: what is asked for, and what is told of a span of time. Times are UTC milliseconds."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from tokentop.model import Tokens
+
+from .flags import FLAG_AT_ESTIMATED, FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_TELEMETRY
+
+BUCKETS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning")
+ROLLED = (*BUCKETS, "cost_nusd", "unpriced_tokens", "unknown_calls", "logged_nusd")
+
+
+class Slot(Struct, frozen=True, gc=False):
+    """Usage of one project, model and quality; of one quarter hour where `slot_ms` is asked for."""
+
+    slot_ms: int
+    agent: str
+    project: str
+    provider: str
+    model: str
+    session: str
+    estimated: bool
+    cost_estimated: bool
+    responses: int
+    tokens: Tokens
+    cost_nusd: int
+    unpriced_tokens: int
+    unknown_calls: int = 0
+    logged_nusd: int = 0
+    at_estimated: bool = False
+    telemetry: bool = False  # no log tells it
+
+
+class Filter(Struct, frozen=True):
+    """What to leave in: names as the store has them, times inclusive / exclusive."""
+
+    since_ms: int | None = None
+    until_ms: int | None = None
+    agent: str = ""
+    project: str = ""
+    model: str = ""
+
+
+def where_of(wanted: Filter, agent: str, project: str, model: str) -> tuple[str, list[object]]:
+    parts: list[str] = []
+    values: list[object] = []
+    for column, value in ((agent, wanted.agent), (project, wanted.project), (model, wanted.model)):
+        if value:
+            parts.append(f"{column} = ?")
+            values.append(value)
+    return "".join(f" AND {part}" for part in parts), values
+
+
+def span_of(wanted: Filter) -> tuple[int, int]:
+    since = wanted.since_ms if wanted.since_ms is not None else -(1 << 62)
+    return since, wanted.until_ms if wanted.until_ms is not None else 1 << 62
+
+
+def slot_of(
+    slot_ms: int, agent: str, project: str, provider: str, model: str, sid: str, flags: int, responses: int,
+    sums: list[int],
+) -> Slot:  # fmt: skip
+    return Slot(
+        slot_ms, agent, project, provider, model, sid.partition("/")[0], bool(flags & FLAG_ESTIMATED),
+        bool(flags & FLAG_COST_ESTIMATED), responses, Tokens(*sums[:6]), sums[6], sums[7], sums[8],
+        sums[9],
+        at_estimated=bool(flags & FLAG_AT_ESTIMATED), telemetry=bool(flags & FLAG_TELEMETRY),
+    )  # fmt: skip

@@ -1,0 +1,148 @@
+"""Usage that only single calls tell: of spans within a quarter hour, by session, credits, web searches. Read-only."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator
+
+from tokentop.model import Tokens
+
+from .flags import (
+    FLAG_AT_ESTIMATED,
+    FLAG_COST_ESTIMATED,
+    FLAG_ESTIMATED,
+    FLAG_HIDDEN,
+    FLAG_TELEMETRY,
+    FLAG_UNKNOWN,
+)
+from .hours import SLOT_MS, within
+from .shares import SUMS, Sums, parts
+from .slots import BUCKETS, Filter, Slot, slot_of, span_of, where_of
+
+_UNUSUAL = FLAG_ESTIMATED | FLAG_COST_ESTIMATED | FLAG_AT_ESTIMATED | FLAG_TELEMETRY
+_MARGIN_MS = 600_000  # a call may have begun before the first record of its session's log
+
+
+def events_as_slots(
+    db: sqlite3.Connection,
+    wanted: Filter,
+    span: tuple[int, int],
+    *,
+    by_slot: bool,
+    without: Iterable[int] = (),
+) -> Iterator[Slot]:
+    """Events of a time span, summed by session, model and quality, found through the sessions that were alive then.
+
+    CROSS JOIN keeps the order: without it SQLite reads every event there is. `without`: numbers of sessions.
+    """
+    where, values = where_of(wanted, "s.agent", "p.name", "m.name")
+    slot = f"e.at_ms / {SLOT_MS}" if by_slot else "0"
+    total = " + ".join(f"e.{b}" for b in BUCKETS[:5])
+    rows = db.execute(
+        f"SELECT {slot} AS slot, s.agent, p.name, m.provider, m.name, s.sid, e.flags, count(*),"
+        f" {', '.join(f'sum(e.{b})' for b in BUCKETS)}, coalesce(sum(e.cost_nusd), 0),"
+        f" sum(CASE WHEN e.cost_nusd IS NULL THEN {total} ELSE 0 END), coalesce(sum(x.logged_nusd), 0)"
+        " FROM session s CROSS JOIN event e JOIN model m ON m.id = e.model"
+        " LEFT JOIN event_extra x ON x.id = e.id"
+        " JOIN project p ON p.id = s.project"
+        f" WHERE e.session = s.id AND s.last_ms >= ?1 AND s.first_ms < ?2 AND e.at_ms >= ?1 AND e.at_ms < ?2"
+        f" AND {within('?1', '?2')} AND s.id NOT IN (SELECT value FROM json_each(?3)){where}"
+        " GROUP BY slot, s.id, e.model, e.flags",
+        (*span, json.dumps(list(without)), *values),
+    )
+    for (
+        slot_number,
+        agent,
+        project,
+        provider,
+        model,
+        sid,
+        flags,
+        count,
+        *counts,
+        cost,
+        unpriced,
+        logged,
+    ) in rows:
+        sums = [*counts, cost, unpriced, count if flags & FLAG_UNKNOWN else 0, logged]
+        responses = 0 if flags & (FLAG_HIDDEN | FLAG_UNKNOWN) else count
+        yield slot_of(slot_number * SLOT_MS, agent, project, provider, model, sid, flags, responses, sums)
+
+
+def sessions_as_slots(
+    db: sqlite3.Connection, wanted: Filter, span: tuple[int, int], by: Collection[str] = ("agent", "project")
+) -> Iterator[Slot]:
+    """Usage of a time span by session, without models: from the sums of sessions, and calls at the edges.
+
+    Not so where these do not tell all: what is estimated or purged, came as a sum, or where the log tells a cost.
+    What is not in `by` may be "".
+    """
+    since_ms, until_ms = span
+    where, values = where_of(wanted, "s.agent", "p.name", "s.model")
+    join = " JOIN project p ON p.id = s.project" * ("project" in by or "p." in where)
+    agent, project = "s.agent" if "agent" in by else "''", "p.name" if "project" in by else "''"
+    alive = "s.last_ms >= ?1 AND s.first_ms < ?2 + ?3"
+    usual = db.execute(
+        f"SELECT s.id, s.first_ms, s.last_ms, {agent}, {project}, s.sid, {', '.join('s.' + name for name in SUMS)}"
+        f" FROM session s{join} WHERE {alive} AND s.first_ms > 0 AND NOT s.estimated"
+        " AND s.id NOT IN (SELECT session FROM purged) AND s.id NOT IN (SELECT session FROM imported_sum)"
+        " AND s.project NOT IN (SELECT project FROM rollup WHERE slot >= ?1 / ?4 AND slot <= ?2 / ?4"
+        " AND (flags & ?5 OR logged_nusd)) AND s.project NOT IN (SELECT project FROM rollup WHERE slot <= 0)"
+        f"{where}",
+        (since_ms, until_ms, _MARGIN_MS, SLOT_MS, _UNUSUAL, *values),
+    ).fetchall()
+    begins_ms = since_ms + _MARGIN_MS
+    partly: dict[int, Sums] = {}
+    named: dict[int, tuple[str, str, str]] = {}
+    for number, first_ms, last_ms, agent, project, sid, *sums in usual:
+        if first_ms < begins_ms or last_ms >= until_ms:
+            partly[number], named[number] = sums, (agent, project, sid)
+        elif sums[0] or any(sums):
+            yield _of_session(agent, project, sid, sums)
+    for number, found in parts(db, partly, since_ms, until_ms).items():
+        yield _of_session(*named[number], found)
+    (count,) = db.execute(
+        f"SELECT count(*) FROM session s WHERE {alive}", (since_ms, until_ms, _MARGIN_MS)
+    ).fetchone()
+    if count > len(usual):
+        yield from events_as_slots(db, wanted, span, by_slot=False, without=[row[0] for row in usual])
+
+
+def _of_session(agent: str, project: str, sid: str, sums: Sums) -> Slot:
+    responses, *tokens, cost, unpriced, unknown, _ = sums
+    return Slot(
+        0, agent, project, "", "", sid.partition("/")[0], False, False, responses, Tokens(*tokens), cost, unpriced, unknown
+    )  # fmt: skip
+
+
+def logged_credits(
+    db: sqlite3.Connection, wanted: Filter, span: tuple[int, int]
+) -> Iterator[tuple[Slot, int]]:
+    """(where it belongs, thousandths of the agent's unit) of the events whose agent logged credits."""
+    where, values = where_of(wanted, "s.agent", "p.name", "m.name")
+    rows = db.execute(
+        "SELECT e.at_ms, s.agent, p.name, m.provider, m.name, s.sid, e.flags, x.credits_milli FROM event_extra x"
+        " CROSS JOIN event e ON e.id = x.id JOIN session s ON s.id = e.session JOIN model m ON m.id = e.model"
+        " JOIN project p ON p.id = s.project"
+        f" WHERE x.credits_milli IS NOT NULL AND e.at_ms >= ? AND e.at_ms < ?{where}",
+        (*span, *values),
+    )
+    for at_ms, agent, project, provider, model, sid, flags, found in rows:
+        slot = at_ms // SLOT_MS * SLOT_MS
+        yield slot_of(slot, agent, project, provider, model, sid, flags, 0, [0] * 10), found
+
+
+def web_searches(db: sqlite3.Connection, wanted: Filter) -> Iterator[tuple[Slot, int]]:
+    """(where it belongs, searches) of the events that paid for web searches, which their cost includes."""
+    where, values = where_of(wanted, "s.agent", "p.name", "m.name")
+    rows = db.execute(
+        "SELECT e.at_ms, s.agent, p.name, m.provider, m.name, s.sid, e.flags, x.web_searches FROM event_extra x"
+        " CROSS JOIN event e ON e.id = x.id JOIN session s ON s.id = e.session JOIN model m ON m.id = e.model"
+        " JOIN project p ON p.id = s.project"
+        f" WHERE x.web_searches > 0 AND e.cost_nusd IS NOT NULL AND e.at_ms >= ? AND e.at_ms < ?{where}",
+        (*span_of(wanted), *values),
+    )
+    for at_ms, agent, project, provider, model, sid, flags, searches in rows:
+        slot = at_ms // SLOT_MS * SLOT_MS
+        yield slot_of(slot, agent, project, provider, model, sid, flags, 0, [0] * 10), searches

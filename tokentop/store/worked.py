@@ -1,0 +1,140 @@
+"""What sessions spent and did in a span of time, as it is kept: the stuff of the outcome report. Times are UTC milliseconds."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tokentop.engine.work import Waste
+
+from .outcomes import batches, marks
+from .shares import SUMS
+from .shares import parts as spent_by_parts
+
+_NO_EDITS = msgspec.msgpack.encode({})
+
+
+class Told(Struct, frozen=True, gc=False, array_like=True):
+    """A kept `Work` without its commits and edits, which are many and are only needed to find whose a commit is."""
+
+    told: bool = False
+    note: str = ""
+    spans: tuple[tuple[int, int], ...] = ()
+    runs: msgspec.Raw = msgspec.Raw()
+    edits: msgspec.Raw = msgspec.Raw()
+    tests: tuple[tuple[int, str], ...] = ()
+    pulls: tuple[tuple[int, str], ...] = ()
+    waste: tuple[Waste, ...] = ()
+    models: tuple[tuple[str, int, int], ...] = ()
+
+    @property
+    def edited(self) -> bool:
+        return bytes(self.edits) != _NO_EDITS
+
+
+class Part(Struct, frozen=True, gc=False):
+    """A session for the sums of a time: `root` is the one it belongs to; `place` and `work` None = not looked at yet."""
+
+    id: int
+    root: int
+    agent: str
+    sid: str
+    project: str
+    title: str
+    first_ms: int
+    last_ms: int
+    cost_nusd: int
+    unpriced_tokens: int
+    unknown_calls: int
+    estimated: bool
+    place: int | None
+    work: Told | None
+
+
+_TOLD = msgspec.msgpack.Decoder(Told)
+# A sub-agent's work is its root's, anything else is its own.
+_ROOT = (
+    "CASE WHEN s.role = 'sub-agent' OR instr(s.sid, '/') THEN coalesce((SELECT r.id FROM session r"
+    " WHERE r.agent = s.agent AND r.sid = CASE s.root_sid WHEN '' THEN substr(s.sid, 1, instr(s.sid || '/', '/') - 1)"
+    " ELSE s.root_sid END), s.id) ELSE s.id END"
+)
+_PARTS = (
+    "SELECT s.id, {root}, s.project, {sid}, {title}, s.first_ms, s.last_ms, s.cost_nusd, s.unpriced_tokens,"
+    " s.unknown_calls, s.estimated, w.place, w.document FROM session s LEFT JOIN work w ON w.session = s.id"
+)
+_NAMED = _PARTS.format(root=_ROOT, sid="s.sid", title="s.title")
+_NAMELESS = _PARTS.format(root=_ROOT, sid="''", title="''")
+
+
+def parts(db: sqlite3.Connection, since_ms: int, until_ms: int, *, named: bool = True) -> list[Part]:
+    """The sessions that may have worked in a time span, and what they spent in it. `named` False: without id and title."""
+    rows = db.execute(
+        f"{_NAMED if named else _NAMELESS} WHERE s.last_ms >= ? AND s.first_ms < ? ORDER BY s.id",
+        (since_ms, until_ms),
+    )
+    found = {part.id: part for part in _as_parts(db, rows)}
+    partly = [
+        part.id
+        for part in found.values()
+        if not (since_ms <= part.first_ms and part.last_ms < until_ms and part.first_ms)
+    ]
+    own = {
+        row[0]: row[1:]
+        for row in db.execute(
+            f"SELECT id, {', '.join(SUMS)} FROM session WHERE id IN (SELECT value FROM json_each(?))",
+            (msgspec.json.encode(partly),),
+        )
+    }
+    nothing = [0] * len(SUMS)
+    spent = spent_by_parts(db, own, since_ms, until_ms)
+    for number in partly:
+        *_, cost, unpriced, unknown, estimated = spent.get(number, nothing)
+        found[number] = replace(
+            found[number],
+            cost_nusd=cost,
+            unpriced_tokens=unpriced,
+            unknown_calls=unknown,
+            estimated=bool(estimated),
+        )
+    return list(found.values())
+
+
+def parts_of(db: sqlite3.Connection, sessions: Iterable[int]) -> list[Part]:
+    """Some sessions with all that they spent."""
+    return [
+        part
+        for some in batches(sessions)
+        for part in _as_parts(db, db.execute(f"{_NAMED} WHERE s.id IN ({marks(some)}) ORDER BY s.id", some))
+    ]
+
+
+def _as_parts(db: sqlite3.Connection, rows: Iterable[tuple[Any, ...]]) -> Iterator[Part]:
+    projects: dict[int, tuple[str, str]] = {
+        number: (agent, name) for number, agent, name in db.execute("SELECT id, agent, name FROM project")
+    }
+    decode = _TOLD.decode
+    for (
+        session,
+        root,
+        number,
+        sid,
+        title,
+        first,
+        last,
+        cost,
+        unpriced,
+        unknown,
+        estimated,
+        place,
+        document,
+    ) in rows:
+        agent, project = projects[number]
+        yield Part(
+            session, root, agent, sid, project, title, first, last, cost, unpriced, unknown, bool(estimated), place,
+            None if document is None else decode(document),
+        )  # fmt: skip
