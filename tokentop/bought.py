@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from .agents import all_agents
 from .engine.outcome import Worker
-from .engine.tally import Credited, Done
+from .engine.tally import Bought, Credited, Done, total
 from .engine.work import Work, models_of, spent_by, waited, work_of
 from .harvest import Report, harvest
 from .ingest.commits import Budget
@@ -239,7 +239,7 @@ def _done(
         root, head.agent, head.sid, head.project, _model(works), head.title, max(line.last_ms for line in some), spans,
         cost, unpriced, unknown, any(one[3] for one in sums),
         True if any(place > 0 for place in places) else None if GONE in places or not places else False,
-        bool(works) and all(work.told for work in works), any(work.edited for work in works),
+        bool(works) and all(work.told for work in works), len({path for work in works for path in work.edits}),
         within(pair for work in works for pair in work.tests), within(pair for work in works for pair in work.pulls),
         tuple(piece for work in works for piece in work.waste if since_ms <= piece.at_ms < until_ms),
     )  # fmt: skip
@@ -275,3 +275,9 @@ def of_session(db: sqlite3.Connection, agent: str, sid: str, days: int) -> tuple
         return None, []
     head = next(line for line in some if line.id == number)
     return _done(db, number, head, some, kept, 0, 1 << 62), outcomes.credited_to(db, number, days)
+
+
+def bought_by(db: sqlite3.Connection, agent: str, sid: str, days: int, now_ms: int) -> Bought | None:
+    """What one session brought; None = it was not looked at yet. Reads only. sqlite3.Error."""
+    done, shares = of_session(db, agent, sid, days)
+    return None if done is None else Bought(total([done], shares, now_ms), days)

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from tokentop.agents._spoken import Said
 from tokentop.archive import InventedArchive
 from tokentop.engine.statement import Statement
+from tokentop.engine.tally import Bought
 from tokentop.engine.timeline import Timeline
 from tokentop.footage import Footage
 from tokentop.history import Ask, Entry, Listing, Scan
@@ -284,12 +285,16 @@ class FakeSource:
         self.stated = 0
         self.told: Timeline | None = None
         self.asked: list[tuple[str, str]] = []
+        self.bought_answer: Bought | None = None
         self.said: tuple[list[Said], str] = ([], "nothing was said")
         self.exported: list[str] = []
 
     def tell(self, agent: str, session_id: str) -> Timeline | None:
         self.asked.append((agent, session_id))
         return self.told
+
+    def bought(self, agent: str, session_id: str) -> Bought | None:
+        return self.bought_answer
 
     def transcript(self, session: Session) -> tuple[list[Said], str]:
         return self.said

@@ -8,24 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from tokentop import text
-from tokentop.engine.tally import Sum
+from tokentop.engine.tally import Bought
 from tokentop.engine.timeline import Timeline, Turn
 from tokentop.errors import Failure
 from tokentop.export import document, sketch
+from tokentop.export.brought import figures
 from tokentop.export.values import is_unpriced, resume, tokens_document, usd
 from tokentop.exporting import write_whole
 from tokentop.model import Session, Tokens
 from tokentop.store import lineage, reader
 
 from .out import plain_table
-from .outcome import figures
 from .sessions import event_document
 
 _HEADS = [
     "TURN",
     "TIME",
     "MODEL",
-    "CALLS",
+    "RESP",
     "INPUT",
     "CACHE READ",
     "WRITES",
@@ -37,7 +37,7 @@ _HEADS = [
 ]
 
 
-def as_document(db: sqlite3.Connection, told: Timeline, outcome: Sum | None = None) -> dict[str, Any]:
+def as_document(db: sqlite3.Connection, told: Timeline, bought: Bought | None = None) -> dict[str, Any]:
     """The session, each of its events, and its turns."""
     session = told.session
     events = reader.events_of(db, session.agent, session.id)
@@ -50,7 +50,7 @@ def as_document(db: sqlite3.Connection, told: Timeline, outcome: Sum | None = No
             "cost_usd": usd(sum(event.cost_nusd or 0 for event in events)),
             "unpriced": any(event.cost_nusd is None for event in events),
         },
-        "outcome": None if outcome is None else figures(outcome),
+        "outcome": None if bought is None else figures(bought.sum),
         "forks": [one.id for one in lineage.forks_of(db, session.agent, session.id)],
     }
 
@@ -66,15 +66,7 @@ def as_text(told: Timeline, zone: tzinfo, outcome: str = "") -> str:
         *([f"outcome  {outcome}"] if outcome else []), *(f"note     {gap}" for gap in sketch.gaps(told)), "",
     ]  # fmt: skip
     rows = [row for turn in told.turns for row in _rows(turn, zone, 0)]
-    for at in (-2, -1):  # words stand to the left, behind the figures
-        width = max((len(row[at]) for row in rows), default=0)
-        for row in rows:
-            row[at] = row[at].ljust(width)
-    heads = [
-        head.ljust(max((len(row[at]) for row in rows), default=0)) if at >= 10 else head
-        for at, head in enumerate(_HEADS)
-    ]
-    return "\n".join(lines) + "\n" + plain_table(heads, rows, left=3)
+    return "\n".join(lines) + "\n" + plain_table(_HEADS, rows, left=3, words=2)
 
 
 def _rows(turn: Turn, zone: tzinfo, depth: int) -> list[list[str]]:

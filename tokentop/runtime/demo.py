@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tokentop.archive import InventedArchive
     from tokentop.blackbox import BlackBox
     from tokentop.engine.statement import Statement
+    from tokentop.engine.tally import Bought
     from tokentop.engine.timeline import Timeline
     from tokentop.footage import Footage
     from tokentop.history import Ask, Entry, Listing, Scan
@@ -204,6 +205,10 @@ class DemoRuntime:
 
     def tell(self, agent: str, session_id: str) -> Timeline | None:
         return cast("Timeline | None", self._in_world(lambda: self._world.tell(agent, session_id)))
+
+    def bought(self, _agent: str, _session_id: str) -> Bought | None:
+        """The demo's repositories do not exist."""
+        return None
 
     def transcript(self, _session: Session) -> tuple[list[Said], str]:
         return [], "the agents of the demo are invented: nothing was said"

@@ -11,7 +11,7 @@ import sqlite3
 
 from tokentop.engine.likeness import learnable, with_one_left_out, words_of
 
-from .schema import FOUND
+from .schema import EVENT_HOUR, FOUND
 
 SLICE = 200  # sessions of one transaction: some 20 ms
 _DEEPEST = 16
@@ -23,6 +23,10 @@ _PUT_LINE = f"INSERT OR REPLACE INTO line ({', '.join(_LINE)}) VALUES ({', '.joi
 _SUMS = (
     "max(s.last_ms), sum(s.responses), sum(s.input + s.cache_read + s.cache_write_5m + s.cache_write_1h + s.output),"
     " sum(s.cost_nusd), sum(s.unpriced_tokens), sum(s.unknown_calls), max(s.estimated), count(*) - 1"
+)
+_USED_MODEL = (
+    "SELECT m.name FROM event e CROSS JOIN model m ON m.id = e.model WHERE e.session = ? AND m.name != ''"
+    f" ORDER BY {EVENT_HOUR.replace('at_ms', 'e.at_ms')} DESC, e.at_ms DESC LIMIT 1"
 )
 _SESSION = (
     "SELECT s.agent, s.sid, s.parent_sid, s.role, p.name, s.model, s.title, s.branch, s.first_ms, coalesce(o.tools, ''),"
@@ -97,6 +101,7 @@ class Indexer:
             self._note_below(session)
             return {before[0]} - {session} if before else set()
         agent, sid, parent_sid, role, project, model, title, branch, first_ms, tools, files = found
+        model = model or self._used_model(session)
         root = self._root(session, agent, sid, parent_sid, role)
         db.execute(
             _PUT_LINE, (session, root, agent, project, model, title, branch, first_ms, *self._sums("s.id = ?", session), 0)
@@ -106,6 +111,11 @@ class Indexer:
             self._note_below(session)
             self._note_children(session, agent, sid)
         return {root} if before is None else {root, before[0]}
+
+    def _used_model(self, session: int) -> str:
+        """The model of the last calls, where the log names none for the session itself."""
+        found = self.db.execute(_USED_MODEL, (session,)).fetchone()
+        return found[0] if found is not None else ""
 
     def _root(self, session: int, agent: str, sid: str, parent_sid: str, role: str) -> int:
         """The session that one is listed below: the outermost parent that is known; a fork stands for itself."""
