@@ -10,8 +10,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from tests.ui.invented import put
 from tokentop.agents._spoken import Said
-from tokentop.archive import InventedArchive
+from tokentop.archive import MemoryArchive
 from tokentop.engine.statement import Statement
 from tokentop.engine.tally import Bought
 from tokentop.engine.timeline import Timeline
@@ -45,6 +46,7 @@ from tokentop.model import (
     Tokens,
 )
 from tokentop.procs.batch import arrange, carry_out
+from tokentop.store.db import open_memory
 
 NOW = 1_795_295_645_000  # 2026-11-21T21:14:05Z
 USD = 1_000_000_000
@@ -392,10 +394,12 @@ class FakeSource:
         return self.archive.below(root)
 
     @cached_property
-    def archive(self) -> InventedArchive:
+    def archive(self) -> MemoryArchive:
         """The sessions of the first picture."""
-        made = InventedArchive(UTC, lambda: NOW)
-        made.take(() if self.first is None else self.first.rows)
+        connection = open_memory()
+        put(connection, [row for row in (() if self.first is None else self.first.rows) if row.session_id])
+        made = MemoryArchive(connection, UTC, lambda: NOW)
+        made.index()
         return made
 
 

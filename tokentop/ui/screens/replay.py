@@ -292,16 +292,7 @@ class ReplayScreen(PastActions):
         if mark.row_key in self.view.index:
             self.go_to(mark.row_key)
 
-    def _can_rank(self) -> bool:
-        """Whether spend is known by session; where it is not, that is said."""
-        if self._footage is None or self._footage.with_events:
-            return True
-        self.app.notify("the demo keeps no single calls: there is nothing to rank", markup=False, timeout=4)
-        return False
-
     def action_mark(self) -> None:
-        if not self._can_rank():
-            return
         span = self.reel.select()
         self._show_track()
         if span is not None:
@@ -339,7 +330,7 @@ class ReplayScreen(PastActions):
     async def _find_jumps(self, near_ms: int = 0) -> None:
         """Of the day of a time (0 = where somebody stands); of the present day the 24 hours up to now."""
         await self._ready.wait()
-        if self._footage is None or not self._can_rank():
+        if self._footage is None:
             return
         at_ms = near_ms or self.reel.at_ms
         now_ms = self.tokentop.live.now_ms() or self.reel.last_ms
