@@ -53,27 +53,32 @@ def room() -> int:
 
 def fitted_table(
     heads: Sequence[str], rows: Sequence[Sequence[str]], left: int, cells: int, *,
-    least: Mapping[str, int] = MappingProxyType({}), drop: Sequence[str] = (),
+    least: Mapping[str, int] = MappingProxyType({}), drop: Sequence[str] = (), words: int = 0,
 ) -> str:  # fmt: skip
     """`plain_table` within so many cells.
 
-    First columns of text are cut down to their `least` cells, the widest first, then those of `drop` are left out, in
-    that order; what still has no room stands in further tables below, beside the first column.
+    Columns of text are cut down to their `least` cells, the widest first; where that is not enough those of `drop` are
+    left out, in that order; what still has no room stands in further tables below, beside the first column.
     """
     heads, table = list(heads), [list(row) for row in rows]
     widths = [max(cell_len(row[at]) for row in (heads, *table)) for at in range(len(heads))]
-    while _wide(widths) > cells:
-        soft = [at for at, head in enumerate(heads) if widths[at] > least.get(head, 1 << 30)]
-        if soft:
-            widths[max(soft, key=lambda at: widths[at])] -= 1
-            continue
-        gone = next((heads.index(head) for head in drop if head in heads), None)
-        if gone is None:
+    for name in drop:
+        if (
+            _wide([min(width, least.get(head, width)) for head, width in zip(heads, widths, strict=True)])
+            <= cells
+        ):
             break
-        left -= gone < left
-        del widths[gone]
-        for row in (heads, *table):
-            del row[gone]
+        if name in heads:
+            gone = heads.index(name)
+            left -= gone < left
+            del widths[gone]
+            for row in (heads, *table):
+                del row[gone]
+    while _wide(widths) > cells:
+        soft = [at for at, head in enumerate(heads) if widths[at] > least.get(head, widths[at])]
+        if not soft:
+            break
+        widths[max(soft, key=lambda at: widths[at])] -= 1
     table = [[_cut(cell, width) for cell, width in zip(row, widths, strict=True)] for row in table]
     blocks, start = [], 1
     while start < len(heads):
@@ -83,10 +88,32 @@ def fitted_table(
         shown = [0, *range(start, end)]
         blocks.append(
             plain_table([heads[at] for at in shown], [[row[at] for at in shown] for row in table],
-                        sum(at < left for at in shown))
+                        sum(at < left for at in shown), sum(at >= len(heads) - words for at in shown))
         )  # fmt: skip
         start = end
     return "\n\n".join(blocks)
+
+
+def fits(heads: Sequence[str], rows: Sequence[Sequence[str]], cells: int) -> bool:
+    """Whether a table has room in so many cells as it is."""
+    return _wide([max(cell_len(row[at]) for row in (heads, *rows)) for at in range(len(heads))]) <= cells
+
+
+def short_ids(ids: Iterable[str]) -> dict[str, str]:
+    """The beginning of each session id that tells it from the others here, of eight letters at least.
+
+    A sub-agent that is filed under a session (`id/name`) has that one's.
+    """
+    names = {one: one.partition("/")[0] for one in ids}
+    found, ordered = {}, sorted(set(names.values()))
+    for at, name in enumerate(ordered):
+        near = [ordered[other] for other in (at - 1, at + 1) if 0 <= other < len(ordered)]
+        same = [
+            next((k for k, (a, b) in enumerate(zip(name, other, strict=False)) if a != b), len(name))
+            for other in near
+        ]
+        found[name] = name[: max([8, *(count + 1 for count in same)])]
+    return {one: found[name] for one, name in names.items()}
 
 
 def _wide(widths: Sequence[int]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta, tzinfo
 from typing import Any
 
@@ -24,7 +24,7 @@ from tokentop.store.reader import Filter
 from tokentop.text import clean, plural
 
 from . import access
-from .out import fitted_table, iso, money, print_json, room, wrapped
+from .out import fitted_table, iso, money, print_json, room, short_ids, wrapped
 
 DIMENSIONS = ("session", "project", "agent", "model", "day")
 PERIOD_DAYS = 30
@@ -151,7 +151,8 @@ def as_text(
         "COST", "COMMITS", "+LINES", "-LINES", "SURVIVED", "FILES", "PRS", "TESTS", "$/COMMIT", "$/100 LINES", "UNCHANGED",
     ]  # fmt: skip
     left = ["AGENT", "SESSION", "TITLE"] if by == "session" else [by.upper(), "SESSIONS"]
-    rows = [[*_left(one, by), *_cells(one)] for one in sums]
+    names = short_ids(one.key[1] for one in sums) if by == "session" else {}
+    rows = [[*_left(one, by, names), *_cells(one)] for one in sums]
     if len(sums) != 1:
         rows.append(
             [*(["total", "", ""] if by == "session" else ["total", str(total.sessions)]), *_cells(total)]
@@ -169,10 +170,10 @@ def as_text(
     return "\n".join([table, "", *lines])
 
 
-def _left(one: Sum, by: str) -> list[str]:
+def _left(one: Sum, by: str, names: Mapping[str, str]) -> list[str]:
     if by == "session":
         agent, sid, title = one.key
-        return [agent, sid[:8], clean(title or "(no title)", 40)]
+        return [agent, names[sid], clean(title or "(no title)", 40)]
     return [clean(one.key[0], 30), str(one.sessions)]
 
 

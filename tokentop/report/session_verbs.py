@@ -41,8 +41,15 @@ def listed(arguments: Arguments) -> int:
     elif documents:
         print(text)
     if not documents:
-        raise NothingMatched(f"no session matches {query!r}" if query.split() else "no sessions yet")
+        raise NothingMatched(f"no session matches {query!r}{_hint(query)}" if query.split() else "no sessions yet")
     return 0
+
+
+def _hint(query: str) -> str:
+    """Where what was asked for comes from, in case it was not read yet."""
+    if "outcome:" in query:
+        return "; `tokentop outcome` works outcomes out"
+    return "; `tokentop sync` reads tools and files" if "tool:" in query or "file:" in query else ""
 
 
 def told(arguments: Arguments) -> int:

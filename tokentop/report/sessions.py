@@ -18,7 +18,7 @@ from tokentop.store.indexing import Indexer, waiting
 from tokentop.text import clean, clock_near
 
 from . import access
-from .out import Progress, fitted_table, money, room
+from .out import Progress, fitted_table, money, room, short_ids
 
 _WIDE = 110  # cells from which on a time is written with its date
 
@@ -62,6 +62,7 @@ def listed(
     found = reader.sessions_by_id(db, order)
     documents = [session_document(session, own, project) for session, own, project in found]
     rows, cells = [], room()
+    names = short_ids(session.id for session, _, _ in found)
     for session, own, project in found:
         if cells < _WIDE:
             last = clock_near(session.last_ms, at_ms, zone, by_day=True) if session.last_ms else "?"
@@ -70,7 +71,7 @@ def listed(
         indent = "  " if session.parent_id else ""
         cost = _cost(own)
         rows.append(
-            [last, session.agent, clean(project, 20), session.id[:8], indent + clean(session.title or "(no title)", 60),
+            [last, session.agent, clean(project, 20), names[session.id], indent + clean(session.title or "(no title)", 60),
              f"{own.responses:,}", f"{own.tokens.total:,}{'+?' * bool(own.unknown_calls)}", cost]
         )  # fmt: skip
     heads = ["LAST", "AGENT", "PROJECT", "SESSION", "TITLE", "RESP", "TOKENS", "COST"]
@@ -93,7 +94,8 @@ def bring_up_to_date(store: access.Access, *, quiet: bool) -> None:
 
 def _cost(own: Figures) -> str:
     if own.cost_nusd or not (own.unpriced_tokens or own.unknown_calls):
-        return money(own.cost_nusd)
+        at_least = own.unpriced_tokens or own.unknown_calls
+        return "≥" * bool(at_least) + "≈" * own.estimated + money(own.cost_nusd)
     return "unpriced" if own.unpriced_tokens else "?"
 
 

@@ -19,9 +19,14 @@ def sort_of(ask: Ask) -> str:
     return ask.sort or (BEST if ask.query.strip() and not ask.group else LAST)
 
 
-def title(found: Listing, scan: Scan | None, failed: str, *, scanning: bool, answered: bool) -> Pieces:
-    """`scan` = of prompts and replies, None = the list is shown; `failed` = the type of an error."""
-    pieces = [(" History", "title")]
+def title(
+    found: Listing, scan: Scan | None, failed: str, *, scanning: bool, answered: bool, label: str = ""
+) -> Pieces:
+    """`scan` = of prompts and replies, None = the list is shown; `failed` = the type of an error.
+
+    `label` = what the sessions are, where they are not real.
+    """
+    pieces = [(" History", "title"), *([(f" {label}", "warm")] if label else [])]
     if failed:
         return [*pieces, (f"   could not be looked up ({failed}); see the log file", "error")]
     if scan is not None:

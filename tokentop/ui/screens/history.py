@@ -247,6 +247,7 @@ class HistoryScreen(Screen[str | None]):
                 self._failed,
                 scanning=self._scanning,
                 answered=self._answered > 0,
+                label=self._source.label,
             )
         )
 
