@@ -207,9 +207,8 @@ def _overview(clock_ms: int, zone: tzinfo, as_json: bool) -> int:
             }
         )  # fmt: skip
         return 0
-    print(
-        "\n".join([*coverage_lines(coverage, zone), "", *_jump_lines(jumps, zone), *_mark_lines(marks, zone)])
-    )
+    lines = [*coverage_lines(coverage, zone), "", *_jump_lines(jumps, zone), *_mark_lines(marks, zone)]
+    print("\n".join(part for line in lines for part in wrapped(line, room(), 12)))
     return 0
 
 
