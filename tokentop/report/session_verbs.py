@@ -41,7 +41,9 @@ def listed(arguments: Arguments) -> int:
     elif documents:
         print(text)
     if not documents:
-        raise NothingMatched(f"no session matches {query!r}{_hint(query)}" if query.split() else "no sessions yet")
+        raise NothingMatched(
+            f"no session matches {query!r}{_hint(query)}" if query.split() else "no sessions yet"
+        )
     return 0
 
 
