@@ -223,7 +223,7 @@ SHOTS: tuple[Shot, ...] = (
     Shot("history-help", ("3", "question_mark"), "Keys of the history", _source(demo)),
     Shot("history-error", ("3", "slash", *"cost>x"), "needs a number"),
     Shot("history-empty", ("3",), "0 sessions", _source(lambda: build.snapshot(**_EMPTY))),  # type: ignore[arg-type]
-    Shot("history-ascii", ("3",), "last first", _source(demo), options=UiOptions(ascii=True)),
+    Shot("history-ascii", ("3",), "newest first", _source(demo), options=UiOptions(ascii=True)),
     Shot("past", ("B",), "PAST", film.source),
     Shot("past-gap", ("B", "g", *["shift+right"] * 12), "did not run", film.source),
     Shot("past-empty", ("B",), "nothing is recorded yet", lambda: film.source(with_film=False)),
