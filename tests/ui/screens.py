@@ -216,7 +216,7 @@ SHOTS: tuple[Shot, ...] = (
     Shot("limits-end", ("4", "G"), "not compared", _billed),
     Shot("limits-empty", ("4",), "no projection yet", _source(build.snapshot, statement_answer=_NO_BILL)),
     Shot("limits-ascii", ("4",), "so far", _billed, options=UiOptions(ascii=True)),
-    Shot("history", ("3",), "sessions   last first", _source(demo)),
+    Shot("history", ("3",), "sessions   newest first", _source(demo)),
     Shot("history-search", ("3", "slash", *"flky retry"), "the likest first"),
     Shot("history-grouped", ("3", "b", "b"), "by project", _source(demo)),
     Shot("history-unfolded", ("3", "plus"), "├", _source(demo)),

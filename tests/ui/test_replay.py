@@ -204,6 +204,26 @@ async def test_from_the_jump_of_the_bill_to_the_turn_in_six_keys() -> None:
         await until(pilot, lambda: app.screen is replay)
 
 
+async def test_the_list_of_jumps_goes_to_other_days() -> None:
+    """The last 24 hours first; the day before has nothing, and the way back leads to them again."""
+    async with past() as (app, pilot, replay, _):
+        await pilot.press("J")
+        await until(pilot, lambda: isinstance(app.screen, JumpsScreen))
+        first = app.screen
+        assert " to Sat 21" in text(app)
+        await pilot.press("left_square_bracket")
+        await until(pilot, lambda: app.screen is not first and isinstance(app.screen, JumpsScreen))
+        await until(
+            pilot, lambda: "Fri 20 Nov" in text(app) and "nothing was spent in this time" in text(app)
+        )
+        before = app.screen
+        await pilot.press("right_square_bracket")
+        await until(pilot, lambda: app.screen is not before and isinstance(app.screen, JumpsScreen))
+        await until(pilot, lambda: " to Sat 21" in text(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is replay)
+
+
 async def test_the_order_and_the_filter_work_as_on_the_live_screen() -> None:
     async with past() as (app, pilot, replay, _):
         await pilot.press("P")
