@@ -201,7 +201,8 @@ async def test_the_head_tells_what_the_tokens_bought_and_how_it_gets_known() -> 
     for bought, said in (
         (None, "not looked at yet: tokentop outcome"),
         (Bought(Sum(("total",), edits=3, passed=2, failed=1), 14), "3 files changed, no commit is known to be its own; tests 2/3"),
-        (Bought(Sum(("total",), commits=Pair(2.0), added=Pair(31.0), survived=Pair(29.0)), 14), "2 commits, +31 -0 lines, 29 survived"),
+        (Bought(Sum(("total",), commits=Pair(2.0), added=Pair(31.0), survived=Pair(29.0)), 14),
+         "2 commits, +31 -0 lines, 29 survived"),
     ):  # fmt: skip
         source = source_of()
         source.bought_answer = bought
