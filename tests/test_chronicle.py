@@ -113,21 +113,40 @@ def runtime_zone() -> tzinfo:
     return UTC
 
 
-def test_the_sessions_of_the_demo_sum_up_to_their_rows() -> None:
+def test_the_demo_tells_one_story_of_rows_sessions_days_and_jumps() -> None:
     from tokentop.demo import DemoSource
+    from tokentop.history import Ask
+    from tokentop.runtime.demobook import DemoBook
 
+    now_ms = 1_795_295_645_000
     world = DemoSource(7)
-    rows = [
-        row
-        for row in world.snapshot(1_795_295_645_000).rows
-        if row.kind in {"agent", "sub-agent"} and row.session_id
-    ]
-    assert rows
+    picture = world.snapshot(now_ms)
+    book = DemoBook(world.prices, UTC, titles=True)
+    told = world.told(now_ms)
+    book.take(told.facts, told.outlines)
+    rows = [r for r in picture.rows if r.kind in {"agent", "sub-agent"} and r.session_id and r.own.responses]
+    assert len(rows) > 30
     for row in rows:
-        told = world.tell(row.agent, row.session_id)
-        assert told is not None
-        assert (told.own.tokens, told.own.cost_nusd) == (row.own.tokens, row.own.cost_nusd)
-        assert told.own.responses == max(1, row.own.responses)
-        assert told == world.tell(row.agent, row.session_id)
-    runtime = DemoRuntime(world)
-    assert runtime.transcript(told.session)[0] == []
+        session = book.tell(row.agent, row.session_id)
+        assert session is not None
+        assert (session.own.tokens, session.own.cost_nusd) == (row.own.tokens, row.own.cost_nusd)
+        assert session.own.responses == row.own.responses
+    listing = book.archive.answer(Ask(group="day"))
+    assert listing is not None
+    today, *before = listing.groups
+    assert today.cost_nusd == pytest.approx(picture.today.cost_nusd, abs=10_000_000)
+    assert len(before) == 3
+    statement = world.statement(now_ms)
+    assert statement is not None
+    days = {day.day.isoformat(): day.total_nusd for day in world._days}
+    assert all(group.cost_nusd == pytest.approx(days[group.name], abs=10_000_000) for group in before)
+    footage = book.footage()
+    [jump, *_] = footage.jumps(now_ms - 86_400_000, now_ms)
+    spent = footage.spent(jump.from_ms, jump.until_ms)
+    assert spent.cost_nusd == jump.cost_nusd
+    assert all(book.tell(share.agent, share.session_id) is not None for share in spent.shares)
+    bought = book.bought(rows[0].agent, rows[0].session_id)
+    assert bought is not None
+    assert bought.sum.edits > 0
+    footage.close()
+    assert DemoRuntime(world).transcript(session.session)[0] == []

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from tokentop.report.out import fitted_table, short_ids
 from tokentop.report.usage import disarm
+from tokentop.text import cell_len
 
 from .faults import Scratch, line, one_line, record
 
@@ -273,3 +275,43 @@ def test_nothing_is_read_from_the_current_directory(scratch: Scratch) -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("usage", "--by", "day,agent,model"), ("usage", "--by", "session"), ("usage", "--cache"), ("sessions",), ("today",),
+     ("session", "s-1"), ("outcome", "--since", "2026-01-01"), ("outcome", "--since", "2026-01-01", "--by", "session"),
+     ("replay",), ("replay", "--from", "2026-01-01", "--until", "0m")],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_report_stays_within_the_terminal(scratch: Scratch, arguments: tuple[str, ...]) -> None:
+    for cells in (80, 132):
+        done = scratch.run(*arguments, env={"COLUMNS": str(cells)})
+        assert done.returncode == 0, done.stderr
+        assert max(map(cell_len, done.stdout.splitlines())) <= cells
+
+
+def test_a_table_that_is_too_wide_is_cut_thinned_and_stacked_in_this_order() -> None:
+    heads = ["AGENT", "TITLE", "IN", "OUT", "COST"]
+    rows = [
+        ["claude", "fix the flaky retry test", "1,000", "2,000", "$3.00"],
+        ["codex", "漢字の題名", "1", "2", "≥$4.00"],
+    ]
+
+    def fitted(cells: int) -> list[str]:
+        return fitted_table(heads, rows, 2, cells, least={"TITLE": 8}, drop=("IN",)).splitlines()
+
+    assert "fix the flaky retry test" in fitted(100)[1]
+    for cells in (100, 50, 40, 34, 20):
+        assert max(map(cell_len, fitted(cells))) <= cells
+    assert " IN" in fitted(40)[0]
+    assert " IN" not in fitted(34)[0]
+    stacked = fitted(20)
+    first = [row.split()[0] for row in stacked if row]
+    assert first == ["AGENT", "claude", "codex"] * (stacked.count("") + 1)
+    assert "$3.00" in "".join(stacked)
+
+
+def test_session_ids_are_shown_as_far_as_tells_them_apart() -> None:
+    ids = ["01a1ffda-1627", "01a1ffda-b5ab", "01a1ffda-b5ab/agent-1", "76253fbd-4017", "s"]
+    assert list(short_ids(ids).values()) == ["01a1ffda-1", "01a1ffda-b", "01a1ffda-b", "76253fbd", "s"]

@@ -17,14 +17,17 @@ from hypothesis import strategies as st
 
 from tokentop.archive import Archive
 from tokentop.engine.likeness import nearness, slips, words_of
+from tokentop.engine.work import Work
 from tokentop.history import Ask, Listing
 from tokentop.model import Fact, Role, Session, Tokens, Usage
 from tokentop.pricing import PriceTable
 from tokentop.store import searching
 from tokentop.store.db import FILE_NAME, open_writer
 from tokentop.store.indexing import Indexer, waiting
+from tokentop.store.outcomes import Kept, keep_works
 from tokentop.store.writer import Writer
 from tokentop.terms import Pattern
+from tokentop.ui.history.cells import outcome
 
 NOW = 1_795_269_600_000  # 2026-11-21 14:00 UTC
 HOUR, DAY = 3_600_000, 86_400_000
@@ -204,6 +207,53 @@ def test_filters(filled: Store, query: str, ids: set[str]) -> None:
 )  # fmt: skip
 def test_what_cannot_be_understood_says_why(filled: Store, query: str, said: str) -> None:
     assert said in filled.ask(query).problem
+
+
+def _worked(store: Store) -> None:
+    """s1 has a commit, a sub-agent of s2 changed a file, s3 changed nothing; nobody has looked at s4."""
+    store.session("s2/a", "explore", agent="codex", parent_id="s2", root_id="s2", role=Role.SUB_AGENT)
+    store.index()
+    ids = dict(store.db.execute("SELECT sid, id FROM session").fetchall())
+    store.db.execute("INSERT INTO git_credit VALUES (1, 'abc', ?, 1.0, 1, 'hash')", (ids["s1"],))
+    edits = {"s1": {"/w/a.py": (1,)}, "s2/a": {"/w/b.py": (1,)}, "s2": {}, "s3": {}}
+    keep_works(store.db, [(ids[sid], Kept(0, 0, 0, Work(True, edits=found))) for sid, found in edits.items()])
+
+
+@pytest.mark.parametrize(
+    ("query", "ids", "shown"),
+    [("outcome:commit", {"s1"}, "1 commit"), ("outcome:commits", {"s1"}, "1 commit"), ("outcome:file", {"s2"}, "1 file"),
+     ("outcome:no", {"s3"}, "no change"), ("outcome:?", {"s4"}, "?"), ("!outcome:? cost>2", {"s1", "s2"}, "")],
+)  # fmt: skip
+def test_outcomes_are_found_by_what_their_column_says(
+    filled: Store, query: str, ids: set[str], shown: str
+) -> None:
+    _worked(filled)
+    listing = filled.ask(query, "cost")
+    entries = searching.entries(filled.db, listing.order)
+    assert {entry.session_id for entry in entries} == ids
+    assert {outcome(entry, NOW)[0] for entry in entries} == {shown} or not shown
+    assert {name for group in filled.ask(query, group="project").groups for name in (group.name,)}
+
+
+def test_what_runs_is_found_by_its_state(filled: Store) -> None:
+    running = (("claude", "s1", "working"), ("codex", "s2", "permission"), ("claude", "s3", "done"))
+    assert filled.found("state:work", running=running) == ["s1"]
+    assert filled.found("state:perm", running=running) == ["s2"]
+    assert filled.found("!state:perm", running=running) == ["s1", "s3", "s4"]
+    assert filled.found("state:done", running=running) == ["s3", "s4"]
+    assert filled.found("!state:done", running=running) == ["s1", "s2"]
+    assert "by the screen" in filled.ask("state:work").problem
+    assert "one of permission" in filled.ask("state:nonsense", running=running).problem
+
+
+def test_a_session_whose_log_names_no_model_stands_under_that_of_its_last_call(store: Store) -> None:
+    calls = [
+        Usage("claude", "s1", f"c{n}", NOW - n * HOUR, name, Tokens(output=1))
+        for n, name in enumerate(("claude-opus-4-5", "claude-sonnet-4-5", "claude-haiku-4-5"))
+    ]
+    store.put(Session("claude", "s1", cwd="/w", first_ms=NOW - 3 * HOUR), *calls)
+    [group] = store.ask(group="model").groups
+    assert (group.name, store.found("model:opus")) == ("claude-opus-4-5", ["s1"])
 
 
 def test_words_and_filters_together(filled: Store) -> None:

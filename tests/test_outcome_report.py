@@ -218,7 +218,7 @@ def test_what_there_was_no_time_for_is_said_and_comes_with_the_next_call(scratch
     log = Log(scratch, "5e55-0006", repo.folder, repo.at_s)
     name = repo.write("a.py", *lines("a", 4)).commit("one")
     log.bash("git commit -am x", f"[main {name[:8]}] x")
-    assert scratch.run("sync").returncode == 0
+    assert scratch.run("usage").returncode == 0
     connection = db.open_writer(scratch.state)
     try:
         report = bring_up(connection, PriceTable(), 0, now_s * 1000, days=14, seconds=0)
@@ -289,3 +289,14 @@ def test_beside_a_tokentop_that_writes_it_keeps_what_it_found(scratch, tmp_path,
     finally:
         watching.terminate()
         watching.communicate(timeout=30)
+
+
+def test_sync_reads_tools_and_files_so_that_they_are_found(scratch, now_s):
+    log = Log(scratch, "read", "/work/api", now_s - 2 * DAY_S)
+    log.tool("Read", {"file_path": "/work/api/src/needle.py"}, "text")
+    missing = scratch.run("sessions", "file:needle")
+    assert (missing.returncode, "`tokentop sync` reads tools and files" in missing.stderr) == (3, True)
+    assert json.loads(scratch.run("sync", "--json").stdout)["outlines"] == {"made": 1, "left": False}
+    assert json.loads(scratch.run("sync", "--json").stdout)["outlines"] == {"made": 0, "left": False}
+    [row] = json.loads(scratch.run("sessions", "file:needle", "--json").stdout)["rows"]
+    assert row["session"] == "read"

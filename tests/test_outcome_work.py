@@ -138,7 +138,7 @@ def done(**more):
     plain = {
         "key": 1, "agent": "claude", "sid": "s", "project": "p", "model": "m", "title": "", "last_ms": 0, "spans": ((0, 1),),
         "cost_nusd": 10, "unpriced_tokens": 0, "unknown_calls": 0, "estimated": False, "in_repository": True, "told": True,
-        "edited": False, "tests": (), "pulls": (), "waste": (),
+        "edits": 0, "tests": (), "pulls": (), "waste": (),
     }  # fmt: skip
     return Done(**(plain | more))
 
@@ -155,7 +155,7 @@ NOW = 10 * 86_400_000
 @pytest.mark.parametrize(
     ("session", "credit", "wanted"),
     [
-        (done(), False, True), (done(), True, False), (done(edited=True), False, False), (done(last_ms=NOW - 1), False, False),
+        (done(), False, True), (done(), True, False), (done(edits=1), False, False), (done(last_ms=NOW - 1), False, False),
         (done(told=False), False, None), (done(in_repository=None), False, None), (done(in_repository=False), False, True),
         (done(told=False, in_repository=False), False, None), (done(told=False), True, False),
     ],

@@ -237,5 +237,6 @@ def test_the_demo_records_itself_with_what_is_done_in_it() -> None:
     snapshot = footage.at(footage.moments[0].at_ms).snapshot
     assert snapshot is not None
     assert row.key in {one.key for one in snapshot.rows}
-    assert not footage.with_events
+    spent = footage.spent(row.last_ms - 3_600_000, row.last_ms + 1)
+    assert row.session_id in {share.session_id for share in spent.shares}
     footage.close()

@@ -11,7 +11,6 @@ from datetime import tzinfo
 from pathlib import Path
 
 from .history import Ask, Entry, Listing, Scan
-from .model import Row
 from .store import db, searching
 from .store.indexing import Indexer
 from .store.reader import data_version
@@ -104,16 +103,18 @@ class Archive:
         self._reading.close()
 
 
-class InventedArchive(Archive):
-    """The sessions of an invented fleet, in memory: the demo has the same search as the real thing."""
+class MemoryArchive(Archive):
+    """The sessions of a store in memory, whose one connection writes, too: the demo is searched as the real thing is."""
 
-    def __init__(self, zone: tzinfo, now_ms: Callable[[], int]) -> None:
+    def __init__(self, connection: sqlite3.Connection, zone: tzinfo, now_ms: Callable[[], int]) -> None:
         super().__init__(Path(), zone, now_ms)
-        self._db = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
-        db.migrate(self._db)
-        self._asking = self._reading = _Invented(self._db)
-        self._indexer = Indexer(self._db)
-        self._known: dict[str, Row] = {}
+        self._asking = self._reading = _Held(connection)
+        self._indexer = Indexer(connection)
+
+    def index(self) -> None:
+        """Bring what has changed into the index."""
+        while self._indexer.index_some():
+            pass
 
     def answer(self, ask: Ask) -> Listing | None:
         self._last = None  # a connection does not see changes of its own as such
@@ -122,18 +123,8 @@ class InventedArchive(Archive):
     def search_said(self, _query: str, _told: Callable[[Scan], bool]) -> Scan:
         return Scan(problem="the agents of the demo are invented: nothing was said")
 
-    def take(self, rows: Sequence[Row]) -> None:
-        """Bring the sessions of a picture in."""
-        from .store.invented import put
 
-        if any(self._known.get(row.key) is not row for row in rows):
-            self._known = {row.key: row for row in rows}
-            put(self._db, [row for row in rows if row.session_id])
-            while self._indexer.index_some():
-                pass
-
-
-class _Invented(_Way):
+class _Held(_Way):
     def __init__(self, connection: sqlite3.Connection) -> None:
         super().__init__(Path(), 0)
         self.db = connection

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from .agents import all_agents
 from .engine.outcome import Worker
-from .engine.tally import Credited, Done
+from .engine.tally import Bought, Credited, Done, total
 from .engine.work import Work, models_of, spent_by, waited, work_of
 from .harvest import Report, harvest
 from .ingest.commits import Budget
@@ -239,13 +239,11 @@ def _done(root: int, some: Sequence[Part], since_ms: int, until_ms: int) -> Done
         estimated, last_ms = any(part.estimated for part in some), max([part.last_ms for part in some])
         works = tuple([part.work for part in some if part.work is not None])
     if len(works) == 1:
-        spans, told, edited = works[0].spans, works[0].told, works[0].edited
+        spans, told = works[0].spans, works[0].told
     else:
         spans = _united(span for work in works for span in work.spans)
-        told, edited = (
-            bool(works) and all(work.told for work in works),
-            any(work.edited for work in works),
-        )
+        told = bool(works) and all(work.told for work in works)
+    edits = len({path for work in works for path in work.paths})
     if not (cost or unpriced or unknown or any(start < until_ms and end >= since_ms for start, end in spans)):
         return None
     places = [part.place for part in some if part.place is not None]
@@ -254,7 +252,7 @@ def _done(root: int, some: Sequence[Part], since_ms: int, until_ms: int) -> Done
     )
     return Done(
         root, head.agent, head.sid, head.project, _model(works), head.title, last_ms, spans, cost, unpriced, unknown,
-        estimated, in_repository, told, edited,
+        estimated, in_repository, told, edits,
         _within([work.tests for work in works if work.tests], since_ms, until_ms),
         _within([work.pulls for work in works if work.pulls], since_ms, until_ms),
         tuple([one for work in works for one in work.waste if since_ms <= one.at_ms < until_ms]),
@@ -293,3 +291,9 @@ def of_session(db: sqlite3.Connection, agent: str, sid: str, days: int) -> tuple
     if all(part.id != number or part.work is None for part in some):
         return None, []
     return _done(number, some, 0, 1 << 62), outcomes.credited_to(db, number, days)
+
+
+def bought_by(db: sqlite3.Connection, agent: str, sid: str, days: int, now_ms: int) -> Bought | None:
+    """What one session brought; None = it was not looked at yet. Reads only. sqlite3.Error."""
+    done, shares = of_session(db, agent, sid, days)
+    return None if done is None else Bought(total([done], shares, now_ms), days)

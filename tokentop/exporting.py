@@ -9,8 +9,10 @@ from pathlib import Path
 
 import msgspec
 
+from .engine.tally import Bought
 from .engine.timeline import Timeline
 from .export import document
+from .export.brought import figures, one_line
 from .export.values import iso
 from .text import clean
 
@@ -18,7 +20,9 @@ FOLDER = "exports"
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 
-def write_timeline(folder: Path, told: Timeline, form: str, zone: tzinfo, now_ms: int) -> Path:
+def write_timeline(
+    folder: Path, told: Timeline, form: str, zone: tzinfo, now_ms: int, bought: Bought | None = None
+) -> Path:
     """Write html, md or json below `exports` in the state directory; where it is. OSError."""
     place = folder / FOLDER
     place.mkdir(mode=0o700, exist_ok=True)
@@ -26,20 +30,24 @@ def write_timeline(folder: Path, told: Timeline, form: str, zone: tzinfo, now_ms
     name = "".join(
         c if c.isalnum() or c in "-_." else "-" for c in f"{session.agent}-{clean(session.id, 60)}"
     )
-    return write_whole(place / f"{name.lstrip('.')}.{form}", content_of(told, form, zone, now_ms))
+    return write_whole(place / f"{name.lstrip('.')}.{form}", content_of(told, form, zone, now_ms, bought))
 
 
-def content_of(told: Timeline, form: str, zone: tzinfo, now_ms: int) -> str:
+def content_of(told: Timeline, form: str, zone: tzinfo, now_ms: int, bought: Bought | None = None) -> str:
     """The text of an export."""
+    outcome = one_line(bought) if bought is not None else ""
     if form == "html":
         from .export.page import page
 
-        return page(told, zone)
+        return page(told, zone, outcome)
     if form == "md":
         from .export.markdown import markdown
 
-        return markdown(told, zone)
-    found = {"schema": "tokentop.session/1", "generated_at": iso(now_ms), **document.session(told)}
+        return markdown(told, zone, outcome)
+    found = {
+        "schema": "tokentop.session/1", "generated_at": iso(now_ms), **document.session(told),
+        "outcome": None if bought is None else figures(bought.sum),
+    }  # fmt: skip
     return msgspec.json.format(msgspec.json.encode(found), indent=1).decode() + "\n"
 
 

@@ -31,11 +31,7 @@ class Footage:
         """That of a state directory. StoreError where there is none."""
         return cls(database.open_reader(folder), limit_bytes)
 
-    def __init__(
-        self, connection: sqlite3.Connection, limit_bytes: int = 0, *, with_events: bool = True
-    ) -> None:
-        """`with_events` False: nobody stores what was spent, so that spans cannot be ranked."""
-        self.with_events = with_events
+    def __init__(self, connection: sqlite3.Connection, limit_bytes: int = 0) -> None:
         self._db = connection
         self._limit_bytes = limit_bytes
         self._texts = Texts()

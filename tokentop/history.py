@@ -12,6 +12,14 @@ BACKLOG = 300  # sessions that wait for the index; agents change fewer between t
 HELP: tuple[tuple[str, str], ...] = (
     ("words", "titles, projects, branches, tools, files touched; slips and left-out letters are forgiven"),
     ("agent: proj: model: branch: title: cwd: session: kind: tool: file:", "the field contains the text"),
+    (
+        "outcome:commit outcome:file outcome:no outcome:?",
+        "as its column tells; commits come before files changed",
+    ),
+    (
+        "state:perm state:work !state:done",
+        "what runs, by its state on the live screen; done = what does not run",
+    ),
     ("since:2d until:today on:2026-11-20", "when: a day, a moment, or how long ago"),
     ("cost>5 tokens>1m responses>100 age>2h took>1h", "compare: dollars, tokens, responses, time"),
     ("!word !agent:codex", "everything but"),
@@ -32,6 +40,7 @@ class Ask(Struct, frozen=True):
     group: str = ""
     flat: bool = False
     limit: int = 0  # 0 = all there are
+    running: tuple[tuple[str, str, str], ...] | None = None  # (agent, session id, state); None = not known
 
 
 class Group(Struct, frozen=True, gc=False):

@@ -29,6 +29,7 @@ class Outlines:
 
     def __init__(self) -> None:
         self._agents = {agent.id: agent for agent in all_agents()}
+        self.made = 0  # so far
         self._due_s = 0.0
         self._look_s = 0.0
         self._rested_ms = -1  # sessions at rest until then were looked at; -1 = none
@@ -47,8 +48,12 @@ class Outlines:
 
     def finish(self, db: sqlite3.Connection, wall_ms: int) -> None:
         """Make all that are due at once."""
-        while self._work(db, float("inf"), wall_ms, time.monotonic() + SLICE_S):
+        while self.step(db, wall_ms):
             pass
+
+    def step(self, db: sqlite3.Connection, wall_ms: int) -> bool:
+        """Do a slice at once; False: there is nothing to read any more."""
+        return self._work(db, float("inf"), wall_ms, time.monotonic() + SLICE_S)
 
     def _work(self, db: sqlite3.Connection, now_s: float, wall_ms: int, until_s: float) -> bool:
         """Read until a time; False: there is nothing to read."""
@@ -60,6 +65,7 @@ class Outlines:
             if reader.step():
                 self._now = None
                 outlines.keep(db, session, reader.outline())
+                self.made += 1
             if time.monotonic() >= until_s:
                 return True
 

@@ -107,6 +107,16 @@ def title(text: str) -> str:
     return clean(mask_secrets(" ".join(text[:400].split())), TITLE_CHARS)
 
 
+def cell_len(text: str) -> int:
+    """How many cells a text takes in a terminal: wide letters two, combining marks none."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(char) else 1 + (unicodedata.east_asian_width(char) in "WF")
+        for char in text
+    )
+
+
 def _clean_slow(text: str) -> str:
     if not _hostile().search(text):
         return "".join(c if c.isprintable() else "�" for c in text)

@@ -10,9 +10,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from tests.ui.invented import put
 from tokentop.agents._spoken import Said
-from tokentop.archive import InventedArchive
+from tokentop.archive import MemoryArchive
 from tokentop.engine.statement import Statement
+from tokentop.engine.tally import Bought
 from tokentop.engine.timeline import Timeline
 from tokentop.footage import Footage
 from tokentop.history import Ask, Entry, Listing, Scan
@@ -44,6 +46,7 @@ from tokentop.model import (
     Tokens,
 )
 from tokentop.procs.batch import arrange, carry_out
+from tokentop.store.db import open_memory
 
 NOW = 1_795_295_645_000  # 2026-11-21T21:14:05Z
 USD = 1_000_000_000
@@ -284,12 +287,16 @@ class FakeSource:
         self.stated = 0
         self.told: Timeline | None = None
         self.asked: list[tuple[str, str]] = []
+        self.bought_answer: Bought | None = None
         self.said: tuple[list[Said], str] = ([], "nothing was said")
         self.exported: list[str] = []
 
     def tell(self, agent: str, session_id: str) -> Timeline | None:
         self.asked.append((agent, session_id))
         return self.told
+
+    def bought(self, agent: str, session_id: str) -> Bought | None:
+        return self.bought_answer
 
     def transcript(self, session: Session) -> tuple[list[Said], str]:
         return self.said
@@ -387,10 +394,12 @@ class FakeSource:
         return self.archive.below(root)
 
     @cached_property
-    def archive(self) -> InventedArchive:
+    def archive(self) -> MemoryArchive:
         """The sessions of the first picture."""
-        made = InventedArchive(UTC, lambda: NOW)
-        made.take(() if self.first is None else self.first.rows)
+        connection = open_memory()
+        put(connection, [row for row in (() if self.first is None else self.first.rows) if row.session_id])
+        made = MemoryArchive(connection, UTC, lambda: NOW)
+        made.index()
         return made
 
 

@@ -44,8 +44,8 @@ async def test_keys_sort_group_fold_open_and_leave() -> None:
     async with screen(build.FakeSource(demo())) as (app, pilot, _):
         await pilot.press("3")
         await until(pilot, lambda: isinstance(app.screen, HistoryScreen) and listed(app) > 10)
-        for key, said in (("P", "cost first"), ("P", "cost last"), ("I", "cost first"), ("T", "tokens first"),
-                          ("L", "last first"), ("greater_than_sign", "cost first"), ("less_than_sign", "last first"),
+        for key, said in (("P", "dearest first"), ("P", "cheapest first"), ("I", "dearest first"), ("T", "most tokens first"),
+                          ("L", "newest first"), ("greater_than_sign", "dearest first"), ("less_than_sign", "newest first"),
                           ("b", "by day"), ("b", "by project")):  # fmt: skip
             await pilot.press(key)
             await until(pilot, lambda said=said: said in text(app))

@@ -179,11 +179,15 @@ async def test_a_span_ranks_its_sessions_and_leads_to_one() -> None:
 
 
 async def test_from_the_jump_of_the_bill_to_the_turn_in_six_keys() -> None:
-    """B, J, Enter, Enter: the session opens on the turn of that moment; m is the one that cost most."""
+    """B, J, Enter, Enter: the session opens on the dearest of the turns of that time; m is the dearest of all."""
     async with past() as (app, pilot, replay, source):
-        source.told = replace(
-            told(), turns=tuple(replace(t, at_ms=film.START + 60_000 * t.number) for t in told().turns)
+        begins = [film.START + 60_000 * (t.number - (20 if t.number > 12 else 120)) for t in told().turns]
+        turns = tuple(
+            replace(t, at_ms=at, end_ms=at + 50_000) for t, at in zip(told().turns, begins, strict=True)
         )
+        source.told = replace(told(), turns=turns)
+        assert replay._footage is not None
+        jump = replay._footage.jumps(film.START - 3_600_000, film.START + 3_600_000)[0]
         for key, there in (("J", JumpsScreen), ("enter", SpanScreen), ("enter", SessionScreen)):
             await pilot.press(key)
             await until(pilot, lambda there=there: isinstance(app.screen, there))  # type: ignore[misc]
@@ -192,7 +196,30 @@ async def test_from_the_jump_of_the_bill_to_the_turn_in_six_keys() -> None:
         assert isinstance(opened, SessionScreen)
         assert source.asked == [(opened.agent, opened.session_id)]
         assert opened.view.turn is not None
-        assert 0 <= replay.reel.at_ms - opened.view.turn.at_ms < 60_000
+        then = [t for t in turns if t.at_ms < jump.until_ms and t.end_ms >= jump.from_ms]
+        assert 0 < len(then) < len(turns)
+        assert opened.view.turn is max(then, key=lambda t: t.tree.cost_nusd)
+        assert opened.view.turn is not max(turns, key=lambda t: t.tree.cost_nusd)
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is replay)
+
+
+async def test_the_list_of_jumps_goes_to_other_days() -> None:
+    """The last 24 hours first; the day before has nothing, and the way back leads to them again."""
+    async with past() as (app, pilot, replay, _):
+        await pilot.press("J")
+        await until(pilot, lambda: isinstance(app.screen, JumpsScreen))
+        first = app.screen
+        assert " to Sat 21" in text(app)
+        await pilot.press("left_square_bracket")
+        await until(pilot, lambda: app.screen is not first and isinstance(app.screen, JumpsScreen))
+        await until(
+            pilot, lambda: "Fri 20 Nov" in text(app) and "nothing was spent in this time" in text(app)
+        )
+        before = app.screen
+        await pilot.press("right_square_bracket")
+        await until(pilot, lambda: app.screen is not before and isinstance(app.screen, JumpsScreen))
+        await until(pilot, lambda: " to Sat 21" in text(app))
         await pilot.press("escape")
         await until(pilot, lambda: app.screen is replay)
 

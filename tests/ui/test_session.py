@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from tests.ui import build
 from tests.ui.pilot import lines, screen, show, text, until
 from tests.ui.told import SAID, SID, told
+from tokentop.engine.tally import Bought, Pair, Sum
 from tokentop.engine.timeline import Timeline
 from tokentop.ui.app import TokentopApp
 from tokentop.ui.keys import SESSION_KEYS, Key
@@ -194,6 +195,20 @@ async def test_a_session_that_is_not_known_or_fails_says_so() -> None:
         app.live.go_to("a1")
         await pilot.press("s")
         await until(pilot, lambda: "could not be read" in text(app))
+
+
+async def test_the_head_tells_what_the_tokens_bought_and_how_it_gets_known() -> None:
+    for bought, said in (
+        (None, "not looked at yet: tokentop outcome"),
+        (Bought(Sum(("total",), edits=3, passed=2, failed=1), 14), "3 files changed, no commit is known to be its own; tests 2/3"),
+        (Bought(Sum(("total",), commits=Pair(2.0), added=Pair(31.0), survived=Pair(29.0)), 14),
+         "2 commits, +31 -0 lines, 29 survived"),
+    ):  # fmt: skip
+        source = source_of()
+        source.bought_answer = bought
+        async with screen(source, size=(120, 40)) as (app, pilot, _):
+            await opened(app, pilot)
+            await until(pilot, lambda app=app, said=said: f"outcome  {said}" in text(app))  # type: ignore[misc]
 
 
 async def test_nothing_waits_for_a_log_that_is_slow_to_read() -> None:

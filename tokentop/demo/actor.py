@@ -7,9 +7,10 @@ from collections import deque
 
 from msgspec.structs import replace
 
-from tokentop.demo.cast import FILES, SAID, Model, dice
+from tokentop.demo.cast import FILES, PROGRAMS, SAID, TESTING, Model, dice
 from tokentop.engine.track import session_key
 from tokentop.model import AgentProc, ChildProc, Figures, Ident, ProcRole, Role, Session, State, Step, Tokens
+from tokentop.outline import Deed
 
 FIRST_PID = 1 << 23  # beyond every real pid: Linux ends at 2^22
 _UID = 1000
@@ -21,6 +22,21 @@ _REGISTRY = {
     "ask": State.PERMISSION,
     "limit": State.WORKING,
 }
+
+
+def deed(
+    tool: str, detail: str, at_ms: int, took_ms: int, *, failed: bool = False, call_id: str = ""
+) -> Deed:
+    """A tool call as an outline tells it; `detail` is the command, or the path of a file."""
+    program = PROGRAMS.get(detail, "" if tool != "Bash" else detail.split(maxsplit=1)[0] if detail else "")
+    rng = dice(f"{tool}/{detail}/{at_ms}")
+    edits = tool in {"Edit", "Write"}
+    tests = ("failed" if failed else "passed") if program in TESTING else ""
+    return Deed(
+        "tool", tool, program or detail, at_ms, "failed" if failed else "ok", took_ms, call_id,
+        rng.randint(1, 60) if edits else None, rng.randint(0, 20) if edits else None, tests,
+        "program" if program else "file" if detail else "",
+    )  # fmt: skip
 
 
 class Actor:
@@ -51,6 +67,7 @@ class Actor:
         self.frozen = False
         self.due = 0  # the moment of its next event; an event with another one is outdated
         self.steps: deque[Step] = deque(maxlen=60)  # what its log would tell
+        self.deeds: list[Deed] = []  # what an outline of its log would hold
         self.temper = "normal"  # normal, runaway, limited, asking
 
     @property
@@ -86,6 +103,16 @@ class Actor:
         if last is not None and last.result == "open":
             failed = bool(self.command) and dice(f"{self.pid}/{last.at_ms}").random() < 0.12
             self.steps[-1] = replace(last, result="failed" if failed else "ok", took_ms=at_ms - last.at_ms)
+            self.deeds.append(
+                deed(
+                    last.name,
+                    last.detail,
+                    last.at_ms,
+                    at_ms - last.at_ms,
+                    failed=failed,
+                    call_id=str(self.calls),
+                )
+            )
 
     def say(self, at_ms: int) -> None:
         """The model's words before what it does next."""

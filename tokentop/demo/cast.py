@@ -60,6 +60,8 @@ PLACES = (
     ("codex", MINI),
 )
 
+MODELS = {model.name: model for model in (OPUS, SONNET, HAIKU, GPT, MINI, GEMINI, GLM, HOUSE)}
+
 PROJECTS = (
     ("api", "main"),
     ("web", "vite"),
@@ -160,6 +162,12 @@ TOOLS = (
     ("Grep", ""),
     ("Write", ""),
 )
+PROGRAMS = {  # of commands, as outlines name them
+    "python -m pytest -x -q": "pytest", "npm run build": "npm run", "cargo test --workspace": "cargo test",
+    "rg --json retry src": "rg", "make lint": "make lint", "docker compose up -d db": "docker compose", "go test ./...": "go test",
+    "git diff --stat main": "git diff",
+}  # fmt: skip
+TESTING = frozenset({"pytest", "cargo test", "go test"})
 IN_A_LOOP = tuple(tool for tool in TOOLS if tool[0] not in ("Edit", "Write"))  # works and changes nothing
 
 ASKED = ("terraform apply -auto-approve", "git push --force-with-lease", "rm -rf build/", "psql -f 042.sql")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, timedelta, tzinfo
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from tokentop.demo import deeds
 from tokentop.demo.actor import Actor
-from tokentop.demo.cast import dice
+from tokentop.demo.cast import MODELS, dice
+from tokentop.demo.past import DAYS as PAST_DAYS
+from tokentop.demo.past import Ended, ended
 from tokentop.demo.world import MINUTE_MS, World
 from tokentop.engine.days import Day, day_bounds, group_days, local, midnight_ms
 from tokentop.engine.forecast import HISTORY_DAYS, Forecaster
@@ -28,19 +33,20 @@ from tokentop.model import (
     Quota,
     Receipt,
     Row,
+    Session,
     Snapshot,
     Tokens,
+    Usage,
 )
+from tokentop.outline import Deed, Outline
 
 if TYPE_CHECKING:
     from tokentop.engine.statement import Statement
-    from tokentop.engine.timeline import Timeline
 
 PAST_MS = 66 * MINUTE_MS  # how much of its past the world lives through before the first picture
 SEEN_MS = 7 * MINUTE_MS  # ... and how much of that it was watched
 PEAK_USD_PER_H = 150.0
 HOUR_MS = 60 * MINUTE_MS
-_SESSIONS = ("agent", "sub-agent")
 SLOT_MS = 15 * MINUTE_MS
 _FORECAST_MS = 5_000
 # fmt: off
@@ -57,12 +63,36 @@ _RESUME = {
 }
 
 
+class Told(Struct, frozen=True):
+    """What the logs of the invented agents would have told."""
+
+    facts: list[Session | Usage]
+    outlines: list[tuple[Session, Outline]]
+
+
+class DemoPrices:
+    """The prices of the invented world, for who keeps its calls."""
+
+    def price(self, *, model: str, tokens: Tokens, **_: object) -> Price:
+        known = MODELS.get(model)
+        return Price(None if known is None else known.cost_nusd(tokens))
+
+
+class Price(Struct, frozen=True):
+    """What a call costs; None = unpriced."""
+
+    nusd: int | None
+    estimated: bool = False
+
+
 class DemoSource:
     """Invented agents on the real engine. Pictures depend only on the seed and the times asked for."""
 
     def __init__(self, seed: int = 7, zone: tzinfo = UTC, *, titles: bool = True) -> None:
         self.seed = seed
         self.zone = zone
+        self.prices = DemoPrices()
+        self.titles = titles
         self.live = LiveState(resume=_RESUME, thresholds=Thresholds(), titles=titles)
         self.live.set_mode("demo")
         self.live.host = "demo"
@@ -72,7 +102,8 @@ class DemoSource:
         self._day = ""
         self._forecast_ms = -1
         self._rows: dict[str, Row] = {}
-        self._known: dict[tuple[str, str], Row] = {}  # also those that have ended
+        self._past: tuple[Ended, ...] = ()  # sessions of the days before, until they are taken
+        self._kept: dict[str, int] = {}  # how many deeds of each actor are in its outline
         self._slots: dict[int, int] = {}  # spend of today by quarter hour
         self._counted = 0  # of it, up to the last picture
 
@@ -94,9 +125,6 @@ class DemoSource:
             self._look_back(world, self.live.longer, now_ms)
         picture = take(self.live, now_ms)
         self._rows = {row.key: row for row in picture.rows}
-        self._known.update(
-            {(row.agent, row.session_id): row for row in picture.rows if row.kind in _SESSIONS}
-        )
         return picture
 
     def statement(self, now_ms: int) -> Statement:
@@ -116,15 +144,24 @@ class DemoSource:
             self.seed, self.zone, now_ms, world.today, forecast, self._forecaster, picture.quotas, self._days, spent
         )  # fmt: skip
 
-    def tell(self, agent: str, session_id: str) -> Timeline | None:
-        """An invented past of a session whose sums are those of its row."""
-        from tokentop.demo.tale import tale
-
-        row = self._known.get((agent, session_id))
-        if row is None:
-            return None
-        below = [one for one in self._known.values() if one.parent_key == row.key and one.kind == "sub-agent"]
-        return tale(row, below, self.seed)
+    def told(self, now_ms: int) -> Told:
+        """What logs would have told since the last question; at first of the days before, too."""
+        self.snapshot(now_ms)
+        world = self._world
+        assert world is not None
+        facts: list[Session | Usage] = []
+        outlines: list[tuple[Session, Outline]] = []
+        for one in self._past:
+            facts += (one.session, *one.calls)
+            outlines.append((one.session, _outline(one.deeds, now_ms)))
+        self._past = ()
+        for actor in (*world.gone, *world.actors.values()):
+            if len(actor.deeds) != self._kept.get(actor.key):
+                self._kept[actor.key] = len(actor.deeds)
+                outlines.append((actor.session(now_ms), _outline(actor.deeds, now_ms)))
+        facts += world.facts
+        world.facts, world.gone = [], []
+        return Told(facts, outlines)
 
     def look_back(self, minutes: int) -> None:
         """Average rates over so many minutes from now on."""
@@ -163,10 +200,15 @@ class DemoSource:
         for back in range(HISTORY_DAYS, 0, -1):
             first = midnight_ms(today - timedelta(days=back), self.zone)
             factor = rng.lognormvariate(0, 0.2)
-            history += self._hours(first, midnight_ms(today - timedelta(days=back - 1), self.zone), factor)
+            hours = self._hours(first, midnight_ms(today - timedelta(days=back - 1), self.zone), factor)
+            history += hours
+            if back <= PAST_DAYS:
+                self._end_before(hours, midnight_ms(today - timedelta(days=back - 1), self.zone))
         self._days = group_days(history, self.zone)
         self._forecaster = Forecaster(self._days, self.zone)
-        earlier = sum(cost for _, cost in self._hours(start_ms, now_ms - PAST_MS, 1.0))
+        hours = self._hours(start_ms, now_ms - PAST_MS, 1.0)
+        known = world.spent_since(start_ms)
+        earlier = max(known, sum(cost for _, cost in hours))  # on a quiet morning it is all the fleet's own
         calls = max(0, earlier) // (90_000_000)  # about nine cents each
         spent = Tokens(
             input=400 * calls, cache_read=70_000 * calls, cache_write_1h=2_400 * calls, output=900 * calls
@@ -175,6 +217,9 @@ class DemoSource:
         for from_ms in range(start_ms, now_ms - PAST_MS, SLOT_MS):
             until_ms = min(from_ms + SLOT_MS, now_ms - PAST_MS)
             self._slots[from_ms] = sum(cost for _, cost in self._hours(from_ms, until_ms, 1.0))
+        if (shaped := sum(self._slots.values())) < earlier and shaped:
+            self._slots = {slot: cost * earlier // shaped for slot, cost in self._slots.items()}
+        self._end_before(hours, now_ms - PAST_MS, known)
         self.live.set_self(0.0, 0, 48_211 + calls)
         for at_ms in range(now_ms - SEEN_MS, now_ms, 30_000):  # alerts and ends have been seen to happen
             world.run(at_ms)
@@ -185,6 +230,11 @@ class DemoSource:
             self._slots[slot] = self._slots.get(slot, 0) + (cost if at_ms >= start_ms else 0)
         self._counted = world.today.cost_nusd
         return world
+
+    def _end_before(self, hours: list[tuple[int, int]], end_ms: int, known_nusd: int = 0) -> None:
+        """Sessions that spent what was spent in these hours, but for what is known of others."""
+        total = sum(cost for _, cost in hours) - known_nusd
+        self._past += tuple(ended(f"{self.seed}/past/{end_ms}", hours, end_ms, total))
 
     def _hours(self, from_ms: int, to_ms: int, factor: float) -> list[tuple[int, int]]:
         out = []
@@ -313,3 +363,7 @@ class DemoSource:
 
     def _actor(self, row: Row | None) -> Actor | None:
         return deeds.actor_of(self._world, row) if self._world is not None else None
+
+
+def _outline(deeds: Sequence[Deed], now_ms: int) -> Outline:
+    return Outline(tuple(sorted(deeds, key=lambda one: one.at_ms)), log_size=1, read_ms=now_ms)

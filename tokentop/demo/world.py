@@ -8,12 +8,14 @@ from __future__ import annotations
 import heapq
 from collections import deque
 
-from tokentop.demo.actor import FIRST_PID, Actor
+from tokentop.demo.actor import FIRST_PID, Actor, deed
 from tokentop.demo.cast import (
     ASKED,
+    FILES,
     HAIKU,
     HOUSE,
     IN_A_LOOP,
+    MODELS,
     PLACES,
     PROJECTS,
     SUB_TASKS,
@@ -31,10 +33,12 @@ from tokentop.model import (
     Ident,
     Priced,
     ProcRole,
+    Session,
     State,
     Tokens,
     Usage,
 )
+from tokentop.outline import Deed
 
 MINUTE_MS = 60_000
 SPENT_MS = 125 * MINUTE_MS  # how long single responses are remembered
@@ -59,6 +63,8 @@ class World:
         self.spent: deque[tuple[str, int, int, int, int]] = (
             deque()
         )  # key, at_ms, fresh tokens, reads, nano-dollars
+        self.facts: list[Session | Usage] = []  # what its logs would tell, until it is taken
+        self.gone: list[Actor] = []  # ended, until their deeds are taken
         self._queue: list[tuple[int, int, Actor]] = []
         self._pushed = 0
         self.orphan: AgentProc | None = self._orphan(start_ms)
@@ -103,6 +109,14 @@ class World:
         actor.enter(phase, at_ms, max(1, round(for_ms)))
         self.push(actor)
 
+    def spent_since(self, since_ms: int) -> int:
+        """Nano-dollars of the calls from before the world began that were made since a time."""
+        return sum(
+            MODELS[fact.model].cost_nusd(fact.tokens) or 0
+            for fact in self.facts
+            if isinstance(fact, Usage) and fact.at_ms >= since_ms
+        )
+
     # ------------------------------------------------------------ births and ends
 
     def _birth(self, at_ms: int, age_ms: int) -> Actor:
@@ -114,12 +128,35 @@ class World:
         actor = self._actor(agent, model, (project, branch, TITLES[number % len(TITLES)]))
         actor.temper = _TEMPERS.get(number, "normal")
         actor.started_ms = at_ms - age_ms
-        for _ in range(age_ms // (2 * MINUTE_MS)):
+        for before in range(age_ms // (2 * MINUTE_MS)):
             tokens = self._tokens(actor)
             actor.spend(tokens, actor.model.cost_nusd(tokens))
+            self._tell_before(actor, actor.started_ms + before * 2 * MINUTE_MS, tokens)
         self.live.load_session(actor.session(at_ms), actor.own)
         self._enter(actor, "idle", at_ms, actor.rng.uniform(0, 4 * MINUTE_MS))
         return actor
+
+    def _tell_before(self, actor: Actor, at_ms: int, tokens: Tokens) -> None:
+        """A call from before the world began, and what was done after it."""
+        rng = dice(f"{actor.session_id}/{at_ms}")
+        if at_ms == actor.started_ms or rng.random() < 0.12:
+            actor.deeds.append(Deed("prompt", at_ms=at_ms))
+        at_ms += rng.randrange(1_000, 60_000)
+        self._tell(actor, at_ms, tokens, rng.randrange(2_000, 30_000))
+        tool, command = rng.choice(TOOLS)
+        failed = bool(command) and rng.random() < 0.12
+        actor.deeds.append(
+            deed(tool, command or rng.choice(FILES), at_ms + 31_000, rng.randrange(20, 9_000), failed=failed)
+        )
+
+    def _tell(self, actor: Actor, at_ms: int, tokens: Tokens, took_ms: int) -> Usage:
+        """A call as the log of the session would tell it."""
+        usage = Usage(
+            actor.agent, actor.session_id, f"{actor.session_id}/{actor.own.responses}", at_ms, actor.model.name, tokens,
+            provider=actor.model.provider, duration_ms=took_ms,
+        )  # fmt: skip
+        self.facts += (actor.session(at_ms), usage)
+        return usage
 
     def _actor(self, agent: str, model: Model, place: tuple[str, str, str]) -> Actor:
         actor = Actor(self._born, self.seed, agent, model, place)
@@ -140,7 +177,8 @@ class World:
         for other in list(self.actors.values()):
             if other.parent is actor or other.nested_in is actor:
                 self.end(other, at_ms)
-        self.actors.pop(actor.key, None)
+        if self.actors.pop(actor.key, None) is not None:
+            self.gone.append(actor)
         if actor.parent is None and actor.nested_in is None:
             self._birth(at_ms, 0)
         elif actor.nested_in is not None and actor.nested_in.alive:
@@ -159,6 +197,12 @@ class World:
 
     def call(self, actor: Actor, at_ms: int) -> None:
         """Start a call to the model."""
+        if actor.phase == "idle" or not actor.calls:
+            actor.deeds.append(Deed("prompt", at_ms=at_ms))
+        elif actor.phase == "ask":
+            actor.deeds.append(
+                Deed("permission", "Bash", at_ms=actor.phase_ms, took_ms=at_ms - actor.phase_ms)
+            )
         actor.calls += 1
         actor.call_started_ms = at_ms
         actor.end_step(at_ms)
@@ -190,16 +234,7 @@ class World:
         actor.spend(tokens, cost)
         actor.say(at_ms)
         self._events += 1
-        usage = Usage(
-            actor.agent,
-            actor.session_id,
-            f"{actor.session_id}/{actor.calls}",
-            actor.call_started_ms,
-            actor.model.name,
-            tokens,
-            provider=actor.model.provider,
-            duration_ms=at_ms - actor.call_started_ms,
-        )
+        usage = self._tell(actor, actor.call_started_ms, tokens, at_ms - actor.call_started_ms)
         self.live.load_session(actor.session(at_ms), actor.own)
         self.live.apply_usage(Priced(self._events, usage, cost))
         self.spent.append((actor.key, at_ms, tokens.fresh, tokens.cache_read, cost or 0))
@@ -226,6 +261,7 @@ class World:
                 self._finish(actor, at_ms)
                 return
         if actor.temper == "limited" and roll < 0.3:
+            actor.deeds.append(Deed("limit", "429", at_ms=at_ms))
             self._say(actor, at_ms, State.LIMITED, detail="usage limit, resets in 9 min", ends_call="")
             self._enter(actor, "limit", at_ms, rng.uniform(7, 9) * MINUTE_MS)
         elif actor.temper == "runaway":
@@ -265,6 +301,7 @@ class World:
     def _team(self, actor: Actor, at_ms: int, ended: str) -> None:
         actor.team = actor.rng.randint(2, 4) if actor.agent == "claude" else 1
         actor.tool, actor.command = "Task", ""
+        actor.deeds.append(Deed("tool", "Task", at_ms=at_ms, result="ok", call_id=str(actor.calls)))
         self._say(actor, at_ms, State.TOOL, tool="Task", ends_call=ended)
         self._enter(actor, "team", at_ms, 60 * MINUTE_MS)
         for number, title in enumerate(actor.rng.sample(SUB_TASKS, actor.team)):
@@ -312,6 +349,7 @@ class World:
             if other.parent is actor or other.nested_in is actor:
                 self.end(other, at_ms)
         actor.team = 0
+        actor.deeds.append(Deed("interrupt", at_ms=at_ms))
         self._say(actor, at_ms, State.IDLE, detail="interrupted", ends_call=str(actor.calls))
         self._enter(actor, "idle", at_ms, actor.rng.uniform(2, 9) * MINUTE_MS)
 

@@ -53,7 +53,7 @@ class Done(Struct, frozen=True, gc=False):
     estimated: bool
     in_repository: bool | None  # None = its folder is gone
     told: bool  # its log tells tools
-    edited: bool
+    edits: int  # files that calls of editing tools changed
     tests: tuple[tuple[int, str], ...]
     pulls: tuple[tuple[int, str], ...]
     waste: tuple[Waste, ...]
@@ -61,6 +61,10 @@ class Done(Struct, frozen=True, gc=False):
     @property
     def priced(self) -> bool:
         return bool(self.cost_nusd) or not (self.unpriced_tokens or self.unknown_calls)
+
+    @property
+    def edited(self) -> bool:
+        return self.edits > 0
 
 
 class Pair(Struct):
@@ -98,6 +102,7 @@ class Sum(Struct):
     waiting: float = 0.0  # added lines of which it is not known whether they survived
     unread: float = 0.0  # commits whose lines are not known
     files: set[tuple[int, int]] = field(default_factory=set)
+    edits: int = 0  # files that calls of editing tools changed, committed or not; each session's are its own
     pulls: set[str] = field(default_factory=set)
     passed: int = 0
     failed: int = 0
@@ -133,6 +138,13 @@ class Sum(Struct):
         return self.cost_nusd / self.survived.both if self.survived.both and self.priced else None
 
 
+class Bought(Struct, frozen=True):
+    """What one session brought, as it was last looked at. `days`: so long a line has to stay until it has survived."""
+
+    sum: Sum
+    days: int
+
+
 Keys = Callable[["Done | None", int], "tuple[str, ...] | None"]
 
 
@@ -162,6 +174,12 @@ def add_up(
             if line is not None:
                 _share(line, share)
     return [sums[key] for key in sorted(sums)]
+
+
+def total(done: Sequence[Done], shares: Sequence[Credited], now_ms: int) -> Sum:
+    """All of these sessions together, without what is nobody's."""
+    sums = add_up(done, shares, lambda session, _at: ("total",) if session is not None else None, now_ms)
+    return sums[0] if sums else Sum(("total",))
 
 
 def nobodys(shares: Iterable[Credited]) -> int:
@@ -195,6 +213,7 @@ def _session(line: Sum, session: Done, has_credit: bool, now_ms: int, *, with_mo
         line.estimated = line.estimated or session.estimated
         line.priced = line.priced or session.priced
     line.silent += not session.told
+    line.edits += session.edits
     unchanged = ended_unchanged(session, has_credit, now_ms)
     if unchanged is None:
         line.unclear += 1

@@ -13,6 +13,7 @@ from tokentop import text
 from tokentop.engine.timeline import Timeline, Turn
 
 from . import sketch
+from .values import dollars
 
 WIDTH, HEIGHT = 960, 180
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 8, 8, 22
@@ -71,7 +72,7 @@ def cumulative(told: Timeline, zone: tzinfo) -> str:
     area = path + f"L{WIDTH - _RIGHT} {y:.1f}L{WIDTH - _RIGHT} {HEIGHT - _BOTTOM}Z"
     ends = (sketch.when(begin, zone), sketch.when(end, zone))
     body = f'<path class="area" d="{area}"/><path class="curve" d="{path}"/>'
-    return _frame(body, sketch.dollars(spent), ends, "cost over time")
+    return _frame(body, dollars(spent), ends, "cost over time")
 
 
 def per_turn(told: Timeline) -> str:
@@ -82,11 +83,11 @@ def per_turn(told: Timeline) -> str:
         return _nothing("no cost is known")
     bars = []
     for at, one in enumerate(found):
-        title = f"{_turns(one)}: {sketch.dollars(one.own_nusd + one.below_nusd)}"
+        title = f"{_turns(one)}: {dollars(one.own_nusd + one.below_nusd)}"
         if one.below_nusd:
-            title += f", of it sub-agents {sketch.dollars(one.below_nusd)}"
+            title += f", of it sub-agents {dollars(one.below_nusd)}"
         bars.append(_stack(at, len(found), ((one.own_nusd, "own"), (one.below_nusd, "below")), top, title))
-    return _frame("".join(bars), sketch.dollars(top), _ends(found), "cost of each turn")
+    return _frame("".join(bars), dollars(top), _ends(found), "cost of each turn")
 
 
 def tokens(told: Timeline) -> str:

@@ -29,12 +29,12 @@ _HEADS = (
 )
 
 
-def markdown(told: Timeline, zone: tzinfo) -> str:
-    """The whole document, with a newline at its end."""
-    return "\n".join(_lines(told, zone)) + "\n"
+def markdown(told: Timeline, zone: tzinfo, outcome: str = "") -> str:
+    """The whole document, with a newline at its end. `outcome` is what git told of it, "" = it was not asked."""
+    return "\n".join(_lines(told, zone, outcome)) + "\n"
 
 
-def _lines(told: Timeline, zone: tzinfo) -> Iterator[str]:
+def _lines(told: Timeline, zone: tzinfo, outcome: str) -> Iterator[str]:
     session = told.session
     yield f"# {escaped(session.title) or 'Session ' + escaped(session.id)}"
     yield ""
@@ -45,6 +45,7 @@ def _lines(told: Timeline, zone: tzinfo) -> Iterator[str]:
         ("cost", sketch.money(told.own)),
         ("cost with sub-agents", sketch.money(told.tree) if told.tree != told.own else ""),
         ("tokens", f"{told.tree.tokens.total:,}"), ("responses", f"{told.tree.responses:,}"),
+        ("outcome", outcome),
     ]  # fmt: skip
     yield from (f"- {name}: {escaped(value)}" for name, value in facts if value)
     command = resume(session)

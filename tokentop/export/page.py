@@ -49,12 +49,12 @@ li { overflow-wrap: anywhere; }
 _POLICY = "default-src 'none'; style-src '{style}'; base-uri 'none'; form-action 'none'"
 
 
-def page(told: Timeline, zone: tzinfo) -> str:
-    """The whole file, as UTF-8 text."""
-    return "".join(_parts(told, zone))
+def page(told: Timeline, zone: tzinfo, outcome: str = "") -> str:
+    """The whole file, as UTF-8 text. `outcome` is what git told of it, "" = it was not asked."""
+    return "".join(_parts(told, zone, outcome))
 
 
-def _parts(told: Timeline, zone: tzinfo) -> Iterator[str]:
+def _parts(told: Timeline, zone: tzinfo, outcome: str) -> Iterator[str]:
     session = told.session
     title = session.title or session.id
     digest = "sha256-" + b64encode(sha256(_STYLE.encode()).digest()).decode()
@@ -77,7 +77,7 @@ def _parts(told: Timeline, zone: tzinfo) -> Iterator[str]:
         + "</section>\n"
     )
     yield "<section><h2>Tools</h2>" + charts.tools(told) + "</section>\n"
-    yield from _about(told, zone)
+    yield from _about(told, zone, outcome)
     yield from _table(told, zone)
     yield "</body>\n</html>\n"
 
@@ -105,12 +105,12 @@ def _legend(parts: tuple[tuple[str, str], ...]) -> str:
     return f'<div class="legend">{"".join(marks)}</div>'
 
 
-def _about(told: Timeline, zone: tzinfo) -> Iterator[str]:
+def _about(told: Timeline, zone: tzinfo, outcome: str) -> Iterator[str]:
     session = told.session
     facts = [
         ("session", session.id), ("folder", session.cwd), ("branch", session.branch),
         ("from", sketch.when(session.first_ms, zone)), ("to", sketch.when(session.last_ms, zone)),
-        ("started by", session.parent_id),
+        ("started by", session.parent_id), ("outcome", outcome),
     ]  # fmt: skip
     yield "<section><h2>About</h2><dl>"
     yield from (f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in facts if value)

@@ -11,7 +11,7 @@ from tokentop.engine.timeline import Item, Timeline, Turn
 from tokentop.model import Figures, Kind
 from tokentop.outline import Deed
 
-from .values import NUSD, is_unpriced
+from .values import dollars, is_unpriced
 
 _TELLING = ("error", "limit", "interrupt", "action", "compaction", "permission")
 
@@ -35,11 +35,6 @@ def money(own: Figures) -> str:
 def count(number: int) -> str:
     """A count of what is rare: none is a dash."""
     return f"{number:,}" if number else "–"
-
-
-def dollars(nusd: int) -> str:
-    value = nusd / NUSD
-    return f"${value:,.2f}" if abs(value) >= 0.995 or not nusd else f"${value:.4f}"
 
 
 def tools(turn: Turn, most: int = 4) -> str:

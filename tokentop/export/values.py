@@ -18,6 +18,12 @@ def usd(nusd: int) -> str:
     return f"{sign}{value // NUSD}.{value % NUSD:09d}"
 
 
+def dollars(nusd: int) -> str:
+    """Dollars for people: `$1,204.50`, `$0.0042`."""
+    value = nusd / NUSD
+    return f"${value:,.2f}" if abs(value) >= 0.995 or not nusd else f"${value:.4f}"
+
+
 def iso(ms: int) -> str:
     """UTC, to the second, or to the millisecond where there is one."""
     moment = datetime.fromtimestamp(ms / 1000, UTC)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import argparse
 import os
 import sqlite3
+import time
 from collections.abc import Callable
 from typing import Any
 
 from tokentop.clock import now_ms
 from tokentop.errors import Failure, NothingMatched, UsageError
 from tokentop.ledger import prices
+from tokentop.text import plural
 
 from . import access
-from .out import health_document, iso, print_json
+from .out import Progress, health_document, iso, print_json
 
 Arguments = argparse.Namespace
+OUTLINE_S = 20.0  # of one `sync`: the rest comes with the next one, or while a tokentop runs
 
 
 def run(command: str, arguments: Arguments) -> int:
@@ -34,6 +37,7 @@ def _usage(arguments: Arguments) -> int:
 
 def _sync(arguments: Arguments) -> int:
     with access.opened(quiet=arguments.json) as store:
+        outlined, left = _outline(store, quiet=arguments.json)
         health = health_document(store.db, store.current, store.notes)
         if arguments.json:
             print_json(
@@ -41,6 +45,7 @@ def _sync(arguments: Arguments) -> int:
                     "schema": "tokentop.sync/1",
                     "generated_at": iso(now_ms()),
                     "new_events": store.events,
+                    "outlines": {"made": outlined, "left": left},
                     "health": health,
                 }
             )
@@ -49,9 +54,29 @@ def _sync(arguments: Arguments) -> int:
                 f"{store.events:,} new events; {health['files']:,} files, {health['bytes']:,} bytes read in all,"
                 f" {health['duplicates']:,} repeats dropped, {health['unparsed_lines']:,} lines unreadable"
             )
+            if outlined or left:
+                more = "; more are left: run it again" if left else ""
+                print(f"tools and files of {plural(outlined, 'session')} read from their logs{more}")
             for note in store.notes:
                 print(note)
     return 0
+
+
+def _outline(store: access.Access, *, quiet: bool) -> tuple[int, bool]:
+    """Read tools and files of sessions at rest, for some seconds at most; (how many, whether more are left)."""
+    from tokentop.outlined import Outlines
+
+    if not store.writes:
+        return 0, False  # the one that writes does it
+    maker, progress, until_s = Outlines(), Progress(quiet), time.monotonic() + OUTLINE_S
+    try:
+        while more := maker.step(store.db, now_ms()):
+            progress.tell(f"tools and files of {maker.made:,} sessions read")
+            if time.monotonic() > until_s:
+                break
+    finally:
+        progress.end()
+    return maker.made, more
 
 
 def _sessions(arguments: Arguments) -> int:

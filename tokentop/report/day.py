@@ -25,7 +25,7 @@ from tokentop.text import clean, clock, plural, window_name
 
 from . import access
 from .chart import bars, columns_beside, seven_bits, sparks
-from .out import iso, money, print_json, usd
+from .out import iso, money, print_json, short_ids, usd
 from .usage import Line, collect, total_of
 
 _TOP = 5
@@ -215,10 +215,11 @@ def as_text(told: Told, zone: tzinfo, at_ms: int) -> str:
 def _sessions(found: Sequence[Spender]) -> list[str]:
     """The most expensive sessions: cost to the right, names to the left."""
     table = [["COST", "AGENT", "SESSION", "PROJECT", "TITLE"]]
+    names = short_ids(one.line.sid for one in found)
     for one in found:
         cost = "≥" * one.at_least + money(one.cost_nusd)
         name, title = clean(one.line.project, 14), clean(one.line.title or "(no title)", 32)
-        table.append([cost, one.line.agent[:10], one.line.sid[:8], name, title])
+        table.append([cost, one.line.agent[:10], names[one.line.sid], name, title])
     widths = [max(len(row[at]) for row in table) for at in range(5)]
     return [
         "  ".join([row[0].rjust(widths[0]), *(cell.ljust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]).rstrip()
@@ -250,11 +251,15 @@ def _against(told: Told) -> str:
         return "no past days to compare with"
     spent = told.total.cost_nusd
     if not told.is_today:
-        return f"usual {money(usual.nusd)} ({plural(usual.days, 'day')}, {usual.of}): {_times(spent, usual.nusd)}"
+        return f"usual {money(usual.nusd)} ({_of(usual)}): {_times(spent, usual.nusd)}"
     return (
         f"usual by now {money(usual.by_now_nusd)}: {_times(spent, usual.by_now_nusd)}; usual whole day"
-        f" {money(usual.nusd)} ({usual.days} {usual.of})"
+        f" {money(usual.nusd)} ({_of(usual)})"
     )
+
+
+def _of(usual: Usual) -> str:
+    return plural(usual.days, usual.of.removesuffix("s"))
 
 
 def _times(spent: int, usual: int) -> str:

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sqlite3
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
-from tokentop.export.values import NUSD, iso, usd
+from tokentop.export.values import dollars as money
+from tokentop.export.values import iso, usd
 from tokentop.model import Diagnostic
 from tokentop.store import reader
+from tokentop.text import cell_len
+
+_ENDLESS = 100_000
 
 __all__ = ["health_document", "iso", "money", "plain_table", "print_json", "usd"]
-
-
-def money(nusd: int) -> str:
-    """Dollars for people."""
-    value = nusd / NUSD
-    return f"${value:,.2f}" if abs(value) >= 0.995 or not nusd else f"${value:.4f}"
 
 
 def print_json(document: Any) -> None:
@@ -28,16 +29,110 @@ def print_json(document: Any) -> None:
     sys.stdout.buffer.flush()
 
 
-def plain_table(heads: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> str:
-    """Columns as wide as their content; the first `left` are aligned to the left."""
+def plain_table(heads: Sequence[str], rows: Iterable[Sequence[str]], left: int, words: int = 0) -> str:
+    """Columns as wide as their content; the first `left` and the last `words` are aligned to the left."""
     table = [list(heads), *(list(row) for row in rows)]
-    widths = [max(len(row[i]) for row in table) for i in range(len(heads))]
-    return "\n".join(
-        "  ".join(
-            c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in table
-    )
+    widths = [max(cell_len(row[i]) for row in table) for i in range(len(heads))]
+
+    def filled(at: int, cell: str) -> str:
+        spaces = " " * (widths[at] - cell_len(cell))
+        return cell + spaces if at < left or at >= len(heads) - words else spaces + cell
+
+    return "\n".join("  ".join(filled(at, cell) for at, cell in enumerate(row)).rstrip() for row in table)
+
+
+def room() -> int:
+    """Cells of a line: those of the terminal, or what COLUMNS says; where neither is known there is no end."""
+    with contextlib.suppress(ValueError):
+        if (told := int(os.environ.get("COLUMNS", ""))) > 0:
+            return told
+    with contextlib.suppress(ValueError, OSError):
+        return os.get_terminal_size(sys.stdout.fileno()).columns or _ENDLESS
+    return _ENDLESS
+
+
+def fitted_table(
+    heads: Sequence[str], rows: Sequence[Sequence[str]], left: int, cells: int, *,
+    least: Mapping[str, int] = MappingProxyType({}), drop: Sequence[str] = (), words: int = 0,
+) -> str:  # fmt: skip
+    """`plain_table` within so many cells.
+
+    Columns of text are cut down to their `least` cells, the widest first; where that is not enough those of `drop` are
+    left out, in that order; what still has no room stands in further tables below, beside the first column.
+    """
+    heads, table = list(heads), [list(row) for row in rows]
+    widths = [max(cell_len(row[at]) for row in (heads, *table)) for at in range(len(heads))]
+    for name in drop:
+        if (
+            _wide([min(width, least.get(head, width)) for head, width in zip(heads, widths, strict=True)])
+            <= cells
+        ):
+            break
+        if name in heads:
+            gone = heads.index(name)
+            left -= gone < left
+            del widths[gone]
+            for row in (heads, *table):
+                del row[gone]
+    while _wide(widths) > cells:
+        soft = [at for at, head in enumerate(heads) if widths[at] > least.get(head, widths[at])]
+        if not soft:
+            break
+        widths[max(soft, key=lambda at: widths[at])] -= 1
+    table = [[_cut(cell, width) for cell, width in zip(row, widths, strict=True)] for row in table]
+    blocks, start = [], 1
+    while start < len(heads):
+        end = start + 1
+        while end < len(heads) and _wide([widths[0], *widths[start : end + 1]]) <= cells:
+            end += 1
+        shown = [0, *range(start, end)]
+        blocks.append(
+            plain_table([heads[at] for at in shown], [[row[at] for at in shown] for row in table],
+                        sum(at < left for at in shown), sum(at >= len(heads) - words for at in shown))
+        )  # fmt: skip
+        start = end
+    return "\n\n".join(blocks)
+
+
+def fits(heads: Sequence[str], rows: Sequence[Sequence[str]], cells: int) -> bool:
+    """Whether a table has room in so many cells as it is."""
+    return _wide([max(cell_len(row[at]) for row in (heads, *rows)) for at in range(len(heads))]) <= cells
+
+
+def short_ids(ids: Iterable[str]) -> dict[str, str]:
+    """The beginning of each session id that tells it from the others here, of eight letters at least.
+
+    A sub-agent that is filed under a session (`id/name`) has that one's.
+    """
+    names = {one: one.partition("/")[0] for one in ids}
+    found, ordered = {}, sorted(set(names.values()))
+    for at, name in enumerate(ordered):
+        near = [ordered[other] for other in (at - 1, at + 1) if 0 <= other < len(ordered)]
+        same = [
+            next((k for k, (a, b) in enumerate(zip(name, other, strict=False)) if a != b), len(name))
+            for other in near
+        ]
+        found[name] = name[: max([8, *(count + 1 for count in same)])]
+    return {one: found[name] for one, name in names.items()}
+
+
+def _wide(widths: Sequence[int]) -> int:
+    return sum(widths) + 2 * (len(widths) - 1)
+
+
+def _cut(cell: str, width: int) -> str:
+    while cell_len(cell) > width:
+        cell = cell.removesuffix("…")[:-1] + "…"
+    return cell
+
+
+def wrapped(line: str, cells: int, indent: int) -> list[str]:
+    """A line in pieces of so many cells, the later ones indented."""
+    if len(line) <= cells:
+        return [line]
+    at = line.rfind(" ", indent + 1, cells + 1)
+    at = at if at > indent else cells
+    return [line[:at].rstrip(), *wrapped(" " * indent + line[at:].lstrip(), cells, indent)]
 
 
 def health_document(

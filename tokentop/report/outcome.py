@@ -5,17 +5,18 @@ from __future__ import annotations
 import argparse
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta, tzinfo
 from typing import Any
 
-from tokentop.bought import bring_up, gather, of_session
+from tokentop.bought import bring_up, gather
 from tokentop.clock import now_ms
 from tokentop.config import local_zone
 from tokentop.engine.days import local, midnight_ms
-from tokentop.engine.tally import Credited, Done, Pair, Sum, add_up, nobodys
+from tokentop.engine.tally import Credited, Done, Pair, Sum, add_up, nobodys, total
 from tokentop.engine.when import BadTime, parse_when
 from tokentop.errors import NothingMatched, UsageError
+from tokentop.export.brought import both, figures, survived
 from tokentop.harvest import Report
 from tokentop.ledger import prices
 from tokentop.store import daily
@@ -23,7 +24,7 @@ from tokentop.store.reader import Filter
 from tokentop.text import clean, plural
 
 from . import access
-from .out import iso, money, plain_table, print_json, usd
+from .out import fitted_table, iso, money, print_json, room, short_ids, wrapped
 
 DIMENSIONS = ("session", "project", "agent", "model", "day")
 PERIOD_DAYS = 30
@@ -42,14 +43,14 @@ def outcome(arguments: argparse.Namespace) -> int:
         )
         done, shares = gather(writable, since_ms, until_ms, days, named=by == "session")
         sums = summed(writable, done, shares, by, (since_ms, until_ms), at_ms, zone)
-        total = _total(done, shares, at_ms)
+        whole = total(done, shares, at_ms)
         notes = store.notes
     if not done and not any(share.session for share in shares):
         raise NothingMatched("no session was used in that time; widen it with --since")
     if arguments.json:
-        print_json(document(sums, total, shares, report, notes, by, (since_ms, until_ms), at_ms, days))
+        print_json(document(sums, whole, shares, report, notes, by, (since_ms, until_ms), at_ms, days))
     else:
-        print(as_text(sums, total, shares, report, by, days))
+        print(as_text(sums, whole, shares, report, by, days))
     return 0
 
 
@@ -104,11 +105,6 @@ def _key(session: Done | None, by: str) -> tuple[str, ...] | None:
     return (str(getattr(session, by)) or "unknown",)
 
 
-def _total(done: Sequence[Done], shares: Sequence[Credited], at_ms: int) -> Sum:
-    sums = add_up(done, shares, lambda session, _at: ("total",) if session is not None else None, at_ms)
-    return sums[0] if sums else Sum(("total",))
-
-
 # ------------------------------------------------------------ JSON
 
 
@@ -144,79 +140,6 @@ def _named(one: Sum, by: str) -> dict[str, Any]:
     return {by: one.key[0]}
 
 
-def figures(one: Sum) -> dict[str, Any]:
-    """One group. `null` = not known; `sure` and `guessed` add up."""
-    return {
-        "sessions": one.sessions,
-        "cost_usd": usd(one.cost_nusd) if one.priced else None,
-        "cost_at_least": one.at_least,
-        "cost_estimated": one.estimated,
-        "commits": _pair(one.commits),
-        "lines_added": _pair(one.added),
-        "lines_removed": _pair(one.removed),
-        "lines_survived": _pair(one.survived),
-        "lines_survived_so_far": _round(one.young),
-        "lines_waiting": _round(one.waiting),
-        "commits_with_unknown_lines": _round(one.unread),
-        "files": len(one.files),
-        "pull_requests": sorted(one.pulls),
-        "tests": {"passed": one.passed, "failed": one.failed, "unknown": one.untold},
-        "cost_per_commit_usd": _each(one.per_commit_nusd),
-        "cost_per_surviving_line_usd": _each(one.per_line_nusd),
-        "ended_unchanged": {"sessions": one.unchanged, "cost_usd": usd(one.unchanged_nusd)},
-        "ended_unclear": {"sessions": one.unclear, "cost_usd": usd(one.unclear_nusd)},
-        "abandoned": {"sessions": one.abandoned, "cost_usd": usd(one.abandoned_nusd)},
-        "loops_usd": usd(one.loops_nusd),
-        "retries_usd": usd(one.retries_nusd),
-        "hidden_usd": usd(one.hidden_nusd),
-        "waiting_usd": usd(one.waiting_nusd),
-        "waste_of_unknown_cost": one.waste_unknown,
-        "sessions_without_tools": one.silent,
-    }
-
-
-def _pair(pair: Pair) -> dict[str, float | int]:
-    return {"sure": _round(pair.sure), "guessed": _round(pair.guessed)}
-
-
-def _round(amount: float) -> float | int:
-    """A share is a fraction; three digits are enough."""
-    near = round(amount, 3)
-    return int(near) if near == int(near) else near
-
-
-def _each(nusd: float | None) -> str | None:
-    return None if nusd is None else usd(round(nusd))
-
-
-def of_one(connection: sqlite3.Connection, agent: str, sid: str, days: int, at_ms: int) -> Sum | None:
-    """What one session brought, as it was last looked at; None = it was not. Reads only."""
-    done, shares = of_session(connection, agent, sid, days)
-    return None if done is None else _total([done], shares, at_ms)
-
-
-def one_line(one: Sum, days: int) -> str:
-    """The same in a line."""
-    parts = []
-    if one.commits.both:
-        noun = "commit" if one.commits.both == 1 else "commits"
-        young = f" so far ({days} days)" if one.young else ""
-        parts.append(
-            f"{_both(one.commits)} {noun}, +{_both(one.added) or 0} -{_both(one.removed) or 0} lines,"
-            f" {_survived(one) or 0} survived{young}"
-        )
-    if one.passed or one.failed:
-        parts.append(f"tests {one.passed}/{one.passed + one.failed}")
-    parts += [f"opened {name}" for name in sorted(one.pulls)]
-    if one.unchanged:
-        parts.append("ended with nothing changed")
-    if one.loops_nusd:
-        parts.append(f"loops {money(one.loops_nusd)}")
-    if one.retries_nusd:
-        parts.append(f"retries {money(one.retries_nusd)}")
-    return "; ".join(parts) or "no commit is known to be its own"
-
-
 # ------------------------------------------------------------ text
 
 
@@ -228,27 +151,37 @@ def as_text(
         "COST", "COMMITS", "+LINES", "-LINES", "SURVIVED", "FILES", "PRS", "TESTS", "$/COMMIT", "$/100 LINES", "UNCHANGED",
     ]  # fmt: skip
     left = ["AGENT", "SESSION", "TITLE"] if by == "session" else [by.upper(), "SESSIONS"]
-    rows = [[*_left(one, by), *_cells(one)] for one in sums]
+    names = short_ids(one.key[1] for one in sums) if by == "session" else {}
+    rows = [[*_left(one, by, names), *_cells(one)] for one in sums]
     if len(sums) != 1:
         rows.append(
             [*(["total", "", ""] if by == "session" else ["total", str(total.sessions)]), *_cells(total)]
         )
-    table = plain_table([*left, *heads], rows, left=3 if by == "session" else 1)
-    return "\n".join([table, "", *_waste(total), *_unknown(total, shares, report, days)])
+    named = len(left) if by == "session" else 1
+    heads = [*left, *heads]
+    told = [at for at in range(len(heads)) if at <= named or any(row[at] for row in rows)]
+    cells = room()
+    table = fitted_table(
+        [heads[at] for at in told], [[row[at] for at in told] for row in rows], named, cells,
+        least={"TITLE": 20, "PROJECT": 16, "MODEL": 16},
+    )  # fmt: skip
+    lines = [part for line in _waste(total) for part in wrapped(line, cells, 31)]
+    lines += [part for line in _unknown(total, shares, report, days) for part in wrapped(line, cells, 2)]
+    return "\n".join([table, "", *lines])
 
 
-def _left(one: Sum, by: str) -> list[str]:
+def _left(one: Sum, by: str, names: Mapping[str, str]) -> list[str]:
     if by == "session":
         agent, sid, title = one.key
-        return [agent, sid[:8], clean(title or "(no title)", 40)]
+        return [agent, names[sid], clean(title or "(no title)", 40)]
     return [clean(one.key[0], 30), str(one.sessions)]
 
 
 def _cells(one: Sum) -> list[str]:
     tests = f"{one.passed}/{one.passed + one.failed}" if one.passed + one.failed else ""
     return [
-        _cost(one), _both(one.commits), _both(one.added), _both(one.removed),
-        _survived(one), f"{len(one.files):,}" if one.files else "",
+        _cost(one), both(one.commits), both(one.added), both(one.removed),
+        survived(one), f"{len(one.files):,}" if one.files else "",
         str(len(one.pulls)) if one.pulls else "", tests + f" {one.untold}?" * bool(one.untold),
         _rate(one.per_commit_nusd, one, one.commits), _rate(_hundred(one), one, one.survived, at_most=bool(one.waiting)),
         (f"{one.unchanged} " + money(one.unchanged_nusd) if one.unchanged else "") + f" {one.unclear}?" * bool(one.unclear),
@@ -259,23 +192,6 @@ def _cost(one: Sum) -> str:
     if not one.priced:
         return "unpriced" if one.unpriced_tokens else "?" if one.unknown_calls else ""
     return "≥" * one.at_least + "≈" * one.estimated + money(one.cost_nusd)
-
-
-def _both(pair: Pair) -> str:
-    """`12 ~3`: 12 are sure, 3 more are guessed."""
-    sure = f"{round(pair.sure):,}" if pair.sure else ""
-    guessed = f"~{_short(pair.guessed)}" if pair.guessed else ""
-    return " ".join(part for part in (sure, guessed) if part)
-
-
-def _survived(one: Sum) -> str:
-    """0 where it is known that none did; `?` = of some it is not known."""
-    known = _both(one.survived) or "0" * bool(one.added.both > one.waiting)
-    return known + ("+?" if known else "?") * bool(one.waiting or one.unread)
-
-
-def _short(amount: float) -> str:
-    return f"{amount:.1f}" if amount < 10 and amount != int(amount) else f"{round(amount):,}"
 
 
 def _rate(nusd: float | None, one: Sum, pair: Pair, *, at_most: bool = False) -> str:

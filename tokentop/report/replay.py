@@ -21,7 +21,7 @@ from tokentop.store.db import StoreError
 from tokentop.text import duration_long, plural, size_bytes
 
 from . import access, snapshot
-from .out import iso, money, plain_table, print_json, usd
+from .out import fitted_table, iso, money, print_json, room, short_ids, usd, wrapped
 
 _SHOWN = 20  # sessions of a span as text
 _JUMPS = 5
@@ -95,7 +95,7 @@ def _moment(at_ms: int, zone: tzinfo, as_json: bool) -> int:
 def _around(at_ms: int, coverage: Coverage, zone: tzinfo) -> str:
     """Where there is something, for somebody who looked where there is nothing."""
     if not coverage.from_ms:
-        return "; nothing is recorded yet: a running tokentop records every 10 s"
+        return " yet: a running tokentop records every 10 s"
     if at_ms < coverage.from_ms and coverage.dropped_before_ms:
         return f"; what was before {_clock(coverage.from_ms, zone)} was dropped to stay within recording_mb"
     for from_ms, until_ms in coverage.gaps:
@@ -134,7 +134,12 @@ def span_text(spent: Spent, zone: tzinfo) -> str:
         f" {len(spent.shares)} session{'s' * (len(spent.shares) != 1)}"
     )
     heads = ["AGENT", "PROJECT", "SESSION", "TITLE", "MODEL", "SHARE", "COST", "RESP", "TOKENS"]
-    lines = [head, "", plain_table(heads, [_share_line(share, total) for share in shown], left=5)]
+    cells, names = room(), short_ids(share.session_id for share in shown)
+    table = fitted_table(
+        heads, [_share_line(share, names[share.session_id], total) for share in shown], 5, cells,
+        least={"TITLE": 16, "MODEL": 10, "PROJECT": 8}, drop=("TOKENS", "RESP", "MODEL"),
+    )  # fmt: skip
+    lines = [*wrapped(head, cells, 2), "", table]
     if rest:
         cost = sum(share.cost_nusd for share in rest)
         lines.append(f"{len(rest)} more: {_percent(cost, total)}, {money(cost)}")
@@ -147,9 +152,9 @@ def span_text(spent: Spent, zone: tzinfo) -> str:
     return "\n".join(lines)
 
 
-def _share_line(share: Share, total: int) -> list[str]:
+def _share_line(share: Share, name: str, total: int) -> list[str]:
     return [
-        share.agent, share.project[:16], share.session_id[:8], share.title[:40], share.model[:24],
+        share.agent, share.project[:16], name, share.title[:40], share.model[:24],
         _percent(share.cost_nusd, total), cost_text(share), f"{share.responses:,}", f"{share.tokens:,}",
     ]  # fmt: skip
 
@@ -202,9 +207,8 @@ def _overview(clock_ms: int, zone: tzinfo, as_json: bool) -> int:
             }
         )  # fmt: skip
         return 0
-    print(
-        "\n".join([*coverage_lines(coverage, zone), "", *_jump_lines(jumps, zone), *_mark_lines(marks, zone)])
-    )
+    lines = [*coverage_lines(coverage, zone), "", *_jump_lines(jumps, zone), *_mark_lines(marks, zone)]
+    print("\n".join(part for line in lines for part in wrapped(line, room(), 12)))
     return 0
 
 
@@ -239,9 +243,8 @@ def _jump_lines(jumps: Sequence[Jump], zone: tzinfo) -> list[str]:
             for part in jump.parts[:_NAMED]
         )
         span = f"{_time(jump.from_ms, zone)} to {_time(jump.until_ms, zone)}"
-        lines.append(
-            f"  {span}  +{money(jump.rise_nusd)} in a quarter hour, {money(jump.cost_nusd)} in all: {who}"
-        )
+        line = f"  {span}  +{money(jump.rise_nusd)} in a quarter hour, {money(jump.cost_nusd)} in all: {who}"
+        lines += wrapped(line, room(), 18)
     return lines
 
 

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from datetime import tzinfo
 from pathlib import Path
 from typing import Any
 
 from tokentop import text
-from tokentop.engine.tally import Sum
+from tokentop.engine.days import local
+from tokentop.engine.tally import Bought
 from tokentop.engine.timeline import Timeline, Turn
 from tokentop.errors import Failure
 from tokentop.export import document, sketch
-from tokentop.export.values import is_unpriced, resume, tokens_document, usd
+from tokentop.export.brought import figures
+from tokentop.export.values import resume, tokens_document, usd
 from tokentop.exporting import write_whole
 from tokentop.model import Session, Tokens
 from tokentop.store import lineage, reader
 
-from .out import plain_table
-from .outcome import figures
+from .out import fits, fitted_table, room, wrapped
 from .sessions import event_document
 
 _HEADS = [
     "TURN",
     "TIME",
     "MODEL",
-    "CALLS",
+    "RESP",
     "INPUT",
     "CACHE READ",
     "WRITES",
@@ -37,7 +39,10 @@ _HEADS = [
 ]
 
 
-def as_document(db: sqlite3.Connection, told: Timeline, outcome: Sum | None = None) -> dict[str, Any]:
+_SHORT = {"CACHE READ": "READ", "WRITES": "WRITE"}  # heads of a narrow table
+
+
+def as_document(db: sqlite3.Connection, told: Timeline, bought: Bought | None = None) -> dict[str, Any]:
     """The session, each of its events, and its turns."""
     session = told.session
     events = reader.events_of(db, session.agent, session.id)
@@ -50,7 +55,7 @@ def as_document(db: sqlite3.Connection, told: Timeline, outcome: Sum | None = No
             "cost_usd": usd(sum(event.cost_nusd or 0 for event in events)),
             "unpriced": any(event.cost_nusd is None for event in events),
         },
-        "outcome": None if outcome is None else figures(outcome),
+        "outcome": None if bought is None else figures(bought.sum),
         "forks": [one.id for one in lineage.forks_of(db, session.agent, session.id)],
     }
 
@@ -61,36 +66,56 @@ def as_text(told: Timeline, zone: tzinfo, outcome: str = "") -> str:
     lines = [
         f"{session.agent} {session.id}", f"title    {session.title or '(none)'}",
         f"project  {told.project or '?'}  {session.cwd}", f"branch   {session.branch or '?'}",
-        f"resume   {resume(session) or 'through its parent'}",
+        f"from     {_lasted(told, zone)}", f"resume   {resume(session) or 'through its parent'}",
         f"cost     {sketch.money(told.own)}" + (f", with sub-agents {sketch.money(told.tree)}" if told.tree != told.own else ""),
         *([f"outcome  {outcome}"] if outcome else []), *(f"note     {gap}" for gap in sketch.gaps(told)), "",
     ]  # fmt: skip
-    rows = [row for turn in told.turns for row in _rows(turn, zone, 0)]
-    for at in (-2, -1):  # words stand to the left, behind the figures
-        width = max((len(row[at]) for row in rows), default=0)
-        for row in rows:
-            row[at] = row[at].ljust(width)
-    heads = [
-        head.ljust(max((len(row[at]) for row in rows), default=0)) if at >= 10 else head
-        for at, head in enumerate(_HEADS)
-    ]
-    return "\n".join(lines) + "\n" + plain_table(heads, rows, left=3)
+    cells = room()
+    heads = list(_HEADS)
+    rows = _all_rows(told, zone, lambda count: f"{count:,}", date=True)
+    if not fits(heads, rows, cells):
+        heads = [_SHORT.get(head, head) for head in heads]
+        rows = _all_rows(told, zone, text.digits3, date=_days(told, zone) > 1)
+    table = fitted_table(
+        heads, rows, 3, cells, words=2, least={"TOOLS": 12, "EVENTS": 12, "MODEL": 8}, drop=("INPUT", "WRITE", "RESP", "MODEL"),
+    )  # fmt: skip
+    return "\n".join([*(part for line in lines for part in wrapped(line, cells, 9)), table])
 
 
-def _rows(turn: Turn, zone: tzinfo, depth: int) -> list[list[str]]:
-    tokens, indent = turn.own.tokens, "  " * depth
-    cost = "?" if is_unpriced(turn.own) else sketch.money(turn.own)
-    missed = sum(item.miss.tokens for item in turn.items)
+def _lasted(told: Timeline, zone: tzinfo) -> str:
+    session = told.session
+    if not session.first_ms:
+        return "?"
+    took = text.duration_long(max(0, session.last_ms - session.first_ms) / 1000)
+    return f"{sketch.when(session.first_ms, zone)}, {took}"
+
+
+def _days(told: Timeline, zone: tzinfo) -> int:
+    return len({local(turn.at_ms, zone).date() for turn in told.turns if turn.at_ms})
+
+
+def _all_rows(told: Timeline, zone: tzinfo, shown: Callable[[int], str], *, date: bool) -> list[list[str]]:
+    return [row for turn in told.turns for row in _rows(turn, zone, 0, shown, date=date)]
+
+
+def _rows(
+    turn: Turn, zone: tzinfo, depth: int, shown: Callable[[int], str], *, date: bool
+) -> list[list[str]]:
+    """A turn and the turns of the sub-agents that began in it; `shown` writes a count."""
+    tokens = turn.own.tokens
+    counts = (
+        turn.own.responses, tokens.input, tokens.cache_read, tokens.cache_write_5m + tokens.cache_write_1h, tokens.output,
+        sum(item.miss.tokens for item in turn.items),
+    )  # fmt: skip
     rows = [
-        [indent + str(turn.number), sketch.when(turn.at_ms, zone), ", ".join(map(text.short_model, turn.models)) or "?",
-         f"{turn.own.responses:,}", f"{tokens.input:,}", f"{tokens.cache_read:,}",
-         f"{tokens.cache_write_5m + tokens.cache_write_1h:,}", f"{tokens.output:,}", f"{missed:,}", cost,
+        ["  " * depth + str(turn.number), sketch.when(turn.at_ms, zone, date=date),
+         ", ".join(map(text.short_model, turn.models)) or "?", *map(shown, counts), sketch.money(turn.own),
          sketch.tools(turn), ", ".join(sketch.events(turn))]
     ]  # fmt: skip
     for item in turn.items:
         if item.branch is not None:
             for below in item.branch.turns:
-                rows += _rows(below, zone, depth + 1)
+                rows += _rows(below, zone, depth + 1, shown, date=date)
     return rows
 
 

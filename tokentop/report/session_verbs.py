@@ -31,7 +31,7 @@ def listed(arguments: Arguments) -> int:
         zone = local_zone(os.environ)
         if arguments.said:
             answer = sessions.said(store, ask, zone, now_ms(), quiet=arguments.json)
-            documents, text = sessions.listed(store.db, answer.order, zone)
+            documents, text = sessions.listed(store.db, answer.order, zone, now_ms())
         else:
             documents, text, answer = sessions.listing(store.db, ask, zone, now_ms())
     if answer.problem:
@@ -41,8 +41,17 @@ def listed(arguments: Arguments) -> int:
     elif documents:
         print(text)
     if not documents:
-        raise NothingMatched(f"no session matches {query!r}" if query.split() else "no sessions yet")
+        raise NothingMatched(
+            f"no session matches {query!r}{_hint(query)}" if query.split() else "no sessions yet"
+        )
     return 0
+
+
+def _hint(query: str) -> str:
+    """Where what was asked for comes from, in case it was not read yet."""
+    if "outcome:" in query:
+        return "; `tokentop outcome` works outcomes out"
+    return "; `tokentop sync` reads tools and files" if "tool:" in query or "file:" in query else ""
 
 
 def told(arguments: Arguments) -> int:
@@ -63,9 +72,11 @@ def told(arguments: Arguments) -> int:
 
 def _tell(arguments: Arguments, store: access.Access, found: Session) -> None:
     """One session in the form that was asked for."""
+    from tokentop.bought import bought_by
     from tokentop.chronicle import tell
+    from tokentop.export.brought import one_line
 
-    from . import outcome, session
+    from . import session
 
     zone = local_zone(os.environ)
     if arguments.transcript:
@@ -76,8 +87,8 @@ def _tell(arguments: Arguments, store: access.Access, found: Session) -> None:
     )
     if told is None:
         raise NothingMatched(f"{found.id} is gone from the store")
-    days = store.settings.survive_days
-    bought = outcome.of_one(store.db, found.agent, found.id, days, now_ms())
+    bought = bought_by(store.db, found.agent, found.id, store.settings.survive_days, now_ms())
+    outcome = one_line(bought) if bought is not None else ""
     if arguments.json:
         print_json(
             {
@@ -89,10 +100,10 @@ def _tell(arguments: Arguments, store: access.Access, found: Session) -> None:
     elif arguments.md:
         from tokentop.export.markdown import markdown
 
-        sys.stdout.write(markdown(told, zone))
+        sys.stdout.write(markdown(told, zone, outcome))
     elif arguments.html:
         from tokentop.export.page import page
 
-        print(f"written to {session.write_page(arguments.html, page(told, zone))}")
+        print(f"written to {session.write_page(arguments.html, page(told, zone, outcome))}")
     else:
-        print(session.as_text(told, zone, outcome.one_line(bought, days) if bought is not None else ""))
+        print(session.as_text(told, zone, outcome))

@@ -15,10 +15,12 @@ from tokentop.history import BACKLOG, Ask, Listing, Scan
 from tokentop.model import Figures, Priced
 from tokentop.store import reader, searching
 from tokentop.store.indexing import Indexer, waiting
-from tokentop.text import clean
+from tokentop.text import clean, clock_near
 
 from . import access
-from .out import Progress, money, plain_table
+from .out import Progress, fitted_table, money, room, short_ids
+
+_WIDE = 110  # cells from which on a time is written with its date
 
 
 def listing(
@@ -26,7 +28,7 @@ def listing(
 ) -> tuple[list[dict[str, Any]], str, Listing]:
     """(documents, table for people, the answer) of the sessions that are asked for."""
     answer = searching.answer(db, ask, zone, at_ms)
-    return *listed(db, answer.order, zone), answer
+    return *listed(db, answer.order, zone, at_ms), answer
 
 
 def said(store: access.Access, ask: Ask, zone: tzinfo, at_ms: int, *, quiet: bool) -> Listing:
@@ -53,21 +55,28 @@ def said(store: access.Access, ask: Ask, zone: tzinfo, at_ms: int, *, quiet: boo
     return Listing(ask, found.found, problem=found.problem)
 
 
-def listed(db: sqlite3.Connection, order: Sequence[int], zone: tzinfo) -> tuple[list[dict[str, Any]], str]:
+def listed(
+    db: sqlite3.Connection, order: Sequence[int], zone: tzinfo, at_ms: int
+) -> tuple[list[dict[str, Any]], str]:
     """(documents, table for people) of sessions."""
     found = reader.sessions_by_id(db, order)
     documents = [session_document(session, own, project) for session, own, project in found]
-    rows = []
+    rows, cells = [], room()
+    names = short_ids(session.id for session, _, _ in found)
     for session, own, project in found:
-        last = local(session.last_ms, zone).strftime("%Y-%m-%d %H:%M") if session.last_ms else "?"
+        if cells < _WIDE:
+            last = clock_near(session.last_ms, at_ms, zone, by_day=True) if session.last_ms else "?"
+        else:
+            last = local(session.last_ms, zone).strftime("%Y-%m-%d %H:%M") if session.last_ms else "?"
         indent = "  " if session.parent_id else ""
         cost = _cost(own)
         rows.append(
-            [last, session.agent, clean(project, 20), session.id[:8], indent + clean(session.title or "(no title)", 60),
+            [last, session.agent, clean(project, 20), names[session.id], indent + clean(session.title or "(no title)", 60),
              f"{own.responses:,}", f"{own.tokens.total:,}{'+?' * bool(own.unknown_calls)}", cost]
         )  # fmt: skip
-    heads = ["LAST", "AGENT", "PROJECT", "SESSION", "TITLE", "RESPONSES", "TOKENS", "COST"]
-    return documents, plain_table(heads, rows, left=5)
+    heads = ["LAST", "AGENT", "PROJECT", "SESSION", "TITLE", "RESP", "TOKENS", "COST"]
+    least = {"TITLE": 20, "PROJECT": 8}
+    return documents, fitted_table(heads, rows, 5, cells, least=least, drop=("RESP", "TOKENS"))
 
 
 def bring_up_to_date(store: access.Access, *, quiet: bool) -> None:
@@ -85,7 +94,8 @@ def bring_up_to_date(store: access.Access, *, quiet: bool) -> None:
 
 def _cost(own: Figures) -> str:
     if own.cost_nusd or not (own.unpriced_tokens or own.unknown_calls):
-        return money(own.cost_nusd)
+        at_least = own.unpriced_tokens or own.unknown_calls
+        return "≥" * bool(at_least) + "≈" * own.estimated + money(own.cost_nusd)
     return "unpriced" if own.unpriced_tokens else "?"
 
 

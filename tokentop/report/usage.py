@@ -13,13 +13,14 @@ from tokentop.engine.days import DAY_MS, HOUR_MS, local
 from tokentop.model import Tokens
 from tokentop.store import daily, reader
 from tokentop.store.reader import Filter, Slot
-from tokentop.text import clean
+from tokentop.text import clean, digits3
 
-from .out import iso, money, plain_table, usd
+from .out import fits, fitted_table, iso, money, room, usd, wrapped
 
 DIMENSIONS = ("day", "hour", "agent", "model", "project", "session", "provider")
 _NEVER_MS = 1 << 62
 _LONG_MS = 400 * DAY_MS
+_SHORT = {"RESPONSES": "RESP", "CACHE READ": "READ"}  # heads of a narrow table
 BUCKETS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning")
 
 
@@ -240,14 +241,12 @@ def as_text(lines: Sequence[Line], by: Sequence[str]) -> str:
         "OUTPUT",
         "COST",
     ]
-    rows = [[*(clean(part, 40) for part in line.key), *_figures(line)] for line in lines]
-    exact = [line for line in lines if not line.estimated]
-    if len(lines) != 1:
-        rows.append([*_named("total", by), *_figures(total_of(exact))])
-        if len(exact) < len(lines):
-            estimates = total_of(line for line in lines if line.estimated)
-            estimates.estimated = True
-            rows.append([*_named("estimates", by), *_figures(estimates)])
+    cells = room()
+    rows = _rows(lines, by, lambda count: f"{count:,}")
+    if not fits(heads, rows, cells):
+        heads = [_SHORT.get(head, head) for head in heads]
+        rows = _rows(lines, by, digits3)
+    table = fitted_table(heads, rows, len(by), cells, least={"PROJECT": 12, "MODEL": 12, "SESSION": 8})
     notes = []
     if unknown := total_of(lines).unknown_calls:
         calls = "1 call is" if unknown == 1 else f"{unknown:,} calls are"
@@ -255,19 +254,31 @@ def as_text(lines: Sequence[Line], by: Sequence[str]) -> str:
     if heard := total_of(lines).telemetry_responses:
         calls = "1 response is" if heard == 1 else f"{heard:,} responses are"
         notes.append(f"{calls} known from the agents' telemetry alone: no log tells them")
-    return "\n".join([plain_table(heads, rows, left=len(by)), *notes])
+    if unpriced := sum(line.unpriced_tokens for line in lines):
+        notes.append(f"{unpriced:,} tokens have no price: their cost is unknown, and in no sum")
+    return "\n".join([table, *(part for note in notes for part in wrapped(note, cells, 2))])
+
+
+def _rows(lines: Sequence[Line], by: Sequence[str], shown: Callable[[int], str]) -> list[list[str]]:
+    """A row each, sums last; `shown` writes a count."""
+    rows = [[*(clean(part, 40) for part in line.key), *_figures(line, shown)] for line in lines]
+    exact = [line for line in lines if not line.estimated]
+    if len(lines) != 1:
+        rows.append([*_named("total", by), *_figures(total_of(exact), shown)])
+        if len(exact) < len(lines):
+            estimates = total_of(line for line in lines if line.estimated)
+            estimates.estimated = True
+            rows.append([*_named("estimates", by), *_figures(estimates, shown)])
+    return rows
 
 
 def _named(name: str, by: Sequence[str]) -> list[str]:
     return [name, *[""] * (len(by) - 1)] if by else []
 
 
-def _figures(line: Line) -> list[str]:
+def _figures(line: Line, shown: Callable[[int], str]) -> list[str]:
     tokens = line.tokens
-    cost = ("unpriced" if line.unpriced_tokens else "?") if _no_price(line) else money(line.cost_nusd)
-    if line.priced and line.unpriced_tokens:
-        cost += " +unpriced"
-    mark = "~" if line.estimated else ""
+    mark = "≈" if line.estimated else ""
     counts = (
         line.responses,
         tokens.input,
@@ -276,4 +287,12 @@ def _figures(line: Line) -> list[str]:
         tokens.cache_write_1h,
         tokens.output,
     )
-    return [*(f"{mark}{count:,}" for count in counts), ("~" if line.cost_estimated else "") + cost]
+    return [*(mark + shown(count) for count in counts), cost_text(line)]
+
+
+def cost_text(line: Line) -> str:
+    """Dollars; `≥` where a part has no price or is not known, `≈` where it is an estimate."""
+    if not line.priced:
+        return "unpriced" if line.unpriced_tokens else "?" if line.unknown_calls else money(0)
+    at_least = bool(line.unpriced_tokens or line.unknown_calls)
+    return "≥" * at_least + "≈" * line.cost_estimated + money(line.cost_nusd)

@@ -17,7 +17,7 @@ from tokentop.store import daily
 from tokentop.store.reader import Filter, Slot
 from tokentop.text import clean
 
-from .out import iso, money, plain_table, usd
+from .out import fitted_table, iso, money, room, usd, wrapped
 from .usage import value_of
 
 _MILLION = 1_000_000
@@ -110,7 +110,7 @@ def as_text(groups: Sequence[Cached], by: Sequence[str]) -> str:
         "SAVED",
         "WRITES",
         "NET",
-        "ABOVE BASE",
+        "ABOVE",
     ]
     rows = [[*(clean(part, 40) for part in one.key), *_cells(one)] for one in groups]
     total = total_of(groups)
@@ -118,11 +118,15 @@ def as_text(groups: Sequence[Cached], by: Sequence[str]) -> str:
         rows.append([*(["total", *[""] * (len(by) - 1)] if by else []), *_cells(total)])
     notes = [
         "SAVED: cache reads against the price of new input; WRITES: what cache writes cost above it; NET: the difference",
-        "ABOVE BASE: cost above the base price of the same tokens: long contexts, faster tiers, regions, web searches",
+        "ABOVE: cost above the base price of the same tokens: long contexts, faster tiers, regions, web searches",
     ]
     if total.unpriced:
         notes.append(f"{total.unpriced:,} tokens without a price are only in PROMPT, READ and WRITTEN")
-    return "\n".join([plain_table(heads, rows, left=len(by)), "", *notes])
+    cells = room()
+    said = [part for note in notes for part in wrapped(note, cells, 2)]
+    return "\n".join(
+        [fitted_table(heads, rows, len(by), cells, least={"PROJECT": 12, "MODEL": 12}), "", *said]
+    )
 
 
 def _cells(one: Cached) -> list[str]:

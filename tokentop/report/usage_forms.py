@@ -17,7 +17,7 @@ from tokentop.text import clean
 
 from .chart import bars, year
 from .out import iso, money, plain_table, usd
-from .usage import BUCKETS, Line, collect, total_of
+from .usage import BUCKETS, Line, collect, cost_text, total_of
 
 _BARS = 60
 _WIDTH = 78
@@ -73,19 +73,13 @@ def markdown(lines: Sequence[Line], by: Sequence[str]) -> str:
 
 
 def _markdown_row(names: list[str], line: Line) -> list[str]:
-    mark = "~" * line.estimated
+    mark = "≈" * line.estimated
     counts = (line.responses, *(getattr(line.tokens, name) for name in BUCKETS[:5]))
-    return [*names, *(f"{mark}{count:,}" for count in counts), _cost(line)]
+    return [*names, *(f"{mark}{count:,}" for count in counts), cost_text(line)]
 
 
 def _cell(text: str) -> str:
     return clean(text, 60).translate(_ESCAPED)
-
-
-def _cost(line: Line) -> str:
-    if not line.priced:
-        return "unpriced" if line.unpriced_tokens else "?" if line.unknown_calls else money(0)
-    return "≥" * _at_least(line) + "≈" * line.cost_estimated + money(line.cost_nusd)
 
 
 def _at_least(line: Line) -> bool:
@@ -180,7 +174,7 @@ def _changed(before: Line | None, now: Line | None) -> list[str]:
     was, is_ = before.cost_nusd if before else 0, now.cost_nusd if now else 0
     share = f"{100 * (is_ - was) / was:+,.0f} %" if was else "new" if is_ else ""
     change = ("+" if is_ >= was else "-") + money(abs(is_ - was))
-    return [_cost(before) if before else "", _cost(now) if now else "", change, share]
+    return [cost_text(before) if before else "", cost_text(now) if now else "", change, share]
 
 
 def _span_name(span: Filter, zone: tzinfo) -> str:

@@ -23,23 +23,35 @@ from tokentop.model import (
     Row,
     Session,
     Snapshot,
+    Usage,
 )
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from tokentop.agents._spoken import Said
-    from tokentop.archive import InventedArchive
-    from tokentop.blackbox import BlackBox
     from tokentop.engine.statement import Statement
+    from tokentop.engine.tally import Bought
     from tokentop.engine.timeline import Timeline
     from tokentop.footage import Footage
     from tokentop.history import Ask, Entry, Listing, Scan
+    from tokentop.outline import Outline
+    from tokentop.store.counting import Prices
+
+    from .demobook import DemoBook
 
 DEMO_PUBLISH_S = 0.5
+KEEP_EVERY = 1200  # pictures: ten minutes
 STOP_S = 10.0
 Publish = Callable[[Snapshot], None]
 T = TypeVar("T")
+
+
+class Told(Protocol):
+    """What the logs of the invented agents would have told."""
+
+    @property
+    def facts(self) -> Sequence[Session | Usage]: ...
+    @property
+    def outlines(self) -> Sequence[tuple[Session, Outline]]: ...
 
 
 class World(Protocol):
@@ -54,7 +66,11 @@ class World(Protocol):
     def inside(self, row_key: str) -> Inside: ...
     def tail(self, row_key: str, now_ms: int) -> LogTail: ...
     def statement(self, now_ms: int) -> Statement: ...
-    def tell(self, agent: str, session_id: str) -> Timeline | None: ...
+    def told(self, now_ms: int) -> Told: ...
+    @property
+    def prices(self) -> Prices: ...
+    @property
+    def titles(self) -> bool: ...
 
 
 class DemoRuntime:
@@ -65,8 +81,7 @@ class DemoRuntime:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._archive: InventedArchive | None = None
-        self._box: tuple[sqlite3.Connection, BlackBox] | None = None
+        self._kept: DemoBook | None = None
         self._exports: Path | None = None
         self._stop = threading.Event()
         self._jobs: queue.SimpleQueue[tuple[Callable[[], object], queue.SimpleQueue[object]]] = (
@@ -90,10 +105,8 @@ class DemoRuntime:
         return receipt
 
     def _execute(self, plan: KillPlan) -> Receipt:
-        from tokentop.store.receipts import append_action
-
         receipt = self._world.execute(plan, now_ms())
-        append_action(self._recording()[0], receipt)
+        self._book().act(receipt)
         return receipt
 
     def plan_many(self, rows: Sequence[Row], action: Action) -> tuple[KillPlan, ...]:
@@ -128,23 +141,26 @@ class DemoRuntime:
         return found
 
     def footage(self) -> Footage | None:
-        """What was recorded of this run, up to now."""
-        from tokentop.footage import Footage
-        from tokentop.store.db import copy_memory
+        """What was recorded of this run, up to now, and what was spent in it and before."""
+        return self._in_book(lambda book: book.footage())
 
-        copy = self._in_world(lambda: copy_memory(self._recording()[0]))
-        return Footage(cast("sqlite3.Connection", copy), with_events=False)
+    def _book(self) -> DemoBook:
+        """The store of this run, in memory; in the demo's thread alone."""
+        if self._kept is None:
+            from .demobook import DemoBook
 
-    def _recording(self) -> tuple[sqlite3.Connection, BlackBox]:
-        """The black box of this run, in memory; in the demo's thread alone."""
-        if self._box is None:
-            from tokentop.blackbox import BlackBox
-            from tokentop.config import Settings
-            from tokentop.store.db import open_memory
+            self._kept = DemoBook(self._world.prices, local_zone(os.environ), titles=self._world.titles)
+        return self._kept
 
-            connection = open_memory()
-            self._box = connection, BlackBox(connection, Settings())
-        return self._box
+    def _in_book(self, question: Callable[[DemoBook], T]) -> T:
+        """Answered in the world's thread, of what it tells now."""
+
+        def job() -> T:
+            book, told = self._book(), self._world.told(now_ms())
+            book.take(told.facts, told.outlines)
+            return question(book)
+
+        return cast("T", self._in_world(job))
 
     def jump(self, _row: Row) -> Jump:
         return Jump("the agents of the demo are invented: there is no terminal to show")
@@ -171,29 +187,16 @@ class DemoRuntime:
         return found
 
     def history(self, ask: Ask) -> Listing | None:
-        return self._in_archive(lambda archive: archive.answer(ask))
+        return self._in_book(lambda book: book.archive.answer(ask))
 
     def entries(self, ids: Sequence[int]) -> tuple[Entry, ...]:
-        return self._in_archive(lambda archive: archive.entries(ids))
+        return self._in_book(lambda book: book.archive.entries(ids))
 
     def below(self, root: int) -> tuple[Entry, ...]:
-        return self._in_archive(lambda archive: archive.below(root))
+        return self._in_book(lambda book: book.archive.below(root))
 
     def search_said(self, query: str, told: Callable[[Scan], bool]) -> Scan:
-        return self._in_archive(lambda archive: archive.search_said(query, told))
-
-    def _in_archive(self, question: Callable[[InventedArchive], T]) -> T:
-        """Answered in the world's thread, of what it shows now."""
-
-        def job() -> T:
-            from tokentop.archive import InventedArchive
-
-            if self._archive is None:
-                self._archive = InventedArchive(local_zone(os.environ), now_ms)
-            self._archive.take(self._world.snapshot(now_ms()).rows)
-            return question(self._archive)
-
-        return cast("T", self._in_world(job))
+        return self._in_book(lambda book: book.archive.search_said(query, told))
 
     def statement(self) -> Statement:
         from tokentop.engine.statement import Statement
@@ -203,7 +206,10 @@ class DemoRuntime:
         return found
 
     def tell(self, agent: str, session_id: str) -> Timeline | None:
-        return cast("Timeline | None", self._in_world(lambda: self._world.tell(agent, session_id)))
+        return self._in_book(lambda book: book.tell(agent, session_id))
+
+    def bought(self, agent: str, session_id: str) -> Bought | None:
+        return self._in_book(lambda book: book.bought(agent, session_id))
 
     def transcript(self, _session: Session) -> tuple[list[Said], str]:
         return [], "the agents of the demo are invented: nothing was said"
@@ -214,9 +220,10 @@ class DemoRuntime:
 
         from tokentop.exporting import write_timeline
 
+        bought = self.bought(told.session.agent, told.session.id)
         if self._exports is None:
             self._exports = Path(tempfile.mkdtemp(prefix="tokentop-demo-"))
-        return str(write_timeline(self._exports, told, form, local_zone(os.environ), now_ms()))
+        return str(write_timeline(self._exports, told, form, local_zone(os.environ), now_ms(), bought))
 
     def _in_world(self, job: Callable[[], object]) -> object:
         reply: queue.SimpleQueue[object] = queue.SimpleQueue()
@@ -224,11 +231,16 @@ class DemoRuntime:
         return reply.get(timeout=10)
 
     def _run(self, publish: Publish) -> None:
+        looks = 0
         while not self._stop.is_set():
             while not self._jobs.empty():
                 job, reply = self._jobs.get()
                 reply.put(job())
             snapshot = self._world.snapshot(now_ms())
             publish(snapshot)
-            self._recording()[1].look(snapshot)
+            self._book().record(snapshot)
+            looks += 1
+            if looks % KEEP_EVERY == 0:  # else it is kept when somebody asks
+                told = self._world.told(now_ms())
+                self._book().take(told.facts, told.outlines)
             self._stop.wait(DEMO_PUBLISH_S)

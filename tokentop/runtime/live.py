@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tokentop.collector import Collector
     from tokentop.enforce import Enforcer
     from tokentop.engine.statement import Statement
+    from tokentop.engine.tally import Bought
     from tokentop.engine.timeline import Timeline
     from tokentop.footage import Footage
     from tokentop.history import Ask, Entry, Listing, Scan
@@ -345,6 +346,17 @@ class Runtime:
         finally:
             connection.close()
 
+    def bought(self, agent: str, session_id: str) -> Bought | None:
+        """What a session's tokens bought, as `tokentop outcome` has last worked it out; blocks while the store is read."""
+        from tokentop.bought import bought_by
+        from tokentop.store import db
+
+        connection = db.open_reader(self._folder)
+        try:
+            return bought_by(connection, agent, session_id, self._settings.survive_days, now_ms())
+        finally:
+            connection.close()
+
     def transcript(self, session: Session) -> tuple[list[Said], str]:
         """What was said in a session; blocks while its log is read."""
         from tokentop.transcript import transcript
@@ -355,7 +367,8 @@ class Runtime:
         """Write a timeline into the state directory; blocks. OSError."""
         from tokentop.exporting import write_timeline
 
-        return str(write_timeline(self._folder, told, form, local_zone(self._environ), now_ms()))
+        bought = self.bought(told.session.agent, told.session.id)
+        return str(write_timeline(self._folder, told, form, local_zone(self._environ), now_ms(), bought))
 
     def _looking(self) -> Looker:
         from tokentop.look import Looker

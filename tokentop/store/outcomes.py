@@ -111,6 +111,29 @@ def works(db: sqlite3.Connection, sessions: Iterable[int]) -> dict[int, Kept]:
     return found
 
 
+class _Edits(Struct, frozen=True, array_like=True):
+    """The head of a `Work`: what is behind it is not decoded."""
+
+    told: bool
+    note: msgspec.Raw
+    spans: msgspec.Raw
+    runs: msgspec.Raw
+    edits: msgspec.Raw
+
+
+def edited(db: sqlite3.Connection) -> tuple[set[int], set[int]]:
+    """(sessions whose editing tools changed files, sessions of which it is known that they changed none)."""
+    decode = msgspec.msgpack.Decoder(_Edits).decode
+    none = msgspec.msgpack.encode({})
+    changed: set[int] = set()
+    same: set[int] = set()
+    for session, document in db.execute("SELECT session, document FROM work"):
+        head = decode(document)
+        if head.told:
+            (same if bytes(head.edits) == none else changed).add(session)
+    return changed, same
+
+
 def outline_times(db: sqlite3.Connection, sessions: Iterable[int]) -> dict[int, int]:
     """When the outline of each session was read."""
     found: dict[int, int] = {}

@@ -8,11 +8,14 @@ from datetime import tzinfo
 from msgspec import Struct
 
 from tokentop.engine.when import BadTime, parse_when
+from tokentop.model import State
 from tokentop.terms import Compare, Field, FilterError, Pattern, Word, parse
 
 _ALIKE = "instr(lower({}), ?) > 0"
 _OF_SESSION = "EXISTS (SELECT 1 FROM session s WHERE s.id = line.session AND {})"
 _OF_WORDS = "line.session IN (SELECT rowid FROM found WHERE found MATCH ?)"
+_OF_IDS = "line.session IN (SELECT value FROM json_each(?))"
+OUTCOMES = ("commit", "file", "no change", "?")
 FIELDS: dict[str, str] = {
     "agent": _ALIKE.format("line.agent"),
     "proj": _ALIKE.format("line.project"),
@@ -25,6 +28,8 @@ FIELDS: dict[str, str] = {
     "kind": _OF_SESSION.format("(CASE s.role WHEN '' THEN 'main' ELSE s.role END) = ?"),
     "tool": _OF_WORDS,
     "file": _OF_WORDS,
+    "outcome": _OF_IDS,
+    "state": _OF_IDS,
     "since": "line.last_ms >= ?",
     "until": "line.first_ms < ?",
     "on": "line.last_ms >= ? AND line.first_ms < ?",
@@ -47,6 +52,7 @@ class Sieve(Struct, frozen=True):
     patterns: tuple[
         Pattern, ...
     ]  # tried on titles and names, in Python: a call from SQL would take as long again
+    looked_up: tuple[Field, ...]  # outcomes and states: the ids of their sessions are found first
     where: str  # "" = none, else begins with AND
     values: tuple[object, ...]
     any_level: bool  # sub-agents are found by themselves
@@ -56,6 +62,7 @@ def sieve(query: str, zone: tzinfo, now_ms: int) -> Sieve:
     """Raises FilterError with a line for whoever typed it."""
     words: list[str] = []
     patterns: list[Pattern] = []
+    looked_up: list[Field] = []
     parts: list[str] = []
     values: list[object] = []
     any_level = False
@@ -66,6 +73,9 @@ def sieve(query: str, zone: tzinfo, now_ms: int) -> Sieve:
         if isinstance(term, Pattern):
             patterns.append(term)
             continue
+        if isinstance(term, Field) and FIELDS[term.name] is _OF_IDS:
+            looked_up.append(_checked(term))
+            continue
         sql, bound = _condition(term, zone, now_ms)
         any_level = any_level or (
             isinstance(term, Field) and term.name in ("tool", "file", "kind", "session")
@@ -73,7 +83,26 @@ def sieve(query: str, zone: tzinfo, now_ms: int) -> Sieve:
         # What is not known is on neither side of a limit, and not the opposite of it either.
         parts.append(f"AND coalesce(NOT ({sql}), 1)" if term.negated else f"AND ({sql})")
         values += bound
-    return Sieve(tuple(words), tuple(patterns), " ".join(parts), tuple(values), any_level or bool(words))
+    return Sieve(
+        tuple(words),
+        tuple(patterns),
+        tuple(looked_up),
+        " ".join(parts),
+        tuple(values),
+        any_level or bool(words),
+    )
+
+
+def _checked(term: Field) -> Field:
+    """An outcome or a state by its whole name. Raises FilterError."""
+    names = OUTCOMES if term.name == "outcome" else tuple(State)
+    found = next(
+        (name for name in names if term.text and (name.startswith(term.text) or term.text == name + "s")),
+        None,
+    )
+    if found is None:
+        raise FilterError(f"{term.name}: one of {', '.join(names)}")
+    return Field(term.name, found, term.negated)
 
 
 def _condition(term: Word | Field | Compare, zone: tzinfo, now_ms: int) -> tuple[str, list[object]]:

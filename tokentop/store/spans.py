@@ -20,7 +20,8 @@ from .shares import SUMS, Sums, parts
 MARGIN_MS = 600_000  # a call may have begun before the first record of its session's log
 
 _SESSIONS = (
-    "SELECT s.id, s.agent, s.sid, s.title, p.name, s.model FROM session s JOIN project p ON p.id = s.project"
+    "SELECT s.id, s.agent, s.sid, s.title, p.name, coalesce(l.model, s.model) FROM session s"
+    " JOIN project p ON p.id = s.project LEFT JOIN line l ON l.session = s.id"
     " WHERE s.id IN (SELECT value FROM json_each(?))"
 )
 _OF_SESSIONS = (
@@ -40,16 +41,17 @@ def jumps(db: sqlite3.Connection, since_ms: int, until_ms: int, count: int) -> l
 
     A rise goes from the quarter hour before it to the last one that spent more than the one before.
     """
+    begin = since_ms // SLOT_MS
     slots: dict[int, dict[tuple[str, str], int]] = {}
     for slot, agent, project, nusd in db.execute(
         "SELECT r.slot, p.agent, p.name, sum(r.cost_nusd) FROM rollup r JOIN project p ON p.id = r.project"
         " WHERE r.slot >= ? AND r.slot < ? GROUP BY r.slot, r.project",
-        (since_ms // SLOT_MS, -(-until_ms // SLOT_MS)),
+        (begin - 1, -(-until_ms // SLOT_MS)),  # from the one before: what went on is no rise
     ):
         slots.setdefault(slot, {})[agent, project] = nusd
     cost = {slot: sum(parts.values()) for slot, parts in slots.items()}
     rises: list[tuple[int, int, int]] = []  # height, first and last slot
-    for slot in sorted(cost):
+    for slot in sorted(slot for slot in cost if slot >= begin):
         before = cost.get(slot - 1, 0)
         if cost[slot] <= before:
             continue

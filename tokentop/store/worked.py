@@ -33,8 +33,9 @@ class Told(Struct, frozen=True, gc=False, array_like=True):
     models: tuple[tuple[str, int, int], ...] = ()
 
     @property
-    def edited(self) -> bool:
-        return bytes(self.edits) != _NO_EDITS
+    def paths(self) -> Iterable[str]:
+        """The files that calls of editing tools changed."""
+        return () if bytes(self.edits) == _NO_EDITS else _EDITS.decode(self.edits)
 
 
 class Part(Struct, frozen=True, gc=False):
@@ -57,6 +58,7 @@ class Part(Struct, frozen=True, gc=False):
 
 
 _TOLD = msgspec.msgpack.Decoder(Told)
+_EDITS = msgspec.msgpack.Decoder(dict[str, msgspec.Raw])
 # A sub-agent's work is its root's, anything else is its own.
 _ROOT = (
     "CASE WHEN s.role = 'sub-agent' OR instr(s.sid, '/') THEN coalesce((SELECT r.id FROM session r"

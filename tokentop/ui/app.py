@@ -250,13 +250,18 @@ class TokentopApp(App[str]):
         self._ctrl_c_s = now
         self.notify("ctrl+c again leaves, q too", markup=False, timeout=_CTRL_C_S)
 
-    def open_session(self, agent: str, session_id: str, title: str = "", at_ms: int = 0) -> None:
-        """Show one session, turn by turn; the cursor on the turn of `at_ms`."""
+    def open_session(
+        self, agent: str, session_id: str, title: str = "", at_ms: int = 0, until_ms: int = 0
+    ) -> None:
+        """Show one session, turn by turn; the cursor on the turn of `at_ms`, of a span on its dearest one."""
         from tokentop.config import local_zone
         from tokentop.ui.screens.session import SessionScreen  # not at the start: most never open it
 
         zone = local_zone(os.environ)
-        self.push_screen(SessionScreen(agent, session_id, zone, title, at_ms, ascii_only=self.options.ascii))
+        ascii_only = self.options.ascii
+        self.push_screen(
+            SessionScreen(agent, session_id, zone, title, at_ms, until_ms, ascii_only=ascii_only)
+        )
 
     def copy_command(self, command: str) -> None:
         """Put a command on the clipboard, unless it would do more in a shell than it shows."""

@@ -26,6 +26,7 @@ from tokentop.rulebook import Notify
 if TYPE_CHECKING:
     from tokentop.agents._spoken import Said
     from tokentop.engine.statement import Statement
+    from tokentop.engine.tally import Bought
     from tokentop.engine.timeline import Timeline
     from tokentop.footage import Footage
 
@@ -110,6 +111,9 @@ class Source(Protocol):
 
     def tell(self, agent: str, session_id: str) -> Timeline | None:
         """All turns of one session; None = it is not known. May block while its log is read."""
+
+    def bought(self, agent: str, session_id: str) -> Bought | None:
+        """What git and the logs told of a session's work, as it was last looked at; None = it was not. May block."""
 
     def transcript(self, session: Session) -> tuple[list[Said], str]:
         """What was said in a session, from its agent's own log, and what is missing of it. May block."""

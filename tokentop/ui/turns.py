@@ -111,10 +111,16 @@ class TurnView:
 
     _jumped = -1
 
-    def seek(self, at_ms: int) -> None:
-        """To the turn that was under way at a time."""
-        if self.told is not None and self.told.turns:
-            self._go((max(0, bisect_right([turn.at_ms for turn in self.told.turns], at_ms) - 1),))
+    def seek(self, at_ms: int, until_ms: int = 0) -> None:
+        """To the turn that was under way at a time; of a span to the dearest turn in it."""
+        if self.told is None or not self.told.turns:
+            return
+        turns = self.told.turns
+        first = max(0, bisect_right([turn.at_ms for turn in turns], at_ms) - 1)
+        inside = [
+            at for at in range(first, len(turns)) if turns[at].at_ms < until_ms and turns[at].end_ms >= at_ms
+        ]
+        self._go((max(inside, key=lambda at: (turns[at].tree.cost_nusd, -at), default=first),))
 
     def trouble(self, step: int) -> bool:
         """To the next (1) or previous (-1) error, limit, interrupt, failed tool or action."""

@@ -64,14 +64,14 @@ def outcome(entry: Entry, now_ms: int) -> Cell:
 
 
 COLUMNS: tuple[Column, ...] = (
-    Column("last", "LAST", 10, 0, _when, right=True, sort=LAST),
+    Column("last", "LAST", 11, 0, _when, right=True, sort=LAST),
     Column("agent", "AGENT", 8, 0, lambda e, _: (safe(e.agent, 20), "")),
     Column("project", "PROJECT", 12, 70, lambda e, _: (safe(e.project, 40), "muted"), wide=18),
     Column(NAME, "SESSION", 0, 0, lambda e, _: (safe(e.title), "")),
     Column("branch", "BRANCH", 18, 150, lambda e, _: (safe(e.branch, 60), "muted"), wide=24),
     Column("model", "MODEL", 12, 100, lambda e, _: (safe(text.short_model(e.model), 40) or text.UNKNOWN, "muted"),
            wide=16),
-    Column("outcome", "OUTCOME", 10, 125, outcome),
+    Column("outcome", "OUTCOME", 10, 114, outcome),
     Column("took", "TOOK", 5, 110, _took, right=True),
     Column("responses", "RESP", 6, 90, lambda e, _: (f"{e.responses:,}", "muted"), right=True, sort=RESPONSES),
     Column("tokens", "TOKENS", 6, 0, _tokens, right=True, sort=TOKENS),

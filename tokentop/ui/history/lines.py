@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from msgspec.structs import replace
+
 from tokentop.history import Ask, Entry, Group, Listing
 
 Item = int | Group | Entry  # a session of the list, a header, or a sub-agent below the session above it
@@ -28,7 +30,7 @@ class Lines:
 
     def put(self, listing: Listing) -> None:
         """Take an answer over. Another question begins at the top."""
-        same = listing.ask == self.listing.ask
+        same = replace(listing.ask, running=None) == replace(self.listing.ask, running=None)
         if listing.ask.group != self.listing.ask.group:
             self.folded.clear()
         self.listing = listing

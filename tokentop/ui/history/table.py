@@ -12,12 +12,15 @@ from textual.strip import Strip
 
 from tokentop import text
 from tokentop.history import Entry, Group
+from tokentop.model import State
+from tokentop.ui.glyphs import LOOKS
 from tokentop.ui.history import cells
 from tokentop.ui.history.cells import NAME, Column
 from tokentop.ui.history.lines import Item, Lines
 from tokentop.ui.paint import Piece, fit, palette_of, strip
 from tokentop.ui.theme import Palette
 
+_UNSEEN = frozenset({State.DONE, State.UNKNOWN})  # states without a mark
 _NAMED = 32  # cells for the name of a group, so that the counts stand below each other
 AHEAD = 40  # lines beyond the visible ones whose entries are asked for with them
 
@@ -42,6 +45,7 @@ class HistoryTable(ScrollView, can_focus=True, inherit_bindings=False):
         super().__init__()
         self.lines = lines
         self.now_ms = 0
+        self.running: dict[tuple[str, str], State] = {}  # by agent and session id
         self.note = ""  # what stands there while there is no line
         self.placed: list[tuple[Column, int]] = []
 
@@ -135,11 +139,20 @@ class HistoryTable(ScrollView, can_focus=True, inherit_bindings=False):
                 yield " ", ""
             if column.id == NAME:
                 yield from _name(entry, lead, width)
-            elif column.id == "last" and self.lines.listing.ask.group == "day":
-                yield fit(text.clock(entry.last_ms), width, right=True), "muted"
+            elif column.id == "last":
+                yield from self._last(entry, column, width)
             else:
                 shown, role = column.cell(entry, self.now_ms)
                 yield fit(shown, width, column.right), "dim" if lead in ("└ ", "├ ") and not role else role
+
+    def _last(self, entry: Entry, column: Column, width: int) -> Iterable[tuple[str, str]]:
+        """The time of the last activity; before it the state of what runs, as on the live screen."""
+        by_day = self.lines.listing.ask.group == "day"
+        shown = text.clock(entry.last_ms) if by_day else column.cell(entry, self.now_ms)[0]
+        state = self.running.get((entry.agent, entry.session_id), State.DONE)
+        mark = "" if state in _UNSEEN else f"{LOOKS[state].glyph} "
+        yield " " * (width - len(mark) - len(shown)) + mark, state.value
+        yield shown, "muted"
 
     def _fold_mark(self, entry: Entry) -> str:
         if entry.root != entry.id:

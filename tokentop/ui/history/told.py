@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from tokentop import text
 from tokentop.agents import all_agents
-from tokentop.history import BACKLOG, BEST, HELP, LAST, Ask, Entry, Listing, Scan
+from tokentop.history import BACKLOG, BEST, COST, HELP, LAST, RESPONSES, TOKENS, Ask, Entry, Listing, Scan
 from tokentop.ui.keys import HISTORY_KEYS, ascii_shown
 
+_ORDERS = {
+    BEST: ("the likest", "the likest"), LAST: ("newest", "oldest"), COST: ("dearest", "cheapest"),
+    TOKENS: ("most tokens", "fewest tokens"), RESPONSES: ("most responses", "fewest responses"),
+}  # fmt: skip
 Pieces = list[tuple[str, str]]
 
 
@@ -15,9 +19,14 @@ def sort_of(ask: Ask) -> str:
     return ask.sort or (BEST if ask.query.strip() and not ask.group else LAST)
 
 
-def title(found: Listing, scan: Scan | None, failed: str, *, scanning: bool, answered: bool) -> Pieces:
-    """`scan` = of prompts and replies, None = the list is shown; `failed` = the type of an error."""
-    pieces = [(" History", "title")]
+def title(
+    found: Listing, scan: Scan | None, failed: str, *, scanning: bool, answered: bool, label: str = ""
+) -> Pieces:
+    """`scan` = of prompts and replies, None = the list is shown; `failed` = the type of an error.
+
+    `label` = what the sessions are, where they are not real.
+    """
+    pieces = [(" History", "title"), *([(f" {label}", "warm")] if label else [])]
     if failed:
         return [*pieces, (f"   could not be looked up ({failed}); see the log file", "error")]
     if scan is not None:
@@ -28,7 +37,7 @@ def title(found: Listing, scan: Scan | None, failed: str, *, scanning: bool, ans
     if not answered:
         return [*pieces, ("   being looked up", "dim")]
     sort = sort_of(found.ask)
-    order = f"   {'the likest' if sort == BEST else sort} {'last' if found.ask.ascending else 'first'}"
+    order = f"   {_ORDERS[sort][found.ask.ascending]} first"
     pieces += [(f"   {text.plural(len(found.order), 'session')}", "strong"), (order, "dim")]
     if found.ask.group:
         pieces.append((f"   by {found.ask.group}", "dim"))

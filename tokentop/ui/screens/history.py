@@ -31,9 +31,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ASK_S = 3.0  # between two looks at what has changed
+_BESIDE = 39  # cells of the line of the search that are not its text
+SESSION_KINDS = ("agent", "sub-agent")
 BLURRED_S = 15.0  # while the terminal is not looked at
 OPENER = "view_history"
-_HINT = "words, slips forgiven   agent:claude proj:api cost>5 since:2d file:retry !word ~regex"
+_HINTS = (
+    "words, slips forgiven   agent:claude proj:api cost>5 since:2d outcome:commit file:retry !word ~regex",
+    "words, slips forgiven   agent:claude cost>5 since:2d !word ~regex",
+    "words   agent:claude cost>5 since:2d",
+    "words or agent:claude",
+)
 
 _NONE_YET = "no session yet: what an agent logs stands here, and stays"
 _SAID_NOWHERE = "it was said in no session whose log is still there; Esc goes back"
@@ -63,7 +70,6 @@ class HistoryScreen(Screen[str | None]):
         self.table = HistoryTable(self.lines)
         self.head = HistoryHead(self.table)
         self.search = FilterLine(self._leave_search)
-        self.search.input.placeholder = _HINT
         self.key_footer = KeyFooter()
         self._title = Note(())
         self._title.id = "title"
@@ -95,6 +101,10 @@ class HistoryScreen(Screen[str | None]):
         self.set_interval(ASK_S, self._tick)
         self.app.theme_changed_signal.subscribe(self, lambda _: self.table.refresh())
 
+    def on_resize(self) -> None:
+        room = self.app.size.width - _BESIDE
+        self.search.input.placeholder = next((hint for hint in _HINTS if len(hint) <= room), "")
+
     # ------------------------------------------------------------ questions
 
     def _tick(self) -> None:
@@ -105,8 +115,20 @@ class HistoryScreen(Screen[str | None]):
 
     def _put_question(self) -> None:
         self._waited_s = 0.0
+        self._show_running()
         self._asked += 1
-        self.run_worker(self._answer(self._asked, self.ask), group="history", exit_on_error=False)
+        running = tuple((agent, sid, state) for (agent, sid), state in self.table.running.items())
+        ask = replace(self.ask, running=running) if "state:" in self.ask.query.lower() else self.ask
+        self.run_worker(self._answer(self._asked, ask), group="history", exit_on_error=False)
+
+    def _show_running(self) -> None:
+        """The state of what runs, as the live screen has it."""
+        snapshot = self.tokentop.live.snapshot
+        rows = snapshot.rows if snapshot is not None else ()
+        found = {(row.agent, row.session_id): row.status.state for row in rows if row.kind in SESSION_KINDS}
+        if found != self.table.running:
+            self.table.running = found
+            self.table.refresh()
 
     async def _answer(self, number: int, ask: Ask) -> None:
         try:
@@ -225,6 +247,7 @@ class HistoryScreen(Screen[str | None]):
                 self._failed,
                 scanning=self._scanning,
                 answered=self._answered > 0,
+                label=self._source.label,
             )
         )
 

@@ -15,7 +15,7 @@ from textual.binding import Binding, BindingType
 
 from tokentop import text
 from tokentop.config import local_zone
-from tokentop.engine.days import day_bounds, local
+from tokentop.engine.days import DAY_MS, day_bounds, local
 from tokentop.footage import Footage
 from tokentop.model import Snapshot
 from tokentop.recorded import Jump, Scene, Share, Spent
@@ -292,16 +292,7 @@ class ReplayScreen(PastActions):
         if mark.row_key in self.view.index:
             self.go_to(mark.row_key)
 
-    def _can_rank(self) -> bool:
-        """Whether spend is known by session; where it is not, that is said."""
-        if self._footage is None or self._footage.with_events:
-            return True
-        self.app.notify("the demo keeps no single calls: there is nothing to rank", markup=False, timeout=4)
-        return False
-
     def action_mark(self) -> None:
-        if not self._can_rank():
-            return
         span = self.reel.select()
         self._show_track()
         if span is not None:
@@ -328,30 +319,48 @@ class ReplayScreen(PastActions):
         if share is not None:
             self._awaited = f"{share.agent}:{share.session_id}"
             self._seek_in(spent.from_ms, spent.until_ms)
-            self.tokentop.open_session(share.agent, share.session_id, share.title, self.past_ms)
+            self.tokentop.open_session(
+                share.agent, share.session_id, share.title, spent.from_ms, spent.until_ms
+            )
 
     def _seek_in(self, from_ms: int, until_ms: int) -> None:
         if self._footage is not None:
             self.seek(self._footage.last_in(from_ms, until_ms))
 
-    async def _find_jumps(self) -> None:
+    async def _find_jumps(self, near_ms: int = 0) -> None:
+        """Of the day of a time (0 = where somebody stands); of the present day the 24 hours up to now."""
         await self._ready.wait()
-        if self._footage is None or not self._can_rank():
+        if self._footage is None:
             return
-        day = day_bounds(self.reel.at_ms, self._zone)[:2]
+        at_ms = near_ms or self.reel.at_ms
+        now_ms = self.tokentop.live.now_ms() or self.reel.last_ms
+        span = day_bounds(at_ms, self._zone)[:2]
+        if span[0] <= now_ms < span[1]:
+            span = now_ms - DAY_MS, now_ms
         try:
-            found = await self._read(self._footage.jumps, *day)
+            found = await self._read(self._footage.jumps, *span)
         except Exception as error:
             log.exception("jumps")
             self.app.notify(f"the day cannot be read: {type(error).__name__}", severity="error", markup=False)
             return
-        self.app.push_screen(JumpsScreen(found, day[0], self._zone), self._jumped)
+
+        def other_day(step: int) -> None:
+            day = day_bounds(at_ms, self._zone)
+            near = day[0] - 1 if step < 0 else day[1]
+            self.run_worker(self._find_jumps(min(near, now_ms)), group="span", exit_on_error=False)
+
+        self.app.push_screen(JumpsScreen(found, span, self._zone, other_day), self._jumped)
 
     def action_jumps(self) -> None:
         self.run_worker(self._find_jumps(), group="span", exit_on_error=False)
 
     def _jumped(self, jump: Jump | None) -> None:
         if jump is not None:
+            if jump.until_ms <= self.reel.first_ms:  # what was spent is known without a recording, too
+                begins = local(self.reel.first_ms, self._zone)
+                self.app.notify(
+                    f"not recorded: the recording begins {begins:%a %d %b %H:%M}", markup=False, timeout=4
+                )
             self._seek_in(jump.from_ms, jump.until_ms)
             self.run_worker(self._rank((jump.from_ms, jump.until_ms)), group="span", exit_on_error=False)
 

@@ -17,6 +17,7 @@ from textual.containers import Horizontal
 from textual.screen import Screen
 
 from tokentop import text
+from tokentop.engine.tally import Bought
 from tokentop.engine.timeline import Timeline, everything
 from tokentop.export import sketch
 from tokentop.export.values import resume
@@ -57,14 +58,18 @@ class SessionScreen(Screen[None]):
         zone: tzinfo,
         title: str = "",
         at_ms: int = 0,
+        until_ms: int = 0,
         *,
         ascii_only: bool = False,
     ) -> None:
-        """`title` is shown until the session has been read; then the cursor is on the turn of `at_ms`."""
+        """`title` is shown until the session has been read; then the cursor is on the turn of `at_ms`,
+
+        of a span on its dearest turn.
+        """
         super().__init__()
         self.agent, self.session_id = agent, session_id
         self._zone, self._title, self._ascii = zone, title, ascii_only
-        self._at_ms = at_ms
+        self._at_ms, self._until_ms = at_ms, until_ms
         self.view = TurnView()
         self.facts = Facts()
         self.cost = Graph("cost, response by response", ascii_only)
@@ -74,6 +79,7 @@ class SessionScreen(Screen[None]):
         self.key_footer = KeyFooter()
         self._rising: tuple[float, ...] = ()  # nano-dollars so far, by response
         self._each: tuple[float, ...] = ()  # of each turn
+        self._bought: Bought | None = None
         self._busy = False
         self._note = "its log is being read"
         self._read_s = self._took_s = 0.0
@@ -116,10 +122,11 @@ class SessionScreen(Screen[None]):
 
     async def _run(self) -> None:
         began_s = time.monotonic()
-        told = None
+        told, bought = None, self._bought
         try:
             told = await asyncio.to_thread(self.tokentop.source.tell, self.agent, self.session_id)
             self._note = "" if told is not None else "this session is not in the store yet"
+            bought = await asyncio.to_thread(self.tokentop.source.bought, self.agent, self.session_id)
         except Exception:
             log.exception("session")
             self._note = "it could not be read; see the log file"
@@ -130,11 +137,12 @@ class SessionScreen(Screen[None]):
         if not self.is_attached:
             return
         if told is not None:
+            self._bought = bought
             self._work_out(told)
             first = self.view.told is None
             self.view.show(told)
             if first and self._at_ms:
-                self.view.seek(self._at_ms)
+                self.view.seek(self._at_ms, self._until_ms)
             self.list.renew()
         self._show()
 
@@ -162,10 +170,13 @@ class SessionScreen(Screen[None]):
             name = safe(self._title, 80) or safe(self.session_id, 60)
             self.facts.show([[(name, "title")], [(self._note, "dim")]])
         else:
-            self.facts.show(facts_of(told, self._zone, self._note))
+            self.facts.show(facts_of(told, self._bought, self._zone, self._now_ms(told), self._note))
             self._show_curves(told)
         self._show_keys()
         self.head.refresh()
+
+    def _now_ms(self, told: Timeline) -> int:
+        return self.tokentop.live.now_ms() or told.session.last_ms
 
     def _sensible(self, key: keys.Key) -> bool:
         told = self.view.told

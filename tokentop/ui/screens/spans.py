@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import tzinfo
 from typing import ClassVar, TypeVar
 
+from rich.cells import cell_len
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 
 from tokentop import text
+from tokentop.engine.days import local
 from tokentop.recorded import Jump, Share, Spent
 from tokentop.ui.glyphs import safe
 from tokentop.ui.over import Over
@@ -22,6 +24,7 @@ from tokentop.ui.widgets.limits import gauge
 
 Line = Sequence[tuple[str, str]]  # pieces (text, role)
 Chosen = TypeVar("Chosen")
+_SHARE_TAKES = 52  # cells of a line without the names of session and model
 _NAMED = 4  # who spent while the curve rose
 
 
@@ -30,34 +33,39 @@ class ChoiceList(Painted):
 
     DEFAULT_CSS = "ChoiceList { height: 1fr; }"
 
-    def __init__(self, lines: Sequence[Line], empty: str) -> None:
+    def __init__(self, count: int, line_of: Callable[[int, int], Line], empty: str) -> None:
+        """`line_of` gives the line of an entry for so many cells."""
         super().__init__()
-        self._lines, self._empty = lines, empty
+        self._count, self._line_of, self._empty = count, line_of, empty
         self.at = 0
         self._top = 0
 
     def move(self, by: int) -> None:
-        self.at = min(max(self.at + by, 0), max(0, len(self._lines) - 1))
+        self.at = min(max(self.at + by, 0), max(0, self._count - 1))
         height = max(1, self.size.height)
         self._top = min(max(self._top, self.at - height + 1), self.at)
         self.refresh()
 
     def line(self, y: int, width: int, palette: Palette) -> list[Piece]:
         number = y + self._top
-        if not self._lines and y == 1:
+        if not self._count and y == 1:
             return [("  " + self._empty, palette["muted"])]
-        if number >= len(self._lines):
+        if number >= self._count:
             return [("", palette.base)]
         chosen = number == self.at
         style = palette.selected if chosen else palette.__getitem__
         pieces = [("> " if chosen else "  ", style("strong"))]
-        pieces += [(piece, style(role)) for piece, role in self._lines[number]]
-        pieces.append((" " * max(0, width - sum(len(piece) for piece, _ in pieces)), style("")))
+        room = width - 2
+        for piece, role in self._line_of(number, room):
+            shown = fit(piece, min(room, cell_len(piece)))
+            pieces.append((shown, style(role)))
+            room -= cell_len(shown)
+        pieces.append((" " * max(0, room), style("")))
         return pieces
 
     def on_click(self, event: events.Click) -> None:
         event.stop()
-        if 0 <= event.y + self._top < len(self._lines):
+        if 0 <= event.y + self._top < self._count:
             self.at = event.y + self._top
             self.refresh()
 
@@ -84,17 +92,20 @@ class ChoiceScreen(Over[Chosen | None]):
     """
 
     def __init__(
-        self, head: Line, columns: Line, entries: Sequence[Chosen], lines: Sequence[Line], foot: Sequence[Line],
-        empty: str, verb: str,
+        self, head: Line, columns: Callable[[int], Line], entries: Sequence[Chosen],
+        line_of: Callable[[Chosen, int], Line], foot: Sequence[Line], empty: str, verb: str, more: Line = (),
     ) -> None:  # fmt: skip
         super().__init__()
         self._entries = entries
-        self._notes = [Note(head), Note(columns)]
+        self._columns = columns
+        self._heads = Note(())
+        self._notes = [Note(head), self._heads]
         self._feet = [Note(line) for line in foot]
-        self.list = ChoiceList(lines, empty)
+        self.list = ChoiceList(len(entries), lambda at, width: line_of(entries[at], width), empty)
         self._keys = Note(
-            [("Enter", "key"), (f" {verb}  ", "muted"), ("j k", "key"), (" move  ", "muted"), ("Esc", "key"),
-             (" close", "muted")]
+            [("Enter", "key"), (f" {verb}  ", "muted"), ("j k", "key"), (" move  ", "muted"),
+             *(piece for key, does in more for piece in ((key, "key"), (f" {does}  ", "muted"))),
+             ("Esc", "key"), (" close", "muted")]
         )  # fmt: skip
 
     def compose(self) -> ComposeResult:
@@ -103,6 +114,9 @@ class ChoiceScreen(Over[Chosen | None]):
             yield self.list
             yield from self._feet
             yield self._keys
+
+    def on_resize(self) -> None:
+        self._heads.show([("  ", ""), *self._columns(max(0, self.list.size.width - 2))])
 
     def action_close(self) -> None:
         self.dismiss(None)
@@ -120,23 +134,32 @@ class SpanScreen(ChoiceScreen[Share]):
 
     def __init__(self, spent: Spent, zone: tzinfo) -> None:
         total = spent.cost_nusd
-        long = text.duration_long((spent.until_ms - spent.from_ms) / 1000)
-        span = " to ".join(text.clock(at, zone, seconds=True) for at in (spent.from_ms, spent.until_ms))
-        head = [(f"{span}", "title"), (f"  {long}  ", "muted"), (text.money(total, width=9), "strong"),
-                (f" by {text.plural(len(spent.shares), 'session')}", "muted")]  # fmt: skip
-        columns = [
-            (
-                f"  {'SHARE':>6}            {'COST':>8}  {'AGENT':<9} {'PROJECT':<12} {'SESSION':<40} MODEL",
-                "head",
-            )
-        ]
+        first, last = (local(at, zone) for at in (spent.from_ms, spent.until_ms))
+        form = "%H:%M" if spent.from_ms % 60_000 == spent.until_ms % 60_000 == 0 else "%H:%M:%S"
+        day = "" if first.date() == last.date() else f"{last:%a} "
+        long = text.duration_long((spent.until_ms - spent.from_ms) / 1000).removesuffix("00s")
+        head = [(f"{first:%a} {first:{form}} to {day}{last:{form}}", "title"), (f"  {long}  ", "muted"),
+                (text.money(total, width=9), "strong"), (f" by {text.plural(len(spent.shares), 'session')}", "muted")]  # fmt: skip
         super().__init__(
-            head, columns, spent.shares, [_share_line(share, total) for share in spent.shares], _rest(spent),
-            "nothing was spent in this span", "its page, turn by turn",
+            head, _share_heads, spent.shares, lambda share, width: _share_line(share, total, width), _rest(spent),
+            "nothing was spent in this span", "its page, at its dearest turn then",
         )  # fmt: skip
 
 
-def _share_line(share: Share, total: int) -> Line:
+def _session_room(width: int) -> tuple[int, int]:
+    """(cells for the name of a session, for its model) of a line of so many."""
+    model = 16 if width >= 90 else 0
+    return max(10, width - _SHARE_TAKES - (model + 1 if model else 0)), model
+
+
+def _share_heads(width: int) -> Line:
+    name, model = _session_room(width)
+    heads = f"{'SHARE':>6}{'COST':>20}  {'AGENT':<9} {'PROJECT':<12} {fit('SESSION', name)}"
+    return [(heads + " MODEL" * bool(model), "head")]
+
+
+def _share_line(share: Share, total: int, width: int) -> Line:
+    room, model = _session_room(width)
     pct = 100 * share.cost_nusd / total if total else 0.0
     incomplete = bool(share.unpriced_tokens or share.unknown_calls)
     cost = "$?" if incomplete and not share.cost_nusd else text.money(
@@ -145,7 +168,7 @@ def _share_line(share: Share, total: int) -> Line:
     return [
         (f"{pct:5.1f}% ", "strong"), (gauge(pct, 10), "spark"), (f" {cost:>8}  ", ""),
         (fit(safe(share.agent, 20), 9) + " ", "muted"), (fit(safe(share.project, 40), 12) + " ", "muted"),
-        (fit(name, 40) + " ", ""), (fit(safe(text.short_model(share.model), 40), 16), "dim"),
+        (fit(name, room) + " ", ""), (fit(safe(text.short_model(share.model), 40), model), "dim"),
     ]  # fmt: skip
 
 
@@ -164,25 +187,57 @@ def _rest(spent: Spent) -> list[Line]:
 class JumpsScreen(ChoiceScreen[Jump]):
     """Where the curve of a day rose the steepest, and who made it rise."""
 
-    def __init__(self, jumps: Sequence[Jump], day_ms: int, zone: tzinfo) -> None:
-        day = text.clock_near(day_ms, day_ms + 10 * 86_400_000, zone)
-        head = [("Where the bill jumped", "title"), (f"  {day}, the steepest first", "muted")]
-        columns = [(f"  {'TIME':<14}{'RISE':>9}{'SPENT':>9}  WHO", "head")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left_square_bracket", "day(-1)", show=False),
+        Binding("right_square_bracket", "day(1)", show=False),
+    ]
+
+    def __init__(
+        self, jumps: Sequence[Jump], span: tuple[int, int], zone: tzinfo, other_day: Callable[[int], None]
+    ) -> None:
+        """`other_day` is given -1 or 1 where the day before or after is wanted."""
+        self._other_day = other_day
+        head = [("Where the bill jumped", "title"), (f"  {_days(span, zone)}, the steepest first", "muted")]
+        columns: Line = [(f"{'TIME':<16}{'RISE':>9}{'SPENT':>9}  WHO", "head")]
         super().__init__(
-            head, columns, jumps, [_jump_line(jump, zone) for jump in jumps], [], "nothing was spent on this day",
-            "go there, and rank its sessions",
+            head, lambda _: columns, jumps, lambda jump, width: _jump_line(jump, span[1], zone, width), [],
+            "nothing was spent in this time", "go there, and rank its sessions", (("[ ]", "day before, after"),),
         )  # fmt: skip
 
+    def action_day(self, step: int) -> None:
+        self.dismiss(None)
+        self._other_day(step)
 
-def _jump_line(jump: Jump, zone: tzinfo) -> Line:
-    span = f"{text.clock(jump.from_ms, zone)}–{text.clock(jump.until_ms, zone)}"
+
+def _days(span: tuple[int, int], zone: tzinfo) -> str:
+    """A day, or the hours up to now."""
+    first, last = (local(at, zone) for at in (span[0], span[1] - 1))
+    if first.date() == last.date():
+        return f"{first:%a} {first.day} {first:%b}"
+    return f"{first:%a %H:%M} to {last:%a %H:%M}"
+
+
+def _jump_line(jump: Jump, end_ms: int, zone: tzinfo, width: int) -> Line:
+    day = (
+        f"{local(jump.from_ms, zone):%a} "
+        if local(jump.from_ms, zone).date() != local(end_ms - 1, zone).date()
+        else ""
+    )
+    span = f"{day}{text.clock(jump.from_ms, zone)}–{text.clock(jump.until_ms, zone)}"
     rise = text.money(jump.rise_nusd, "+", width=8)
     line: list[tuple[str, str]] = [
-        (fit(span, 14), ""), (f"{rise:>9}", "muted"), (f"{text.money(jump.cost_nusd, width=8):>9}  ", "strong"),
+        (fit(span, 16), ""), (f"{rise:>9}", "muted"), (f"{text.money(jump.cost_nusd, width=8):>9}  ", "strong"),
     ]  # fmt: skip
+    left = width - 36 - 4  # what is before, and how many more
+    shown = 0
     for part in jump.parts[:_NAMED]:
-        pct = 100 * part.cost_nusd / jump.cost_nusd if jump.cost_nusd else 0.0
+        pct = f"{text.percent(100 * part.cost_nusd / jump.cost_nusd if jump.cost_nusd else 0.0)} "
         name = " ".join(word for word in (safe(part.agent, 20), safe(part.project, 30)) if word)
-        line += [(f"{pct:.0f}% ", "spark"), (f"{name}   ", "muted")]
-    rest = len(jump.parts) - _NAMED
+        left -= len(pct) + cell_len(name)
+        if left < 0 and shown:
+            break
+        line += [(pct, "spark"), (f"{name}  ", "muted")]
+        left -= 2
+        shown += 1
+    rest = len(jump.parts) - shown
     return [*line, (f"+{rest}", "dim")] if rest > 0 else line

@@ -7,9 +7,12 @@ from datetime import tzinfo
 from rich.cells import cell_len
 
 from tokentop import text
+from tokentop.engine.tally import Bought
 from tokentop.engine.timeline import Timeline
 from tokentop.export import sketch
-from tokentop.export.values import label, resume
+from tokentop.export.brought import one_line
+from tokentop.export.values import dollars, label, resume
+from tokentop.model import Role
 from tokentop.ui.glyphs import safe
 from tokentop.ui.paint import Painted, Piece, fit
 from tokentop.ui.theme import Palette
@@ -43,8 +46,8 @@ class Facts(Painted):
         return pieces
 
 
-def facts_of(told: Timeline, zone: tzinfo, note: str) -> Lines:
-    """Title and place; figures; the resume command; what is not known."""
+def facts_of(told: Timeline, bought: Bought | None, zone: tzinfo, now_ms: int, note: str) -> Lines:
+    """Title and place; figures; what its tokens bought; the resume command; what is not known."""
     session = told.session
     agent = f"{label(session.agent)} {session.version}".strip()
     where = " ∙ ".join(filter(None, (agent, told.project, session.branch, session.cwd)))
@@ -52,7 +55,8 @@ def facts_of(told: Timeline, zone: tzinfo, note: str) -> Lines:
     command = resume(session)
     lines: Lines = [
         [(name, "title"), (f"   {safe(where, 300)}", "dim")],
-        _figures(told, zone),
+        _figures(told, zone, now_ms),
+        _outcome(told, bought),
         [(f"y  {safe(command, 200)}" if command else "it is resumed through its parent", "dim")],
     ]
     gaps = [*([note] if note else []), *sketch.gaps(told)]
@@ -61,7 +65,18 @@ def facts_of(told: Timeline, zone: tzinfo, note: str) -> Lines:
     return lines
 
 
-def _figures(told: Timeline, zone: tzinfo) -> list[tuple[str, str]]:
+def _outcome(told: Timeline, bought: Bought | None) -> list[tuple[str, str]]:
+    if bought is not None:
+        return [
+            ("outcome  ", "dim"),
+            (safe(one_line(bought), 400), "good" if bought.sum.commits.both else "muted"),
+        ]
+    if told.session.parent_id and told.session.role == Role.SUB_AGENT:
+        return [("outcome  of a sub-agent: that of the session that started it (u)", "dim")]
+    return [("outcome  not looked at yet: tokentop outcome asks git and the logs", "dim")]
+
+
+def _figures(told: Timeline, zone: tzinfo, now_ms: int) -> list[tuple[str, str]]:
     session, tree = told.session, told.tree
     turns, responses = text.plural(len(told.turns), "turn"), text.plural(tree.responses, "response")
     found = [(sketch.money(tree), "strong")]
@@ -73,9 +88,9 @@ def _figures(told: Timeline, zone: tzinfo) -> list[tuple[str, str]]:
         found.append((f"   cache {text.percent(100 * tree.tokens.cache_read / prompt)}", "muted"))
     if missed:
         missed_nusd = sum(turn.missed_nusd for turn in told.turns)
-        cost = f" ({sketch.dollars(missed_nusd)})" if missed_nusd else ""
+        cost = f" ({dollars(missed_nusd)})" if missed_nusd else ""
         found.append((f", missed {text.digits3(missed)}{cost}", "warm"))
     if session.first_ms:
         lasted = text.duration_long(max(0, session.last_ms - session.first_ms) / 1000)
-        found.append((f"   {sketch.when(session.first_ms, zone)}, {lasted}", "dim"))
+        found.append((f"   {text.clock_near(session.first_ms, now_ms, zone, by_day=True)}, {lasted}", "dim"))
     return found

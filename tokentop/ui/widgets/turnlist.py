@@ -16,6 +16,7 @@ from textual.widget import Widget
 from tokentop import text
 from tokentop.engine.timeline import Item, Turn
 from tokentop.export import sketch
+from tokentop.export.values import dollars
 from tokentop.model import Figures, Kind
 from tokentop.ui.glyphs import safe
 from tokentop.ui.paint import fit, palette_of, strip
@@ -40,7 +41,7 @@ COLUMNS = (
     Column("what", "TURN", 0, right=False),
     Column("model", "MODEL", 12, 96, right=False),
     Column("took", "TOOK", 6, 84),
-    Column("calls", "CALLS", 5, 132),
+    Column("calls", "RESP", 5, 132),
     Column("input", "INPUT", 6, 150),
     Column("reads", "READ", 6, 68),
     Column("writes", "WRITE", 6, 104),
@@ -66,7 +67,7 @@ def cells_of(entry: Entry, zone: tzinfo) -> Cells:
         found = _figures(turn.tree, turn.missed)
         found["calls"] = f"{turn.tree.responses:,}", ""
         found["time"] = sketch.when(turn.at_ms, zone, date=False), "muted"
-        found["took"] = text.duration_long((turn.end_ms - turn.at_ms) / 1000) if turn.at_ms else "", "dim"
+        found["took"] = sketch.seconds(max(0, turn.end_ms - turn.at_ms)) if turn.at_ms else "", "dim"
         found["model"] = safe(", ".join(map(text.short_model, turn.models)), 40) or "?", "muted"
         return found
     item = entry.item
@@ -101,7 +102,7 @@ def _of_call(item: Item) -> Cells:
     event = item.event
     assert event is not None
     if event.usage.kind is Kind.UNKNOWN:
-        cost = "?" if event.cost_nusd is None else sketch.dollars(event.cost_nusd)
+        cost = "?" if event.cost_nusd is None else dollars(event.cost_nusd)
         return {"cost": (cost, "dim"), **dict.fromkeys(("input", "reads", "writes", "output"), ("?", "dim"))}
     figures = Figures(event.usage.tokens, 1, event.cost_nusd or 0, estimated=event.estimated)
     found = {

@@ -6,8 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from tokentop.model import Row
-
-from .sessions import COLUMNS
+from tokentop.store.sessions import COLUMNS
 
 _PUT = (
     f"INSERT INTO session ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
