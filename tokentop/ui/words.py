@@ -116,16 +116,21 @@ def _process(plan: KillPlan, row: Row, now_ms: int) -> str:
 
 
 def _tree(plan: KillPlan) -> Iterator[Field]:
+    """Parents above what they started, launchers last; the plan has them in the order in which they are hit."""
     label = "tree"
-    for proc in plan.tree[:_TREE_SHOWN]:
+    launchers = [proc for proc in below(plan) if proc.role is ProcRole.WRAPPER]
+    others = (proc for proc in below(plan) if proc.role is not ProcRole.WRAPPER)
+    inner = sorted(others, key=lambda proc: proc.depth)
+    top = inner[0].depth if inner else 0
+    for proc in [*inner, *launchers][:_TREE_SHOWN]:
         nested = "  an agent of its own" if proc.nested_session_id else ""
-        indent = "  " * max(0, min(4, proc.depth - 1))
+        indent = "  " * max(0, min(4, proc.depth - top))
         role = "warm" if nested else "muted"
         yield Field(
             label, f"{indent}{proc.ident.pid} {proc.role.value} {safe(proc.command, 120)}{nested}", role
         )
         label = ""
-    more = len(plan.tree) - _TREE_SHOWN
+    more = len(below(plan)) - _TREE_SHOWN
     if more > 0:
         yield Field(label, f"and {more} more", "muted")
 
@@ -151,8 +156,8 @@ def _by(receipt: Receipt) -> str:
     return "" if receipt.reason == "manual" else f" ({safe(receipt.reason, 40)})"
 
 
-def receipt_lines(receipt: Receipt) -> list[str]:
-    """What was sent, what ended, what survived, how to resume."""
+def receipt_lines(receipt: Receipt, *, keys: bool = False) -> list[str]:
+    """What was sent, what ended, what survived, how to resume; `keys` names the one that copies the command."""
     out = []
     if receipt.rungs:
         sent = ", ".join(f"{safe(rung.signal, 12)} {safe(rung.result, 60)}" for rung in receipt.rungs[-4:])
@@ -169,7 +174,7 @@ def receipt_lines(receipt: Receipt) -> list[str]:
     if receipt.after is not None:
         out.append(safe(in_words(receipt.after), 300))
     if receipt.resume:
-        out.append(f"resume: {safe(receipt.resume, 200)}")
+        out.append(f"resume: {safe(receipt.resume, 200)}" + (" (y copies it)" if keys else ""))
     return out
 
 
