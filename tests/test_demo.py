@@ -46,8 +46,8 @@ def test_the_first_picture_looks_like_a_day_at_work(first: Snapshot) -> None:
     assert first.forecast is not None
     assert first.forecast.method == "profile"
     assert first.today.cost_nusd < first.forecast.projected_nusd < 10 * first.today.cost_nusd
-    assert {q.provider for q in first.quotas} == {"anthropic", "openai"}
-    assert all(0 < q.used_pct <= 100 and q.resets_at_ms > NOW for q in first.quotas)
+    assert {q.provider for q in first.quotas} == {"claude", "codex"}
+    assert all(0 < q.used_pct <= 100 and q.resets_at_ms > NOW for q in first.quotas if q.account != "home")
 
 
 def test_within_an_hour_everything_that_should_happen_happens() -> None:

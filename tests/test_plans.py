@@ -86,7 +86,7 @@ def test_windows_tell_their_pace_and_never_an_old_value_after_their_reset() -> N
     assert claude["windows"][0]["full_at"] is not None
     assert codex["windows"][0]["used_pct"] is None
     text = as_text(found, NOW)
-    assert "78% used, 18 % ahead of even use, full" in text
+    assert "78% used, 18% ahead of even use, full" in text
     assert "unknown since" in text
     assert "90" not in text.partition("codex 5h")[2].partition("\n")[0]
 

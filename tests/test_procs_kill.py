@@ -55,6 +55,30 @@ def test_terminate_sweeps_the_tool_shell_that_the_agent_leaves_behind(world):
     assert not is_alive(fake.children[0])
 
 
+def test_a_key_in_the_title_of_a_process_is_in_no_plan_and_no_receipt(world):
+    """Some programs write their whole command line into their first argument."""
+    key = "sk-ant-canary-0123456789abcdef"
+    fake = world.claude(
+        children=[{"argv": ["/bin/bash", "-c", f"exec -a 'server --port 1 --api-key {key}' sleep 86400"]}]
+    )
+    [child] = fake.children
+    wait_for(lambda: key in " ".join(LinuxProbe().argv(child)))
+    plans = []
+
+    def seen():
+        world.tick()
+        target = row("claude", "", pid=child, key=f"proc:{child}:{start_ticks(child)}")
+        plans[:] = [world.watcher.plan(target, Action.TERMINATE, now_ms())]
+        return not plans[0].refusal and "server" in plans[0].target.argv0
+
+    wait_for(seen)
+    receipt = execute(plans[0], now_ms=now_ms)
+    assert receipt.result == "ended"
+    assert receipt.argv0 == "server --port 1 --api-key ***"
+    for kept in (plans[0], receipt):
+        assert key.encode() not in msgspec.json.encode(kept)
+
+
 def test_an_agent_that_ignores_term_gets_kill_after_the_grace_and_both_rungs_are_in_the_receipt(world):
     """processes.md case 89."""
     fake = world.claude(ignore=["TERM"])

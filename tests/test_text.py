@@ -144,6 +144,22 @@ def test_times_of_day_name_the_day_when_it_is_another_one() -> None:
 
 
 @pytest.mark.parametrize(
+    ("figure", "shown"),
+    [("$2.50k", "$2.5k"), ("$40.0k", "$40k"), ("500k", "500k"), ("1.00M", "1M"), ("$20.00", "$20"), ("$0.50", "$0.50"),
+     ("$388", "$388"), ("0", "0")],
+)  # fmt: skip
+def test_round_figures_lose_the_digits_that_say_nothing(figure: str, shown: str) -> None:
+    assert text.trimmed(figure) == shown
+
+
+def test_a_time_in_a_sentence() -> None:
+    now = 1_795_000_000_000
+    for away_ms, words in ((3_600_000, "at "), (5 * 86_400_000, "on "), (30 * 86_400_000, "on 20")):
+        assert text.at_clock(now + away_ms, now) == words[:3] + text.clock_near(now + away_ms, now)
+        assert text.at_clock(now + away_ms, now).startswith(words)
+
+
+@pytest.mark.parametrize(
     ("name", "shown"),
     [
         ("claude-opus-5-5", "opus-5-5"),

@@ -196,6 +196,13 @@ def _fewer_digits(value: float, significant: int) -> str:
     return f"{float(body):.{places}f}{suffix}"
 
 
+def trimmed(figure: str) -> str:
+    """A round figure without the digits that say nothing: `$2.50k` -> `$2.5k`, `50.0k` -> `50k`, `$20.00` -> `$20`."""
+    if figure[-1:].isalpha():
+        return (figure[:-1].rstrip("0").rstrip(".") if "." in figure else figure[:-1]) + figure[-1]
+    return figure.removesuffix(".00")
+
+
 def percent(value: float) -> str:
     """`71%`, `100%`; between 0 and 0.5 it is `<1%`, so that a little is not nothing."""
     if 0 < value < 0.5:
@@ -277,6 +284,12 @@ def clock_near(at_ms: int, now_ms: int, zone: tzinfo | None = None, *, by_day: b
     if away_s < 6.5 * 86_400:
         return _WEEKDAYS[moment.weekday()] + moment.strftime(" %H:%M")
     return moment.strftime("%Y-%m-%d")
+
+
+def at_clock(at_ms: int, now_ms: int) -> str:
+    """The same in a sentence: `at 16:40`, `on Thu 09:00`, `on 2026-11-29`."""
+    when = clock_near(at_ms, now_ms)
+    return f"{'at' if len(when) == len('16:40') else 'on'} {when}"
 
 
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")

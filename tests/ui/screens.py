@@ -156,6 +156,14 @@ _COUNTDOWNS = (
         left_ms=24_000,
     ),
 )  # fmt: skip
+
+
+def _counting() -> build.FakeSource:
+    source = build.FakeSource(build.snapshot(countdowns=_COUNTDOWNS))
+    source.statement_answer = bill()
+    return source
+
+
 _HARD = {"refusal": "not permitted, owner=root"}
 _TURN = {
     "rungs": (("keys", 5.0),), "way": "Escape into its own tmux pane %3 (/dev/pts/4)", "turn_only": True,
@@ -188,6 +196,10 @@ SHOTS: tuple[Shot, ...] = (
     Shot("live-folded", ("asterisk",), "+2"),
     Shot("live-follow", ("j", "F"), "» "),
     Shot("live-countdown", (), "calls it off", _with(countdowns=_COUNTDOWNS)),
+    Shot("limits-countdown", ("4",), "calls it off", _counting),
+    Shot("terminate-countdown", ("K", "see:calls it off"), "Esc no", _with(countdowns=_COUNTDOWNS), cursor="a1"),
+    Shot("limits-words", ("4", "question_mark"), "even use", _billed),
+    Shot("orphans-none", ("5",), "Nothing was left behind", _with(*_WAITS)),
     Shot("live-read-only", (), "flaky retry", options=UiOptions(read_only=True)),
     Shot("filter-open", ("slash", *"agent:claude"), "of 9 rows"),
     Shot("filter-kept", ("slash", *"proj:api", "enter"), "of 9 rows"),

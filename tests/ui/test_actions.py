@@ -210,6 +210,42 @@ async def test_random_keys_never_act_without_a_dialog_except_on_exact_rows() -> 
         assert acted
 
 
+async def test_at_80_cells_the_footer_has_what_is_done_with_the_row_whose_drawer_is_open() -> None:
+    async with screen(size=(80, 24)) as (app, pilot, _):
+        app.live.go_to("a1")
+        for part in ("P by cost", "x stop turn", "z freeze", "K kill", "? help", "q quit"):
+            assert part in lines(app)[-1]
+        await pilot.press("enter")
+        for part in (
+            "Esc close",
+            "Tab scroll",
+            "s session",
+            "x stop turn",
+            "z freeze",
+            "K kill",
+            "? help",
+            "q quit",
+        ):
+            assert part in lines(app)[-1]
+
+
+async def test_the_dialog_lists_parents_above_what_they_started() -> None:
+    """The plan has them the other way round: what is deepest is hit first."""
+    tree = (
+        PlannedProc(build.ident(7003), ProcRole.TOOL, "sleep 600", 6),
+        PlannedProc(build.ident(7002), ProcRole.TOOL, "sh -c sleep", 5),
+        PlannedProc(build.ident(7001), ProcRole.WRAPPER, "node claude", 0),
+    )
+    async with screen(size=(80, 24)) as (app, pilot, source):
+        source.plan_fields = {"tree": tree}
+        app.live.go_to("a1")
+        await pilot.press("K")
+        await until(pilot, lambda: "Esc no" in text(app))
+        shown = [line for line in lines(app) if " 700" in line]
+        places = [line.index(pid) for line, pid in zip(shown, ("7002", "7003", "7001"), strict=True)]
+        assert places == [places[0], places[0] + 2, places[0]]
+
+
 async def test_read_only_has_no_action_anywhere() -> None:
     """Conformance 26, processes.md 87."""
     options = UiOptions(read_only=True)
@@ -220,7 +256,7 @@ async def test_read_only_has_no_action_anywhere() -> None:
         assert source.planned == []
         assert app.screen is app.live
         footer = lines(app)[-1]
-        assert not any(word in footer for word in ("freeze", "terminate", "stop turn", "orphan"))
+        assert not any(word in footer for word in ("freeze", "kill", "stop turn", "orphan"))
         await pilot.press("question_mark")
         await until(pilot, lambda: isinstance(app.screen, Page))
         assert "dialog to terminate" not in text(app)

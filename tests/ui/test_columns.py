@@ -125,7 +125,7 @@ def test_the_limit_column_shows_the_fullest_window_and_no_figure_of_one_that_is_
     other = Quota("openai", "me", 300, "", 12.0, now - 1, "log", now - 60_000)
     limits = most_urgent((weekly, daily, other), ("claude", "codex", "gemini"), now)
     scene = Scene(now, 8, True, {}, limits)
-    assert BY_ID["limit"].cell(build.row("a"), scene) == ("5h 78%", "")
+    assert BY_ID["limit"].cell(build.row("a"), scene) == ("5h 78%", "warm")
     assert BY_ID["limit"].cell(build.row("b", agent="codex"), scene)[0] == "5h ?"
     assert BY_ID["limit"].cell(build.row("c", agent="gemini"), scene)[0] == "?"
     sort = BY_ID["limit"].sort

@@ -35,6 +35,71 @@ async def test_a_countdown_says_what_will_be_hit_and_why_and_x_calls_it_off(size
         assert source.planned == [], "the selected row is left alone"
 
 
+@pytest.mark.parametrize("size", [(120, 40), (80, 24)])
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ("4",),
+        ("3",),
+        ("s",),
+        ("B",),
+        ("K",),
+        ("R",),
+        ("w",),
+        ("comma",),
+        ("question_mark",),
+        ("4", "question_mark"),
+    ],
+)
+async def test_it_stands_on_every_screen_and_x_calls_it_off_there(
+    keys: tuple[str, ...], size: tuple[int, int]
+) -> None:
+    async with screen(size=size) as (app, pilot, source):
+        app.live.go_to("b1")
+        await pilot.press(*keys)
+        await until(pilot, lambda: app.screen is not app.live and app.screen.is_mounted)
+        here = app.screen
+        await show(app, pilot, build.snapshot(revision=20, countdowns=(countdown(),)))
+        for part in ("rule burn_rate: terminate claude 30007", "x calls it off"):
+            await until(pilot, lambda part=part: part in text(app))  # type: ignore[misc]
+        await pilot.press("x")
+        assert source.cancelled == [7]
+        assert source.executed == []
+        assert app.screen is here
+        await show(app, pilot, build.snapshot(revision=21))
+        await until(pilot, lambda: "calls it off" not in text(app))
+        await pilot.press("x")
+        assert source.cancelled == [7]
+
+
+async def test_while_somebody_types_x_is_a_letter() -> None:
+    async with screen() as (app, pilot, source):
+        await pilot.press("3", "slash")
+        await show(app, pilot, build.snapshot(revision=20, countdowns=(countdown(),)))
+        await until(pilot, lambda: "Esc x calls it off" in text(app))
+        await pilot.press("x")
+        assert source.cancelled == []
+        await pilot.press("escape", "x")
+        assert source.cancelled == [7]
+
+
+async def test_a_dialog_does_not_move_for_a_countdown_and_the_strip_has_the_key() -> None:
+    async with screen(size=(80, 24)) as (app, pilot, _):
+        app.live.go_to("a1")
+        await pilot.press("K")
+        await until(pilot, lambda: "Esc no" in text(app))
+        before = app.screen.query_one("#box").region
+        await show(app, pilot, build.snapshot(revision=20, countdowns=(countdown(),)))
+        await until(pilot, lambda: "calls it off" in text(app))
+        assert app.screen.query_one("#box").region == before
+        assert "Esc no" in text(app)
+    async with screen(options=UiOptions(inline=5)) as (app, pilot, source):
+        await show(app, pilot, build.snapshot(revision=20, countdowns=(countdown(),)))
+        assert "calls it off" in text(app)
+        await pilot.press("x")
+        assert source.cancelled == [7]
+
+
 async def test_without_a_countdown_nothing_is_shown_and_right_after_one_x_hits_no_row() -> None:
     async with screen() as (app, pilot, source):
         assert "calls it off" not in text(app)

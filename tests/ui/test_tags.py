@@ -101,7 +101,7 @@ async def test_space_tags_and_goes_on_and_u_takes_all_away() -> None:
         assert len(tagged) == 2
         assert "◆ 2 tagged" in lines(app)[0]
         footer = lines(app)[-1]
-        for part in ("x stop 2", "z freeze 2", "K terminate 2", "U untag"):
+        for part in ("x stop 2", "z freeze 2", "K kill 2", "U untag"):
             assert part in footer
         await pilot.press("k", "space")
         assert len(app.live.view.tags) == 1, "the same key takes the tag away"

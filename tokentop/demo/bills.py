@@ -59,15 +59,14 @@ def statement(
         nusd for past, nusd in by_day_nusd.items() if (past.year, past.month) == (day.year, day.month)
     )
     forecast = replace(forecast, month=forecaster.month(forecast, month + forecast.today_nusd))
-    shown = _limits(quotas, at_ms)
     lines = _lines(seed, at_ms, by_day_nusd, today.cost_nusd)
     factors = [factor for provider in _BILLED if (factor := learned(lines, provider)) is not None]
     paid = {name: round(today.cost_nusd * _SHARES[agent]) for name, (agent, _) in _BILLED.items()}
     covered = sum(share for agent, share in _SHARES.items() if agent in ("claude", "codex"))
     week = sum(nusd for past, nusd in by_day_nusd.items() if (day - past).days < _DAYS)
     return Statement(
-        at_ms, "demo", False, DaySoFar(start_ms, end_ms, spent), today, forecast, shown,
-        split(_PLANS, shown, _by_agent(month + today.cost_nusd), _by_agent(today.cost_nusd), {"amp": 412_500}),
+        at_ms, "demo", False, DaySoFar(start_ms, end_ms, spent), today, forecast, tuple(quotas),
+        split(_PLANS, quotas, _by_agent(month + today.cost_nusd), _by_agent(today.cost_nusd), {"amp": 412_500}),
         _budgets(forecast, forecaster, by_day_nusd, day, zone), frozenset(_SHARES), _standings(at_ms),
         Bills(by_day(lines), round(week * covered), (("openrouter", 0.95),), reported=True),
         correct(forecast, paid, factors), hooked=True,
@@ -97,26 +96,6 @@ def _budgets(
         for period, begin in begins.items()
     }
     return judge(limits_of(_BUDGETS), forecast, Spent(_by(forecast.today_nusd), earlier), forecaster, zone)
-
-
-def _limits(quotas: Sequence[Quota], at_ms: int) -> tuple[Quota, ...]:
-    """The limits of the live screen as those of one login, another one beside it, and one that is old."""
-    agents = {"anthropic": "claude", "openai": "codex"}
-    shown = [
-        replace(
-            quota, provider=agents.get(quota.provider, quota.provider), limit_id=agents.get(quota.provider, ""),
-            account="work" if quota.provider == "anthropic" else "", source="hook" if quota.provider == "anthropic" else "log",
-        )
-        for quota in quotas
-    ]  # fmt: skip
-    five, week = 300 * _MINUTE_MS, 10_080 * _MINUTE_MS
-    return (
-        *shown,
-        Quota("claude", "home", 300, "claude", 61.0, at_ms - 40 * _MINUTE_MS, "hook", at_ms - 95 * _MINUTE_MS, "max"),
-        Quota("claude", "home", 10_080, "claude", 22.0, at_ms + week // 3, "hook", at_ms - 95 * _MINUTE_MS, "max"),
-        Quota("codex", "", 300, "codex_mini", 96.5, at_ms + five // 5, "log", at_ms - _MINUTE_MS, "pro",
-              at_ms + 21 * _MINUTE_MS),
-    )  # fmt: skip
 
 
 # ---------------------------------------------------------------- bills

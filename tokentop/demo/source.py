@@ -49,6 +49,7 @@ PEAK_USD_PER_H = 150.0
 HOUR_MS = 60 * MINUTE_MS
 SLOT_MS = 15 * MINUTE_MS
 _FORECAST_MS = 5_000
+_FULL_MS = 21 * MINUTE_MS  # until one of the limits is full
 # fmt: off
 _SHAPE = (
     .02, .01, .01, .01, .01, .02, .04, .12, .45, .85, 1.0, 1.0,
@@ -97,6 +98,7 @@ class DemoSource:
         self.live.set_mode("demo")
         self.live.host = "demo"
         self._world: World | None = None
+        self._begun_ms = 0
         self._days: tuple[Day, ...] = ()
         self._forecaster = Forecaster((), zone)
         self._day = ""
@@ -192,6 +194,7 @@ class DemoSource:
 
     def _begin(self, now_ms: int) -> World:
         world = self._world = World(self.live, self.seed, now_ms - PAST_MS)
+        self._begun_ms = now_ms
         start_ms, _, today = day_bounds(now_ms, self.zone)
         self._day = today.isoformat()
         world.day_start_ms = start_ms
@@ -264,27 +267,31 @@ class DemoSource:
         self._counted = world.today.cost_nusd
 
     def _quotas(self, now_ms: int) -> None:
-        for provider, limit, minutes, used, plan, shift_pct in (
-            ("anthropic", "five_hour", 300, 92.0, "max", 31),
-            ("anthropic", "seven_day", 10_080, 44.0, "max", 55),
-            ("openai", "primary", 300, 38.0, "pro", 72),
-            ("openai", "secondary", 10_080, 57.0, "pro", 12),
+        """What the hook and the logs tell: two logins of Claude, one of them not seen for long, and one of Codex."""
+        for provider, account, minutes, used, plan, shift_pct in (
+            ("claude", "work", 300, 92.0, "max", 31),
+            ("claude", "work", 10_080, 44.0, "max", 55),
+            ("codex", "", 300, 38.0, "pro", 72),
+            ("codex", "", 10_080, 57.0, "pro", 12),
         ):
             length = minutes * MINUTE_MS
-            shift = length * shift_pct // 100
-            into = (now_ms + shift) % length
-            share = used * (0.2 + 0.8 * into / length)
-            quota = Quota(
-                provider,
-                "demo",
-                minutes,
-                limit,
-                round(share, 1),
-                now_ms - into + length,
-                "demo",
-                now_ms,
-                plan,
+            into = (now_ms + length * shift_pct // 100) % length
+            share = round(used * (0.2 + 0.8 * into / length), 1)
+            source = "hook" if account else "log"
+            self.live.apply_quota(
+                Quota(
+                    provider, account, minutes, provider, share, now_ms - into + length, source, now_ms, plan
+                )
             )
+        begin_ms = self._begun_ms
+        seen_ms, week = begin_ms - 95 * MINUTE_MS, 10_080 * MINUTE_MS
+        used = min(100.0, 96.5 + 3.5 * (now_ms - begin_ms) / _FULL_MS)
+        for quota in (
+            Quota("claude", "home", 300, "claude", 61.0, begin_ms - 40 * MINUTE_MS, "hook", seen_ms, "max"),
+            Quota("claude", "home", 10_080, "claude", 22.0, begin_ms + week // 3, "hook", seen_ms, "max"),
+            Quota("codex", "", 300, "codex_mini", round(used, 1), begin_ms + HOUR_MS, "log", now_ms, "pro",
+                  begin_ms + _FULL_MS),
+        ):  # fmt: skip
             self.live.apply_quota(quota)
 
     # ------------------------------------------------------------ actions

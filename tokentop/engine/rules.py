@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from tokentop.model import Alert, Budget, Row, State
-from tokentop.text import clock_near
+from tokentop.text import at_clock
 
 NUSD = 1_000_000_000
 NEAR_BUDGET = 0.8  # an alert from this share of a budget on, another text from the whole
@@ -108,7 +108,7 @@ def _of_budget(budget: Budget, at_ms: int) -> str:
     spent = f"${budget.spent_nusd / NUSD:.2f} of ${budget.amount_nusd / NUSD:.2f}"
     if budget.used >= 1:
         return f"over the budget of the {budget.label}: {spent}"
-    end = f", exhausted at {clock_near(budget.exhausted_ms, at_ms)}" if budget.exhausted_ms > at_ms else ""
+    end = f", exhausted {at_clock(budget.exhausted_ms, at_ms)}" if budget.exhausted_ms > at_ms else ""
     return f"{100 * budget.used:.0f} % of the budget of the {budget.label}: {spent}{end}"
 
 

@@ -16,6 +16,7 @@ from tokentop.procs.leftovers import Leftovers
 from tokentop.procs.never import read_own, why_never
 from tokentop.procs.probe import GONE, SENT, Handle, Probe, default_probe, wait_until
 from tokentop.procs.sweep import Sweep
+from tokentop.procs.table import program_of
 
 WRAPPER_S = 1.0
 RESPAWN_S = 2.5
@@ -276,7 +277,7 @@ class _Execution:
                 if pid in before or brief.state in "ZX" or brief.start_ticks < self._target.start_ticks:
                     continue
                 argv = self._probe.argv(pid)
-                if self._plan.session_id in argv and argv[:1] == (self._target.argv0,):
+                if self._plan.session_id in argv and program_of(argv) == self._target.argv0:
                     return pid
             time.sleep(0.1)
         return 0

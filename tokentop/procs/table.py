@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Protocol
 
 from msgspec import Struct
 
 from tokentop.agents.processes import Identity, Processes
 from tokentop.model import Ident
+from tokentop.text import one_line
 
 TERMINAL_ENV = (
     "TMUX", "TMUX_PANE",
@@ -61,8 +63,18 @@ class Proc(Struct, frozen=True):
         return self.pid, self.start_ticks
 
     def ident(self, host: Host) -> Ident:
-        argv0 = self.argv[0] if self.argv else ""
+        argv0 = program_of(self.argv)
         return Ident(self.pid, self.start_ticks, self.uid, host.boot_id, self.exe, argv0)
+
+
+def program_of(argv: Sequence[str]) -> str:
+    """The first argument as it may be shown and kept, secrets masked: some write a whole command line there."""
+    return _shown(argv[0]) if argv else ""
+
+
+@lru_cache(4096)
+def _shown(argv0: str) -> str:
+    return one_line(argv0, 400)
 
 
 Table = Mapping[int, Proc]

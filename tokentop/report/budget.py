@@ -12,7 +12,7 @@ from tokentop.config_edit import EditError, set_value
 from tokentop.errors import Failure, UsageError
 from tokentop.model import Budget, Snapshot
 from tokentop.spending import PERIODS
-from tokentop.text import clock_near
+from tokentop.text import at_clock
 
 from .files import replace_file
 from .live import check_complete, one_snapshot
@@ -70,7 +70,7 @@ def as_text(picture: Snapshot) -> str:
         rows.append(
             [b.label, f"{'#' * full}{'.' * (_BAR_CELLS - full)}", money(b.spent_nusd), money(b.amount_nusd),
              f"{b.used:.0%}", "?" if b.projected_nusd is None else money(b.projected_nusd),
-             end or f"exhausted at {clock_near(b.exhausted_ms, picture.at_ms)}"]
+             end or f"exhausted {at_clock(b.exhausted_ms, picture.at_ms)}"]
         )  # fmt: skip
     return plain_table(["BUDGET", "", "SPENT", "OF", "USED", "PROJECTED", "END"], rows, left=2)
 

@@ -7,29 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tokentop.advice import ADVICE
 from tokentop.agents import all_agents
 from tokentop.model import Diagnostic, Looked
 from tokentop.store import outlines, reader
 from tokentop.store.db import FILE_NAME
 from tokentop.store.purging import purged
 from tokentop.text import plural
-
-_ADVICE = {
-    "unparsed": "lines that are not JSON were left out; a crash of the agent leaves such lines",
-    "unreadable": "check the permissions of that file or folder",
-    "oversize": "a line above 64 MiB with usage in it was left out",
-    "bad-number": "token counts out of bounds were counted as 0",
-    "missing-parent": "a fork's parent log is gone; its own calls are told apart by time and marked estimated",
-    "compaction": "compactions were seen: their calls have no line of their own; versions that keep a running total"
-    " give them back as hidden spend, older ones do not",
-    "damaged": "the old database was kept beside the new one; delete it when you no longer need it",
-    "failed-line": "a line on which the reader failed was left out; please report it",
-    "not-utf8": "a log in UTF-16 is not read; agents write UTF-8",
-    "bad-value": "a record that the database cannot hold was left out",
-    "not-a-file": "something that is no regular file has the name of a log; it was left alone",
-    "half": "a document is being written, or its agent died while writing it: it is read again when it changes",
-    "outside": "a link leads out of the agent's folder; it was not followed",
-}
 
 
 def examine(
@@ -72,7 +56,7 @@ def examine(
         "agents": agents,
         "unpriced": [{"provider": p, "model": m or "unknown", "tokens": t} for p, m, t in unpriced],
         "problems": [
-            {"source": d.source, "kind": d.kind, "detail": d.detail, "count": d.count, "advice": _ADVICE.get(d.kind, "")}
+            {"source": d.source, "kind": d.kind, "detail": d.detail, "count": d.count, "advice": ADVICE.get(d.kind, "")}
             for d in problems
         ],
         "store": {"path": str(path), "bytes": path.stat().st_size if path.exists() else 0},

@@ -39,18 +39,7 @@ def forecast(as_json: bool) -> int:
     if as_json:
         print_json(document(found, past, picture.today.unpriced_tokens))
         return 0
-    how = _HOW.get(found.method) or f"from your own {found.days_of_history} past days"
-    print(f"{found.day}: {money(found.today_nusd)} so far, {money(found.projected_nusd)} projected ({how})")
-    if found.method != "none":
-        print(bar(found, ascii_only=load(os.environ).ascii))
-    print(f"50 % interval {money(found.low_half_nusd)} to {money(found.high_half_nusd)}")
-    print(f"80 % interval {money(found.low_nusd)} to {money(found.high_nusd)}")
-    if found.month is not None:
-        month = found.month
-        print(
-            f"{month.month}: {money(month.spent_nusd)} so far, {money(month.projected_nusd)} projected,"
-            f" 80 % interval {money(month.low_nusd)} to {money(month.high_nusd)}"
-        )
+    _print_day(found)
     if past is not None:
         print(
             f"{past.projections} projections of the last {past.days} days: median error {money(past.median_error_nusd)},"
@@ -59,6 +48,26 @@ def forecast(as_json: bool) -> int:
     if picture.today.unpriced_tokens:
         print(f"{picture.today.unpriced_tokens:,} tokens of today have no price and are not in it")
     return 0
+
+
+def _print_day(found: Forecast) -> None:
+    """Today and the month; where nothing can be projected yet, what is spent alone."""
+    so_far, month = f"{found.day}: {money(found.today_nusd)} so far", found.month
+    if found.method == "none":
+        print(f"{so_far}; no projection yet: {_HOW['none']}")
+        if month is not None:
+            print(f"{month.month}: {money(month.spent_nusd)} so far")
+        return
+    how = _HOW.get(found.method) or f"from your own {found.days_of_history} past days"
+    print(f"{so_far}, {money(found.projected_nusd)} projected ({how})")
+    print(bar(found, ascii_only=load(os.environ).ascii))
+    print(f"50 % interval {money(found.low_half_nusd)} to {money(found.high_half_nusd)}")
+    print(f"80 % interval {money(found.low_nusd)} to {money(found.high_nusd)}")
+    if month is not None:
+        print(
+            f"{month.month}: {money(month.spent_nusd)} so far, {money(month.projected_nusd)} projected,"
+            f" 80 % interval {money(month.low_nusd)} to {money(month.high_nusd)}"
+        )
 
 
 def document(found: Forecast, past: Held | None, unpriced_tokens: int) -> dict[str, Any]:

@@ -87,15 +87,13 @@ def as_text(found: Split, at_ms: int) -> str:
         lines.append("")
     else:
         lines.append("no plan is known; name yours under [[plans]] in the settings")
-    lines.append(
-        f"this month: {money(found.covered_nusd)} covered by plans ({_times(found.leverage)} their fees),"
-    )
-    lines.append(
-        f"            {money(found.cash_nusd)} cash at list price, {money(found.cash_today_nusd)} of it today"
-    )
-    lines += [
-        f"            {milli / 1000:,.2f} credits of {agent}" for agent, milli in found.credits_milli.items()
-    ]
+    month = [f"{money(found.cash_nusd)} cash at list price, {money(found.cash_today_nusd)} of it today"]
+    if found.plans:
+        month.insert(
+            0, f"{money(found.covered_nusd)} covered by plans ({_times(found.leverage)} their fees),"
+        )
+    month += [f"{milli / 1000:,.2f} credits of {agent}" for agent, milli in found.credits_milli.items()]
+    lines += [f"{'this month:' if at == 0 else '':<11} {part}" for at, part in enumerate(month)]
     return "\n".join(lines)
 
 
@@ -111,7 +109,7 @@ def _window_line(plan: Covered, quota: Quota, at_ms: int) -> str:
     if quota.source == SETTINGS:
         return f"  {name}: about {percent(quota.used_pct)} used, by the list value of that time before now"
     ahead = ahead_pct(quota.used_pct, quota.window_minutes, quota.resets_at_ms, at_ms)
-    pace = "" if ahead is None else f", {abs(ahead):.0f} % {'ahead of' if ahead >= 0 else 'below'} even use"
+    pace = "" if ahead is None else f", {abs(ahead):.0f}% {'ahead of' if ahead >= 0 else 'below'} even use"
     end = f", resets {clock_near(quota.resets_at_ms, at_ms)}" if quota.resets_at_ms else ""
     if quota.full_at_ms:
         end = f", full {clock_near(quota.full_at_ms, at_ms)}"

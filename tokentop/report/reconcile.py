@@ -47,7 +47,7 @@ def run(since: str | None, keys: Sequence[str], as_json: bool, split: bool = Fal
         if split:
             print(f"\n{key_text(by_key)}")
     if not result.reported:
-        raise NothingMatched("no provider has reported these days; see: tokentop providers")
+        raise NothingMatched(f"{_nothing(result)}; see: tokentop providers")
     return 1 if any(line.off for line in result.report.lines) else 0
 
 
@@ -172,12 +172,21 @@ def text(result: Result) -> str:
         out += ["", f"{f.provider} today: {money(ours)} in our logs; by the last {f.days} settled days the bill will say"
                     f" {money(expected)} ({money(low)} to {money(high)}), {f.ratio:.3f} for each dollar here"]  # fmt: skip
     if result.covered:
-        value = sum(row.cost_nusd for row in result.covered)
-        out += [
-            "",
-            f"not comparable: {money(value)} at list price was covered by a plan; no provider bills it",
-        ]
+        out += ["", f"not compared: {_covered(result)}"]
     return "\n".join(out)
+
+
+def _nothing(result: Result) -> str:
+    """Why there is nothing to compare."""
+    if result.covered:
+        return f"no provider has told a bill of these days, and {_covered(result)}"
+    return "no provider has told a bill of these days"
+
+
+def _covered(result: Result) -> str:
+    """What plans pay is never called a discrepancy."""
+    value = sum(row.cost_nusd for row in result.covered)
+    return f"{money(value)} at list price is covered by plans: no call is billed"
 
 
 def _cells(line: Line) -> tuple[str, ...]:

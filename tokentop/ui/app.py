@@ -25,6 +25,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from tokentop.model import Snapshot
+from tokentop.ui.calloff import CallOff
 from tokentop.ui.commander import Commander
 from tokentop.ui.gate import Gate
 from tokentop.ui.glyphs import safe, wants_ascii
@@ -72,6 +73,7 @@ class TokentopApp(App[str]):
         self.live = (InlineScreen if options.inline else LiveScreen)(options, source.label, self.read_only)
         self.commander = Commander(self, source)
         self.herald = Herald(self, options.notify)
+        self.call_off = CallOff(self)
         self.jumper = Jumper(self, source)
         self.looking = Looking(self, source, self._looked)
         self._inbox: Snapshot | None = None
@@ -181,6 +183,7 @@ class TokentopApp(App[str]):
                 self._recalled = self.live.recall(self.source.recall())
             self.live.show(snapshot)
             self.herald.tell(snapshot)
+            self.call_off.take(snapshot)
             self.commander.take_over(snapshot)
             if self.commander.dialog is not None:
                 self.commander.row_left(frozenset(row.key for row in snapshot.rows))
@@ -200,6 +203,8 @@ class TokentopApp(App[str]):
 
     async def on_event(self, event: events.Event) -> None:
         """Keys for the live screen and the dialog are carried out before the next one is looked at."""
+        if self.call_off.takes(event):
+            return
         screen = self.screen_stack[-1] if self.screen_stack else None
         ours = isinstance(screen, Dialog)
         if screen is not None and getattr(screen, "keys_at_once", False):

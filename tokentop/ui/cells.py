@@ -13,7 +13,7 @@ from tokentop.model import Figures, Quota, Row, State
 from tokentop.ui.glyphs import LOOKS, RESTING, safe, sparkline
 
 HOT_NUSD_PER_H = (10_000_000_000, 30_000_000_000)  # $/h from which a burn rate is warm, hot
-HOT_PCT = (80, 92)  # of a context window or a plan limit
+HOT_PCT = (75, 90)  # of a context window or a plan limit
 STALE_MS = 15 * 60_000  # a limit that nobody has reported for longer is shown with its age
 VENDORS = {"claude": "anthropic", "codex": "openai", "gemini": "google"}  # who sets the plan limits
 

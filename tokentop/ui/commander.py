@@ -162,7 +162,7 @@ class Commander:
             return
         receipt = await asyncio.to_thread(self._source.execute, plan)
         self._keep(receipt)
-        body = "\n".join(words.receipt_lines(receipt)) or words.receipt_title(receipt)
+        body = "\n".join(words.receipt_lines(receipt, keys=True)) or words.receipt_title(receipt)
         self._toast(body, words.severity(receipt), words.receipt_title(receipt))
 
     # ------------------------------------------------------------ what came of it

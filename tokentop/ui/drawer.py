@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from tokentop import text
 from tokentop.model import Alert, Look, Minutes, Quota, Row, State, Step
 from tokentop.ui import facts, origins
-from tokentop.ui.cells import context_pct, cost_text, unread
+from tokentop.ui.cells import HOT_PCT, context_pct, cost_text, unread
 from tokentop.ui.columns import MINUTE, WINDOWS_MIN
 from tokentop.ui.facts import Field, section
 from tokentop.ui.glyphs import LOOKS, safe
@@ -66,8 +66,7 @@ def _head(
     yield Field("is", shown, status.state.value, True)
     for alert in alerts:
         if alert.row_key == row.key and alert.kind != "no-progress":  # the line `unchanged` tells that
-            since = text.duration_long((now_ms - alert.since_ms) / 1000)
-            yield Field("alert", f"{safe(alert.text)}, {since}", "hot", True)
+            yield Field("alert", facts.alert_text(alert, now_ms), "hot", True)
     yield Field("does", *_does(row, look, now_ms), wide=True)
     yield Field("spends", _spends(row, window_min), "strong", True)
     yield Field("context", *_context(row, look, now_ms), wide=True)
@@ -88,7 +87,7 @@ def _does(row: Row, look: Look | None, now_ms: int) -> tuple[str, str]:
         return "…", "dim"
     tools = [step for step in look.steps if step.kind == "tool"]
     if not tools:
-        return (safe(look.steps_note) or "no tool call is told"), "dim"
+        return (safe(look.steps_note) or "no tool call yet"), "dim"
     last = tools[-1]
     age = f", {text.duration((now_ms - last.at_ms) / 1000)} ago" if last.at_ms else ""
     runs = _is_running(row, last, look)
@@ -118,7 +117,7 @@ def _context(row: Row, look: Look | None, now_ms: int) -> tuple[str, str]:
     compacted = _compacted(row, look, now_ms)
     if share is None:
         return f"{used}, window unknown{compacted}", ""
-    role = "hot" if share >= 90 else "warm" if share >= 75 else ""
+    role = ("", "warm", "hot")[sum(share >= step for step in HOT_PCT)]
     bar = gauge(share, _BAR)
     return f"{bar} {text.percent(share)}, {used} of {text.digits3(row.context_window)}{compacted}", role
 
@@ -163,6 +162,8 @@ def _steps(row: Row, look: Look | None, now_ms: int) -> Iterator[Field]:
         return
     if look.steps_note:
         yield Field("", safe(look.steps_note), "dim", True)
+    elif not look.steps:
+        yield Field("", "none yet", "dim", True)
     for step in reversed(look.steps[-STEPS_SHOWN:]):
         yield step_field(step, now_ms, running=_is_running(row, step, look))
 

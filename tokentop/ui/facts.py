@@ -91,8 +91,12 @@ def state_fields(row: Row, now_ms: int, alerts: Sequence[Alert]) -> Iterator[Fie
         )
     for alert in alerts:
         if alert.row_key == row.key:
-            since = text.duration_long((now_ms - alert.since_ms) / 1000)
-            yield Field("alert", f"{safe(alert.text)}, {since}", "hot")
+            yield Field("alert", alert_text(alert, now_ms), "hot")
+
+
+def alert_text(alert: Alert, now_ms: int) -> str:
+    """`context is 92 % full, since 16:20`."""
+    return f"{safe(alert.text)}, since {text.clock_near(alert.since_ms, now_ms)}"
 
 
 def _no_progress(row: Row, alerts: Sequence[Alert]) -> bool:
@@ -157,18 +161,18 @@ def token_fields(tokens: Tokens, label: str) -> Iterator[Field]:
 
 def limit_fields(row: Row, now_ms: int, quotas: Sequence[Quota]) -> Iterator[Field]:
     """The plan limits of the row's vendor: how full, when full at this pace, else when they are reset."""
-    for quota in quotas:
-        if quota.provider in {row.agent, VENDORS.get(row.agent)}:
-            over = 0 < quota.resets_at_ms <= now_ms
-            shown = "?, was reset" if over else f"{text.percent(quota.used_pct)} →"
-            reset = f" {text.clock_near(quota.resets_at_ms, now_ms)}" if quota.resets_at_ms else " ?"
-            if quota.full_at_ms > now_ms and not over:
-                shown = (
-                    f"{text.percent(quota.used_pct)} full {text.clock_near(quota.full_at_ms, now_ms)}, reset"
-                )
-            age_ms = now_ms - quota.at_ms
-            seen = f", {text.duration(age_ms / 1000)} old" if age_ms > STALE_MS else ""
-            yield Field(f"limit {text.window_name(quota.window_minutes)}", shown + reset + seen)
+    own = [quota for quota in quotas if quota.provider in {row.agent, VENDORS.get(row.agent)}]
+    several = len({quota.account for quota in own}) > 1
+    for quota in own:
+        over = 0 < quota.resets_at_ms <= now_ms
+        shown = "?, was reset" if over else f"{text.percent(quota.used_pct)} →"
+        reset = f" {text.clock_near(quota.resets_at_ms, now_ms)}" if quota.resets_at_ms else " ?"
+        if quota.full_at_ms > now_ms and not over:
+            shown = f"{text.percent(quota.used_pct)} full {text.clock_near(quota.full_at_ms, now_ms)}, reset"
+        age_ms = now_ms - quota.at_ms
+        seen = f", {text.duration(age_ms / 1000)} old" if age_ms > STALE_MS else ""
+        account = f"{safe(quota.account, 20)} " if several and quota.account else ""
+        yield Field(f"limit {text.window_name(quota.window_minutes)}", f"{account}{shown}{reset}{seen}")
 
 
 def process_fields(row: Row, now_ms: int) -> Iterator[Field]:

@@ -26,8 +26,7 @@ class Herald:
 
     def tell(self, snapshot: Snapshot) -> None:
         fresh = [notice for notice in snapshot.notices if notice.id > self._told]
-        on_live = self._app.screen is self._app.live
-        counting = {(one.rule, one.row_key) for one in snapshot.countdowns} if on_live else set()
+        counting = {(one.rule, one.row_key) for one in snapshot.countdowns}
         toasts = [
             notice for notice in fresh if (notice.rule, notice.row_key) not in counting
         ]  # those have lines

@@ -34,24 +34,24 @@ KEYS: tuple[Key, ...] = (
         "look", 1, palette=False),
     Key("scroll_back", "shift+tab", "scroll_detail(-1)", "S-Tab", "scroll back", "a page back in the drawer", "look",
         palette=False),
-    Key("log", "L", "log", "L", "log", "the end of the session's own log, as it grows", "look", 1),
-    Key("session", "s", "session", "s", "session", "the whole session, turn by turn", "look", 1),
-    Key("inside", "e", "inside", "e", "environment", "arguments, environment and ports of the process", "look", 5),
+    Key("log", "L", "log", "L", "log", "the end of the session's own log, as it grows", "look", 6),
+    Key("session", "s", "session", "s", "session", "the whole session, turn by turn", "look", 2),
+    Key("inside", "e", "inside", "e", "environment", "arguments, environment and ports of the process", "look", 7),
     Key("origins", "i", "origins", "i", "sources", "where each figure comes from, and how good it is", "look", 7),
     Key("filter", "slash", "filter", "/", "filter", "filter the rows while you type", "look", 2),
     Key("next", "n", "match(1)", "n", "next", "next row that matches the filter", "look", palette=False),
     Key("previous", "N", "match(-1)", "N", "previous", "previous row that matches", "look", palette=False),
-    Key("interrupt", "x", "interrupt", "x", "stop turn", "stop the turn, keep the session; while a rule counts down: call it off",
+    Key("interrupt", "x", "interrupt", "x", "stop turn", "stop the turn; while a rule counts down: call that off",
         "act", 3, acts=True),
     Key("freeze", "z", "freeze", "z", "freeze", "freeze the process; again: thaw", "act", 4, acts=True),
-    Key("terminate", "K,f9", "terminate", "K F9", "terminate", "dialog to terminate or kill",
+    Key("terminate", "K,f9", "terminate", "K F9", "kill", "dialog to terminate or kill",
         "act", 5, acts=True),
     Key("sweep", "X", "sweep", "X", "orphans", "dialog to end all processes without a living owner", "act", 6,
         acts=True),
     Key("tag", "space", "tag", "Space", "tag", "tag the row and go on: x, z and K act on tagged rows", "act", 6,
         acts=True),
     Key("tag_tree", "A", "tag_tree", "A", "tag tree", "tag the row and the agents below it", "act", acts=True),
-    Key("untag", "U", "untag", "U", "untag", "take all tags away", "act", 6, acts=True),
+    Key("untag", "U", "untag", "U", "untag", "take all tags away", "act", 5, acts=True),
     Key("jump", "o", "jump", "o", "jump", "show the agent's tmux pane, kitty or wezterm window", "look", 7),
     Key("resume", "y", "copy_resume", "y", "copy resume", "copy the resume command", "act",
         8),
@@ -62,7 +62,7 @@ KEYS: tuple[Key, ...] = (
     Key("follow", "F", "follow", "F", "follow", "keep the selected row in view", "look", 9),
     Key("tree", "t,f5", "tree", "t F5", "tree", "tree, or flat with own figures",
         "look", 10),
-    Key("view_flat", "1", "view('flat')", "1", "flat", "all agents in one order, with own figures", "look"),
+    Key("view_flat", "1", "view('flat')", "1", "live", "all agents in one order, with own figures", "look"),
     Key("view_tree", "2", "view('tree')", "2", "tree", "agents with what they started below them", "look"),
     Key("view_history", "3", "history", "3", "history", "all sessions there ever were: list, groups, search", "look", 11),
     Key("view_limits", "4", "limits", "4", "limits", "limits and bill: plans, budgets, the day's curve, providers, bills",
@@ -80,7 +80,7 @@ KEYS: tuple[Key, ...] = (
     Key("columns", "w", "columns", "w", "columns", "choose and order the columns", "look"),
     Key("pause", "p", "pause", "p", "pause", "hold the picture, data goes on", "look", 11),
     Key("sort_rate", "T", "sort('rate')", "T", "sort tok/min", "sort by tokens per minute", "sort"),
-    Key("sort_cost", "P", "sort('cost')", "P", "cost", "sort by cost", "sort", 2),
+    Key("sort_cost", "P", "sort('cost')", "P", "by cost", "sort by cost", "sort", 2),
     Key("sort_memory", "M", "sort('memory')", "M", "sort memory", "sort by resident memory", "sort"),
     Key("sort_context", "C", "sort('ctx')", "C", "sort context", "sort by context used", "sort"),
     Key("sort_next", "greater_than_sign,f6", "sort_step(1)", "> F6", "sort", "next sort column", "sort"),
@@ -193,6 +193,6 @@ def first(key: Key) -> str:
 
 def ascii_shown(shown: str) -> str:
     """Arrow glyphs in letters."""
-    for glyph, word in (("↵", "Enter"), ("↓", "Down"), ("↑", "Up"), ("→", "Right"), ("←", "Left")):
+    for glyph, word in (("↵", "Ret"), ("↓", "Down"), ("↑", "Up"), ("→", "Right"), ("←", "Left")):
         shown = shown.replace(glyph, word)
     return shown

@@ -10,7 +10,8 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
 from tokentop.ui.glyphs import safe
-from tokentop.ui.keys import KEYS
+from tokentop.ui.keys import KEYS, ascii_shown
+from tokentop.ui.paint import fit
 from tokentop.ui.screens.live import LiveScreen
 from tokentop.ui.widgets.table import name_of
 
@@ -18,10 +19,19 @@ if TYPE_CHECKING:
     from tokentop.ui.app import TokentopApp
 
 
+_KEY = 10  # cells
+
+
 class Entry(NamedTuple):
     text: str
     help: str
     run: Callable[[], object]
+    key: str = ""
+
+    @property
+    def shown(self) -> str:
+        """With its key, as it is learned, or with what else is known of it."""
+        return f"{fit(self.key, _KEY)} {self.text}" if self.key else f"{self.text}  {self.help}"
 
 
 class Commands(Provider):
@@ -32,9 +42,10 @@ class Commands(Provider):
         live = app.live
         for key in KEYS:
             if key.palette and live.allowed(key):
-                yield Entry(key.help, key.shown, partial(_run, live, key.action))
+                shown = ascii_shown(key.shown) if app.options.ascii else key.shown
+                yield Entry(key.help, key.label, partial(_run, live, key.action), shown)
         for name in sorted(app.available_themes):
-            yield Entry(f"theme {name}", "colours", partial(setattr, app, "theme", name))
+            yield Entry(f"theme {name}", "", partial(setattr, app, "theme", name))
 
     def _sessions(self) -> Iterator[Entry]:
         live = cast("TokentopApp", self.app).live
@@ -47,14 +58,14 @@ class Commands(Provider):
 
     async def discover(self) -> Hits:
         for entry in self._entries():
-            yield DiscoveryHit(Content(entry.text), entry.run, text=entry.text, help=None)
+            yield DiscoveryHit(Content(entry.shown), entry.run, text=entry.text, help=None)
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
         for entry in (*self._entries(), *self._sessions()):
             score = max(matcher.match(entry.text), 0.9 * matcher.match(entry.help))
             if score > 0:
-                yield Hit(score, Content(f"{entry.text}  {entry.help}"), entry.run, text=entry.text)
+                yield Hit(score, Content(entry.shown), entry.run, text=entry.text)
 
 
 def _run(live: LiveScreen, action: str) -> None:

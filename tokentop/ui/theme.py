@@ -17,6 +17,12 @@ _BLUE, _VERMILLION, _PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 
 DEFAULT_THEME = "okabe-ito-dark"
 
+
+def _scrollbars(bar: str, track: str) -> dict[str, str]:
+    """Scroll bars that are there and say nothing."""
+    return {"scrollbar": bar, **{f"scrollbar-background{how}": track for how in ("", "-hover", "-active")}}
+
+
 THEMES: tuple[Theme, ...] = (
     Theme(
         name="okabe-ito-dark",
@@ -31,6 +37,7 @@ THEMES: tuple[Theme, ...] = (
         surface="#181B1E",
         panel="#22262A",
         dark=True,
+        variables=_scrollbars("#3E464D", "#16191C"),
     ),
     Theme(
         name="okabe-ito-light",
@@ -45,6 +52,7 @@ THEMES: tuple[Theme, ...] = (
         surface="#F0F0EC",
         panel="#E4E4DE",
         dark=False,
+        variables=_scrollbars("#BFBFB6", "#F2F2EE"),
     ),
     Theme(
         name="high-contrast",

@@ -60,7 +60,7 @@ def plan_fields(plan: KillPlan, row: Row, now_ms: int) -> list[Field]:
             out.append(Field("signals", _signals(plan)))
         if plan.way and not plan.rungs[0][0].isupper():  # not by signals alone
             out.append(Field("way", safe(plan.way, 200)))
-    out += _turn_tools(plan) if plan.turn_only else _tree("tree", plan.tree)
+    out += _turn_tools(plan) if plan.turn_only else _tree("tree", below(plan))
     out.append(Field("spent", _spent(plan, row)))
     out.append(Field("lost", loss(row, plan.action)))
     out.append(
@@ -132,10 +132,14 @@ def _turn_tools(plan: KillPlan) -> Iterator[Field]:
 
 
 def _tree(label: str, procs: Sequence[PlannedProc], behind: Collection[int] = frozenset()) -> Iterator[Field]:
-    for proc in procs[:_TREE_SHOWN]:
+    """Parents above what they started, launchers last; a plan has them in the order in which they are hit."""
+    launchers = [proc for proc in procs if proc.role is ProcRole.WRAPPER]
+    inner = sorted((proc for proc in procs if proc.role is not ProcRole.WRAPPER), key=lambda proc: proc.depth)
+    top = inner[0].depth if inner else 0
+    for proc in [*inner, *launchers][:_TREE_SHOWN]:
         nested = "  an agent of its own" if proc.nested_session_id else ""
         tail = f"  {BEHIND}" if proc.ident.pid in behind else nested
-        indent = "  " * max(0, min(4, proc.depth - 1))
+        indent = "  " * max(0, min(4, proc.depth - top))
         role = "warm" if nested else "muted"
         yield Field(
             label, f"{indent}{proc.ident.pid} {proc.role.value} {safe(proc.command, 120)}{tail}", role
@@ -167,8 +171,8 @@ def _by(receipt: Receipt) -> str:
     return "" if receipt.reason == "manual" else f" ({safe(receipt.reason, 40)})"
 
 
-def receipt_lines(receipt: Receipt) -> list[str]:
-    """What was sent, what ended, what survived, how to resume."""
+def receipt_lines(receipt: Receipt, *, keys: bool = False) -> list[str]:
+    """What was sent, what ended, what survived, how to resume; `keys` names the one that copies the command."""
     out = []
     if receipt.rungs:
         sent = ", ".join(f"{safe(rung.signal, 12)} {safe(rung.result, 60)}" for rung in receipt.rungs[-4:])
@@ -185,7 +189,7 @@ def receipt_lines(receipt: Receipt) -> list[str]:
     if receipt.after is not None:
         out.append(safe(in_words(receipt.after), 300))
     if receipt.resume:
-        out.append(f"resume: {safe(receipt.resume, 200)}")
+        out.append(f"resume: {safe(receipt.resume, 200)}" + (" (y copies it)" if keys else ""))
     return out
 
 

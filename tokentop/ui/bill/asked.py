@@ -12,12 +12,11 @@ from tokentop.engine.plans import SETTINGS
 from tokentop.engine.statement import Statement
 from tokentop.model import Quota
 from tokentop.ui.bill.frame import Line, Lines
-from tokentop.ui.cells import STALE_MS
+from tokentop.ui.cells import HOT_PCT, STALE_MS
 from tokentop.ui.glyphs import safe
 from tokentop.ui.paint import fit
-from tokentop.ui.widgets.limits import gauge, was_reset
+from tokentop.ui.widgets.limits import gauge, quota_names, was_reset
 
-_WARM_PCT, _HOT_PCT = 70, 90
 _GOOD = frozenset({Health.OK, Health.OFF, Health.WAITING})
 
 
@@ -29,21 +28,15 @@ def windows(found: Statement, width: int) -> Lines:
     shown = sorted(
         found.quotas, key=lambda q: (q.provider, q.account, q.limit_id != q.provider, q.window_minutes)
     )
-    names = [window_name(quota) for quota in shown]
+    names = quota_names(shown)
     name = min(26, max(map(len, names), default=0))
     bar = max(4, min(60, width - name - 49))
-    lines = [
+    head = f"{'window':<{name + bar + 1}} {'used':>4}  {'pace':>9}  {'full, reset':<14} told by"
+    lines: Lines = [[(head, "head")]] if shown else []
+    lines += [
         _window(quota, fit(label, name), bar, found.at_ms) for quota, label in zip(shown, names, strict=True)
     ]
     return [*lines, *_hints(found)]
-
-
-def window_name(quota: Quota) -> str:
-    """`claude work 5h`, with the name of the limit where it is not the account's own."""
-    limit = quota.limit_id if quota.limit_id not in {"", quota.provider, "primary", "secondary", "five_hour",
-                                                     "seven_day"} else ""  # fmt: skip
-    parts = (quota.provider, quota.account, text.window_name(quota.window_minutes), limit)
-    return " ".join(safe(part, 20) for part in parts if part)
 
 
 def _window(quota: Quota, name: str, bar: int, now_ms: int) -> Line:
@@ -58,7 +51,7 @@ def _window(quota: Quota, name: str, bar: int, now_ms: int) -> Line:
             (f" {safe(told, 40)}", "dim"),
         ]
     stale = age_ms > STALE_MS
-    heat = sum(quota.used_pct >= step for step in (_WARM_PCT, _HOT_PCT))
+    heat = sum(quota.used_pct >= step for step in HOT_PCT)
     role = "dim" if stale else ("good", "warm", "hot")[heat]
     ahead = ahead_pct(quota.used_pct, quota.window_minutes, quota.resets_at_ms, now_ms)
     pace = "" if ahead is None else f"{abs(ahead):.0f}% {'ahead' if ahead >= 0 else 'below'}"

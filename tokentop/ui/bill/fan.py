@@ -97,8 +97,7 @@ def _scale(top: float, at: int, rows: int) -> str:
 
 
 def _short(nusd: float) -> str:
-    shown = text.money(round(nusd))
-    return shown.replace(".00", "")
+    return text.trimmed(text.money(round(nusd)))
 
 
 def _row(nusd: float, top: float, rows: int) -> int:

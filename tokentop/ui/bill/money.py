@@ -18,7 +18,8 @@ from tokentop.ui.glyphs import safe
 from tokentop.ui.paint import fit
 from tokentop.ui.widgets.limits import gauge
 
-_WIDE = 108  # cells: from here on the residual stands in the line of its day
+_WIDE = 108  # cells: from here on there is room for where a figure comes from
+_BESIDE = 100  # ... for the residual in the line of its day
 _HOW = {
     "burn": "from the present burn rate; there is no history yet",
     "none": "nothing burns and there is no history: no projection yet",
@@ -48,7 +49,7 @@ def today(found: Statement, width: int, height: int, ascii_only: bool) -> Lines:
         lines[0].append((f"   {_HOW.get(forecast.method, '')}", "dim"))
     if found.corrected is not None:
         lines.append(_corrected(found.corrected, width))
-    budgets = [(f"budget {text.money(b.amount_nusd)}".replace(".00", ""), b.amount_nusd) for b in found.budgets
+    budgets = [(f"budget {text.trimmed(text.money(b.amount_nusd))}", b.amount_nusd) for b in found.budgets
                if b.scope == "all" and b.period == "day"]  # fmt: skip
     lines += [[], *curve(found.day, forecast, budgets, width, height, ascii_only)]
     if forecast.month is not None:
@@ -125,7 +126,7 @@ def plans(found: Split | None, width: int) -> Lines:
     lines.append(_sums("cash", "at list price", 0, found.cash_today_nusd, found.cash_nusd, name, None))
     for agent, milli in found.credits_milli.items():
         lines.append([(f"{'credits':<9} ", "muted"), (fit(safe(agent, 40), name), "muted"),
-                      (f"{milli / 1000:>24,.2f}", "strong")])  # fmt: skip
+                      (f"{milli / 1000:>23,.2f}", "strong")])  # fmt: skip
     return lines
 
 
@@ -133,7 +134,7 @@ def _plan(plan: Covered, name: int) -> Line:
     names = ", ".join(safe(one, 40) for one in plan.names) or "? (its limits tell it)"
     fee = "?" if plan.fee_nusd is None else text.money(plan.fee_nusd)
     return [
-        (fit(safe(plan.agent, 20), 9) + " ", "key"), (fit(names, name), ""), (f" {fee.replace('.00', ''):>6}", "muted"),
+        (fit(safe(plan.agent, 20), 9) + " ", "key"), (fit(names, name), ""), (f" {text.trimmed(fee):>6}", "muted"),
         (f" {text.money(plan.today_nusd):>7} {text.money(plan.month_nusd):>7}", "strong"),
         (f" {times(plan.leverage):>8}", "good" if (plan.leverage or 0) >= 1 else "muted"),
     ]  # fmt: skip
@@ -148,7 +149,7 @@ def _sums(
     name: int,
     leverage: float | None,
 ) -> Line:
-    shown = "?" if fee is None else text.money(fee).replace(".00", "") if fee else ""
+    shown = "?" if fee is None else text.trimmed(text.money(fee)) if fee else ""
     ratio = times(leverage) if fee != 0 else ""
     return [
         (f"{word:<9} ", "muted"), (fit(about, name), "dim"), (f" {shown:>6}", "muted"),
@@ -180,7 +181,7 @@ def _budget(one: Budget, now_ms: int, name: int, bar: int) -> Line:
     if used >= 100:
         end, end_role = "exhausted", "hot"
     elif one.exhausted_ms:
-        end, end_role = f"exhausted at {text.clock_near(one.exhausted_ms, now_ms)}", "warm"
+        end, end_role = f"exhausted {text.at_clock(one.exhausted_ms, now_ms)}", "warm"
     elif one.projected_nusd is None:
         end, end_role = "? nothing is known of what is to come", "dim"
     else:
@@ -188,7 +189,7 @@ def _budget(one: Budget, now_ms: int, name: int, bar: int) -> Line:
     return [
         (fit(safe(one.label, 60), name) + " ", "muted"), (gauge(used, bar), role),
         (f" {text.percent(used):>4}", "strong"),
-        (f" {text.money(one.spent_nusd):>6} of {text.money(one.amount_nusd).replace('.00', ''):<6} ", "muted"),
+        (f" {text.money(one.spent_nusd):>6} of {text.trimmed(text.money(one.amount_nusd)):<6} ", "muted"),
         (end, end_role),
     ]  # fmt: skip
 
@@ -215,7 +216,7 @@ def bills(found: Bills | None, width: int, *, asked: bool) -> Lines:
             [(f"{safe(provider, 20)} bills {ratio:.1%} of its list price; compared at list price", "dim")]
         )
     if found.covered_nusd:
-        lines.append([(f"not compared: {text.money(found.covered_nusd)} at list price that plans cover, which nobody bills",
+        lines.append([(f"not compared: {text.money(found.covered_nusd)} at list price, covered by plans: no call is billed",
                        "dim")])  # fmt: skip
     return lines
 
@@ -247,10 +248,10 @@ def _day(day: DayTotal, width: int) -> Iterator[Line]:
         (day.verdict.value, _VERDICTS[day.verdict]), ("" if day.final else ", not final", "dim"),
     ]  # fmt: skip
     named = _named(day)
-    if named and width >= _WIDE:
-        line = [*fitted(line, 79), (named, "dim")]
+    if named and width >= _BESIDE:
+        line = [*fitted(line, 77), (named, "dim")]
     yield line
-    if named and width < _WIDE:
+    if named and width < _BESIDE:
         yield [("  " + named, "dim")]
     if len(day.odd) > 1 or (day.odd and day.odd[0].kind != "tokens"):
         for one in day.odd:
@@ -284,5 +285,5 @@ def _odd(line: Compared) -> Line:
 
 
 def signed(nusd: int) -> str:
-    """`+$3.20`, `-$0.41`, `$0.00`."""
-    return f"{'+' if nusd > 0 else ''}{text.money(nusd)}"
+    """`+$3.20`, `-$0.41`, `$0.00`, `-$13.80`."""
+    return f"{'+' if nusd > 0 else ''}{text.money(nusd, width=7)}"

@@ -146,12 +146,13 @@ class ConfirmScreen(Dialog[KillPlan | None]):
                 ("k", "KILL", (Action.KILL,)),
                 ("f", "thaw" if self.row.status.state is State.FROZEN else "freeze",
                  (Action.FREEZE, Action.THAW)),
-                ("i", "interrupt", (Action.INTERRUPT,)),
+                ("i", "stop turn", (Action.INTERRUPT,)),
             ):  # fmt: skip
                 chosen = self.plan.action in actions
                 mark = "●" if chosen else "○"
                 self.add(out, f"{mark} ", palette["strong" if chosen else "dim"])
                 self.add(out, key, palette["key"])
                 self.add(out, f" {name}   ", palette["strong" if chosen else "muted"])
+            out.append("\n")
         self.add_end(out, words.VERBS[self.plan.action].split(" ")[0])
         return out

@@ -31,7 +31,8 @@ class InlineScreen(LiveScreen):
         self.styles.height = self.options.inline + _AROUND
 
     def allowed(self, key: Key) -> bool:
-        return key.id in _KEYS
+        counting = self.snapshot is not None and self.snapshot.countdowns
+        return key.id in _KEYS or (key.id == "interrupt" and bool(counting))
 
     def _fit(self) -> None:
         self._layout = Layout(

@@ -17,10 +17,12 @@ from tokentop import text
 from tokentop.engine.statement import Statement
 from tokentop.ui.bill.frame import Line, Lines, fitted
 from tokentop.ui.bill.page import lines
+from tokentop.ui.bill.words import words
 from tokentop.ui.gate import guard
 from tokentop.ui.glyphs import safe
 from tokentop.ui.keys import BY_ID, KEYS, first
 from tokentop.ui.paint import palette_of
+from tokentop.ui.screens.pages import Page
 from tokentop.ui.source import Source
 from tokentop.ui.widgets.footer import KeyFooter
 
@@ -42,6 +44,7 @@ class LimitsScreen(Screen[str | None]):
         Binding("pageup", "leaf(-1)", show=False),
         Binding("g,home", "end(False)", show=False),
         Binding("G,end", "end(True)", show=False),
+        Binding(BY_ID["help"].keys, "help", show=False),
     ]
     DEFAULT_CSS = """
     LimitsScreen #head { height: 1; background: $panel; }
@@ -70,7 +73,9 @@ class LimitsScreen(Screen[str | None]):
 
     def on_mount(self) -> None:
         views = [(first(key), key.label) for key in KEYS if key.id.startswith("view_") and key.id != OPENER]
-        self.query_one(KeyFooter).show((*views, ("j k", "scroll"), ("g G", "top, end"), ("Esc", "back")))
+        self.query_one(KeyFooter).show(
+            (*views, ("j k", "scroll"), ("g G", "top, end"), ("?", "words"), ("Esc", "back"))
+        )
         self._draw()
         self._ask()
         self.set_interval(ASK_S, self._tick)
@@ -157,6 +162,9 @@ class LimitsScreen(Screen[str | None]):
 
     def action_close(self) -> None:
         self.dismiss(None)
+
+    def action_help(self) -> None:
+        self.app.push_screen(Page("help", words))
 
     def action_leave(self, key_id: str) -> None:
         self.dismiss(BY_ID[key_id].action)

@@ -25,12 +25,12 @@ from tokentop.ui.paint import BareContainer, BareVertical, bare_lines
 from tokentop.ui.screens.liveactions import LiveActions
 from tokentop.ui.source import UiOptions
 from tokentop.ui.view import Change, View
-from tokentop.ui.widgets.countdown import Countdowns
+from tokentop.ui.widgets.countdown import Countdowns, lift_toasts
 from tokentop.ui.widgets.detail import Detail
 from tokentop.ui.widgets.empty import Empty
 from tokentop.ui.widgets.filterline import FilterInput, FilterLine
 from tokentop.ui.widgets.footer import KeyFooter
-from tokentop.ui.widgets.graph import Graph, nice_top
+from tokentop.ui.widgets.graph import SEPARATOR, Graph, nice_top
 from tokentop.ui.widgets.limits import Limits
 from tokentop.ui.widgets.strip import TotalsStrip
 from tokentop.ui.widgets.table import LiveTable, TableHead, name_of
@@ -216,8 +216,7 @@ class LiveScreen(LiveActions):
                 self.counted_s = time.monotonic()
             passed_ms = self.now_ms() - self.snapshot.at_ms
             if self.countdowns.show(self.snapshot.countdowns, passed_ms):
-                for rack in self.query("ToastRack"):  # toasts stand above what is counted down
-                    rack.styles.margin = (0, 0, 1 + self.countdowns.lines, 0)
+                lift_toasts(self, self.countdowns.lines)
 
     def _show_graphs(self, snapshot: Snapshot) -> None:
         series = snapshot.series
@@ -228,11 +227,11 @@ class LiveScreen(LiveActions):
         top = nice_top(max(fresh, default=0.0))
         parts = (("output", series.output_per_min), ("writes", series.writes_per_min),
                  ("input", series.input_per_min), ("reads", series.reads_per_min))  # fmt: skip
-        caption = " ∙ ".join(f"{name} {text.rate(values[-1])}" for name, values in parts if values)
-        self.rate_graph.show(fresh, top, text.digits3(top).replace(".00", ""), caption)
+        caption = SEPARATOR.join(f"{name} {text.rate(values[-1])}" for name, values in parts if values)
+        self.rate_graph.show(fresh, top, text.trimmed(text.digits3(top)), caption)
         burn = series.burn_nusd_per_h
         top = nice_top(max(burn, default=0.0) / 1e9) * 1e9
-        label = text.money(int(top)).replace(".00", "") if top else ""
+        label = text.trimmed(text.money(int(top))) if top else ""
         now = "now" if self.view.window_min == MINUTE else "last 60 s"
         self.burn_graph.show(burn, top, label, f"{now} {text.money(snapshot.totals.burn_nusd_per_h)}")
 

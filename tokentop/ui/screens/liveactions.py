@@ -20,6 +20,7 @@ from tokentop.ui.screens.receipts import ReceiptsScreen
 from tokentop.ui.source import UiOptions
 from tokentop.ui.view import View
 from tokentop.ui.widgets.detail import Detail
+from tokentop.ui.widgets.empty import ORPHANS
 from tokentop.ui.widgets.filterline import FilterLine
 from tokentop.ui.widgets.table import LiveTable, TableHead
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 _AFTER_COUNTDOWN_S = 3.0
 _REFRESH_S = (0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0)
-_ORPHANS = "kind:orphan"
 
 
 class LiveActions(Screen[None]):
@@ -107,6 +107,8 @@ class LiveActions(Screen[None]):
             return self.drawer_open and row is not None
         if key.id == "scroll":
             return self.detail.hidden_lines > 0
+        if key.id in {"filter", "sort_cost"} and (self.drawer_open or self.view.tags):
+            return False  # one row, or some, are looked at: what can be done with them has the room
         if key.id == "jump":
             return row is not None and bool(row.where)
         if key.id == "resume":
@@ -211,8 +213,8 @@ class LiveActions(Screen[None]):
     def action_view(self, name: str) -> None:
         """Flat, tree, or orphans: a flat table that a filter keeps to them."""
         orphans = name == "orphans"
-        if orphans or self.view.query == _ORPHANS:
-            self.apply_filter(_ORPHANS if orphans else "")
+        if orphans or self.view.query == ORPHANS:
+            self.apply_filter(ORPHANS if orphans else "")
         if self.view.tree is not (name == "tree"):
             self.action_tree()
 
@@ -466,7 +468,7 @@ class LiveActions(Screen[None]):
 
     def action_health(self) -> None:
         health = self.snapshot.health if self.snapshot else ()
-        self._page(Page("health", lambda _: problem_page(health)))
+        self._page(Page("health", lambda width: problem_page(health, width)))
 
     def action_settings(self) -> None:
         from tokentop.ui.screens.settings import SettingsScreen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from textwrap import wrap
 from typing import ClassVar
 
 from rich.text import Text
@@ -11,6 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
+from tokentop.advice import ADVICE
 from tokentop.model import Diagnostic
 from tokentop.ui import filtering
 from tokentop.ui.columns import COLUMNS
@@ -30,6 +32,8 @@ class Page(Over[str | None]):
         Binding("escape,q,enter", "close", "close", show=False),
         Binding("j", "scroll(1)", show=False),
         Binding("k", "scroll(-1)", show=False),
+        Binding("space,pagedown", "leaf(1)", show=False),
+        Binding("pageup", "leaf(-1)", show=False),
     ]
     DEFAULT_CSS = """
     Page { align: center middle; background: $background 55%; }
@@ -73,6 +77,10 @@ class Page(Over[str | None]):
     def action_scroll(self, by: int) -> None:
         self.query_one(VerticalScroll).scroll_relative(y=by, animate=False)
 
+    def action_leaf(self, step: int) -> None:
+        scroll = self.query_one(VerticalScroll)
+        scroll.scroll_relative(y=step * max(1, scroll.size.height - 1), animate=False)
+
 
 class LongPage(Page):
     """A page that is more than one screen as a rule."""
@@ -112,7 +120,10 @@ class HelpPage(Page):
 def help_lines(keys: Sequence[Key], width: int, ascii_only: bool) -> Lines:
     """Keys, states, columns and the filter, from the lists that drive the screen."""
     lines: list[list[tuple[str, str]]] = [
-        [("Keys", "title"), ("   press one to do it; w tells what each column means", "dim")],
+        [
+            ("Keys", "title"),
+            ("   press one; w explains each column; Space scrolls, Esc closes", "dim"),
+        ],
         [],
     ]
     for group, title in (("time", "time"), ("move", "move"), ("look", "look"), ("sort", "sort"), ("act", "act"),
@@ -162,9 +173,12 @@ def _columns(title: str, entries: Sequence[tuple[str, str]], key_width: int, wid
     return [[(f"  {title}", "dim")], *lines, []] if entries else []
 
 
-def problem_page(health: Sequence[Diagnostic]) -> Lines:
-    """What could not be read."""
-    lines: list[list[tuple[str, str]]] = [[("Problems", "title")], []]
+def problem_page(health: Sequence[Diagnostic], width: int) -> Lines:
+    """What could not be read, what that means, and what can be done."""
+    lines: list[list[tuple[str, str]]] = [
+        [("Problems", "title"), ("   tokentop doctor tells them too; Esc closes", "dim")],
+        [],
+    ]
     if not health:
         lines.append([("everything that was found could be read", "good")])
     for item in health:
@@ -177,4 +191,6 @@ def problem_page(health: Sequence[Diagnostic]) -> Lines:
         )
         if item.detail:
             lines.append([(f"       {safe(item.detail, 300)}", "dim")])
+        if advice := ADVICE.get(item.kind):
+            lines += [[(f"       {part}", "muted")] for part in wrap(advice, max(20, width - 7))]
     return lines

@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 _ROLES = {"information": "good", "warning": "warm", "error": "error"}
 Line = tuple[Sequence[tuple[str, str]], int]  # pieces (text, role), place of its receipt
+_CLOSE = (("Esc", "key"), (" close", "muted"))
+_NOTHING = (
+    "Each turn that is stopped and each process that is frozen or ended",
+    "leaves its receipt here: what was signalled, what ended and how fast,",
+    "what was spent in the 10 s after, and the command that resumes it.",
+)
 
 
 class ReceiptList(Painted):
@@ -91,6 +97,8 @@ class ReceiptList(Painted):
 
     def line(self, y: int, width: int, palette: Palette) -> list[Piece]:
         number = y + self._top
+        if not self.receipts and y - 1 in range(len(_NOTHING)):
+            return [("  " + _NOTHING[y - 1], palette["muted"])]
         if number >= len(self._lines):
             return [("", palette.base)]
         pieces, at = self._lines[number]
@@ -162,10 +170,9 @@ class ReceiptsScreen(Over[None]):
         self._earlier: tuple[Receipt, ...] = ()
         self._title = Note([("Receipts", "title"), ("  reading those of earlier runs", "dim")])
         resumes = [("o", "key"), (" resume in tmux  ", "muted")] if resume is not None else []
-        self._keys = Note(
-            [("y", "key"), (" copy resume  ", "muted"), *resumes, ("Enter", "key"), (" details  ", "muted"),
-             ("j k", "key"), (" move  ", "muted"), ("Esc", "key"), (" close", "muted")]
-        )  # fmt: skip
+        self._hints = [("y", "key"), (" copy resume  ", "muted"), *resumes, ("Enter", "key"), (" details  ", "muted"),
+                       ("j k", "key"), (" move  ", "muted")]  # fmt: skip
+        self._keys = Note(_CLOSE)
         self.list = ReceiptList(now_ms)
 
     def compose(self) -> ComposeResult:
@@ -175,7 +182,7 @@ class ReceiptsScreen(Over[None]):
             yield self._keys
 
     def on_mount(self) -> None:
-        self.list.show(self._merged(), self._now_ms)
+        self.renew()
         self.run_worker(self._ask(), exit_on_error=False)
 
     async def _ask(self) -> None:
@@ -195,6 +202,7 @@ class ReceiptsScreen(Over[None]):
     def renew(self) -> None:
         """A receipt came or was added to."""
         self.list.show(self._merged(), self._now_ms)
+        self._keys.show([*self._hints, *_CLOSE] if self.list.receipts else _CLOSE)
 
     def _merged(self) -> list[Receipt]:
         """Those of this run and the stored ones, each once; of two the one that was watched to its end."""

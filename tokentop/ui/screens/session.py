@@ -316,4 +316,4 @@ def _binned(values: Sequence[float], most: int) -> tuple[float, ...]:
 
 
 def _label(top: float) -> str:
-    return text.money(int(top)).replace(".00", "") if top else ""
+    return text.trimmed(text.money(int(top))) if top else ""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+from textual.screen import Screen
 
 from tokentop.model import Countdown
 from tokentop.ui import words
@@ -16,21 +19,26 @@ _SHOWN = 2  # countdowns at once; the others are counted
 class Countdowns(Painted):
     """Two lines for each countdown; not there without one."""
 
-    DEFAULT_CSS = "Countdowns { height: 0; display: none; }"
+    DEFAULT_CSS = """
+    Countdowns { height: 0; display: none; background: $panel; }
+    Countdowns.over { layer: counting; dock: bottom; }
+    """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, classes: str = "") -> None:
+        super().__init__(classes=classes)
         self._lines: list[tuple[str, str, str]] = []  # text, role, key hint
+        self._key = "x"
 
     @property
     def lines(self) -> int:
         return len(self._lines)
 
-    def show(self, countdowns: Sequence[Countdown], passed_ms: int) -> bool:
-        """`passed_ms` since the picture was made; True if the height has changed."""
+    def show(self, countdowns: Sequence[Countdown], passed_ms: int, key: str = "x") -> bool:
+        """`passed_ms` since the picture was made, `key` = what calls it off; True if the height has changed."""
         lines = countdown_lines(countdowns, passed_ms)
-        if lines == self._lines:
+        if lines == self._lines and key == self._key:
             return False
+        self._key = key
         changed = len(lines) != len(self._lines)
         if changed:
             self.display = bool(lines)
@@ -47,7 +55,7 @@ class Countdowns(Painted):
             return [(" ", palette.base), (text, palette[role])]
         return [
             (" ", palette.base),
-            ("x", palette["key"]),
+            (self._key, palette["key"]),
             (f" {hint}   ", palette["strong"]),
             (text, palette[role]),
         ]
@@ -70,3 +78,9 @@ def countdown_lines(countdowns: Sequence[Countdown], passed_ms: int) -> list[tup
     if more > 0:
         lines.append((f"and {more} more", "warm", ""))
     return lines
+
+
+def lift_toasts(screen: Screen[Any], lines: int) -> None:
+    """Toasts stand above so many lines of what is counted down."""
+    for rack in screen.query("ToastRack"):
+        rack.styles.margin = (0, 0, 1 + lines, 0)

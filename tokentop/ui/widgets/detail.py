@@ -51,8 +51,8 @@ class Detail(ScrollView, can_focus=True):
 
     @property
     def _room(self) -> int:
-        """The cells of a line, beside the scroll bar."""
-        return self.scrollable_content_region.width
+        """The cells of a line: one is left free before the scroll bar."""
+        return max(1, self.scrollable_content_region.width - 1)
 
     def _lay_out(self) -> None:
         width = self._room
@@ -94,7 +94,7 @@ class Detail(ScrollView, can_focus=True):
                 pieces.append((fit(value, inner - cell_len(tail) - bool(tail)), palette[field.role]))
                 if tail:
                     pieces.append((f" {tail}", palette[field.role if field.role == "error" else "dim"]))
-        return strip(pieces, width, palette.base)
+        return strip(pieces, width + 1, palette.base)
 
 
 def _rule(title: str, width: int, palette: Palette, role: str) -> list[Piece]:

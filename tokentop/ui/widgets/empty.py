@@ -11,6 +11,7 @@ from tokentop.ui.paint import Painted, Piece, fit
 from tokentop.ui.theme import Palette
 from tokentop.ui.widgets.strip import progress_text
 
+ORPHANS = "kind:orphan"  # the filter of the view of them
 Words = Sequence[tuple[str, str]]  # text, role
 
 
@@ -69,6 +70,12 @@ def explain(snapshot: Snapshot | None, query: str) -> list[Words]:
     """The lines of the empty screen."""
     if snapshot is None:
         return [[("looking for agents", "muted")]]
+    if snapshot.rows and query == ORPHANS:
+        return [
+            [("Nothing was left behind: every process of an agent has a living owner.", "good")],
+            [],
+            [("1", "key"), (" all agents   ", "muted"), ("2", "key"), (" as a tree", "muted")],
+        ]
     if snapshot.rows:
         return [
             [("no row matches ", "muted"), (safe(query, 200), "strong")],

@@ -11,6 +11,7 @@ from tokentop.ui.theme import Palette
 _LEFT = (0x40, 0x04, 0x02, 0x01)
 _RIGHT = (0x80, 0x20, 0x10, 0x08)
 _ASCII_LEVELS = " .:=#"
+SEPARATOR = " ∙ "  # between the parts of a caption
 
 
 def resample(samples: Sequence[float], count: int) -> list[float]:
@@ -79,6 +80,8 @@ def frame_line(
     room = width - 4
     if not text or room < 1:
         return [(left + "─" * (width - 2) + right, frame)]
+    while len(text) > room and SEPARATOR in text:
+        text = text.rpartition(SEPARATOR)[0]  # parts are left out whole
     shown = fit(text, min(room, len(text)))
     rest = "─" * (width - 4 - len(shown))
     role = "muted" if y == 0 else "dim"

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 from tokentop import text
 from tokentop.model import Quota
-from tokentop.ui.cells import STALE_MS
+from tokentop.ui.cells import HOT_PCT, STALE_MS
 from tokentop.ui.glyphs import safe
 from tokentop.ui.paint import Painted, Piece, fit
 from tokentop.ui.theme import Palette
 from tokentop.ui.widgets.graph import frame_line
 
-_WARM_PCT, _HOT_PCT = 70, 90
 _NARROW = 38  # cells
+_BAR = 5  # ... of a bar that tells something
+_WIDE = 44  # ... from which a long name has room
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
@@ -36,12 +37,21 @@ def was_reset(quota: Quota, now_ms: int) -> bool:
     return 0 < quota.resets_at_ms <= now_ms
 
 
-def quota_name(quota: Quota) -> str:
-    name = f"{safe(quota.provider, 12)} {text.window_name(quota.window_minutes)}"
-    extra = quota.limit_id
-    if extra and extra not in {quota.provider, "primary", "secondary", "five_hour", "seven_day"}:
-        name += f" {safe(extra, 10)}"
-    return name
+_OWN = frozenset({"", "primary", "secondary", "five_hour", "seven_day"})  # limits of the account itself
+
+
+def quota_names(quotas: Sequence[Quota]) -> list[str]:
+    """`claude 5h`; with the account where there are several, and the limit where it is not the account's own."""
+    accounts = {(quota.provider, quota.account) for quota in quotas}
+    several = {provider for provider, _ in accounts if sum(one == provider for one, _ in accounts) > 1}
+    return [_name(quota, quota.provider in several) for quota in quotas]
+
+
+def _name(quota: Quota, several: bool) -> str:
+    limit = "" if quota.limit_id in _OWN | {quota.provider} else quota.limit_id
+    account = quota.account if several else ""
+    parts = (quota.provider, account, text.window_name(quota.window_minutes), limit)
+    return " ".join(safe(part, 20) for part in parts if part)
 
 
 def tail(quota: Quota, now_ms: int, narrow: bool) -> str:
@@ -56,17 +66,14 @@ def tail(quota: Quota, now_ms: int, narrow: bool) -> str:
     return age if narrow else f"{reset} ({age})"
 
 
-def quota_pieces(
-    quota: Quota, now_ms: int, bar: int, name_width: int, end: str, palette: Palette
-) -> list[Piece]:
+def quota_pieces(quota: Quota, now_ms: int, bar: int, name: str, end: str, palette: Palette) -> list[Piece]:
     """`claude 5h ███████▊░░ 78% → 16:40`, with the age where the figure is stale."""
-    name = fit(quota_name(quota), name_width)
     if was_reset(quota, now_ms):
         when = text.clock_near(quota.resets_at_ms, now_ms)
         note = f"? reset {when}, unknown since"
         return [(name + " ", palette["dim"]), (note, palette["dim"])]
     stale = now_ms - quota.at_ms > STALE_MS
-    heat = sum(quota.used_pct >= step for step in (_WARM_PCT, _HOT_PCT))
+    heat = sum(quota.used_pct >= step for step in HOT_PCT)
     role = "dim" if stale else ("good", "warm", "hot")[heat]
     pieces = [(name + " ", palette["dim" if stale else "muted"])]
     if bar >= 4:
@@ -84,6 +91,7 @@ class Limits(Painted):
     def __init__(self) -> None:
         super().__init__()
         self._quotas: list[Quota] = []
+        self._names: list[str] = []
         self._now_ms = 0
 
     def show(self, quotas: Sequence[Quota], now_ms: int) -> None:
@@ -91,6 +99,7 @@ class Limits(Painted):
         ordered = order(quotas, now_ms)
         if ordered != self._quotas or now_ms // 60_000 != self._now_ms // 60_000:
             self._quotas, self._now_ms = ordered, now_ms
+            self._names = quota_names(ordered)
             self.refresh()
 
     def line(self, y: int, width: int, palette: Palette) -> list[Piece]:
@@ -103,10 +112,10 @@ class Limits(Painted):
             border = frame_line(y, height, width, "limits", caption, palette)
             if border is not None:
                 return border
-        at, room = (y - 1, width - 4) if framed else (y, width)
+        at, room = (y - 1, width - 4) if framed else (y, width - 1)
         body = self._body(at, room, palette)
         if not framed:
-            return body
+            return [(" ", palette.base), *body]
         used = sum(len(part) for part, _ in body)
         return [
             ("│ ", palette["frame"]), *body,
@@ -116,11 +125,15 @@ class Limits(Painted):
     def _body(self, at: int, room: int, palette: Palette) -> list[Piece]:
         if at >= len(self._quotas):
             return [(fit("no limit reported yet", room), palette["faint"])] if at == 0 else []
-        name_width = min(14, max(len(quota_name(q)) for q in self._quotas))
         shown = self._quotas[: max(1, self.size.height - 2)]
-        ends = [tail(quota, self._now_ms, room < _NARROW) for quota in shown]
-        bar = min(14, max(0, room - name_width - 7 - max(map(len, ends))))
-        pieces = quota_pieces(shown[at], self._now_ms, bar, name_width, ends[at], palette)
+        names = self._names[: len(shown)]
+        name_width = min(14 if room < _WIDE else 19, max(map(len, names)))
+        for narrow in (room < _NARROW, True):  # the age alone where both leave no room for a bar
+            ends = [tail(quota, self._now_ms, narrow) for quota in shown]
+            bar = min(14, max(0, room - name_width - 7 - max(map(len, ends))))
+            if bar >= _BAR:
+                break
+        pieces = quota_pieces(shown[at], self._now_ms, bar, fit(names[at], name_width), ends[at], palette)
         last, style = pieces[-1]
         over = sum(len(part) for part, _ in pieces) - room
         return [*pieces[:-1], (fit(last, max(0, len(last) - over)), style)] if over > 0 else pieces

@@ -353,13 +353,13 @@ class TableHead(ScrollView):
             # The cell between two columns holds the arrow, so that no head moves when the sort does.
             sorted_here = column.id == order.sort_id and (column.id != "status" or order.reverse)
             role = "key" if sorted_here else "head"
-            pieces.append((("↑" if order.reverse else "↓") if sorted_here else " ", palette[role]))
-            pieces.append(
-                (
-                    fit(column.head(self.table.view.window_min) if width > 1 else "", width, column.right),
-                    palette[role],
-                )
-            )
+            shown = fit(column.head(self.table.view.window_min) if width > 1 else "", width, column.right)
+            gap = " "
+            if sorted_here:
+                head, gap = shown.lstrip(), "↑" if order.reverse else "↓"
+                if column.right and head != shown:  # ... or the one before its own text, where that is free
+                    shown, gap = (gap + head).rjust(len(shown)), " "
+            pieces += [(gap, palette[role]), (shown, palette[role])]
         return strip(pieces, self.size.width, palette.base)
 
     def on_click(self, event: events.Click) -> None:
