@@ -253,7 +253,7 @@ SHOTS: tuple[Shot, ...] = (
     Shot("history-empty", ("3",), "0 sessions", _source(lambda: build.snapshot(**_EMPTY))),  # type: ignore[arg-type]
     Shot("history-ascii", ("3",), "newest first", _source(demo), options=UiOptions(ascii=True)),
     Shot("past", ("B",), "PAST", film.source),
-    Shot("past-gap", ("B", "g", *["shift+right"] * 12), "did not run", film.source),
+    Shot("past-gap", ("B", "see: ago", "g", *["shift+right"] * 12), "did not run", film.source),
     Shot("past-empty", ("B",), "nothing is recorded yet", lambda: film.source(with_film=False)),
     Shot("past-span", ("B", "J", "see:Where the bill", "enter"), "48.0%", film.source),
     Shot("past-jumps", ("B", "J"), "Where the bill jumped", film.source),
