@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tokentop.agents import all_agents  # noqa: E402
+from tokentop.agents.processes import UUID  # noqa: E402
 
 Record = dict[str, Any]
 NOT_TRIED = "not tried"
@@ -56,7 +57,8 @@ and thawed, and at last terminated or killed in the middle of another turn.
 SCREEN_END = """
 What became of the client when it was {verb} of the next turn. *Left behind* was ended by the sweep. *Service*: what \
 stays, because other sessions share it. *Terminal*: what the shell below finds; `reset` puts a terminal in order that \
-an ended program could not.
+an ended program could not. *Resumed* is by a headless run, which for Codex cannot take a session that the daemon \
+still holds.
 
 """
 NO_LOGIN = "its screen ends at once: it has its key checked by its vendor first"
@@ -161,7 +163,7 @@ def screen_end(record: Record | None) -> list[str]:
         names(record["swept"]) or "nothing",
         ", ".join(record["services"]) or "–",
         record["terminal"],
-        record["resume"],
+        UUID.sub("…", record["resume"]),
     ]
 
 
