@@ -223,7 +223,7 @@ def receipt_details(receipt: Receipt) -> list[str]:
         f"by {safe(receipt.reason, 40)}: {receipt.action.value}, {safe(receipt.way, 200) or 'the way was not kept'}",
     ]
     if receipt.detail:
-        out.append(safe(receipt.detail, 300))
+        out += [safe(part, 300) for part in receipt.detail.split("; ")]
     for rung in receipt.rungs:
         late = (rung.at_ms - receipt.at_ms) / 1000
         out.append(f"  +{late:.1f} s  {safe(rung.signal, 20)} to {rung.pid}: {safe(rung.result, 80)}")
