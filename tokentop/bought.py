@@ -226,7 +226,7 @@ def _done(root: int, some: Sequence[Part], since_ms: int, until_ms: int) -> Done
     if len(some) == 1 and work is not None and spent and not (work.tests or work.pulls or work.waste):
         return Done(  # most of them
             root, head.agent, head.sid, head.project, _model((work,)), head.title, head.last_ms, work.spans, head.cost_nusd,
-            head.unpriced_tokens, head.unknown_calls, head.estimated, _in_repository([head.place]), work.told, len(work.paths),
+            head.unpriced_tokens, head.unknown_calls, head.estimated, _in_repository([head.place]), work.told, len({*work.paths}),
             (), (), (),
         )  # fmt: skip
     head = next((part for part in some if part.id == root), head)
