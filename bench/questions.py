@@ -36,6 +36,13 @@ QUESTIONS: tuple[tuple[str, Ask], ...] = (
     ("model:opus took>2h !proj:web", Ask("model:opus took>2h !proj:web")),
     ("since:7d", Ask("since:7d")),
     ("~ret+ry", Ask("~ret+ry")),
+    ("~s.k, no letter is certain", Ask("~s.k")),
+    ("!agent:claude", Ask("!agent:claude")),
+    ("kind:sub-agent", Ask("kind:sub-agent")),
+    ("cwd:api branch:fix", Ask("cwd:api branch:fix")),
+    ("outcome:?", Ask("outcome:?")),
+    ("flat, by cost", Ask(sort="cost", flat=True)),
+    ("grouped by agent, by tokens", Ask(sort="tokens", group="agent")),
 )
 
 

@@ -123,7 +123,7 @@ def outcomes(connection: sqlite3.Connection, now_ms: int) -> Iterator[Report]:
     """From what is kept: logs and git are looked at before, for as long as the settings allow."""
 
     def ask(count: int, by: str) -> list[Sum]:
-        span = (now_ms - count * DAY_MS, now_ms)
+        span = (since(now_ms, count).since_ms or 0, now_ms + 1)  # as the report has it
         done, shares = gather(connection, *span, 30, named=by == "session")
         return outcome.summed(connection, done, shares, by, span, now_ms, UTC)
 

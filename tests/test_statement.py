@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tokentop import collector as collecting
 from tokentop.billing import Balance, Bill, Fetched, Health, ProviderState
+from tokentop.collector import collector as collecting
 from tokentop.config import load
 from tokentop.engine.correction import Factor, correct
 from tokentop.engine.day_totals import by_day

@@ -221,49 +221,43 @@ def _once(shares: Sequence[Credited]) -> list[Credited]:
 def _done(root: int, some: Sequence[Part], since_ms: int, until_ms: int) -> Done | None:
     """What a session and those below it did; None = nothing in that time."""
     head = some[0]
-    if len(some) == 1:  # most of them
-        cost, unpriced, unknown, estimated = (
-            head.cost_nusd,
-            head.unpriced_tokens,
-            head.unknown_calls,
-            head.estimated,
-        )
-        last_ms = head.last_ms
-        works: tuple[Told, ...] = () if head.work is None else (head.work,)
-    else:
-        head = next((part for part in some if part.id == root), head)
-        cost, unpriced, unknown = (
-            sum([part.cost_nusd for part in some]), sum([part.unpriced_tokens for part in some]),
-            sum([part.unknown_calls for part in some]),
+    work = head.work
+    spent = head.cost_nusd or head.unpriced_tokens or head.unknown_calls
+    if len(some) == 1 and work is not None and spent and not (work.tests or work.pulls or work.waste):
+        return Done(  # most of them
+            root, head.agent, head.sid, head.project, _model((work,)), head.title, head.last_ms, work.spans, head.cost_nusd,
+            head.unpriced_tokens, head.unknown_calls, head.estimated, _in_repository([head.place]), work.told, len({*work.paths}),
+            (), (), (),
         )  # fmt: skip
-        estimated, last_ms = any(part.estimated for part in some), max([part.last_ms for part in some])
-        works = tuple([part.work for part in some if part.work is not None])
-    if len(works) == 1:
-        spans, told = works[0].spans, works[0].told
-    else:
-        spans = _united(span for work in works for span in work.spans)
-        told = bool(works) and all(work.told for work in works)
-    edits = len({path for work in works for path in work.paths})
+    head = next((part for part in some if part.id == root), head)
+    cost = sum([part.cost_nusd for part in some])
+    unpriced = sum([part.unpriced_tokens for part in some])
+    unknown = sum([part.unknown_calls for part in some])
+    works = [part.work for part in some if part.work is not None]
+    spans = _united(span for work in works for span in work.spans)
     if not (cost or unpriced or unknown or any(start < until_ms and end >= since_ms for start, end in spans)):
         return None
-    places = [part.place for part in some if part.place is not None]
-    in_repository = (
-        True if any(place > NONE for place in places) else None if GONE in places or not places else False
-    )
     return Done(
-        root, head.agent, head.sid, head.project, _model(works), head.title, last_ms, spans, cost, unpriced, unknown,
-        estimated, in_repository, told, edits,
-        _within([work.tests for work in works if work.tests], since_ms, until_ms),
-        _within([work.pulls for work in works if work.pulls], since_ms, until_ms),
-        tuple([one for work in works for one in work.waste if since_ms <= one.at_ms < until_ms]),
+        root, head.agent, head.sid, head.project, _model(works), head.title, max(part.last_ms for part in some), spans,
+        cost, unpriced, unknown, any(part.estimated for part in some), _in_repository([part.place for part in some]),
+        bool(works) and all(work.told for work in works), len({path for work in works for path in work.paths}),
+        _within([work.tests for work in works], since_ms, until_ms),
+        _within([work.pulls for work in works], since_ms, until_ms),
+        tuple(one for work in works for one in work.waste if since_ms <= one.at_ms < until_ms),
     )  # fmt: skip
+
+
+def _in_repository(places: Sequence[int | None]) -> bool | None:
+    """Whether any of them worked in one; None = a folder is gone, or none was looked at."""
+    known = [place for place in places if place is not None]
+    if known and max(known) > NONE:
+        return True
+    return None if GONE in known or not known else False
 
 
 def _within(
     several: Sequence[Sequence[tuple[int, str]]], since_ms: int, until_ms: int
 ) -> tuple[tuple[int, str], ...]:
-    if not several:
-        return ()
     return tuple([pair for pairs in several for pair in pairs if since_ms <= pair[0] < until_ms])
 
 

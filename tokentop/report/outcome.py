@@ -20,6 +20,7 @@ from tokentop.export.brought import both, figures, survived
 from tokentop.harvest import Report
 from tokentop.ledger import prices
 from tokentop.store import daily
+from tokentop.store.hours import SLOT_MS
 from tokentop.store.reader import Filter
 from tokentop.text import clean, plural
 
@@ -78,9 +79,14 @@ def summed(
     if by != "day":
         sums = add_up(done, shares, lambda session, _at: _key(session, by), at_ms)
         return sorted(sums, key=lambda one: (-one.cost_nusd, one.key))
-    sums = add_up(
-        done, shares, lambda _session, at: (local(at, zone).date().isoformat(),), at_ms, with_money=False
-    )
+    days: dict[int, tuple[str, ...]] = {}  # by quarter hours, of which each lies in one day
+
+    def day_of(at: int) -> tuple[str, ...]:
+        if at // SLOT_MS not in days:
+            days[at // SLOT_MS] = (local(at, zone).date().isoformat(),)
+        return days[at // SLOT_MS]
+
+    sums = add_up(done, shares, lambda _session, at: day_of(at), at_ms, with_money=False)
     by_day = {one.key: one for one in sums}
     for slot in daily.sums(connection, Filter(*span), ("day",), zone):
         key = (local(slot.slot_ms, zone).date().isoformat() if slot.slot_ms else "unknown",)
@@ -91,9 +97,8 @@ def summed(
         one.estimated = one.estimated or slot.estimated or slot.cost_estimated
         one.priced = one.priced or slot.cost_nusd > 0 or slot.unpriced_tokens < slot.tokens.total
     for session in done:
-        first = {local(max(start, span[0]), zone).date() for start, end in session.spans if end >= span[0]}
-        for key in {(day.isoformat(),) for day in first}:
-            by_day.setdefault(key, Sum(key)).sessions += 1
+        for day in {day_of(max(start, span[0])) for start, end in session.spans if end >= span[0]}:
+            by_day.setdefault(day, Sum(day)).sessions += 1
     return [by_day[key] for key in sorted(by_day)]
 
 

@@ -115,10 +115,9 @@ def _tried(db: sqlite3.Connection, wanted: Sieve, pattern: Pattern) -> Sieve:
     level = "1" if wanted.any_level else "root = session"
     some = " AND title LIKE ?" * bool(certain)  # leaves most of them to SQLite, which is faster at that
     rows = db.execute(
-        f"SELECT session, substr(title, 1, ?) FROM line NOT INDEXED WHERE {level}{some}",
-        (TEXT_LIMIT, *[f"%{certain}%"] * bool(certain)),
+        f"SELECT session, title FROM line NOT INDEXED WHERE {level}{some}", [f"%{certain}%"] * bool(certain)
     )
-    ids = [session for session, title in rows if search(title)]
+    ids = [session for session, title in rows if search(title, 0, TEXT_LIMIT)]
     like = ["line.session IN (SELECT value FROM json_each(?))"]
     values: list[object] = [json.dumps(ids)]
     for column, table in (("project", "SELECT DISTINCT name FROM project"), ("model", "SELECT DISTINCT name FROM model"),

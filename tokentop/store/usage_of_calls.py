@@ -81,10 +81,12 @@ def sessions_as_slots(
     since_ms, until_ms = span
     where, values = where_of(wanted, "s.agent", "p.name", "s.model")
     join = " JOIN project p ON p.id = s.project" * ("project" in by or "p." in where)
-    agent, project = "s.agent" if "agent" in by else "''", "p.name" if "project" in by else "''"
+    names = ", ".join(
+        column if name in by else "''" for name, column in (("agent", "s.agent"), ("project", "p.name"))
+    )
     alive = "s.last_ms >= ?1 AND s.first_ms < ?2 + ?3"
     usual = db.execute(
-        f"SELECT s.id, s.first_ms, s.last_ms, {agent}, {project}, s.sid, {', '.join('s.' + name for name in SUMS)}"
+        f"SELECT s.id, s.first_ms, s.last_ms, {names}, s.sid, {', '.join('s.' + name for name in SUMS)}"
         f" FROM session s{join} WHERE {alive} AND s.first_ms > 0 AND NOT s.estimated"
         " AND s.id NOT IN (SELECT session FROM purged) AND s.id NOT IN (SELECT session FROM imported_sum)"
         " AND s.project NOT IN (SELECT project FROM rollup WHERE slot >= ?1 / ?4 AND slot <= ?2 / ?4"
