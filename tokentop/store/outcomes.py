@@ -121,17 +121,41 @@ class _Edits(Struct, frozen=True, array_like=True):
     edits: msgspec.Raw
 
 
-def edited(db: sqlite3.Connection) -> tuple[set[int], set[int]]:
-    """(sessions whose editing tools changed files, sessions of which it is known that they changed none)."""
-    decode = msgspec.msgpack.Decoder(_Edits).decode
-    none = msgspec.msgpack.encode({})
+Brought = tuple[frozenset[int], frozenset[int], frozenset[int]]
+CHECK_MS = 10_000  # between two looks whether works have changed: they do when somebody asks for outcomes
+_last: tuple[str, int, object, Brought] | None = None  # file, when it was looked at, the state of its tables
+
+
+def brought(db: sqlite3.Connection, now_ms: int) -> Brought:
+    """Sessions with commits of their own, those that changed files, those known to have changed none.
+
+    What is listed above a session stands for it, too.
+    """
+    global _last
+    file = db.execute("PRAGMA database_list").fetchone()[2]
+    if _last is not None and file and _last[0] == file and 0 <= now_ms - _last[1] < CHECK_MS:
+        return _last[3]
+    works_now = db.execute("SELECT count(*), max(last_ms), max(outline_ms), sum(place) FROM work").fetchone()
+    credits_now = db.execute("SELECT count(*), sum(session) FROM git_credit").fetchone()
+    listed = db.execute("SELECT count(*), max(session) FROM line").fetchone()
+    state = (works_now, credits_now, listed)
+    known = _last[3] if _last is not None and file and (_last[0], _last[2]) == (file, state) else _brought(db)
+    _last = file, now_ms, state, known
+    return known
+
+
+def _brought(db: sqlite3.Connection) -> Brought:
+    decode, none = msgspec.msgpack.Decoder(_Edits).decode, msgspec.msgpack.encode({})
     changed: set[int] = set()
     same: set[int] = set()
-    for session, document in db.execute("SELECT session, document FROM work"):
+    for session, root, document in db.execute(
+        "SELECT w.session, l.root, w.document FROM work w JOIN line l ON l.session = w.session"
+    ):
         head = decode(document)
         if head.told:
-            (same if bytes(head.edits) == none else changed).add(session)
-    return changed, same
+            (same if bytes(head.edits) == none else changed).update((session, root))
+    commits = db.execute("SELECT g.session, l.root FROM git_credit g JOIN line l ON l.session = g.session")
+    return frozenset(one for row in commits for one in row), frozenset(changed), frozenset(same)
 
 
 def outline_times(db: sqlite3.Connection, sessions: Iterable[int]) -> dict[int, int]:

@@ -20,7 +20,7 @@ from tokentop.terms import TEXT_LIMIT, Field, FilterError, Pattern
 from .alike import all_of, best_of
 from .in_order import grouped, ordered
 from .indexing import waiting
-from .sieve import FIELDS, Sieve, sieve, teach
+from .sieve import Sieve, sieve, teach
 
 _ENTRY = (
     "SELECT l.session, l.root, l.agent, s.sid, s.parent_sid, s.role, l.project, l.title, l.branch, s.cwd, l.model,"
@@ -44,7 +44,7 @@ def answer(db: sqlite3.Connection, ask: Ask, zone: tzinfo, now_ms: int) -> Listi
     for field in wanted.looked_up:
         if field.name == "state" and ask.running is None:
             return Listing(ask, (), problem="state: is known by the screen alone (3 on the live screen)")
-        wanted = _looked_up(db, wanted, field, ask.running or ())
+        wanted = _looked_up(db, wanted, field, ask.running or (), now_ms)
     late = waiting(db)
     if wanted.words and ask.sort in ("", BEST) and not ask.group:
         best, cut = best_of(db, wanted)
@@ -133,36 +133,38 @@ def _tried(db: sqlite3.Connection, wanted: Sieve, pattern: Pattern) -> Sieve:
 
 
 def _looked_up(
-    db: sqlite3.Connection, wanted: Sieve, field: Field, running: Sequence[tuple[str, str, str]]
+    db: sqlite3.Connection,
+    wanted: Sieve,
+    field: Field,
+    running: Sequence[tuple[str, str, str]],
+    now_ms: int,
 ) -> Sieve:
     """The sieve with an outcome or a state: a session stands for itself and for what is listed below it."""
     if field.name == "outcome":
-        ids, others = _with_that_outcome(db, field.text)
+        ids, others = _with_that_outcome(db, field.text, now_ms)
     else:
         others = field.text == State.DONE  # what is not seen has ended
         at = json.dumps([one[:2] for one in running if (one[2] == field.text) is not others])
-        ids = {row[0] for row in db.execute(
-            "SELECT s.id FROM json_each(?) j JOIN session s ON s.agent = json_extract(j.value, '$[0]')"
-            " AND s.sid = json_extract(j.value, '$[1]')", (at,)
-        )}  # fmt: skip
-        ids = _with_roots(db, ids)
+        rows = db.execute(
+            "SELECT s.id, l.root FROM json_each(?) j JOIN session s ON s.agent = json_extract(j.value, '$[0]')"
+            " AND s.sid = json_extract(j.value, '$[1]') JOIN line l ON l.session = s.id",
+            (at,),
+        )
+        ids = frozenset(one for row in rows for one in row)
+    # A set in Python is asked faster than a list in SQL is made a set of.
+    name = f"{field.name}_{len(wanted.values)}_{len(wanted.where)}"
+    db.create_function(name, 1, ids.__contains__, deterministic=True)
     negation = "NOT " * (field.negated is not others)
-    return replace(
-        wanted, where=f"{wanted.where} AND {negation}{FIELDS[field.name]}",
-        values=(*wanted.values, json.dumps(list(ids))),
-    )  # fmt: skip
+    return replace(wanted, where=f"{wanted.where} AND {negation}{name}(line.session)")
 
 
-def _with_that_outcome(db: sqlite3.Connection, name: str) -> tuple[set[int], bool]:
+def _with_that_outcome(db: sqlite3.Connection, name: str, now_ms: int) -> tuple[frozenset[int], bool]:
     """(sessions, whether all others are meant), by what the column says."""
-    from .outcomes import edited
+    from .outcomes import brought
 
-    commits = _with_roots(
-        db, {row[0] for row in db.execute("SELECT DISTINCT session FROM git_credit WHERE session")}
-    )
+    commits, changed, same = brought(db, now_ms)
     if name == "commit":
         return commits, False
-    changed, same = (_with_roots(db, some) for some in edited(db))
     if name == "file":
         return changed - commits, False
     if name == "no change":
@@ -170,8 +172,3 @@ def _with_that_outcome(db: sqlite3.Connection, name: str) -> tuple[set[int], boo
     return commits | changed | same, True
 
 
-def _with_roots(db: sqlite3.Connection, ids: set[int]) -> set[int]:
-    rows = db.execute(
-        "SELECT root FROM line WHERE session IN (SELECT value FROM json_each(?))", (json.dumps(list(ids)),)
-    )
-    return ids | {root for (root,) in rows}
