@@ -10,7 +10,7 @@ from html import escape
 from msgspec import Struct
 
 from tokentop import text
-from tokentop.engine.timeline import Timeline, Turn
+from tokentop.engine.timeline import Timeline, Turn, everything
 
 from . import sketch
 from .values import dollars
@@ -48,14 +48,25 @@ def _group(turns: Sequence[Turn]) -> Group:
     return Group(turns[0].number, turns[-1].number, own, tree - own, kinds)
 
 
+def calls_of(told: Timeline) -> list[tuple[int, int]]:
+    """(time, nano-dollars) of each call of a session and its sub-agents, by time."""
+    return sorted(
+        (item.event.usage.at_ms or turn.at_ms, item.event.cost_nusd or 0)
+        for one in everything(told)
+        for turn in one.turns
+        for item in turn.items
+        if item.event is not None
+    )
+
+
 def cumulative(told: Timeline, zone: tzinfo) -> str:
-    """Cost over time, sub-agents included."""
+    """Cost over time, call by call, sub-agents included."""
     points = []
     spent = 0
-    for turn in told.turns:
-        spent += turn.tree.cost_nusd
-        points.append((turn.end_ms or turn.at_ms, spent))
-    begin = told.turns[0].at_ms if told.turns else 0
+    for at_ms, cost in calls_of(told):
+        spent += cost
+        points.append((at_ms, spent))
+    begin = min((turn.at_ms for turn in told.turns if turn.at_ms), default=0)
     end = max((at for at, _ in points), default=begin)
     if not spent or not told.turns:
         return _nothing("no cost is known")
@@ -65,7 +76,7 @@ def cumulative(told: Timeline, zone: tzinfo) -> str:
     path = f"M{_LEFT} {HEIGHT - _BOTTOM}"
     y = float(HEIGHT - _BOTTOM)
     for at, value in chosen:
-        x = _LEFT + (at - begin) / span * (WIDTH - _LEFT - _RIGHT)
+        x = _LEFT + max(0, at - begin) / span * (WIDTH - _LEFT - _RIGHT)
         path += f"L{x:.1f} {y:.1f}"
         y = _y(value, spent)
         path += f"L{x:.1f} {y:.1f}"

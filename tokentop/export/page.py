@@ -87,7 +87,8 @@ def _tiles(told: Timeline) -> Iterator[str]:
     missed = sum(turn.missed for turn in told.turns)
     tiles = [
         (sketch.money(tree), "cost with sub-agents" if told.tree != told.own else "cost"),
-        (text.digits3(tree.tokens.total), "tokens"), (f"{tree.responses:,}", "responses"), (f"{len(told.turns):,}", "turns"),
+        (text.digits3(tree.tokens.total), "tokens"), (f"{tree.responses:,}", "response" + "s" * (tree.responses != 1)),
+        (f"{len(told.turns):,}", "turn" + "s" * (len(told.turns) != 1)),
         (text.digits3(tree.tokens.cache_read), "read from cache"), (text.digits3(missed), "cached, paid again"),
     ]  # fmt: skip
     yield '<div class="tiles">'

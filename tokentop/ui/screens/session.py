@@ -18,8 +18,9 @@ from textual.screen import Screen
 
 from tokentop import text
 from tokentop.engine.tally import Bought
-from tokentop.engine.timeline import Timeline, everything
+from tokentop.engine.timeline import Timeline
 from tokentop.export import sketch
+from tokentop.export.charts import calls_of
 from tokentop.export.values import resume
 from tokentop.ui import keys
 from tokentop.ui.glyphs import safe
@@ -195,14 +196,7 @@ class SessionScreen(Screen[None]):
 
     def _work_out(self, told: Timeline) -> None:
         """The samples of the curves, once for each reading."""
-        calls = sorted(
-            (item.event.usage.at_ms, item.event.cost_nusd or 0)
-            for one in everything(told)
-            for turn in one.turns
-            for item in turn.items
-            if item.event is not None
-        )
-        self._rising = tuple(accumulate(float(cost) for _, cost in calls))
+        self._rising = tuple(accumulate(float(cost) for _, cost in calls_of(told)))
         self._each = tuple(float(turn.tree.cost_nusd) for turn in told.turns)
 
     def _show_curves(self, told: Timeline) -> None:
