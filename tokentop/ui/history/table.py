@@ -46,7 +46,7 @@ class HistoryTable(ScrollView, can_focus=True, inherit_bindings=False):
         self.lines = lines
         self.now_ms = 0
         self.running: dict[tuple[str, str], State] = {}  # by agent and session id
-        self.note = ""  # what stands there while there is no line
+        self.note = ""  # what stands there while there is no line; lines of it
         self.placed: list[tuple[Column, int]] = []
 
     def lay_out(self) -> None:
@@ -117,7 +117,8 @@ class HistoryTable(ScrollView, can_focus=True, inherit_bindings=False):
     def render_line(self, y: int) -> Strip:
         palette, width, at = palette_of(self), self.room, y + self.scroll_offset.y
         if at >= len(self.lines.items):
-            note = f"  {self.note}" if at == 1 and not self.lines.items else ""
+            notes = self.note.split("\n") if not self.lines.items else []
+            note = f"  {notes[at - 1]}" if 1 <= at <= len(notes) else ""
             return strip([(note, palette["muted"])], width, palette.base)
         chosen = at == self.lines.at
         style = palette.selected if chosen else palette.__getitem__

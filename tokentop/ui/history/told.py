@@ -46,6 +46,20 @@ def title(
     return pieces
 
 
+def nothing_found(query: str) -> str:
+    """What stands in the place of an answer that is empty, and what may help; "" where nothing was asked."""
+    if not query.strip():
+        return ""
+    said = "no session matches; Esc clears the search"
+    if "outcome:" in query:
+        return said + "\ntokentop outcome works outcomes out, from git and the logs"
+    if "tool:" in query or "file:" in query:
+        return (
+            said + "\ntools and files are known once a log has been read whole: tokentop sync does it at once"
+        )
+    return said
+
+
 def history_help(ascii_only: bool) -> list[Pieces]:
     """The keys of the history, and the language of its search."""
     out: list[Pieces] = [[("Keys of the history", "title")], []]

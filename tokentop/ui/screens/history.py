@@ -42,10 +42,12 @@ _HINTS = (
     "words or agent:claude",
 )
 
-_NONE_YET = "no session yet: what an agent logs stands here, and stays"
+_NONE_YET = (
+    "no session yet: what an agent logs stands here, and stays\n"
+    "tokentop doctor tells where logs are looked for, tokentop demo shows a full one"
+)
 _SAID_NOWHERE = "it was said in no session whose log is still there; Esc goes back"
 _SCAN_S = 0.3
-_MATCHES_NONE = "no session matches; Esc clears the search"
 
 
 class HistoryScreen(Screen[str | None]):
@@ -157,7 +159,7 @@ class HistoryScreen(Screen[str | None]):
         self.lines.put(found)
         self._show_found(found)
         self.head.show(told.sort_of(found.ask), found.ask.ascending)
-        self.table.note = _MATCHES_NONE if found.ask.query.strip() else _NONE_YET
+        self.table.note = told.nothing_found(found.ask.query) or _NONE_YET
         self.table.lay_out()
         self._show_title()
         self._show_footer()
