@@ -170,5 +170,3 @@ def _with_that_outcome(db: sqlite3.Connection, name: str, now_ms: int) -> tuple[
     if name == "no change":
         return same - changed - commits, False
     return commits | changed | same, True
-
-
