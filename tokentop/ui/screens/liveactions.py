@@ -32,6 +32,9 @@ _AFTER_COUNTDOWN_S = 3.0
 _REFRESH_S = (0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0)
 
 
+_ALWAYS = frozenset({"demo", "help", "quit", "filter", "view_history", "replay"})  # keys that want no row
+
+
 class LiveActions(Screen[None]):
     """Key actions over the view and the app; the widgets are made by LiveScreen."""
 
@@ -113,7 +116,7 @@ class LiveActions(Screen[None]):
             return row is not None and bool(row.where)
         if key.id == "resume":
             return row is not None and bool(row.resume)
-        return row is not None or key.id in {"demo", "help", "quit", "filter"}
+        return row is not None or key.id in _ALWAYS
 
     @property
     def frozen_target(self) -> bool:
