@@ -46,6 +46,19 @@ def title(
     return pieces
 
 
+_HINTS = (
+    "words, slips forgiven   agent:claude proj:api cost>5 since:2d outcome:commit file:retry !word ~regex",
+    "words, slips forgiven   agent:claude cost>5 since:2d !word ~regex",
+    "words   agent:claude cost>5 since:2d",
+    "words or agent:claude",
+)
+
+
+def hint(room: int) -> str:
+    """What the search understands, as far as it has room."""
+    return next((one for one in _HINTS if len(one) <= room), "")
+
+
 def nothing_found(query: str) -> str:
     """What stands in the place of an answer that is empty, and what may help; "" where nothing was asked."""
     if not query.strip():

@@ -35,12 +35,6 @@ _BESIDE = 39  # cells of the line of the search that are not its text
 SESSION_KINDS = ("agent", "sub-agent")
 BLURRED_S = 15.0  # while the terminal is not looked at
 OPENER = "view_history"
-_HINTS = (
-    "words, slips forgiven   agent:claude proj:api cost>5 since:2d outcome:commit file:retry !word ~regex",
-    "words, slips forgiven   agent:claude cost>5 since:2d !word ~regex",
-    "words   agent:claude cost>5 since:2d",
-    "words or agent:claude",
-)
 
 _NONE_YET = (
     "no session yet: what an agent logs stands here, and stays\n"
@@ -104,8 +98,7 @@ class HistoryScreen(Screen[str | None]):
         self.app.theme_changed_signal.subscribe(self, lambda _: self.table.refresh())
 
     def on_resize(self) -> None:
-        room = self.app.size.width - _BESIDE
-        self.search.input.placeholder = next((hint for hint in _HINTS if len(hint) <= room), "")
+        self.search.input.placeholder = told.hint(self.app.size.width - _BESIDE)
 
     # ------------------------------------------------------------ questions
 
