@@ -267,6 +267,14 @@ def test_an_empty_home_says_where_it_looked(tmp_path: Path) -> None:
     assert f"{home.home / '.codex'}" in home.run("doctor").stdout
 
 
+def test_without_history_and_spend_nothing_is_projected(tmp_path: Path) -> None:
+    """Not known is not $0.00."""
+    shown = Scratch(tmp_path).run("forecast").stdout
+    assert "no projection yet" in shown
+    assert "projected" not in shown
+    assert "interval" not in shown
+
+
 def test_nothing_is_read_from_the_current_directory(scratch: Scratch) -> None:
     (scratch.home / "config.toml").write_text("nonsense = 1\n")
     (scratch.home / "tokentop.py").write_text("raise SystemExit(9)\n")

@@ -197,7 +197,6 @@ SHOTS: tuple[Shot, ...] = (
     Shot("live-follow", ("j", "F"), "» "),
     Shot("live-countdown", (), "calls it off", _with(countdowns=_COUNTDOWNS)),
     Shot("limits-countdown", ("4",), "calls it off", _counting),
-    Shot("terminate-countdown", ("K", "see:calls it off"), "Esc no", _with(countdowns=_COUNTDOWNS), cursor="a1"),
     Shot("limits-words", ("4", "question_mark"), "even use", _billed),
     Shot("orphans-none", ("5",), "Nothing was left behind", _with(*_WAITS)),
     Shot("live-read-only", (), "flaky retry", options=UiOptions(read_only=True)),

@@ -313,12 +313,12 @@ async def test_a_sort_key_selects_the_first_row_of_the_new_order_unless_one_is_f
 async def test_a_key_on_the_help_page_closes_it_and_does_what_it_says_unless_it_acts() -> None:
     async with screen() as (app, pilot, source):
         await pilot.press("question_mark")
-        await until(pilot, lambda: "press one to do it" in text(app))
+        await until(pilot, lambda: "press one; w explains" in text(app))
         await pilot.press("P")
         await until(pilot, lambda: app.screen is app.live)
         await until(pilot, lambda: app.live.view.order.sort_id == "cost")
         await pilot.press("question_mark")
-        await until(pilot, lambda: "press one to do it" in text(app))
+        await until(pilot, lambda: "press one; w explains" in text(app))
         await pilot.press("x", "z", "K", "X")
         await pilot.pause(0.2)
         assert app.screen is not app.live

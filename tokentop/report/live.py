@@ -20,6 +20,7 @@ from tokentop.model import Snapshot
 from tokentop.notify import Limiter, sequences
 from tokentop.rulebook import Notify
 from tokentop.runtime import Runtime
+from tokentop.text import plural
 
 from .access import folder_for
 from .out import money
@@ -127,10 +128,10 @@ def _summary(picture: Snapshot, clock: str) -> None:
     agents = sum(count for state, count in picture.counts if state != "done")
     forecast = picture.forecast
     line = (
-        f"{clock}  {agents} agents  {picture.totals.tokens_per_min:,.0f} tok/min"
+        f"{clock}  {plural(agents, 'agent')}  {picture.totals.tokens_per_min:,.0f} tok/min"
         f"  {money(picture.totals.burn_nusd_per_h)}/h  today {money(picture.today.cost_nusd)}"
     )
-    if forecast is not None:
+    if forecast is not None and forecast.method != "none":
         line += f" -> {money(forecast.projected_nusd)}"
     if picture.progress.reading:
         line += f"  (reading {picture.progress.bytes_done / 1e6:,.0f} of {picture.progress.bytes_total / 1e6:,.0f} MB)"

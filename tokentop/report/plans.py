@@ -13,7 +13,7 @@ from tokentop.engine.pace import ahead_pct
 from tokentop.engine.plans import SETTINGS, Covered, Split, split
 from tokentop.model import Quota
 from tokentop.store import reader
-from tokentop.text import clock_near, percent, window_name
+from tokentop.text import at_clock, clock_near, percent, window_name
 
 from . import access
 from .live import check_complete, one_snapshot
@@ -105,7 +105,7 @@ def _window_line(plan: Covered, quota: Quota, at_ms: int) -> str:
     name = " ".join(part for part in (plan.agent, quota.account, window_name(quota.window_minutes)) if part)
     name += "" if quota.limit_id == plan.agent else f" {quota.limit_id}"
     if 0 < quota.resets_at_ms <= at_ms:
-        return f"  {name}: reset {clock_near(quota.resets_at_ms, at_ms)}, unknown since"
+        return f"  {name}: unknown since its reset {at_clock(quota.resets_at_ms, at_ms)}"
     if quota.source == SETTINGS:
         return f"  {name}: about {percent(quota.used_pct)} used, by the list value of that time before now"
     ahead = ahead_pct(quota.used_pct, quota.window_minutes, quota.resets_at_ms, at_ms)

@@ -19,7 +19,7 @@ from tokentop.config import local_zone, state_dir
 from tokentop.engine.days import day_bounds
 from tokentop.errors import Failure, NothingMatched, UsageError
 from tokentop.store import left
-from tokentop.text import UNKNOWN, digits3, duration
+from tokentop.text import UNKNOWN, digits3, duration, plural
 from tokentop.text import money as short_money
 
 CLOSING_MS = 5_000  # a tokentop that ends writes what it has read
@@ -138,7 +138,7 @@ def line(found: Status) -> str:
     waiting = f" {part['waiting']} waiting" if found.live.waiting else ""
     projected = f" → {part['projected']}" if found.live.projected_nusd is not None else ""
     return (
-        f"{part['agents']} agents{waiting}  {part['rate']} tok/min  {part['burn']}/h"
+        f"{plural(found.live.agents, 'agent')}{waiting}  {part['rate']} tok/min  {part['burn']}/h"
         f"  today {part['today']}{projected}  {part['age']} old"
     )
 

@@ -88,9 +88,7 @@ def _lines_of(screen: Screen[Any]) -> Countdowns:
     if over:
         screen.styles.layers = f"default {_LAYER}"
         lowest = max((one.region.bottom for one in screen.children if one.layer == "default"), default=0)
-        if (
-            lowest <= screen.size.height - 3
-        ):  # room for them above the footer of the screen beneath, on its own ones
+        if lowest <= screen.size.height - 3:  # on those of the live screen beneath, above its footer
             lines.styles.margin = (0, 0, 1, 0)
     screen.mount(lines, before=None if over else footers.first())
     return lines

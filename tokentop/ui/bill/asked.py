@@ -43,7 +43,7 @@ def _window(quota: Quota, name: str, bar: int, now_ms: int) -> Line:
     age_ms = now_ms - quota.at_ms
     told = f"{quota.source}, {age_text(age_ms)}" if age_ms > STALE_MS else quota.source
     if was_reset(quota, now_ms):
-        since = f"reset {text.clock_near(quota.resets_at_ms, now_ms)}, unknown since"
+        since = f"unknown since {text.clock_near(quota.resets_at_ms, now_ms)}"
         return [
             (name + " ", "dim"),
             (" " * bar + "    ? ", "dim"),

@@ -10,7 +10,7 @@ from tokentop.ui.bill import asked, money
 from tokentop.ui.bill.frame import Lines, beside, box
 from tokentop.ui.glyphs import safe
 
-TWO = 160  # cells: from here on the parts stand in two columns
+TWO = 159  # cells: from here on, in a terminal of 160, the parts stand in two columns
 _RIGHT = 78  # cells that the right column needs
 _LEFT_PARTS, _RIGHT_PARTS = ("today", "bills"), ("windows", "plans", "budgets", "providers")
 

@@ -22,7 +22,7 @@ from tokentop.ui.gate import guard
 from tokentop.ui.glyphs import safe
 from tokentop.ui.keys import BY_ID, KEYS, first
 from tokentop.ui.paint import palette_of
-from tokentop.ui.screens.pages import Page
+from tokentop.ui.screens.pages import LongPage
 from tokentop.ui.source import Source
 from tokentop.ui.widgets.footer import KeyFooter
 
@@ -164,7 +164,7 @@ class LimitsScreen(Screen[str | None]):
         self.dismiss(None)
 
     def action_help(self) -> None:
-        self.app.push_screen(Page("help", words))
+        self.app.push_screen(LongPage("help", words))
 
     def action_leave(self, key_id: str) -> None:
         self.dismiss(BY_ID[key_id].action)

@@ -15,7 +15,7 @@ from tokentop.ui.glyphs import safe
 from tokentop.ui.grouping import CYCLE
 from tokentop.ui.keys import Key
 from tokentop.ui.screens.lookpages import InsidePage, LogPage, OriginsPage
-from tokentop.ui.screens.pages import HelpPage, Lines, Page, help_lines, problem_page
+from tokentop.ui.screens.pages import HelpPage, Lines, LongPage, Page, help_lines, problem_page
 from tokentop.ui.screens.receipts import ReceiptsScreen
 from tokentop.ui.source import UiOptions
 from tokentop.ui.view import View
@@ -471,7 +471,7 @@ class LiveActions(Screen[None]):
 
     def action_health(self) -> None:
         health = self.snapshot.health if self.snapshot else ()
-        self._page(Page("health", lambda width: problem_page(health, width)))
+        self._page(LongPage("health", lambda width: problem_page(health, width)))
 
     def action_settings(self) -> None:
         from tokentop.ui.screens.settings import SettingsScreen

@@ -32,8 +32,6 @@ class Page(Over[str | None]):
         Binding("escape,q,enter", "close", "close", show=False),
         Binding("j", "scroll(1)", show=False),
         Binding("k", "scroll(-1)", show=False),
-        Binding("space,pagedown", "leaf(1)", show=False),
-        Binding("pageup", "leaf(-1)", show=False),
     ]
     DEFAULT_CSS = """
     Page { align: center middle; background: $background 55%; }
@@ -77,10 +75,6 @@ class Page(Over[str | None]):
     def action_scroll(self, by: int) -> None:
         self.query_one(VerticalScroll).scroll_relative(y=by, animate=False)
 
-    def action_leaf(self, step: int) -> None:
-        scroll = self.query_one(VerticalScroll)
-        scroll.scroll_relative(y=step * max(1, scroll.size.height - 1), animate=False)
-
 
 class LongPage(Page):
     """A page that is more than one screen as a rule."""
@@ -101,7 +95,7 @@ class LongPage(Page):
         scroll.scroll_relative(y=step * max(1, scroll.size.height - 1), animate=False)
 
 
-class HelpPage(Page):
+class HelpPage(LongPage):
     """The keys; one that does nothing to a process closes the page and does what it says.
 
     Returns the action of that key, None when the page was only closed.

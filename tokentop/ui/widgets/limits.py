@@ -70,7 +70,7 @@ def quota_pieces(quota: Quota, now_ms: int, bar: int, name: str, end: str, palet
     """`claude 5h ███████▊░░ 78% → 16:40`, with the age where the figure is stale."""
     if was_reset(quota, now_ms):
         when = text.clock_near(quota.resets_at_ms, now_ms)
-        note = f"? reset {when}, unknown since"
+        note = f"? unknown since {when}"
         return [(name + " ", palette["dim"]), (note, palette["dim"])]
     stale = now_ms - quota.at_ms > STALE_MS
     heat = sum(quota.used_pct >= step for step in HOT_PCT)
