@@ -88,7 +88,7 @@ class Usage(Struct, frozen=True, gc=False):
 
 
 class Priced(Struct, frozen=True, gc=False):
-    """A usage fact as committed: `id` is the 64-bit hash of its natural key, the same on every machine."""
+    """A usage fact as committed: `id` is the 63-bit hash of its natural key, the same on every machine."""
 
     id: int
     usage: Usage
