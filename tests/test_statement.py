@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tokentop import collector as collecting
+from tokentop.collector import collector as collecting
 from tokentop.billing import Balance, Bill, Fetched, Health, ProviderState
 from tokentop.config import load
 from tokentop.engine.correction import Factor, correct
