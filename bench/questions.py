@@ -11,8 +11,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tokentop.archive import Archive
-from tokentop.history import Ask
+from tokentop.answers.archive import Archive
+from tokentop.nouns.history import Ask
 from tokentop.store import searching
 
 RUNS = 9

@@ -24,13 +24,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from tokentop.answers.footage import Footage
 from tokentop.blackbox import BlackBox
-from tokentop.config import Settings
 from tokentop.demo import DemoSource, world
-from tokentop.footage import Footage
-from tokentop.model import Snapshot
-from tokentop.recorded import STEP_MS
+from tokentop.nouns.picture import Snapshot
+from tokentop.nouns.recorded import STEP_MS
 from tokentop.runtime import DemoRuntime
+from tokentop.settings.config import Settings
 from tokentop.store import db
 
 HOUR_MS = 3_600_000

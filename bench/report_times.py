@@ -14,8 +14,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tokentop.bought import gather
-from tokentop.chronicle import tell
+from tokentop.answers.bought import gather
+from tokentop.answers.chronicle import tell
 from tokentop.engine.days import day_bounds, group_days, local, midnight_ms
 from tokentop.engine.forecast import HISTORY_DAYS, Forecaster
 from tokentop.engine.tally import Sum

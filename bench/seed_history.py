@@ -26,7 +26,7 @@ import seed_names
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tokentop.model import Tokens
+from tokentop.nouns.usage import Tokens
 from tokentop.pricing import PriceTable
 from tokentop.store.db import FILE_NAME, open_writer
 from tokentop.store.flags import FLAG_UNPRICED

@@ -4,21 +4,10 @@ from __future__ import annotations
 
 from tokentop.engine.live import LiveState
 from tokentop.engine.snapshot import take
-from tokentop.model import (
-    Activity,
-    AgentProc,
-    ChildProc,
-    Figures,
-    Ident,
-    Priced,
-    ProcRole,
-    Role,
-    Row,
-    Session,
-    State,
-    Tokens,
-    Usage,
-)
+from tokentop.nouns.picture import Row
+from tokentop.nouns.processes import AgentProc, ChildProc, Ident, ProcRole
+from tokentop.nouns.sessions import Activity, Role, Session, State
+from tokentop.nouns.usage import Figures, Priced, Tokens, Usage
 
 NOW = 1_795_294_800_000
 START = NOW - 3_600_000

@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 
 from tokentop.collector import Collector
-from tokentop.config import Settings
 from tokentop.ledger import Ledger
-from tokentop.model import Snapshot
+from tokentop.nouns.picture import Snapshot
+from tokentop.settings.config import Settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PROJECT = "harbour"  # a name of its own: a collector also reads the logs of agents that run on the machine

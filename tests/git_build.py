@@ -6,8 +6,8 @@ import os
 import subprocess
 from pathlib import Path
 
+from tokentop.answers.harvest import harvest
 from tokentop.engine.outcome import Run, Worker
-from tokentop.harvest import harvest
 from tokentop.ingest.repository import place_of
 from tokentop.store import db
 

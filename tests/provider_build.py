@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from tokentop.billing import DAY_MS
-from tokentop.credentials import Secret
+from tokentop.nouns.billing import DAY_MS
 from tokentop.polling.pull import Pulled, pull
 from tokentop.polling.schedule import Went
 from tokentop.providers import provider
 from tokentop.providers.base import Ask, Request
 from tokentop.providers.http import Client, Target
+from tokentop.settings.credentials import Secret
 
 from . import fake_provider
 

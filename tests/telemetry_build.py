@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from tokentop.model import Usage
+from tokentop.nouns.usage import Usage
 from tokentop.receiver import wire
 
 from .faults import PROJECT, dumps, stamp

@@ -18,7 +18,8 @@ from tests.fake_agents.world import SLEEP, World, is_alive, now_ms, wait_for
 from tokentop.engine.aftermath import READ_S, WATCH_S, in_words
 from tokentop.engine.live import LiveState
 from tokentop.engine.snapshot import take
-from tokentop.model import Action, Figures, Kind, Receipt
+from tokentop.nouns.actions import Action, Receipt
+from tokentop.nouns.usage import Figures, Kind
 from tokentop.store import db, reader
 from tokentop.store.receipts import append_action, replace_action
 

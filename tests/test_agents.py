@@ -29,7 +29,7 @@ from tests.agents.harness import (
 )
 from tokentop.agents import all_agents
 from tokentop.agents.base import JsonDocument, JsonLines
-from tokentop.model import Tokens
+from tokentop.nouns.usage import Tokens
 
 AGENTS = [agent.id for agent in all_agents()]
 EACH = pytest.mark.parametrize("case", cases(), ids=str)

@@ -9,7 +9,7 @@ import pytest
 from tests.agents.harness import Picture, Scratch
 from tokentop.agents.aider import ChatHistory
 from tokentop.agents.base import LogFile
-from tokentop.model import Tokens
+from tokentop.nouns.usage import Tokens
 
 PLACE = "work/site/.aider.chat.history.md"
 LOG = "work/site/.aider.analytics.jsonl"

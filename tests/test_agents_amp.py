@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.agents.harness import Scratch, scratch
-from tokentop.model import Tokens
+from tokentop.nouns.usage import Tokens
 
 ID = "T-0b7c9d2e-1111-4222-8333-444455556666"
 

@@ -13,7 +13,7 @@ import pytest
 from tests.agents.build_antigravity import MODEL, START_S, call, message, put, varint
 from tests.agents.harness import NOW_MS, Scratch, scratch
 from tokentop.agents.antigravity import field, fields
-from tokentop.model import Tokens
+from tokentop.nouns.usage import Tokens
 
 SESSION = "0f3c1f0a-6d9c-4f0e-9d43-2f6f8a1b2c3d"
 ONE = Tokens(100, 900, 0, 0, 50, 20)

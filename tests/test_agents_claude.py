@@ -25,7 +25,8 @@ from tests.agents.build_claude import (
 )
 from tests.agents.harness import Picture, Scratch, scratch
 from tokentop.engine.snapshot import take
-from tokentop.model import Activity, Role, State, Tokens
+from tokentop.nouns.sessions import Activity, Role, State
+from tokentop.nouns.usage import Tokens
 
 A, B, C = (f"{digit * 8}-1111-4111-8111-111111111111" for digit in "abc")
 

@@ -15,7 +15,9 @@ from tokentop.agents import agent
 from tokentop.agents.base import Database, LogFile
 from tokentop.agents.processes import identify
 from tokentop.ingest.rows import questions
-from tokentop.model import ProcRole, Role, Session, State, Tokens
+from tokentop.nouns.processes import ProcRole
+from tokentop.nouns.sessions import Role, Session, State
+from tokentop.nouns.usage import Tokens
 
 T = 1_795_294_660_000
 ID = "1795294659279_kaco8"

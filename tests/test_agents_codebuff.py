@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.agents.harness import Scratch, scratch
-from tokentop.model import Tokens
+from tokentop.nouns.usage import Tokens
 
 CHAT = "2026-01-19T11-42-10.123Z"
 START_MS = 1_768_822_930_123

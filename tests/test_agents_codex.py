@@ -25,7 +25,9 @@ from tests.agents.harness import Picture, Scratch, kinds, scratch
 from tokentop.agents.base import LogFile
 from tokentop.agents.codex.lines import CodexLines
 from tokentop.engine.snapshot import take
-from tokentop.model import Quota, Role, State, Tokens, Usage
+from tokentop.nouns.money import Quota
+from tokentop.nouns.sessions import Role, State
+from tokentop.nouns.usage import Tokens, Usage
 
 ONE = Tokens(100, 400, 0, 0, 50)
 

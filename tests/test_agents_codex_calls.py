@@ -9,7 +9,8 @@ import pytest
 from tests.agents.build_codex import START_MS, Rollout, counts
 from tests.agents.harness import Scratch, scratch
 from tokentop.engine.snapshot import take
-from tokentop.model import Activity, Row, State
+from tokentop.nouns.picture import Row
+from tokentop.nouns.sessions import Activity, State
 
 ABORTED = "Wall time: 0.1 seconds\naborted by user"
 

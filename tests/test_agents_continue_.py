@@ -12,7 +12,8 @@ import pytest
 from tests.agents.harness import Scratch, scratch
 from tokentop.agents import agent
 from tokentop.agents.processes import identify
-from tokentop.model import State, Tokens
+from tokentop.nouns.sessions import State
+from tokentop.nouns.usage import Tokens
 
 ID = "8025aafb-1a59-402e-a39d-746996af9907"
 FORK = "9136bb0c-1a59-402e-a39d-746996af9907"

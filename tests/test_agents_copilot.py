@@ -12,7 +12,9 @@ from tests.agents.harness import Event, Picture, Scratch, scratch
 from tokentop.agents import agent
 from tokentop.agents.processes import identify
 from tokentop.engine.snapshot import take
-from tokentop.model import ProcRole, Role, State, Tokens
+from tokentop.nouns.processes import ProcRole
+from tokentop.nouns.sessions import Role, State
+from tokentop.nouns.usage import Tokens
 
 SID = "13ddefb5-059b-48ed-af72-b415ce239846"
 OTHER = "5b16d552-f609-4776-81be-aa5ce1991de4"

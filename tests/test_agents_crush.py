@@ -15,7 +15,8 @@ from tests.agents.harness import HERE, Scratch, scratch
 from tokentop.agents import agent, all_processes
 from tokentop.agents.processes import identify
 from tokentop.engine.snapshot import take
-from tokentop.model import Context, RunningTotal, State, Tokens
+from tokentop.nouns.sessions import Context, State
+from tokentop.nouns.usage import RunningTotal, Tokens
 
 PLACE = "work/shop/.crush/crush.db"
 

@@ -14,7 +14,8 @@ from tests.agents.harness import Scratch, scratch
 from tokentop.agents import agent
 from tokentop.agents.base import Database, LogFile
 from tokentop.ingest.rows import questions
-from tokentop.model import State, Tokens, Usage
+from tokentop.nouns.sessions import State
+from tokentop.nouns.usage import Tokens, Usage
 
 DATA = ".config/Cursor"
 STATE = f"{DATA}/User/globalStorage/state.vscdb"

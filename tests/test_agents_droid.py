@@ -13,7 +13,8 @@ from tests.agents.harness import Picture, Scratch, picture, scratch
 from tokentop.agents import agent
 from tokentop.agents.processes import identify
 from tokentop.engine.snapshot import take
-from tokentop.model import Role, State, Tokens
+from tokentop.nouns.sessions import Role, State
+from tokentop.nouns.usage import Tokens
 
 SID = "26645881-df41-4bac-8a6a-e14c948158e0"
 CHILD = "2b93f51c-c451-48b2-bdbc-f2fc4eb045ce"

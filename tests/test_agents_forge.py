@@ -13,7 +13,8 @@ import pytest
 import zstandard
 
 from tests.agents.harness import HERE, Scratch, scratch
-from tokentop.model import Role, Tokens
+from tokentop.nouns.sessions import Role
+from tokentop.nouns.usage import Tokens
 
 PLACE = ".forge/.forge.db"
 FIRST = "5b1e4b0c-0000-4000-8000-000000000001"

@@ -20,7 +20,8 @@ from tokentop.agents import all_agents
 from tokentop.agents.base import Database, JsonDocument, JsonLines
 from tokentop.agents.decoding import MAX_COUNT
 from tokentop.ingest.rows import questions
-from tokentop.model import Fact, RunningTotal, Tokens, Usage
+from tokentop.nouns.facts import Fact
+from tokentop.nouns.usage import RunningTotal, Tokens, Usage
 
 
 def mutated(line: bytes, rng: random.Random) -> bytes:

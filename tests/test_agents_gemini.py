@@ -12,7 +12,8 @@ from tests.agents.harness import Scratch, scratch
 from tokentop.agents.gemini import AGENT
 from tokentop.agents.processes import identify
 from tokentop.engine.snapshot import take
-from tokentop.model import Activity, Role, State, Tokens
+from tokentop.nouns.sessions import Activity, Role, State
+from tokentop.nouns.usage import Tokens
 
 SESSION = "4d369061-a50a-459f-a919-ffdc2bde3618"
 CHILD = "6d206d3e-069e-487c-a7aa-c58983dbafc6"

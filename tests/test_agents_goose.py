@@ -17,7 +17,8 @@ from tokentop.agents.base import ROWS_MAX, LogFile
 from tokentop.agents.goose import signs
 from tokentop.agents.processes import identify
 from tokentop.ingest.rows import questions
-from tokentop.model import Activity, Role, State, Tokens
+from tokentop.nouns.sessions import Activity, Role, State
+from tokentop.nouns.usage import Tokens
 
 T = 1_795_294_800  # 2026-11-21 21:00 UTC
 DB = ".local/share/goose/sessions/sessions.db"

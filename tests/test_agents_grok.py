@@ -11,7 +11,8 @@ import pytest
 from tests.agents.harness import Scratch, scratch
 from tokentop.agents.grok import PROCESSES
 from tokentop.agents.processes import identify
-from tokentop.model import Activity, Role, State, Tokens
+from tokentop.nouns.sessions import Activity, Role, State
+from tokentop.nouns.usage import Tokens
 
 SESSION = "019f75d0-ebe1-7db0-a59a-60af9ffa9e71"
 CHILD = "019f75d0-ebe1-7db0-a59a-60af9ffa9e72"

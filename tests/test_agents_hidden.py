@@ -19,7 +19,9 @@ from tests.agents.build_claude import (
 )
 from tests.agents.harness import Picture, Scratch, scratch
 from tokentop.engine.snapshot import take
-from tokentop.model import AgentProc, Ident, ProcRole, State, Tokens
+from tokentop.nouns.processes import AgentProc, Ident, ProcRole
+from tokentop.nouns.sessions import State
+from tokentop.nouns.usage import Tokens
 
 A, B, C = (f"{digit * 8}-1111-4111-8111-111111111111" for digit in "abc")
 ONE = (3, 120, 1000, 200, 0)  # what a call of the builder uses

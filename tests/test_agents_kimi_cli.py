@@ -12,7 +12,8 @@ import pytest
 from tests.agents.harness import Scratch, scratch
 from tokentop.agents import agent
 from tokentop.agents.processes import identify
-from tokentop.model import Activity, Context, Role, State, Tokens
+from tokentop.nouns.sessions import Activity, Context, Role, State
+from tokentop.nouns.usage import Tokens
 
 START_S = 1_795_294_587
 CWD = "/home/dev/work"

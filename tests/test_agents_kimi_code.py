@@ -11,7 +11,8 @@ import pytest
 from tests.agents.harness import Scratch, scratch
 from tokentop.agents import agent
 from tokentop.agents.processes import identify
-from tokentop.model import Activity, Role, State, Tokens
+from tokentop.nouns.sessions import Activity, Role, State
+from tokentop.nouns.usage import Tokens
 
 START_MS = 1_795_294_590_000
 A, B = "session_00000000-0000-4000-8000-00000000000a", "session_00000000-0000-4000-8000-00000000000b"

@@ -13,7 +13,7 @@ from tests.agents import build_claude, build_codex
 from tests.agents.build_claude import ANCIENT, MODEL, OLD, Transcript, text, tool, total_of, usage
 from tests.agents.build_codex import Rollout, counts
 from tests.agents.harness import Picture, assert_same, grow, scratch
-from tokentop.model import Tokens
+from tokentop.nouns.usage import Tokens
 
 FUZZ = settings(deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
 IDS = [f"{digit * 8}-1111-4111-8111-111111111111" for digit in "abcdef"]

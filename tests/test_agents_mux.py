@@ -12,7 +12,8 @@ from tests.agents.harness import Scratch, scratch
 from tokentop.agents import agent
 from tokentop.agents.base import Quality
 from tokentop.agents.processes import identify
-from tokentop.model import Role, State, Tokens
+from tokentop.nouns.sessions import Role, State
+from tokentop.nouns.usage import Tokens
 
 T = 1_795_294_660_000
 CHAT = ".mux/sessions/8f2c1d7e90/chat.jsonl"

@@ -14,7 +14,9 @@ import zstandard
 from tests.agents.harness import Scratch, scratch
 from tokentop.agents import agent
 from tokentop.agents.processes import identify
-from tokentop.model import Activity, ProcRole, Role, State, Tokens
+from tokentop.nouns.processes import ProcRole
+from tokentop.nouns.sessions import Activity, Role, State
+from tokentop.nouns.usage import Tokens
 
 START_MS = 1_795_294_680_000
 A, B = "63eaede2-5de9-411b-8e2b-00000000000a", "63eaede2-5de9-411b-8e2b-00000000000b"

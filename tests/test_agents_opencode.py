@@ -15,7 +15,9 @@ from tests.agents.harness import HERE, NOW_MS, Scratch, price_table, scratch
 from tokentop.agents import agent
 from tokentop.engine.snapshot import take
 from tokentop.ledger import Ledger
-from tokentop.model import Activity, Context, ProcRole, Role, State, Tokens
+from tokentop.nouns.processes import ProcRole
+from tokentop.nouns.sessions import Activity, Context, Role, State
+from tokentop.nouns.usage import Tokens
 
 MINUTE_MS = 60_000
 

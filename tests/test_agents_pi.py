@@ -12,7 +12,8 @@ import pytest
 from tests.agents.harness import Scratch, kinds, scratch
 from tokentop.agents import agent
 from tokentop.agents.processes import identify
-from tokentop.model import Activity, Role, State, Tokens
+from tokentop.nouns.sessions import Activity, Role, State
+from tokentop.nouns.usage import Tokens
 
 START_MS = 1_795_294_600_000
 A, B = "01a1ffe5-c7bc-7421-ab52-000000000001", "01a1ffe5-c7bc-7421-ab52-000000000002"

@@ -12,7 +12,8 @@ from tests.agents.harness import Scratch, scratch
 from tokentop.agents.processes import identify
 from tokentop.agents.qwen import AGENT
 from tokentop.agents.qwen.processes import PROCESSES, parse_registry
-from tokentop.model import Activity, Role, State, Tokens
+from tokentop.nouns.sessions import Activity, Role, State
+from tokentop.nouns.usage import Tokens
 
 SESSION = "cec4c21d-62ed-4c06-afd4-e412d57523d8"
 FORK = "4d1eb434-4c1b-4aad-bdf1-55769f3d8acb"

@@ -10,7 +10,8 @@ import pytest
 
 from tests.agents.harness import Scratch, scratch
 from tokentop.agents import agent
-from tokentop.model import Role, Tokens
+from tokentop.nouns.sessions import Role
+from tokentop.nouns.usage import Tokens
 
 NEW = 1_795_294_660_000
 OLD = 1_750_000_000_000

@@ -14,7 +14,7 @@ from tests.agents.harness import Case, Scratch, cases
 from tokentop.agents import agent
 from tokentop.agents._steps import Steps
 from tokentop.ingest.glance import GIANT_BYTES, LINE_CHARS, LINES_MAX, TAIL_BYTES, glance
-from tokentop.model import LogTail, Step
+from tokentop.nouns.looks import LogTail, Step
 from tokentop.store import reader
 
 ALL = -(10**15)

@@ -11,7 +11,8 @@ import pytest
 from tests.agents.harness import Scratch, scratch
 from tokentop.agents.processes import identify
 from tokentop.agents.vibe import AGENT, PROCESSES, fd_session
-from tokentop.model import Activity, Role, State, Tokens
+from tokentop.nouns.sessions import Activity, Role, State
+from tokentop.nouns.usage import Tokens
 
 SESSION = "be3ab656-67a9-d7c8-da40-cc16ce730b3b"
 START_MS = 1_795_294_171_000  # 2026-11-21T20:49:31Z

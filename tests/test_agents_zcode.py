@@ -10,7 +10,8 @@ from contextlib import closing
 import pytest
 
 from tests.agents.harness import HERE, Scratch, scratch
-from tokentop.model import Context, Role, Tokens
+from tokentop.nouns.sessions import Context, Role
+from tokentop.nouns.usage import Tokens
 
 PLACE = ".zcode/cli/db/db.sqlite"
 MS = 1_790_000_100_000

@@ -13,7 +13,7 @@ import zstandard
 
 from tests.agents.harness import Picture, Scratch, scratch
 from tokentop.agents import agent
-from tokentop.model import Tokens
+from tokentop.nouns.usage import Tokens
 
 PATH = ".local/share/zed/threads/threads.db"
 A, B = "5b1c1f7e-6a0e-4b71-9d0b-00000000000a", "5b1c1f7e-6a0e-4b71-9d0b-00000000000b"

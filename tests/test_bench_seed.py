@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tokentop.model import Tokens
+from tokentop.nouns.usage import Tokens
 from tokentop.pricing import PriceTable
 from tokentop.store.db import FILE_NAME
 from tokentop.store.flags import FLAG_UNPRICED

@@ -15,10 +15,10 @@ import pytest
 from tests.agents.harness import Scratch
 from tests.long_session import SID, long_session
 from tests.test_exports import HOSTILE
+from tokentop.answers.exporting import write_timeline
 from tokentop.clock import now_ms
-from tokentop.config import Settings
-from tokentop.exporting import write_timeline
 from tokentop.runtime import DemoRuntime, Runtime
+from tokentop.settings.config import Settings
 from tokentop.store import db, outlines
 
 LOG = f".claude/projects/-home-dev-work/{SID}.jsonl"
@@ -80,7 +80,7 @@ def test_a_session_is_told_exported_and_remembered(tmp_path: Path, monkeypatch: 
 
 
 def test_a_session_at_rest_is_remembered_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tokentop.sideline.OUTLINES_START_S", 0.0)
+    monkeypatch.setattr("tokentop.collector.sideline.OUTLINES_START_S", 0.0)
     home = Scratch(tmp_path)
     home.write(LOG, long_session(5, begin_ms=now_ms() - 86_400_000))
     home.read()
@@ -115,7 +115,7 @@ def runtime_zone() -> tzinfo:
 
 def test_the_demo_tells_one_story_of_rows_sessions_days_and_jumps() -> None:
     from tokentop.demo import DemoSource
-    from tokentop.history import Ask
+    from tokentop.nouns.history import Ask
     from tokentop.runtime.demobook import DemoBook
 
     now_ms = 1_795_295_645_000

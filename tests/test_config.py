@@ -10,7 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tokentop.config import Settings, SettingsError, load, local_zone, parse, render_default, state_dir
+from tokentop.places import state_dir
+from tokentop.settings.config import Settings, SettingsError
+from tokentop.settings.load import load, parse
+from tokentop.settings.written import render_default
+from tokentop.settings.zone import local_zone
 
 
 def test_without_a_file_everything_has_its_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,7 +129,7 @@ def test_the_zone_follows_daylight_saving() -> None:
 
 def test_importing_the_settings_loads_nothing_heavy() -> None:
     code = (
-        "import sys, tokentop.config;"
+        "import sys, tokentop.settings.load;"
         "print([m for m in ('platformdirs','textual','psutil','sqlite3','httpx') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

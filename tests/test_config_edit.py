@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokentop.config import Settings, parse, render_default
-from tokentop.config_edit import EditError, set_value, to_toml
+from tokentop.settings.config import Settings
+from tokentop.settings.edit import EditError, set_value, to_toml
+from tokentop.settings.load import parse
+from tokentop.settings.written import render_default
 
 FILE = """\
 # mine

@@ -17,7 +17,7 @@ from tests.agents.build_claude import FOLDER, Transcript
 from tests.agents.build_codex import Rollout
 from tests.agents.harness import NOW_MS, Event, Scratch, kinds, picture, scratch
 from tokentop.agents import all_agents
-from tokentop.model import Tokens
+from tokentop.nouns.usage import Tokens
 
 A, B = (f"{digit * 8}-1111-4111-8111-111111111111" for digit in "ab")
 

@@ -19,11 +19,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tokentop import credentials
-from tokentop.config import ProviderSettings, SettingsError, load, parse, url_problem
-from tokentop.credentials import Found, Secret, find, keep, read_secrets
 from tokentop.polling.loop import Held, find_key
 from tokentop.providers import provider
+from tokentop.settings import credentials
+from tokentop.settings.addresses import url_problem
+from tokentop.settings.config import ProviderSettings, SettingsError
+from tokentop.settings.credentials import Found, Secret, find, keep, read_secrets
+from tokentop.settings.load import load, parse
 
 CANARY = "sk-CANARY-0123456789abcdef"
 NOTHING = ProviderSettings()

@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tokentop.model import Session, Tokens, Usage
+from tokentop.nouns.sessions import Session
+from tokentop.nouns.usage import Tokens, Usage
 from tokentop.pricing import PriceTable
 from tokentop.report import usage
 from tokentop.store import daily, db, hours, outcomes, reader, spans

@@ -9,7 +9,9 @@ import pytest
 
 from tokentop.demo import DemoSource
 from tokentop.demo.actor import FIRST_PID
-from tokentop.model import Action, Row, Snapshot, State
+from tokentop.nouns.actions import Action
+from tokentop.nouns.picture import Row, Snapshot
+from tokentop.nouns.sessions import State
 
 NOW = 1_795_273_500_000  # a Saturday morning, 15:05 in UTC is far from midnight
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -10,22 +10,13 @@ from msgspec import structs
 from tests.engine_build import NOW
 from tests.test_engine_policy import MINUTE, row, rules
 from tokentop.enforce import Enforcer
-from tokentop.model import (
-    Action,
-    Ident,
-    KillPlan,
-    Means,
-    Notice,
-    PlannedProc,
-    ProcRole,
-    Progress,
-    Receipt,
-    Row,
-    Snapshot,
-    State,
-)
 from tokentop.notify import Limiter, desktop_command, sequences
-from tokentop.rulebook import Notify, Rules, Step
+from tokentop.nouns.actions import Action, KillPlan, Means, Notice, PlannedProc, Receipt
+from tokentop.nouns.facts import Progress
+from tokentop.nouns.picture import Row, Snapshot
+from tokentop.nouns.processes import Ident, ProcRole
+from tokentop.nouns.sessions import State
+from tokentop.settings.rulebook import Notify, Rules, Step
 
 
 class Desk:

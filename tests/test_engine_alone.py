@@ -10,7 +10,9 @@ from tests.engine_build import NOW, START, act, agent_proc, child, session, spen
 from tokentop.engine.live import LiveState
 from tokentop.engine.rules import Thresholds
 from tokentop.engine.snapshot import MANY, take
-from tokentop.model import Context, FolderChange, Role, Row, State
+from tokentop.nouns.looks import FolderChange
+from tokentop.nouns.picture import Row
+from tokentop.nouns.sessions import Context, Role, State
 
 SIDS = ("s0", "s1", "s2", "s3")
 TOOLS = ("Bash", "Edit", "Task", "")

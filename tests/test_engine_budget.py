@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokentop.config import SettingsError, parse
 from tokentop.engine.budget import Limit, Spent, judge, limits_of, periods
 from tokentop.engine.days import HOUR_MS, group_days
 from tokentop.engine.forecast import Forecaster
-from tokentop.spending import Amounts, Budgets
+from tokentop.settings.config import SettingsError
+from tokentop.settings.load import parse
+from tokentop.settings.spending import Amounts, Budgets
 
 BERLIN = ZoneInfo("Europe/Berlin")
 USD = 1_000_000_000

@@ -12,7 +12,8 @@ from tests.engine_build import NOW, act, agent_proc, child, rows_of, session, sp
 from tokentop.engine.live import LINGER_MS, LiveState
 from tokentop.engine.snapshot import take
 from tokentop.engine.status import LOG_ONLY_MS
-from tokentop.model import Figures, State
+from tokentop.nouns.sessions import State
+from tokentop.nouns.usage import Figures
 
 facts = st.one_of(
     st.builds(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tokentop.engine.backtest import Score, backtest, held
 from tokentop.engine.days import HOUR_MS, day_bounds, group_days, midnight_ms
 from tokentop.engine.forecast import Forecaster, forecast, project, reached_at
-from tokentop.model import MonthForecast
+from tokentop.nouns.money import MonthForecast
 
 BERLIN = ZoneInfo("Europe/Berlin")
 USD = 1_000_000_000

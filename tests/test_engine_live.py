@@ -11,7 +11,10 @@ from tokentop.engine.live import LINGER_MS, LiveState
 from tokentop.engine.rules import NUSD, Thresholds
 from tokentop.engine.snapshot import take
 from tokentop.engine.status import LOG_ONLY_MS
-from tokentop.model import Budget, Context, Figures, Ident, ProcRole, Quota, Role, State
+from tokentop.nouns.money import Budget, Quota
+from tokentop.nouns.processes import Ident, ProcRole
+from tokentop.nouns.sessions import Context, Role, State
+from tokentop.nouns.usage import Figures
 from tokentop.text import clock_near
 
 

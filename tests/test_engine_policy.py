@@ -14,19 +14,11 @@ from tokentop.engine.habits import Habits
 from tokentop.engine.live import LiveState
 from tokentop.engine.policy import Policies
 from tokentop.engine.replay import NOT_REPLAYED, Past, replay
-from tokentop.model import (
-    Action,
-    Activity,
-    Context,
-    Figures,
-    Receipt,
-    Row,
-    Snapshot,
-    State,
-    Status,
-    Tokens,
-)
-from tokentop.rulebook import NUSD, Rules, Step
+from tokentop.nouns.actions import Action, Receipt
+from tokentop.nouns.picture import Row, Snapshot, Status
+from tokentop.nouns.sessions import Activity, Context, State
+from tokentop.nouns.usage import Figures, Tokens
+from tokentop.settings.rulebook import NUSD, Rules, Step
 
 MINUTE = 60_000
 HOUR = 3_600_000

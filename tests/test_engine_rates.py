@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokentop.engine.rates import FUTURE_MS, HOUR_MS, Rates
-from tokentop.model import Priced, Tokens, Usage
+from tokentop.nouns.usage import Priced, Tokens, Usage
 
 NOW = 1_795_294_800_000
 

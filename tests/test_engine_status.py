@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from tests.engine_build import NOW, START, act, agent_proc, child, rows_of, session, sub_agent, usage
 from tokentop.engine.live import LiveState
 from tokentop.engine.status import Evidence, command_name, judge
-from tokentop.model import Figures, State, Status
+from tokentop.nouns.picture import Status
+from tokentop.nouns.sessions import State
+from tokentop.nouns.usage import Figures
 
 IDLE, TOOL, WORKING = State.IDLE, State.TOOL, State.WORKING
 

@@ -18,12 +18,12 @@ import pytest
 
 from tests.agents.harness import REPOSITORY, Scratch, price_table
 from tests.long_session import SID, long_session
-from tokentop.chronicle import tell
+from tokentop.answers.chronicle import tell
+from tokentop.answers.transcript import transcript
 from tokentop.engine.timeline import Timeline
 from tokentop.export.charts import groups
 from tokentop.export.markdown import markdown
 from tokentop.export.page import page
-from tokentop.transcript import transcript
 
 HOSTILE = "</title></h1><script>document.title='ran'</script><img src=x onerror=\"document.title='ran'\"> [x](javascript:0) | `a`"
 NOW_MS = 1_796_000_000_000
@@ -111,7 +111,7 @@ def test_a_transcript_is_safe_masked_and_in_order(tmp_path: Path) -> None:
             for n, line in enumerate(lines)
         ),
     )
-    from tokentop.model import Session
+    from tokentop.nouns.sessions import Session
 
     found, note = transcript(Session("claude", SID, log_path=str(log)))
     assert note == ""

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tokentop.config import Settings
 from tokentop.ledger import Ledger, prices
+from tokentop.settings.config import Settings
 
 from .faults import BASE_MS, Scratch, audit, dumps, kinds, line, read, record
 

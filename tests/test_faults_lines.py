@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tokentop.config import Settings
 from tokentop.ledger import Ledger, prices
+from tokentop.settings.config import Settings
 
 from .faults import BASE_MS, Scratch, audit, audit_file, dumps, filler, kinds, line, read, record
 

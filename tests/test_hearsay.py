@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tokentop.hearsay import scan
-from tokentop.history import Scan
+from tokentop.answers.hearsay import scan
+from tokentop.nouns.history import Scan
 from tokentop.store.db import open_reader
 
 from .faults import Scratch, dumps, record

@@ -15,18 +15,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokentop.archive import Archive
+from tokentop.answers.archive import Archive
 from tokentop.engine.likeness import nearness, slips, words_of
+from tokentop.engine.terms import Pattern
 from tokentop.engine.work import Work
-from tokentop.history import Ask, Listing
-from tokentop.model import Fact, Role, Session, Tokens, Usage
+from tokentop.nouns.facts import Fact
+from tokentop.nouns.history import Ask, Listing
+from tokentop.nouns.sessions import Role, Session
+from tokentop.nouns.usage import Tokens, Usage
 from tokentop.pricing import PriceTable
 from tokentop.store import searching
 from tokentop.store.db import FILE_NAME, open_writer
 from tokentop.store.indexing import Indexer, waiting
 from tokentop.store.outcomes import Kept, keep_works
 from tokentop.store.writer import Writer
-from tokentop.terms import Pattern
 from tokentop.ui.history.cells import outcome
 
 NOW = 1_795_269_600_000  # 2026-11-21 14:00 UTC

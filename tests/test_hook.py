@@ -14,7 +14,7 @@ import pytest
 
 from tokentop import hook
 from tokentop.ingest.inbox import Inbox, parse
-from tokentop.model import Quota
+from tokentop.nouns.money import Quota
 
 from .faults import REPOSITORY, Scratch
 
@@ -163,7 +163,7 @@ def test_the_hook_imports_nothing_that_takes_time(scratch: Scratch) -> None:
     code = (
         "import os, sys; sys.argv = ['tokentop', 'hook', 'run', 'statusline']\n"
         "from tokentop.cli import main\nmain()\n"
-        "heavy = {'msgspec', 'sqlite3', 'httpx', 'textual', 'psutil', 'subprocess', 'tokentop.config', 'tokentop.store'}\n"
+        "heavy = {'msgspec', 'sqlite3', 'httpx', 'textual', 'psutil', 'subprocess', 'tokentop.settings', 'tokentop.store'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run(

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tokentop.model import ChildProc, Ident, ProcRole
+from tokentop.nouns.processes import ChildProc, Ident, ProcRole
 from tokentop.procs import inside as subject
 from tokentop.procs import linux
 from tokentop.procs.inside import inside, is_harmless, listening_ports, masked_argv, masked_environment

@@ -11,7 +11,7 @@ from tests.fake_agents.world import World, agents, wait_for
 from tests.ui.terminal import Terminal
 from tokentop.engine.live import LiveState
 from tokentop.engine.snapshot import take
-from tokentop.model import Jump
+from tokentop.nouns.actions import Jump
 from tokentop.procs import panes
 from tokentop.procs.jump import attach, jump
 

@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 
-from tokentop.model import Fact, Session, Tokens, Usage
+from tokentop.nouns.facts import Fact
+from tokentop.nouns.sessions import Session
+from tokentop.nouns.usage import Tokens, Usage
 from tokentop.pricing import PriceTable
 from tokentop.store import purging
 from tokentop.store.check import examine

@@ -23,9 +23,10 @@ from textual import events
 
 from tests.fake_agents.fleet import Fleet, Member
 from tests.fake_agents.world import World, is_alive, stat
-from tokentop.config import Settings
-from tokentop.model import Action, Receipt, Row
+from tokentop.nouns.actions import Action, Receipt
+from tokentop.nouns.picture import Row
 from tokentop.runtime import Runtime
+from tokentop.settings.config import Settings
 from tokentop.store import db, reader
 from tokentop.ui.app import TokentopApp
 from tokentop.ui.columns import SORTS

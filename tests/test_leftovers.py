@@ -9,7 +9,8 @@ import pytest
 
 from tests.fake_agents.screen import APART, Screen, children_of
 from tests.fake_agents.world import IGNORE_TERM, SLEEP, SPECS, World, agents, is_alive, now_ms, wait_for
-from tokentop.model import Action, ProcRole
+from tokentop.nouns.actions import Action
+from tokentop.nouns.processes import ProcRole
 from tokentop.procs import execute
 from tokentop.procs.turn import CLOCKS_MS, Turn
 

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tokentop.billing import Fetched, Health, ProviderState
-from tokentop.model import Quota
+from tokentop.nouns.billing import Fetched, Health, ProviderState
+from tokentop.nouns.money import Quota
 from tokentop.polling.pull import pull
 from tokentop.polling.schedule import after, due
 from tokentop.providers import anthropic, provider

@@ -16,12 +16,14 @@ from msgspec import structs
 from tests import engine_build
 from tests.engine_build import agent_proc, child, rows_of, session, usage
 from tests.fake_agents.world import World, wait_for
-from tokentop.config import Settings
+from tokentop.answers.look import Target, child_key, target
 from tokentop.engine.live import LiveState
 from tokentop.engine.rates import REMEMBERED, Rates, minutes_of
-from tokentop.look import Target, child_key, target
-from tokentop.model import AgentProc, Figures, Row, Snapshot
+from tokentop.nouns.picture import Row, Snapshot
+from tokentop.nouns.processes import AgentProc
+from tokentop.nouns.usage import Figures
 from tokentop.runtime import Runtime
+from tokentop.settings.config import Settings
 from tokentop.store import db, reader
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="fake agents live in /proc")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.git_build import DAY_S, Repo, lines
-from tokentop.bought import bring_up, of_session
+from tokentop.answers.bought import bring_up, of_session
 from tokentop.pricing import PriceTable
 from tokentop.store import db
 

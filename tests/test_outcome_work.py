@@ -9,7 +9,7 @@ from tokentop.agents._deeds import Deeds
 from tokentop.agents._published import commits_in, publishes, pulls_in
 from tokentop.engine.tally import Credited, Done, add_up, ended_unchanged
 from tokentop.engine.work import LOOP_CALLS, Spent, Waste, work_of
-from tokentop.outline import Deed, Outline
+from tokentop.nouns.outline import Deed, Outline
 
 MINUTE = 60_000
 BASE = 1_790_000_000_000

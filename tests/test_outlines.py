@@ -17,11 +17,11 @@ from tests.test_agents_steps import CALLS
 from tokentop.agents import agent
 from tokentop.agents._deeds import Deeds, class_of
 from tokentop.agents._programs import ending_of, program_of
+from tokentop.collector.outlined import Outlines
 from tokentop.ingest import wholelog
 from tokentop.ingest.outlining import Outliner
-from tokentop.model import Session
-from tokentop.outline import Deed, Outline
-from tokentop.outlined import Outlines
+from tokentop.nouns.outline import Deed, Outline
+from tokentop.nouns.sessions import Session
 from tokentop.store import outlines, reader
 
 ALL = -(10**15)

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from tokentop.config import SettingsError, parse
 from tokentop.engine.live import LiveState
 from tokentop.engine.plans import SETTINGS, estimated, set_windows, split
-from tokentop.model import Quota
+from tokentop.nouns.money import Quota
 from tokentop.pricing.table import PriceTable
 from tokentop.providers.claude_oauth import plan_name
 from tokentop.report.plans import as_text, document
-from tokentop.spending import Plan, minutes_of
+from tokentop.settings.config import SettingsError
+from tokentop.settings.load import parse
+from tokentop.settings.spending import Plan, minutes_of
 from tokentop.store import db, reader
 from tokentop.store.writer import Writer
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tokentop.model import Tokens
+from tokentop.nouns.usage import Tokens
 from tokentop.pricing import PriceTable
 from tokentop.pricing.data import decode_model, load_bundled, parse
 from tokentop.pricing.names import normal
@@ -100,7 +100,7 @@ def test_table_is_read_only_when_a_price_is_asked_for() -> None:
     """127: and from the package, without a network."""
     script = (
         "import sys, tokentop.pricing.data as data\n"
-        "from tokentop.model import Tokens\n"
+        "from tokentop.nouns.usage import Tokens\n"
         "from tokentop.pricing import PriceTable\n"
         "reads = []\n"
         "real, data.load_bundled = data.load_bundled, lambda: reads.append(1) or real()\n"

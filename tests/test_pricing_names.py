@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokentop.model import Tokens
+from tokentop.nouns.usage import Tokens
 from tokentop.pricing import PriceTable
 from tokentop.pricing.data import day_ms
 from tokentop.pricing.names import candidates, forms, normal

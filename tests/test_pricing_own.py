@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tokentop.model import Tokens
+from tokentop.nouns.usage import Tokens
 from tokentop.pricing import Price, PriceTable
 from tokentop.pricing.data import day_ms
 

@@ -8,7 +8,8 @@ import pytest
 
 from tests.fake_agents.world import IGNORE_TERM, SLEEP, SPECS, World, agents, is_alive, now_ms, row
 from tests.test_procs_kill import nested
-from tokentop.model import Action, Ident, KillPlan, PlannedProc, ProcRole, Receipt, Rung
+from tokentop.nouns.actions import Action, KillPlan, PlannedProc, Receipt, Rung
+from tokentop.nouns.processes import Ident, ProcRole
 from tokentop.procs import execute
 from tokentop.procs.batch import arrange, carry_out
 

@@ -6,7 +6,8 @@ from tests.fake_agents.world import SPECS
 from tokentop.agents.claude.processes import PROCESSES as CLAUDE
 from tokentop.agents.codex.processes import PROCESSES as CODEX
 from tokentop.agents.processes import identify
-from tokentop.model import ProcRole, State
+from tokentop.nouns.processes import ProcRole
+from tokentop.nouns.sessions import State
 from tokentop.procs.linux import parse_stat
 
 SID = "0c7a3f1e-1111-4222-8333-444455556666"

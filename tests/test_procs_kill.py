@@ -21,7 +21,8 @@ from tests.fake_agents.world import (
     start_ticks,
     wait_for,
 )
-from tokentop.model import Action, ProcRole
+from tokentop.nouns.actions import Action
+from tokentop.nouns.processes import ProcRole
 from tokentop.procs import execute
 from tokentop.procs.probe import LinuxProbe
 

@@ -25,7 +25,9 @@ from tests.fake_agents.world import (
     stat,
     wait_for,
 )
-from tokentop.model import Action, ProcRole, Role, Session, State
+from tokentop.nouns.actions import Action
+from tokentop.nouns.processes import ProcRole
+from tokentop.nouns.sessions import Role, Session, State
 from tokentop.procs.linux import read_host
 
 

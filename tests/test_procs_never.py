@@ -13,7 +13,8 @@ import msgspec
 import pytest
 
 from tests.fake_agents.world import SLEEP, SPECS, World, is_alive, now_ms, row, wait_for
-from tokentop.model import Action, Ident, KillPlan
+from tokentop.nouns.actions import Action, KillPlan
+from tokentop.nouns.processes import Ident
 from tokentop.procs import execute
 from tokentop.procs.probe import LinuxProbe
 
@@ -308,7 +309,7 @@ def test_what_tokentop_runs_inside_is_refused_when_it_is_planned(world):
         sys.path.insert(0, {str(ROOT)!r})
         from pathlib import Path
         from tests.fake_agents.world import SPECS, now_ms
-        from tokentop.model import Action
+        from tokentop.nouns.actions import Action
         from tokentop.procs import ProcWatcher
         watcher = ProcWatcher(SPECS, Path({str(world.home)!r}), {{}})
         watcher.tick(now_ms(), ())

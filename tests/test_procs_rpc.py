@@ -6,7 +6,7 @@ import pytest
 
 from tests.fake_agents.control_socket import ControlServer, socket_path
 from tests.fake_agents.world import SLEEP, SPECS, World, agents, codex_home, is_alive, now_ms, row
-from tokentop.model import Action
+from tokentop.nouns.actions import Action
 from tokentop.procs import execute
 from tokentop.procs.codex_rpc import RpcError, interrupt_turn
 from tokentop.procs.turn import Turn

@@ -14,7 +14,9 @@ from tokentop.engine.snapshot import take
 from tokentop.engine.track import is_edit
 from tokentop.ingest.changes import EVERY_S, Changes
 from tokentop.ingest.repository import find_git
-from tokentop.model import Figures, FolderChange, State
+from tokentop.nouns.looks import FolderChange
+from tokentop.nouns.sessions import State
+from tokentop.nouns.usage import Figures
 from tokentop.report.snapshot import row_document
 from tokentop.ui.facts import fields
 

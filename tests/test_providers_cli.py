@@ -22,10 +22,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tokentop.billing import Fetched, Health
-from tokentop.config import load
-from tokentop.model import Snapshot
+from tokentop.nouns.billing import Fetched, Health
+from tokentop.nouns.picture import Snapshot
 from tokentop.runtime import Runtime
+from tokentop.settings.load import load
 from tokentop.store import bills, db, reader
 from tokentop.store.bill_writer import keep
 
@@ -316,7 +316,7 @@ def test_nothing_starts_where_no_provider_is_on(scratch: Scratch) -> None:
     scratch.config.write_text("[providers.openai]\non = false\n")
     script = (
         "import os, sys, threading, time\nfrom pathlib import Path\n"
-        "from tokentop import runtime\nfrom tokentop.config import load\n"
+        "from tokentop import runtime\nfrom tokentop.settings.load import load\n"
         "runtime.threads.POLLER_START_S = runtime.threads.LIMITS_S = 0.0\n"
         "seen = []\nmachine = runtime.Runtime(Path(os.environ['TOKENTOP_STATE_DIR']), os.environ, load(os.environ))\n"
         "Path(os.environ['TOKENTOP_STATE_DIR']).mkdir(mode=0o700)\n"

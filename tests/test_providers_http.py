@@ -18,12 +18,12 @@ from typing import Any
 
 import pytest
 
-from tokentop.billing import Health
-from tokentop.credentials import Secret
+from tokentop.nouns.billing import Health
 from tokentop.polling.pull import MOST_PAGES
 from tokentop.providers import all_providers
 from tokentop.providers.base import Request
 from tokentop.providers.http import Client, Target, Trouble
+from tokentop.settings.credentials import Secret
 
 from .provider_build import ACCOUNTS, Fake, request, serving
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokentop.billing import DEFAULT_PROJECT, NO_KEY
-from tokentop.model import Tokens
+from tokentop.nouns.billing import DEFAULT_PROJECT, NO_KEY
+from tokentop.nouns.usage import Tokens
 from tokentop.providers import _anthropic, all_providers, provider
 from tokentop.providers.base import (
     CENT,

@@ -15,12 +15,12 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from tokentop.billing import DAY_MS, Fetched, Health, ProviderState
-from tokentop.config import ProviderSettings
+from tokentop.nouns.billing import DAY_MS, Fetched, Health, ProviderState
 from tokentop.polling.loop import Poller, find_key
 from tokentop.polling.schedule import Due, Went, after, due, next_ms
 from tokentop.providers import provider
 from tokentop.providers.http import Answer, Target
+from tokentop.settings.config import ProviderSettings
 
 from .provider_build import NOW_MS, TODAY
 

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from tokentop.billing import DAY_MS, Balance, Bill, Fetched, Health, Name, ProviderState
-from tokentop.model import Quota, Tokens
+from tokentop.nouns.billing import DAY_MS, Balance, Bill, Fetched, Health, Name, ProviderState
+from tokentop.nouns.money import Quota
+from tokentop.nouns.usage import Tokens
 from tokentop.store import bills, db, reader
 from tokentop.store.bill_writer import keep
 from tokentop.store.recover import replace_damaged

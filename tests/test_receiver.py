@@ -22,11 +22,11 @@ import psutil
 import pytest
 
 from tokentop.engine.sums import Sums
-from tokentop.model import Tokens
+from tokentop.nouns.telemetry import Counter, Heard
+from tokentop.nouns.usage import Tokens
 from tokentop.receiver import gate, server, wire
 from tokentop.receiver.secret import NAME, NoToken, token
 from tokentop.receiver.server import Receiver
-from tokentop.telemetry import Counter, Heard
 
 from .telemetry_build import TOKEN, answer, body, calls, exchange, request
 

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tokentop.billing import Bill
 from tokentop.engine import residual
 from tokentop.engine.correction import learned
 from tokentop.engine.reconcile import Line, Ours, Report, Verdict, reconcile
 from tokentop.engine.residual import CLASSES, Sides, take_apart
-from tokentop.model import Tokens
+from tokentop.nouns.billing import Bill
+from tokentop.nouns.usage import Tokens
 from tokentop.pricing.rates import Rates
 from tokentop.pricing.table import PriceTable
 

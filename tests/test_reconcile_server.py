@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from tokentop.billing import NO_KEY, BillLine, Fetched, Health, ProviderState
-from tokentop.config import load
 from tokentop.engine.by_key import by_key
 from tokentop.engine.reconcile import Line, Verdict
 from tokentop.ledger import prices
-from tokentop.model import Tokens
+from tokentop.nouns.billing import NO_KEY, BillLine, Fetched, Health, ProviderState
+from tokentop.nouns.usage import Tokens
 from tokentop.report.reconcile import document, key_text, text
+from tokentop.settings.load import load
 from tokentop.store import db
 from tokentop.store.bill_writer import keep
 from tokentop.store.compare import Result, examine, keys_of

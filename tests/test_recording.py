@@ -13,14 +13,16 @@ import pytest
 from msgspec import structs
 
 from tests.ui import build
+from tokentop.answers.footage import Footage
 from tokentop.blackbox import BlackBox
-from tokentop.config import Settings
 from tokentop.demo import DemoSource
 from tokentop.engine.frames import pack
 from tokentop.engine.frames.texts import program
-from tokentop.footage import Footage
-from tokentop.model import Action, Row, Snapshot, State
-from tokentop.recorded import KEY_MS, STEP_MS
+from tokentop.nouns.actions import Action
+from tokentop.nouns.picture import Row, Snapshot
+from tokentop.nouns.recorded import KEY_MS, STEP_MS
+from tokentop.nouns.sessions import State
+from tokentop.settings.config import Settings
 from tokentop.store import db
 from tokentop.store import frames as stored
 from tokentop.store.receipts import append_action

@@ -18,8 +18,9 @@ import pytest
 from tokentop.clock import now_ms
 from tokentop.demo import DemoSource
 from tokentop.engine.when import BadTime, parse_when
-from tokentop.model import Action, Snapshot
-from tokentop.recorded import Spent
+from tokentop.nouns.actions import Action
+from tokentop.nouns.picture import Snapshot
+from tokentop.nouns.recorded import Spent
 from tokentop.runtime import DemoRuntime
 from tokentop.store import db, left, spans
 
@@ -148,7 +149,8 @@ def test_spans_agree_with_the_events_whatever_the_lives_of_sessions(tmp_path: Pa
     """Random sessions and spans against sums over all events; sub-agents count for their session."""
     import random
 
-    from tokentop.model import Session, Tokens, Usage
+    from tokentop.nouns.sessions import Session
+    from tokentop.nouns.usage import Tokens, Usage
     from tokentop.pricing import PriceTable
     from tokentop.store.writer import Writer
 
@@ -184,7 +186,8 @@ def test_spans_agree_with_the_events_whatever_the_lives_of_sessions(tmp_path: Pa
 
 def test_a_jump_is_where_the_curve_rises(tmp_path: Path) -> None:
     """A quiet day with one steep quarter hour: it comes first, with who made it."""
-    from tokentop.model import Session, Tokens, Usage
+    from tokentop.nouns.sessions import Session
+    from tokentop.nouns.usage import Tokens, Usage
     from tokentop.pricing import PriceTable
     from tokentop.store.writer import Writer
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tokentop.config import parse
+from tokentop.settings.load import parse
 
 from .faults import PROJECT, Scratch, line, stamp
 

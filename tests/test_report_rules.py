@@ -11,7 +11,7 @@ from tests.agents.build_claude import Transcript, usage
 from tests.fake_agents.world import now_ms
 from tokentop.cli import main
 from tokentop.collector.actions import store_receipt
-from tokentop.model import Action, Receipt
+from tokentop.nouns.actions import Action, Receipt
 
 
 @pytest.fixture

@@ -12,7 +12,9 @@ from tests.agents.harness import Scratch, cases
 from tests.engine_build import NOW, act, agent_proc, child, rows_of, session, usage
 from tokentop.engine.live import LiveState
 from tokentop.engine.snapshot import take
-from tokentop.model import Figures, ProcRole, State, Tokens
+from tokentop.nouns.processes import ProcRole
+from tokentop.nouns.sessions import State
+from tokentop.nouns.usage import Figures, Tokens
 from tokentop.report.snapshot import as_text, row_document
 
 MEASURED = ("tokens_per_min", "reads_per_min", "burn_usd_per_h", "responses", "tokens", "cost_usd")

@@ -10,7 +10,7 @@ import pytest
 from tests.fake_agents.world import wait_for
 from tests.test_aftermath import receipt
 from tokentop.agents import all_agents
-from tokentop.model import Receipt
+from tokentop.nouns.actions import Receipt
 from tokentop.procs.resume import resume
 
 

@@ -21,7 +21,7 @@ from tokentop.agents.decoding import at_least
 from tokentop.ingest.discover import walk
 from tokentop.ingest.rows import Table, questions, reason
 from tokentop.ledger import Ledger
-from tokentop.model import Fact
+from tokentop.nouns.facts import Fact
 
 PLACE = Path(".local/share/opencode/opencode.db")
 

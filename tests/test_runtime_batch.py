@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.fake_agents.world import IGNORE_TERM, World, is_alive, now_ms, wait_for
-from tokentop.config import Settings
-from tokentop.model import Action, Snapshot
+from tokentop.nouns.actions import Action
+from tokentop.nouns.picture import Snapshot
 from tokentop.runtime import Runtime
+from tokentop.settings.config import Settings
 from tokentop.store import db, reader
 
 ROOT = Path(__file__).resolve().parents[1]

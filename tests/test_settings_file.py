@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokentop.config import Settings, SettingsError, parse, render_default
-from tokentop.settings_file import Found, changed, look, save, value_of
+from tokentop.settings.config import Settings, SettingsError
+from tokentop.settings.file import Found, changed, look, save, value_of
+from tokentop.settings.load import parse
+from tokentop.settings.written import render_default
 from tokentop.ui.settings import entries
 
 MINE = """\

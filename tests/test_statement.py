@@ -9,16 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from tokentop.billing import Balance, Bill, Fetched, Health, ProviderState
 from tokentop.collector import collector as collecting
-from tokentop.config import load
 from tokentop.engine.correction import Factor, correct
 from tokentop.engine.day_totals import by_day
 from tokentop.engine.reconcile import Line, Verdict
 from tokentop.engine.residual import Part
 from tokentop.engine.statement import Statement, cumulated
-from tokentop.model import Forecast, Quota, Tokens
+from tokentop.nouns.billing import Balance, Bill, Fetched, Health, ProviderState
+from tokentop.nouns.money import Forecast, Quota
+from tokentop.nouns.usage import Tokens
 from tokentop.runtime import Runtime
+from tokentop.settings.load import load
 from tokentop.store import bill_writer, db, reader
 from tokentop.store.ours import utc_day
 
@@ -122,7 +123,7 @@ def test_one_that_writes_and_one_that_reads_tell_the_same(scratch: Scratch) -> N
 def test_what_did_not_change_is_not_worked_out_again(
     scratch: Scratch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tokentop import bookkeeper
+    from tokentop.answers import bookkeeper
 
     asked: list[int] = []
     examine = bookkeeper.examine
@@ -138,9 +139,10 @@ def test_what_did_not_change_is_not_worked_out_again(
 
 
 def test_without_a_store_it_is_told_and_nothing_is_zero(tmp_path: Path) -> None:
-    from tokentop.bookkeeper import Bookkeeper, Sums
-    from tokentop.config import Settings, local_zone
+    from tokentop.answers.bookkeeper import Bookkeeper, Sums
     from tokentop.pricing.table import PriceTable
+    from tokentop.settings.config import Settings
+    from tokentop.settings.zone import local_zone
 
     keeper = Bookkeeper(
         tmp_path / "none", {"HOME": str(tmp_path)}, Settings(), local_zone({"TZ": "UTC"}), PriceTable

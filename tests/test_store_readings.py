@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tokentop.model import Cursor, Quota
+from tokentop.nouns.facts import Cursor
+from tokentop.nouns.money import Quota
 from tokentop.pricing.table import PriceTable
 from tokentop.store import db, reader
 from tokentop.store.limits import KEEP_READINGS_MS

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from tests.agents.harness import Picture, Scratch, picture, scratch
 from tokentop.engine.live import LiveState
-from tokentop.model import Fact, Kind, Role, RunningTotal, Session, Tokens, Usage
+from tokentop.nouns.facts import Fact
+from tokentop.nouns.sessions import Role, Session
+from tokentop.nouns.usage import Kind, RunningTotal, Tokens, Usage
 from tokentop.report import usage
 from tokentop.store.reader import Filter
 

@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tokentop.config import Settings
 from tokentop.ingest import openlogs
 from tokentop.ledger import Ledger, prices
+from tokentop.settings.config import Settings
 from tokentop.store.merging import event_id
 
 from .faults import BASE_MS, audit, filler, line, outputs

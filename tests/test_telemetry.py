@@ -19,11 +19,12 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from tokentop.config import load
-from tokentop.model import Figures, Row, Snapshot, Tokens, Usage
+from tokentop.nouns.picture import Row, Snapshot
+from tokentop.nouns.usage import Figures, Tokens, Usage
 from tokentop.receiver import wire
 from tokentop.receiver.secret import NAME
 from tokentop.runtime import Runtime
+from tokentop.settings.load import load
 from tokentop.store import db, reader
 from tokentop.ui.origins import origins
 
@@ -99,16 +100,16 @@ def running(scratch: Scratch) -> Iterator[Running]:
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """The log's chance is over at once."""
     monkeypatch.setattr("tokentop.engine.heard.HOLD_S", 0.0)
-    monkeypatch.setattr("tokentop.listening.HEARD_S", 0.0)
-    monkeypatch.setattr("tokentop.listening.TALLY_S", 0.0)
+    monkeypatch.setattr("tokentop.collector.listening.HEARD_S", 0.0)
+    monkeypatch.setattr("tokentop.collector.listening.TALLY_S", 0.0)
 
 
 @pytest.fixture
 def never(monkeypatch: pytest.MonkeyPatch) -> None:
     """The log has all the time it needs."""
     monkeypatch.setattr("tokentop.engine.heard.HOLD_S", 1e6)
-    monkeypatch.setattr("tokentop.listening.HEARD_S", 0.0)
-    monkeypatch.setattr("tokentop.listening.TALLY_S", 0.0)
+    monkeypatch.setattr("tokentop.collector.listening.HEARD_S", 0.0)
+    monkeypatch.setattr("tokentop.collector.listening.TALLY_S", 0.0)
 
 
 def sent(*calls: Usage) -> list[tuple[Tokens, bool]]:
@@ -268,7 +269,7 @@ def test_codex_has_no_ids_and_is_counted_once(
 ) -> None:
     """68: by session, counts and time."""
     monkeypatch.setattr("tokentop.engine.heard.HOLD_S", 0.0 if first == "telemetry alone" else 1e6)
-    monkeypatch.setattr("tokentop.listening.HEARD_S", 0.0)
+    monkeypatch.setattr("tokentop.collector.listening.HEARD_S", 0.0)
     found = calls("codex")
     folder = scratch.home / ".codex" / "sessions" / "2026" / "11" / "22"
     folder.mkdir(parents=True)
@@ -382,7 +383,7 @@ def test_while_it_is_off_there_is_nothing(scratch: Scratch) -> None:
     """No thread, no port, no file, nothing imported."""
     script = (
         "import os, sys, threading, time\nfrom pathlib import Path\n"
-        "from tokentop import runtime\nfrom tokentop.config import load\n"
+        "from tokentop import runtime\nfrom tokentop.settings.load import load\n"
         "seen = []\nmachine = runtime.Runtime(Path(os.environ['TOKENTOP_STATE_DIR']), os.environ, load(os.environ))\n"
         "Path(os.environ['TOKENTOP_STATE_DIR']).mkdir(mode=0o700)\n"
         "machine.start(seen.append)\n"

@@ -13,12 +13,14 @@ from pathlib import Path
 import pytest
 
 from tests.agents.harness import BUCKETS, Case, Scratch, cases, price_table
-from tokentop.chronicle import tell
+from tokentop.answers.chronicle import tell
+from tokentop.collector.outlined import Outlines
 from tokentop.engine.misses import Misses
 from tokentop.engine.timeline import Item, Part, Timeline, everything, figures, timeline
-from tokentop.model import Action, Figures, Kind, Priced, Receipt, Role, Session, Tokens, Usage
-from tokentop.outline import Deed, Outline
-from tokentop.outlined import Outlines
+from tokentop.nouns.actions import Action, Receipt
+from tokentop.nouns.outline import Deed, Outline
+from tokentop.nouns.sessions import Role, Session
+from tokentop.nouns.usage import Figures, Kind, Priced, Tokens, Usage
 from tokentop.store import reader
 from tokentop.store.receipts import append_action
 

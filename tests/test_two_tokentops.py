@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from tokentop.collector import Collector
-from tokentop.config import Settings
-from tokentop.model import Row, Snapshot
+from tokentop.nouns.picture import Row, Snapshot
+from tokentop.settings.config import Settings
 
 from .faults import PROJECT, Scratch, audit, line, wait_for
 

@@ -11,12 +11,13 @@ from tests.engine_build import NOW, session, sub_agent, usage
 from tests.faults import Scratch, line, record, stamp, wait_for
 from tokentop.clock import now_ms
 from tokentop.collector import Collector
-from tokentop.config import Settings
 from tokentop.demo import DemoSource
 from tokentop.engine.live import LiveState
 from tokentop.engine.snapshot import take
-from tokentop.model import Average, Figures, Priced, Snapshot, Tokens
+from tokentop.nouns.picture import Snapshot
+from tokentop.nouns.usage import Average, Figures, Priced, Tokens
 from tokentop.runtime import DemoRuntime, Runtime
+from tokentop.settings.config import Settings
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE

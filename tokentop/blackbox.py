@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 
-from .config import Settings
 from .engine.recorder import Recorder
-from .model import Snapshot
+from .nouns.picture import Snapshot
+from .settings.config import Settings
 from .store.frames import FrameStore
 
 

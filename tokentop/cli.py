@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return run_statusline(os.environ)
     _import_msgspec()
-    from .config import SettingsError
+    from .settings.config import SettingsError
 
     _write_any_text()
     try:

@@ -13,9 +13,11 @@ from msgspec import Struct, structs
 
 from tokentop.engine.judge import Hit, is_named
 from tokentop.engine.policy import REASON, Due, Policies, row_key_of
-from tokentop.model import Action, Countdown, KillPlan, Notice, Receipt, Row, Snapshot, receipt_of
-from tokentop.rulebook import ACTIONS, Rule, Rules, Step
 from tokentop.text import clean
+
+from .nouns.actions import Action, Countdown, KillPlan, Notice, Receipt, receipt_of
+from .nouns.picture import Row, Snapshot
+from .settings.rulebook import ACTIONS, Rule, Rules, Step
 
 TICK_MS = (
     2_000  # a countdown loses at most this between two pictures: sleep and a set clock do not shorten it

@@ -20,10 +20,10 @@ from msgspec import Struct, to_builtins
 from tokentop.latelog import LateLog
 
 from .agents import all_agents
-from .config import Settings
 from .ingest.follow import SLICE_BYTES, Batch, Follower
-from .model import Diagnostic
+from .nouns.facts import Diagnostic
 from .pricing.table import PriceTable
+from .settings.config import Settings
 from .store import db, reader
 from .store.recover import replace_damaged
 from .store.settle import settle

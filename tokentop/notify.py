@@ -12,8 +12,8 @@ import shutil
 import subprocess
 from collections import deque
 
-from .model import Notice
-from .rulebook import Notify
+from .nouns.actions import Notice
+from .settings.rulebook import Notify
 from .text import clean
 
 log = logging.getLogger(__name__)

@@ -21,12 +21,15 @@ from msgspec import structs
 
 from tokentop.agents import all_agents
 from tokentop.agents.base import Source
-from tokentop.config import Settings
 from tokentop.engine.live import LiveState
 from tokentop.ingest.discover import LogEntry, walk
 from tokentop.ledger import Ledger, Step, prices
-from tokentop.model import Activity, Context, Diagnostic, Fact, Quota, Session, Tokens
+from tokentop.nouns.facts import Diagnostic, Fact
+from tokentop.nouns.money import Quota
+from tokentop.nouns.sessions import Activity, Context, Session
+from tokentop.nouns.usage import Tokens
 from tokentop.pricing.table import PriceTable
+from tokentop.settings.config import Settings
 from tokentop.store import reader
 from tokentop.store.flags import FLAG_AT_ESTIMATED, FLAG_ESTIMATED, FLAG_HIDDEN, FLAG_UNKNOWN
 

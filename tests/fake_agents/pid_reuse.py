@@ -23,7 +23,8 @@ import msgspec
 from tests.fake_agents.screen import Screen
 from tests.fake_agents.world import SLEEP, SPECS, Fake, World, agents, is_alive, now_ms, wait_for
 from tests.ui.pilot import until
-from tokentop.model import Action, Ident, KillPlan, Receipt
+from tokentop.nouns.actions import Action, KillPlan, Receipt
+from tokentop.nouns.processes import Ident
 from tokentop.procs import execute
 from tokentop.procs.probe import Handle, LinuxProbe
 
@@ -164,8 +165,8 @@ def freeze_of_a_stranger(world: World) -> Outcome:
 
 async def between_dialog_and_yes(world: World) -> Outcome:
     """On the real screen: the dialog stands open while the pid changes hands."""
-    from tokentop.config import Settings
     from tokentop.runtime import Runtime
+    from tokentop.settings.config import Settings
     from tokentop.ui.app import TokentopApp
     from tokentop.ui.source import UiOptions
 

@@ -7,7 +7,7 @@ import subprocess
 import uuid
 
 from tests.fake_agents.world import SPECS, World, agents, is_alive, now_ms, stat, wait_for
-from tokentop.model import Action
+from tokentop.nouns.actions import Action
 from tokentop.procs import execute
 from tokentop.procs.turn import Turn
 

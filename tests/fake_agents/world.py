@@ -14,7 +14,11 @@ from pathlib import Path
 from tokentop.agents.claude.processes import PROCESSES as CLAUDE
 from tokentop.agents.codex.processes import PROCESSES as CODEX
 from tokentop.agents.processes import Processes, flag_value
-from tokentop.model import AgentProc, Figures, ProcRole, Receipt, Row, State, Status
+from tokentop.nouns.actions import Receipt
+from tokentop.nouns.picture import Row, Status
+from tokentop.nouns.processes import AgentProc, ProcRole
+from tokentop.nouns.sessions import State
+from tokentop.nouns.usage import Figures
 from tokentop.procs import ProcWatcher, execute
 from tokentop.procs.scan import LinuxSource
 

@@ -12,39 +12,20 @@ from msgspec.structs import replace
 
 from tests.ui.invented import put
 from tokentop.agents._spoken import Said
-from tokentop.archive import MemoryArchive
+from tokentop.answers.archive import MemoryArchive
+from tokentop.answers.footage import Footage
 from tokentop.engine.statement import Statement
 from tokentop.engine.tally import Bought
 from tokentop.engine.timeline import Timeline
-from tokentop.footage import Footage
-from tokentop.history import Ask, Entry, Listing, Scan
-from tokentop.model import (
-    Action,
-    Alert,
-    ChildProc,
-    Figures,
-    Forecast,
-    Ident,
-    Inside,
-    Jump,
-    KillPlan,
-    LogTail,
-    Look,
-    Looked,
-    Orphan,
-    PlannedProc,
-    ProcRole,
-    Quota,
-    Receipt,
-    Row,
-    Rung,
-    Series,
-    Session,
-    Snapshot,
-    State,
-    Status,
-    Tokens,
-)
+from tokentop.nouns.actions import Action, Jump, KillPlan, Orphan, PlannedProc, Receipt, Rung
+from tokentop.nouns.facts import Looked
+from tokentop.nouns.history import Ask, Entry, Listing, Scan
+from tokentop.nouns.looks import Inside, LogTail, Look
+from tokentop.nouns.money import Forecast, Quota
+from tokentop.nouns.picture import Alert, Row, Series, Snapshot, Status
+from tokentop.nouns.processes import ChildProc, Ident, ProcRole
+from tokentop.nouns.sessions import Session, State
+from tokentop.nouns.usage import Figures, Tokens
 from tokentop.procs.batch import arrange, carry_out
 from tokentop.store.db import open_memory
 

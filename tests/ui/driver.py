@@ -13,7 +13,8 @@ import time
 from msgspec.structs import replace
 
 from tests.ui import build, hostile
-from tokentop.model import Action, Jump, KillPlan, Row, Snapshot
+from tokentop.nouns.actions import Action, Jump, KillPlan
+from tokentop.nouns.picture import Row, Snapshot
 from tokentop.procs.jump import attach
 from tokentop.ui.app import run
 from tokentop.ui.source import UiOptions

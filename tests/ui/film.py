@@ -8,13 +8,16 @@ from functools import cache
 from msgspec import structs
 
 from tests.ui import build
+from tokentop.answers.footage import Footage
 from tokentop.blackbox import BlackBox
-from tokentop.config import Settings
 from tokentop.demo import DemoSource
-from tokentop.footage import Footage
-from tokentop.model import Action, Row, Session, Snapshot, Tokens, Usage
+from tokentop.nouns.actions import Action
+from tokentop.nouns.picture import Row, Snapshot
+from tokentop.nouns.recorded import STEP_MS
+from tokentop.nouns.sessions import Session
+from tokentop.nouns.usage import Tokens, Usage
 from tokentop.pricing import PriceTable
-from tokentop.recorded import STEP_MS
+from tokentop.settings.config import Settings
 from tokentop.store import db
 from tokentop.store.receipts import append_action
 from tokentop.store.writer import Writer

@@ -8,7 +8,10 @@ from msgspec import Struct
 from msgspec.structs import fields, replace
 
 from tests.ui import build
-from tokentop.model import Action, Alert, Diagnostic, KillPlan, Looked, Quota, Receipt, Row, Snapshot
+from tokentop.nouns.actions import Action, KillPlan, Receipt
+from tokentop.nouns.facts import Diagnostic, Looked
+from tokentop.nouns.money import Quota
+from tokentop.nouns.picture import Alert, Row, Snapshot
 
 # Escape sequences and marks that must not reach a terminal (conformance 14).
 ESCAPES = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from tokentop.model import Row
+from tokentop.nouns.picture import Row
 from tokentop.store.sessions import COLUMNS
 
 _PUT = (

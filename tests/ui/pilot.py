@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from textual.pilot import Pilot
 
 from tests.ui import build
-from tokentop.model import Snapshot
+from tokentop.nouns.picture import Snapshot
 from tokentop.ui.app import TokentopApp
 from tokentop.ui.source import UiOptions
 

@@ -13,28 +13,17 @@ from msgspec.structs import replace
 
 from tests.ui import build, film
 from tests.ui.told import SAID, told
-from tokentop.billing import Standing
 from tokentop.demo import DemoSource
 from tokentop.engine.plans import split
 from tokentop.engine.statement import Bills, Day, Statement
-from tokentop.model import (
-    Action,
-    Countdown,
-    Diagnostic,
-    Forecast,
-    LogTail,
-    Means,
-    Minutes,
-    Orphan,
-    PlannedProc,
-    Port,
-    ProcRole,
-    Progress,
-    Row,
-    Snapshot,
-    State,
-    Step,
-)
+from tokentop.nouns.actions import Action, Countdown, Means, Orphan, PlannedProc
+from tokentop.nouns.billing import Standing
+from tokentop.nouns.facts import Diagnostic, Progress
+from tokentop.nouns.looks import LogTail, Minutes, Port, Step
+from tokentop.nouns.money import Forecast
+from tokentop.nouns.picture import Row, Snapshot
+from tokentop.nouns.processes import ProcRole
+from tokentop.nouns.sessions import State
 from tokentop.ui.app import TokentopApp
 from tokentop.ui.source import UiOptions
 

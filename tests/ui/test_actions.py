@@ -9,7 +9,9 @@ from msgspec.structs import replace
 
 from tests.ui import build
 from tests.ui.pilot import lines, screen, show, text, until
-from tokentop.model import Action, Jump, Means, Orphan, PlannedProc, ProcRole, State
+from tokentop.nouns.actions import Action, Jump, Means, Orphan, PlannedProc
+from tokentop.nouns.processes import ProcRole
+from tokentop.nouns.sessions import State
 from tokentop.ui.screens.confirm import ConfirmScreen
 from tokentop.ui.screens.pages import Page
 from tokentop.ui.screens.receipts import ReceiptsScreen

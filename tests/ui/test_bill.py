@@ -19,10 +19,10 @@ from tests.ui import build
 from tests.ui.pilot import screen, text, until
 from tests.ui.screens import bill
 from tests.ui.test_hostile import GROUPS, check
-from tokentop.billing import Health, ProviderState, ReportStanding, Standing
 from tokentop.engine.days import day_bounds
 from tokentop.engine.statement import Bills, Day, Statement
-from tokentop.model import Budget, Forecast, Quota
+from tokentop.nouns.billing import Health, ProviderState, ReportStanding, Standing
+from tokentop.nouns.money import Budget, Forecast, Quota
 from tokentop.ui.bill import asked, fan, money
 from tokentop.ui.bill.frame import Lines, cells
 from tokentop.ui.bill.page import lines

@@ -20,8 +20,8 @@ from tests.provider_build import Fake, serving
 from tests.test_providers_cli import CANARY, echo, plant, state_files
 from tests.ui.pilot import lines, until
 from tests.ui.terminal import Terminal
-from tokentop.config import load
 from tokentop.runtime import Runtime
+from tokentop.settings.load import load
 from tokentop.ui.app import TokentopApp
 from tokentop.ui.source import UiOptions
 

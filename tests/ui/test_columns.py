@@ -9,7 +9,10 @@ from msgspec.structs import replace
 from rich.cells import cell_len
 
 from tests.ui import build
-from tokentop.model import Figures, Quota, State, Status
+from tokentop.nouns.money import Quota
+from tokentop.nouns.picture import Status
+from tokentop.nouns.sessions import State
+from tokentop.nouns.usage import Figures
 from tokentop.ui import columns, facts, filtering
 from tokentop.ui.cells import Scene, most_urgent
 from tokentop.ui.columns import AS_DECLARED, BY_ID, FROZEN, Choice

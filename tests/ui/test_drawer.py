@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from tests.ui import build, hostile
 from tests.ui.pilot import lines, screen, show, text, until
-from tokentop.model import Inside, LogTail, Look, Minutes, Port, Row, Step
+from tokentop.nouns.looks import Inside, LogTail, Look, Minutes, Port, Step
+from tokentop.nouns.picture import Row
 from tokentop.ui import drawer, origins
 from tokentop.ui.glyphs import SPARKS
 from tokentop.ui.screens.lookpages import InsidePage, LogPage

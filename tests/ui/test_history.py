@@ -10,7 +10,7 @@ import pytest
 from tests.ui import build
 from tests.ui.pilot import lines, screen, text, until
 from tests.ui.screens import demo
-from tokentop.history import Ask, Listing, Scan
+from tokentop.nouns.history import Ask, Listing, Scan
 from tokentop.ui.app import TokentopApp
 from tokentop.ui.keys import HISTORY_KEYS, Key
 from tokentop.ui.screens.history import HistoryScreen

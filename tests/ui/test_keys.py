@@ -15,7 +15,7 @@ from textual.command import CommandPalette
 from tests.ui import build
 from tests.ui.pilot import screen, text, until
 from tests.ui.screens import demo, orphans
-from tokentop.model import Action
+from tokentop.nouns.actions import Action
 from tokentop.ui.app import TokentopApp
 from tokentop.ui.keys import KEYS, Key
 from tokentop.ui.screens.confirm import ConfirmScreen

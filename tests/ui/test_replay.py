@@ -14,8 +14,8 @@ from tests.test_recording import as_recorded
 from tests.ui import build, film
 from tests.ui.pilot import lines, screen, text, until
 from tests.ui.told import told
-from tokentop.model import State
-from tokentop.recorded import STEP_MS
+from tokentop.nouns.recorded import STEP_MS
+from tokentop.nouns.sessions import State
 from tokentop.ui.app import TokentopApp
 from tokentop.ui.keys import KEYS, REPLAY_KEYS, Key
 from tokentop.ui.screens.replay import ReplayScreen

@@ -6,8 +6,8 @@ import pytest
 
 from tests.ui import build, hostile
 from tests.ui.pilot import screen, show, text, until
-from tokentop.model import Action, Countdown, Notice
-from tokentop.rulebook import Notify
+from tokentop.nouns.actions import Action, Countdown, Notice
+from tokentop.settings.rulebook import Notify
 from tokentop.ui.app import TokentopApp
 from tokentop.ui.source import UiOptions
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.ui import build
 from tests.ui.pilot import lines, screen, show, text, until
-from tokentop.model import Diagnostic, Progress
+from tokentop.nouns.facts import Diagnostic, Progress
 from tokentop.ui.screens.confirm import ConfirmScreen
 from tokentop.ui.source import UiOptions
 from tokentop.ui.widgets.table import LiveTable

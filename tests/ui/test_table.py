@@ -8,7 +8,7 @@ from textual.pilot import Pilot
 from tests.ui import build
 from tests.ui.pilot import lines, screen, show, text, until
 from tests.ui.terminal import Terminal, driver
-from tokentop.model import Average
+from tokentop.nouns.usage import Average
 from tokentop.ui.app import TokentopApp
 from tokentop.ui.columns import COLUMNS
 from tokentop.ui.remembered import ViewState, state_of

@@ -11,7 +11,10 @@ from msgspec.structs import replace
 from tests.ui import build
 from tests.ui.pilot import lines, screen, show, text, until
 from tests.ui.terminal import Terminal, driver
-from tokentop.model import Action, After, KillPlan, PlannedProc, ProcRole, Receipt, Row, State
+from tokentop.nouns.actions import Action, After, KillPlan, PlannedProc, Receipt
+from tokentop.nouns.picture import Row
+from tokentop.nouns.processes import ProcRole
+from tokentop.nouns.sessions import State
 from tokentop.ui.screens.batch import BatchScreen
 from tokentop.ui.screens.confirm import ConfirmScreen
 from tokentop.ui.screens.dialog import Dialog

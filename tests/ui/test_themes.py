@@ -12,7 +12,7 @@ from textual.theme import BUILTIN_THEMES
 from tests.ui import build
 from tests.ui.colour import EYES, Linear, contrast, distance, seen_by
 from tests.ui.pilot import lines, screen
-from tokentop.model import State
+from tokentop.nouns.sessions import State
 from tokentop.ui.app import for_terminal
 from tokentop.ui.glyphs import LOOKS
 from tokentop.ui.paint import palette_of

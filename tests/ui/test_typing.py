@@ -12,7 +12,8 @@ from textual.pilot import Pilot
 from tests.ui import build
 from tests.ui.pilot import screen, text, until
 from tests.ui.terminal import Terminal, driver
-from tokentop.model import Action, KillPlan, Row
+from tokentop.nouns.actions import Action, KillPlan
+from tokentop.nouns.picture import Row
 from tokentop.ui.app import TokentopApp
 from tokentop.ui.screens.confirm import ConfirmScreen
 from tokentop.ui.screens.pages import Page

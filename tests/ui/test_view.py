@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tests.ui import build
-from tokentop.model import Average, Figures, Row, State
+from tokentop.nouns.picture import Row
+from tokentop.nouns.sessions import State
+from tokentop.nouns.usage import Average, Figures
 from tokentop.text import short_model
 from tokentop.ui import remembered
 from tokentop.ui.cells import Scene

@@ -7,8 +7,10 @@ from functools import cache
 from tests.ui.build import MINUTE, NOW
 from tokentop.agents._spoken import Said
 from tokentop.engine.timeline import Part, Timeline, timeline
-from tokentop.model import Action, Priced, Receipt, Role, Session, Tokens, Usage
-from tokentop.outline import Deed, Outline
+from tokentop.nouns.actions import Action, Receipt
+from tokentop.nouns.outline import Deed, Outline
+from tokentop.nouns.sessions import Role, Session
+from tokentop.nouns.usage import Priced, Tokens, Usage
 
 SID = "a1-4f2a"
 BEGIN = NOW - 127 * MINUTE

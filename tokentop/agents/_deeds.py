@@ -8,8 +8,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from tokentop.model import Activity, State, Step
-from tokentop.outline import Deed, starts_agents
+from tokentop.nouns.looks import Step
+from tokentop.nouns.outline import Deed, starts_agents
+from tokentop.nouns.sessions import Activity, State
 from tokentop.text import clean, one_line
 
 from ._changed import lines_of_patch, lines_of_result, output_tail

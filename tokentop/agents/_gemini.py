@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tokentop.agents.decoding import count, identifier, label, text, tokens
-from tokentop.model import Fact, Tokens, Usage
-from tokentop.telemetry import Record, Telemetry
+from tokentop.nouns.facts import Fact
+from tokentop.nouns.telemetry import Record, Telemetry
+from tokentop.nouns.usage import Tokens, Usage
 
 AGENT_ID = "gemini"
 PROVIDER = "google"

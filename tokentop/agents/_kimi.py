@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from tokentop.model import Activity, State
+from tokentop.nouns.sessions import Activity, State
 
 from .decoding import objects
 

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from msgspec import Struct
 
-from tokentop.model import Fact
+from tokentop.nouns.facts import Fact
 
 from .base import LogFile
 from .decoding import after_torn, record, unparsed

@@ -15,7 +15,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from tokentop.model import Activity, Context, Fact, Kind, Role, Session, State
+from tokentop.nouns.facts import Fact
+from tokentop.nouns.sessions import Activity, Context, Role, Session, State
+from tokentop.nouns.usage import Kind
 
 from . import _opencode_records as records
 from ._marks import Marks

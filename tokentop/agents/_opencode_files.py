@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tokentop.model import Fact
+from tokentop.nouns.facts import Fact
 
 from . import _opencode_records as records
 from ._opencode_records import About, Message

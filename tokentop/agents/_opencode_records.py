@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tokentop.model import Activity, Context, Fact, Kind, Role, Session, State, Tokens, Usage
+from tokentop.nouns.facts import Fact
+from tokentop.nouns.sessions import Activity, Context, Role, Session, State
+from tokentop.nouns.usage import Kind, Tokens, Usage
 from tokentop.text import title
 
 from .decoding import count, epoch_ms, identifier, label, obj, objects, record, string, text, tokens

@@ -20,7 +20,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from tokentop.model import Activity, Context, Fact, Kind, Role, Session, State, Tokens, Usage
+from tokentop.nouns.facts import Fact
+from tokentop.nouns.sessions import Activity, Context, Role, Session, State
+from tokentop.nouns.usage import Kind, Tokens, Usage
 from tokentop.text import clean, mask_secrets, title
 
 from .base import LogFile

@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tokentop.model import Activity
+from tokentop.nouns.sessions import Activity
 from tokentop.text import clean, paragraphs
 
 from ._step_parts import is_prompt, text_of

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from tokentop.model import Step
+from tokentop.nouns.looks import Step
 from tokentop.text import clean, one_line
 
 from ._step_parts import (

@@ -17,18 +17,9 @@ from typing import Any
 
 from tokentop.agents import decoding
 from tokentop.agents.base import JsonDocument, LogFile, Source
-from tokentop.model import (
-    Activity,
-    Context,
-    Fact,
-    Kind,
-    Role,
-    RunningTotal,
-    Session,
-    State,
-    Tokens,
-    Usage,
-)
+from tokentop.nouns.facts import Fact
+from tokentop.nouns.sessions import Activity, Context, Role, Session, State
+from tokentop.nouns.usage import Kind, RunningTotal, Tokens, Usage
 from tokentop.text import title
 
 NAMES = ("ui_messages.json", "history_item.json", "task_metadata.json")

@@ -11,7 +11,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from tokentop.model import Activity, Role, Session, State, Tokens, Usage
+from tokentop.nouns.sessions import Activity, Role, Session, State
+from tokentop.nouns.usage import Tokens, Usage
 from tokentop.text import title
 
 from ._lines import LineReader, NoMemory

@@ -15,7 +15,9 @@ from typing import Any
 from tokentop.agents import decoding
 from tokentop.agents.base import Agent, JsonDocument, LogFile, Quality, Roots
 from tokentop.agents.processes import Processes, role_without
-from tokentop.model import Fact, Kind, Session, Usage
+from tokentop.nouns.facts import Fact
+from tokentop.nouns.sessions import Session
+from tokentop.nouns.usage import Kind, Usage
 from tokentop.text import title
 
 AGENT_ID = "amp"

@@ -16,7 +16,9 @@ from msgspec import Struct
 from tokentop.agents.base import Agent, Ask, Database, LogFile, Reading, Roots
 from tokentop.agents.decoding import epoch_ms, identifier, label, text, tokens, unparsed
 from tokentop.agents.processes import Processes, before_dashes
-from tokentop.model import Context, Fact, Kind, Role, Session, Tokens, Usage
+from tokentop.nouns.facts import Fact
+from tokentop.nouns.sessions import Context, Role, Session
+from tokentop.nouns.usage import Kind, Tokens, Usage
 
 AGENT_ID = "antigravity"
 _PROVIDER = "google"

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
-from tokentop.model import Fact
-from tokentop.telemetry import Telemetry
+from tokentop.nouns.facts import Fact
+from tokentop.nouns.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from .processes import Processes

@@ -20,7 +20,10 @@ from tokentop.agents import _vscode_tasks as tasks
 from tokentop.agents import decoding
 from tokentop.agents.base import Agent, Ask, Database, JsonDocument, LogFile, Reading, Roots
 from tokentop.agents.processes import Processes, RegistryEntry, flag_value, role_without
-from tokentop.model import Activity, Context, Fact, Kind, ProcRole, Role, Session, State, Tokens, Usage
+from tokentop.nouns.facts import Fact
+from tokentop.nouns.processes import ProcRole
+from tokentop.nouns.sessions import Activity, Context, Role, Session, State
+from tokentop.nouns.usage import Kind, Tokens, Usage
 from tokentop.text import clean, title
 
 AGENT_ID = "cline"

@@ -17,17 +17,9 @@ from typing import Any
 from tokentop.agents import decoding
 from tokentop.agents.base import Agent, JsonDocument, LogFile, Roots
 from tokentop.agents.processes import Processes, role_without
-from tokentop.model import (
-    Activity,
-    Context,
-    Fact,
-    Kind,
-    RunningTotal,
-    Session,
-    State,
-    Tokens,
-    Usage,
-)
+from tokentop.nouns.facts import Fact
+from tokentop.nouns.sessions import Activity, Context, Session, State
+from tokentop.nouns.usage import Kind, RunningTotal, Tokens, Usage
 from tokentop.text import title
 
 AGENT_ID = "continue"

@@ -11,7 +11,9 @@ from typing import Any
 
 import msgspec
 
-from tokentop.model import Activity, Context, Fact, RunningTotal, Session, State, Tokens
+from tokentop.nouns.facts import Fact
+from tokentop.nouns.sessions import Activity, Context, Session, State
+from tokentop.nouns.usage import RunningTotal, Tokens
 from tokentop.text import title
 
 from .base import Agent, Ask, Database, LogFile, Quality, Reading, Roots

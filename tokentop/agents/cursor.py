@@ -21,7 +21,9 @@ import msgspec
 from tokentop.agents import decoding
 from tokentop.agents.base import Agent, Ask, Database, JsonDocument, LogFile, Quality, Reading, Roots
 from tokentop.agents.processes import Processes, role_without
-from tokentop.model import Activity, Context, Fact, Kind, Session, State, Tokens, Usage
+from tokentop.nouns.facts import Fact
+from tokentop.nouns.sessions import Activity, Context, Session, State
+from tokentop.nouns.usage import Kind, Tokens, Usage
 from tokentop.text import title
 
 AGENT_ID = "cursor"

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from tokentop.model import Diagnostic, Fact, Tokens
+from tokentop.nouns.facts import Diagnostic, Fact
+from tokentop.nouns.usage import Tokens
 from tokentop.text import clean
 
 T = TypeVar("T")

@@ -27,18 +27,10 @@ from tokentop.agents.decoding import (
     tokens,
 )
 from tokentop.agents.processes import Processes, flag_value, plain_role
-from tokentop.model import (
-    Activity,
-    Context,
-    Fact,
-    ProcRole,
-    Role,
-    RunningTotal,
-    Session,
-    State,
-    Tokens,
-    Usage,
-)
+from tokentop.nouns.facts import Fact
+from tokentop.nouns.processes import ProcRole
+from tokentop.nouns.sessions import Activity, Context, Role, Session, State
+from tokentop.nouns.usage import RunningTotal, Tokens, Usage
 from tokentop.text import title
 
 AGENT_ID = "droid"

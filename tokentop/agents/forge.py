@@ -14,7 +14,9 @@ from typing import Any
 
 import msgspec
 
-from tokentop.model import Activity, Context, Diagnostic, Fact, Kind, Role, Session, State, Usage
+from tokentop.nouns.facts import Diagnostic, Fact
+from tokentop.nouns.sessions import Activity, Context, Role, Session, State
+from tokentop.nouns.usage import Kind, Usage
 from tokentop.text import title
 
 from .base import Agent, Ask, Database, LogFile, Reading, Roots

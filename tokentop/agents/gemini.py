@@ -24,7 +24,9 @@ from tokentop.agents.decoding import (
     text,
 )
 from tokentop.agents.processes import Processes, before_dashes, flag_value, session_uuid
-from tokentop.model import Activity, Context, Fact, Kind, Role, Session, State, Tokens, Usage
+from tokentop.nouns.facts import Fact
+from tokentop.nouns.sessions import Activity, Context, Role, Session, State
+from tokentop.nouns.usage import Kind, Tokens, Usage
 from tokentop.text import clean, title
 
 _NEEDLES = (b'"gemini"', b'"sessionId"')

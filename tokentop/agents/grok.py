@@ -27,7 +27,9 @@ from tokentop.agents.decoding import (
     tokens,
 )
 from tokentop.agents.processes import Processes, before_dashes, flag_value, session_uuid
-from tokentop.model import Activity, Context, Fact, Kind, Role, Session, State, Tokens, Usage
+from tokentop.nouns.facts import Fact
+from tokentop.nouns.sessions import Activity, Context, Role, Session, State
+from tokentop.nouns.usage import Kind, Tokens, Usage
 from tokentop.text import title
 
 AGENT_ID = "grok"

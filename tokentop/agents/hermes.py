@@ -15,7 +15,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from tokentop.model import Activity, Fact, Role, RunningTotal, Session, State, Tokens, Usage
+from tokentop.nouns.facts import Fact
+from tokentop.nouns.sessions import Activity, Role, Session, State
+from tokentop.nouns.usage import RunningTotal, Tokens, Usage
 from tokentop.text import title
 
 from .base import ROWS_MAX, Agent, Ask, Database, LogFile, Quality, Reading, Roots

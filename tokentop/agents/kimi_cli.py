@@ -19,7 +19,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from tokentop.model import Activity, Context, Fact, Kind, Role, Session, State, Usage
+from tokentop.nouns.facts import Fact
+from tokentop.nouns.sessions import Activity, Context, Role, Session, State
+from tokentop.nouns.usage import Kind, Usage
 from tokentop.text import title
 
 from ._kimi import Turn, prompt_text

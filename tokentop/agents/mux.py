@@ -14,7 +14,10 @@ from typing import Any
 from tokentop.agents import decoding
 from tokentop.agents.base import Agent, JsonDocument, JsonLines, LogFile, Roots
 from tokentop.agents.processes import Processes, is_helper
-from tokentop.model import Activity, Context, Fact, Kind, ProcRole, Role, Session, State, Tokens, Usage
+from tokentop.nouns.facts import Fact
+from tokentop.nouns.processes import ProcRole
+from tokentop.nouns.sessions import Activity, Context, Role, Session, State
+from tokentop.nouns.usage import Kind, Tokens, Usage
 from tokentop.text import title
 
 AGENT_ID = "mux"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tokentop.model import ProcRole
+from tokentop.nouns.processes import ProcRole
 
 from ._opencode import roots, sources
 from .base import Agent

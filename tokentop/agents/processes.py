@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection, Sequence
 
 from msgspec import Struct
 
-from tokentop.model import ProcRole, State
+from tokentop.nouns.processes import ProcRole
+from tokentop.nouns.sessions import State
 
 UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tokentop.agents import _vscode_tasks as tasks
 from tokentop.agents.base import Agent, LogFile, Roots
-from tokentop.model import Fact
+from tokentop.nouns.facts import Fact
 
 AGENT_ID = "roo"
 

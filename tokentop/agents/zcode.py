@@ -13,7 +13,9 @@ from typing import Any
 
 import msgspec
 
-from tokentop.model import Activity, Context, Fact, Kind, Role, Session, State, Usage
+from tokentop.nouns.facts import Fact
+from tokentop.nouns.sessions import Activity, Context, Role, Session, State
+from tokentop.nouns.usage import Kind, Usage
 from tokentop.text import title
 
 from ._marks import Marks

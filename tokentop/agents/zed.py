@@ -19,7 +19,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from tokentop.model import Fact, Role, RunningTotal, Session, Tokens, Usage
+from tokentop.nouns.facts import Fact
+from tokentop.nouns.sessions import Role, Session
+from tokentop.nouns.usage import RunningTotal, Tokens, Usage
 from tokentop.text import title
 
 from .base import Agent, Ask, Database, LogFile, Quality, Reading, Roots

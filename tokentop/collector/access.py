@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from tokentop.agents import all_agents
-from tokentop.config import Settings
 from tokentop.due import Due
 from tokentop.ingest.signs import Signs
 from tokentop.ledger import Ledger, Lock, is_reading
-from tokentop.model import Diagnostic
+from tokentop.nouns.facts import Diagnostic
 from tokentop.pricing.table import PriceTable
+from tokentop.settings.config import Settings
 from tokentop.store import db, reader
 
 from .memory import Memory

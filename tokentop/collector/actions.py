@@ -6,7 +6,7 @@ import sqlite3
 import time
 from pathlib import Path
 
-from tokentop.model import Receipt
+from tokentop.nouns.actions import Receipt
 from tokentop.store import db, reader
 from tokentop.store.receipts import append_action, replace_action
 

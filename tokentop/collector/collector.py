@@ -8,44 +8,38 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tokentop.aside import PANES_S, Seen, Wanted
 from tokentop.clock import now_ms
-from tokentop.config import Settings, local_zone
-from tokentop.daybook import Daybook
 from tokentop.due import Due
 from tokentop.engine.snapshot import take
 from tokentop.ledger import prices
-from tokentop.model import (
-    Action,
-    AgentProc,
-    Diagnostic,
-    KillPlan,
-    Look,
-    Orphan,
-    Receipt,
-    Row,
-    Session,
-    Snapshot,
-    State,
-)  # fmt: skip
-from tokentop.sideline import Sideline
+from tokentop.nouns.actions import Action, KillPlan, Orphan, Receipt
+from tokentop.nouns.facts import Diagnostic
+from tokentop.nouns.looks import Look
+from tokentop.nouns.picture import Row, Snapshot
+from tokentop.nouns.processes import AgentProc
+from tokentop.nouns.sessions import Session, State
+from tokentop.settings.config import Settings
+from tokentop.settings.zone import local_zone
 from tokentop.store import db
 
 from .access import StoreAccess
 from .actions import ActionLog
+from .aside import PANES_S, Seen, Wanted
 from .averages import Averages
+from .daybook import Daybook
 from .hearing import TelemetrySide
 from .memory import Memory, live_state
 from .processes import ProcessLooks
 from .providers import ProviderSide
 from .publishing import POLL_S, Leaving, Pace
 from .reading import LogReading
+from .sideline import Sideline
 
 if TYPE_CHECKING:
-    from tokentop.bookkeeper import Sums
+    from tokentop.answers.bookkeeper import Sums
+    from tokentop.answers.look import Target
     from tokentop.engine.statement import Statement
-    from tokentop.look import Target
-    from tokentop.outline import Outline
+    from tokentop.nouns.outline import Outline
     from tokentop.procs.turn import Turn
     from tokentop.procs.watch import ProcWatcher
 
@@ -271,13 +265,13 @@ class Collector:
 
     def look(self, row: Row) -> tuple[Look, Target]:
         """What memory and store know about a row, and the process it lives in as last seen."""
-        from tokentop.look import known, target
+        from tokentop.answers.look import known, target
 
         return known(self._live, self._access.connection, self._table, row, now_ms()), target(self._live, row)
 
     def statement(self) -> tuple[Statement, Sums]:
         """What is known at once of limits, plans, budgets and the day, all of one moment. Raises sqlite3.Error."""
-        from tokentop.bookkeeper import known
+        from tokentop.answers.bookkeeper import known
 
         now_s, wall_ms = time.monotonic(), now_ms()
         self._money(now_s, wall_ms, forced=True)

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from tokentop.clock import now_ms
 from tokentop.ledger import Ledger
-from tokentop.model import Fact
-from tokentop.telemetry import CHAPTER, Heard
+from tokentop.nouns.facts import Fact
+from tokentop.nouns.telemetry import CHAPTER, Heard
 
 from .access import StoreAccess
 from .memory import RECENT_MS, Memory
 
 if TYPE_CHECKING:
-    from tokentop.listening import Listening
+    from .listening import Listening
 
 
 class TelemetrySide:
@@ -29,7 +29,7 @@ class TelemetrySide:
     def listen(self) -> None:
         """From now on calls are remembered as the logs tell them: telemetry may tell them too."""
         if self._listening is None:
-            from tokentop.listening import Listening
+            from .listening import Listening
 
             self._listening = Listening()
 

@@ -10,14 +10,18 @@ from functools import lru_cache
 
 from tokentop.agents import all_agents
 from tokentop.agents.base import Agent, Quality
-from tokentop.config import Settings
-from tokentop.daybook import Daybook
 from tokentop.engine.live import LiveState
 from tokentop.engine.pace import OLDEST_MS
 from tokentop.engine.rules import Thresholds
-from tokentop.model import Activity, Context, Diagnostic, Fact, Figures, Priced, Quota, Session
+from tokentop.nouns.facts import Diagnostic, Fact
+from tokentop.nouns.money import Quota
+from tokentop.nouns.sessions import Activity, Context, Session
+from tokentop.nouns.usage import Figures, Priced
 from tokentop.pricing.table import PriceTable
+from tokentop.settings.config import Settings
 from tokentop.store import reader
+
+from .daybook import Daybook
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, overload
 
 from tokentop.agents import all_agents, all_processes
 from tokentop.ingest.follow import Follower
-from tokentop.model import AgentProc, Session
+from tokentop.nouns.processes import AgentProc
+from tokentop.nouns.sessions import Session
 
 from .memory import CANDIDATE_MS, Memory
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 import time
 
-from tokentop.billing import ENDPOINT, Fetched, Health, ProviderState
-from tokentop.model import Diagnostic
+from tokentop.nouns.billing import ENDPOINT, Fetched, Health, ProviderState
+from tokentop.nouns.facts import Diagnostic
 
 from .access import StoreAccess
 from .memory import Memory

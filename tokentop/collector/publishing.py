@@ -6,7 +6,7 @@ from datetime import tzinfo
 from pathlib import Path
 
 from tokentop.engine.days import day_bounds
-from tokentop.model import Snapshot
+from tokentop.nouns.picture import Snapshot
 from tokentop.store import left
 
 POLL_S = 0.2

@@ -9,7 +9,7 @@ from pathlib import Path
 from tokentop.due import Due
 from tokentop.ingest.inbox import Inbox
 from tokentop.ledger import Ledger
-from tokentop.model import Fact
+from tokentop.nouns.facts import Fact
 
 from .memory import RECENT_MS, Memory
 

@@ -9,8 +9,11 @@ from msgspec.structs import replace
 
 from tokentop.demo.cast import FILES, PROGRAMS, SAID, TESTING, Model, dice
 from tokentop.engine.track import session_key
-from tokentop.model import AgentProc, ChildProc, Figures, Ident, ProcRole, Role, Session, State, Step, Tokens
-from tokentop.outline import Deed
+from tokentop.nouns.looks import Step
+from tokentop.nouns.outline import Deed
+from tokentop.nouns.processes import AgentProc, ChildProc, Ident, ProcRole
+from tokentop.nouns.sessions import Role, Session, State
+from tokentop.nouns.usage import Figures, Tokens
 
 FIRST_PID = 1 << 23  # beyond every real pid: Linux ends at 2^22
 _UID = 1000

@@ -7,15 +7,6 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 
 from msgspec.structs import replace
 
-from tokentop.billing import (
-    DAY_MS,
-    Balance,
-    Health,
-    KeySeen,
-    ProviderState,
-    ReportStanding,
-    Standing,
-)
 from tokentop.demo.cast import PROJECTS, dice
 from tokentop.engine.budget import Spent, judge, limits_of
 from tokentop.engine.correction import correct, learned
@@ -27,11 +18,13 @@ from tokentop.engine.reconcile import Line, Verdict
 from tokentop.engine.residual import ELSEWHERE, NOT_YET, Part
 from tokentop.engine.statement import Bills, Statement
 from tokentop.engine.statement import Day as DaySoFar
-from tokentop.model import Budget, Figures, Forecast, Quota, Tokens
+from tokentop.nouns.billing import DAY_MS, Balance, Health, KeySeen, ProviderState, ReportStanding, Standing
+from tokentop.nouns.money import Budget, Forecast, Quota
+from tokentop.nouns.usage import Figures, Tokens
 from tokentop.polling.standing import in_a_word, todo
 from tokentop.providers import all_providers
 from tokentop.providers.base import Provider
-from tokentop.spending import NUSD, Amounts, Budgets, Plan
+from tokentop.settings.spending import NUSD, Amounts, Budgets, Plan
 
 _MINUTE_MS = 60_000
 _SHARES = {"claude": 0.55, "codex": 0.26, "gemini": 0.11, "opencode": 0.08}

@@ -6,7 +6,7 @@ import random
 
 from msgspec import Struct
 
-from tokentop.model import Tokens
+from tokentop.nouns.usage import Tokens
 
 
 def dice(seed: str) -> random.Random:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from tokentop.demo.actor import Actor
 from tokentop.demo.world import World
-from tokentop.model import Action, KillPlan, Means, PlannedProc, ProcRole, Receipt, Row, Rung, receipt_of
+from tokentop.nouns.actions import Action, KillPlan, Means, PlannedProc, Receipt, Rung, receipt_of
+from tokentop.nouns.picture import Row
+from tokentop.nouns.processes import ProcRole
 
 _RUNGS = {
     Action.INTERRUPT: (("INT", 2.0),),

@@ -10,8 +10,9 @@ from msgspec.structs import replace
 
 from tokentop.demo.actor import deed
 from tokentop.demo.cast import FILES, PLACES, PROJECTS, TITLES, TOOLS, Model, dice
-from tokentop.model import Role, Session, Tokens, Usage
-from tokentop.outline import Deed
+from tokentop.nouns.outline import Deed
+from tokentop.nouns.sessions import Role, Session
+from tokentop.nouns.usage import Tokens, Usage
 
 DAYS = 3  # before today
 _SESSION_NUSD = 40 * 10**9  # about what one of them costs

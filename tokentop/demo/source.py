@@ -20,25 +20,13 @@ from tokentop.engine.live import LiveState
 from tokentop.engine.rules import NUSD, Thresholds
 from tokentop.engine.snapshot import take
 from tokentop.engine.window import Window
-from tokentop.model import (
-    Action,
-    Average,
-    Figures,
-    Inside,
-    KillPlan,
-    LogTail,
-    Look,
-    Orphan,
-    Port,
-    Quota,
-    Receipt,
-    Row,
-    Session,
-    Snapshot,
-    Tokens,
-    Usage,
-)
-from tokentop.outline import Deed, Outline
+from tokentop.nouns.actions import Action, KillPlan, Orphan, Receipt
+from tokentop.nouns.looks import Inside, LogTail, Look, Port
+from tokentop.nouns.money import Quota
+from tokentop.nouns.outline import Deed, Outline
+from tokentop.nouns.picture import Row, Snapshot
+from tokentop.nouns.sessions import Session
+from tokentop.nouns.usage import Average, Figures, Tokens, Usage
 
 if TYPE_CHECKING:
     from tokentop.engine.statement import Statement

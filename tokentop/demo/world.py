@@ -25,20 +25,10 @@ from tokentop.demo.cast import (
     dice,
 )
 from tokentop.engine.live import LiveState
-from tokentop.model import (
-    Activity,
-    AgentProc,
-    Context,
-    Figures,
-    Ident,
-    Priced,
-    ProcRole,
-    Session,
-    State,
-    Tokens,
-    Usage,
-)
-from tokentop.outline import Deed
+from tokentop.nouns.outline import Deed
+from tokentop.nouns.processes import AgentProc, Ident, ProcRole
+from tokentop.nouns.sessions import Activity, Context, Session, State
+from tokentop.nouns.usage import Figures, Priced, Tokens, Usage
 
 MINUTE_MS = 60_000
 SPENT_MS = 125 * MINUTE_MS  # how long single responses are remembered

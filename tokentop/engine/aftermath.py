@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from msgspec import structs
 
 from tokentop import text
-from tokentop.model import Action, After, Kind, Priced, Receipt
+from tokentop.nouns.actions import Action, After, Receipt
+from tokentop.nouns.usage import Kind, Priced
 
 WATCH_S = 10.0
 READ_S = 2.0  # what was written within the ten seconds is read by then

@@ -14,7 +14,8 @@ from tokentop.engine.rates import COARSE_MS, HOUR_MS, Rate
 from tokentop.engine.status import PROMPT_AFTER_MS
 from tokentop.engine.track import Track
 from tokentop.engine.tree import TOOL_MS, Node, is_line
-from tokentop.model import Role, Row, State, Status
+from tokentop.nouns.picture import Row, Status
+from tokentop.nouns.sessions import Role, State
 
 _FOREVER_MS = 1 << 62
 

@@ -13,8 +13,8 @@ from msgspec import Struct
 from tokentop.engine.days import day_bounds, midnight_ms
 from tokentop.engine.forecast import Forecaster, reached_at
 from tokentop.engine.month import month_end
-from tokentop.model import Budget, Forecast
-from tokentop.spending import Budgets
+from tokentop.nouns.money import Budget, Forecast
+from tokentop.settings.spending import Budgets
 
 RECENT_DAYS = 7  # the share of a project or an agent is that of so many days and today
 

@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterable, Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tokentop.billing import NO_KEY, BillLine
 from tokentop.engine.reconcile import Line, NameOf
-from tokentop.model import Tokens
+from tokentop.nouns.billing import NO_KEY, BillLine
+from tokentop.nouns.usage import Tokens
 
 
 class KeyLine(Struct, frozen=True):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 
 from tokentop.engine.reconcile import Line, Verdict
-from tokentop.model import Forecast
+from tokentop.nouns.money import Forecast
 
 DAYS = 7  # settled days that count, the newest
 LEAST_DAYS = 3  # fewer teach nothing

@@ -23,7 +23,7 @@ from tokentop.engine.intervals import (
 )
 from tokentop.engine.month import Ahead, days_ahead, look_ahead, project_month
 from tokentop.engine.profile import HISTORY_DAYS, Now, Past, Shape, all_views
-from tokentop.model import Forecast, MonthForecast
+from tokentop.nouns.money import Forecast, MonthForecast
 
 __all__ = ["HISTORY_DAYS", "Forecaster", "forecast", "project"]
 

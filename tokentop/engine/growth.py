@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from tokentop.model import Kind, RunningTotal, Tokens, Usage
+from tokentop.nouns.usage import Kind, RunningTotal, Tokens, Usage
 
 from .hidden import Total, minus
 

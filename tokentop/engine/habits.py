@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from functools import lru_cache
 
-from tokentop.model import Activity, Context, State
+from tokentop.nouns.sessions import Activity, Context, State
 
 HOUR_MS = 3_600_000
 _FALL = 0.6  # a context this much smaller than before was compacted

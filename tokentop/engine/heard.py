@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import structs
 
-from tokentop.model import Fact, Kind, Tokens, Usage
-from tokentop.telemetry import Heard, Tally
+from tokentop.nouns.facts import Fact
+from tokentop.nouns.telemetry import Heard, Tally
+from tokentop.nouns.usage import Kind, Tokens, Usage
 
 from .sums import Sums
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct, structs
 
-from tokentop.model import Kind, Tokens, Usage
+from tokentop.nouns.usage import Kind, Tokens, Usage
 
 _DATED = re.compile(r"(\[1m\]|-20\d{6})+$")
 _ZERO = Tokens()

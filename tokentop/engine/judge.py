@@ -10,8 +10,9 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from tokentop.model import Row, Snapshot, State
-from tokentop.rulebook import (
+from tokentop.nouns.picture import Row, Snapshot
+from tokentop.nouns.sessions import State
+from tokentop.settings.rulebook import (
     NUSD,
     BurnRate,
     ContextFull,

@@ -17,24 +17,13 @@ from tokentop.engine.rates import FUTURE_MS, HOUR_MS, Rates
 from tokentop.engine.rules import Rules, Thresholds
 from tokentop.engine.track import Track, parent_key, session_key
 from tokentop.engine.window import Window
-from tokentop.model import (
-    Activity,
-    AgentProc,
-    Budget,
-    Context,
-    Diagnostic,
-    Figures,
-    FolderChange,
-    Forecast,
-    Ident,
-    Looked,
-    Priced,
-    ProcRole,
-    Progress,
-    Quota,
-    Receipt,
-    Session,
-)
+from tokentop.nouns.actions import Receipt
+from tokentop.nouns.facts import Diagnostic, Looked, Progress
+from tokentop.nouns.looks import FolderChange
+from tokentop.nouns.money import Budget, Forecast, Quota
+from tokentop.nouns.processes import AgentProc, Ident, ProcRole
+from tokentop.nouns.sessions import Activity, Context, Session
+from tokentop.nouns.usage import Figures, Priced
 
 if TYPE_CHECKING:
     from tokentop.engine.alone import Frame

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tokentop.model import Kind, Priced, Tokens
+from tokentop.nouns.usage import Kind, Priced, Tokens
 
 if TYPE_CHECKING:
     from tokentop.pricing.table import PriceTable

@@ -15,7 +15,7 @@ from msgspec import Struct
 from tokentop.engine.days import HOUR_MS, midnight_ms, wall_ms
 from tokentop.engine.intervals import LEVELS
 from tokentop.engine.profile import HISTORY_DAYS, quantiles
-from tokentop.model import Forecast, MonthForecast
+from tokentop.nouns.money import Forecast, MonthForecast
 
 HALF_LIFE_DAYS = 21.0
 AHEAD_DAYS = 7  # past errors are known so far ahead; over more days they are taken as no smaller

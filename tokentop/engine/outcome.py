@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
-from tokentop.commits import Made, Repository
+from tokentop.nouns.commits import Made, Repository
 
 from .rewrites import Change
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
-from tokentop.model import Quota
-from tokentop.spending import NUSD, Plan, minutes_of
+from tokentop.nouns.money import Quota
+from tokentop.settings.spending import NUSD, Plan, minutes_of
 
 SETTINGS = "settings"  # `Quota.source` of a window that only the settings know
 

@@ -10,8 +10,10 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from tokentop.engine.judge import DIP_MS, Hit, Judge
-from tokentop.model import Receipt, Snapshot, State
-from tokentop.rulebook import Rule, Rules, Step
+from tokentop.nouns.actions import Receipt
+from tokentop.nouns.picture import Snapshot
+from tokentop.nouns.sessions import State
+from tokentop.settings.rulebook import Rule, Rules, Step
 
 HOUR_MS = 3_600_000
 REASON = "policy:"

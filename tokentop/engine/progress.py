@@ -12,7 +12,8 @@ from msgspec import Struct
 from tokentop.engine.live import LiveState
 from tokentop.engine.rates import HOUR_MS
 from tokentop.engine.tree import Node
-from tokentop.model import FolderChange, State
+from tokentop.nouns.looks import FolderChange
+from tokentop.nouns.sessions import State
 
 BUSY = frozenset({State.WORKING, State.TOOL, State.PERMISSION})
 

@@ -12,7 +12,9 @@ from operator import add, sub
 
 from msgspec import Struct
 
-from tokentop.model import Minutes, Priced, Series
+from tokentop.nouns.looks import Minutes
+from tokentop.nouns.picture import Series
+from tokentop.nouns.usage import Priced
 
 FINE_MS = 5_000
 COARSE_MS = 30_000

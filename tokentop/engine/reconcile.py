@@ -11,9 +11,9 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from tokentop.billing import Bill
 from tokentop.engine.residual import CLASSES, Part, Sides, take_apart
-from tokentop.model import Tokens
+from tokentop.nouns.billing import Bill
+from tokentop.nouns.usage import Tokens
 from tokentop.pricing.rates import Band, Rates
 
 TOLERANCE = 0.01  # of the provider's figure ...

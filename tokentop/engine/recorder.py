@@ -10,8 +10,20 @@ from tokentop.engine.frames.delta import encode
 from tokentop.engine.frames.layout import Picture, is_same, texts_of
 from tokentop.engine.frames.pack import Made, picture_of
 from tokentop.engine.frames.texts import Texts
-from tokentop.model import Row, Snapshot
-from tokentop.recorded import KEY, KEY_MS, MINUTE, MINUTE_MS, STEP, STEP_MS, Frame, Mark, Moment, Taken, Text
+from tokentop.nouns.picture import Row, Snapshot
+from tokentop.nouns.recorded import (
+    KEY,
+    KEY_MS,
+    MINUTE,
+    MINUTE_MS,
+    STEP,
+    STEP_MS,
+    Frame,
+    Mark,
+    Moment,
+    Taken,
+    Text,
+)
 
 _SLACK_MS = STEP_MS // 2  # looks are not taken to the millisecond
 GAP_MS = 5 * STEP_MS  # a longer pause between two looks: what was between is not known

@@ -15,8 +15,10 @@ from tokentop.engine.days import day_bounds
 from tokentop.engine.policy import Due, Policies
 from tokentop.engine.rates import Rates
 from tokentop.engine.track import is_sub_agent, parent_key, session_key
-from tokentop.model import Figures, Priced, Row, Session, Snapshot, State, Status
-from tokentop.rulebook import Rules, Step
+from tokentop.nouns.picture import Row, Snapshot, Status
+from tokentop.nouns.sessions import Session, State
+from tokentop.nouns.usage import Figures, Priced
+from tokentop.settings.rulebook import Rules, Step
 
 MINUTE_MS = 60_000
 _TAIL = 3  # minutes after the last event in which a burn rate still falls

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from tokentop.model import Tokens
+from tokentop.nouns.usage import Tokens
 from tokentop.pricing.rates import HALF, MILLION, Band
 
 CLASSES = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output")

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tokentop.commits import Commit, FileChange, Repository
+from tokentop.nouns.commits import Commit, FileChange, Repository
 
 _SHARE_TO_BE_HOME = 0.3  # of a vanished commit's lines, to say that another commit took them over
 

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from tokentop.model import Alert, Budget, Row, State
+from tokentop.nouns.money import Budget
+from tokentop.nouns.picture import Alert, Row
+from tokentop.nouns.sessions import State
 from tokentop.text import at_clock
 
 NUSD = 1_000_000_000

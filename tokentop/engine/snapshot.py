@@ -17,8 +17,11 @@ from tokentop.engine.rates import SPARK_SAMPLES
 from tokentop.engine.status import command_name
 from tokentop.engine.track import Track
 from tokentop.engine.tree import Node, build, finish, tool_lines
-from tokentop.model import AgentProc, ChildProc, Figures, Row, Snapshot, State, Status
-from tokentop.telemetry import SURFACE
+from tokentop.nouns.picture import Row, Snapshot, Status
+from tokentop.nouns.processes import AgentProc, ChildProc
+from tokentop.nouns.sessions import State
+from tokentop.nouns.telemetry import SURFACE
+from tokentop.nouns.usage import Figures
 
 _NO_SPARK = (0.0,) * SPARK_SAMPLES
 MANY = 250  # rows that stand alone; of more, those to which nothing happens ...

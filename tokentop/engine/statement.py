@@ -6,11 +6,12 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from tokentop.billing import Standing
 from tokentop.engine.correction import Corrected
 from tokentop.engine.day_totals import DayTotal
 from tokentop.engine.plans import Split
-from tokentop.model import Budget, Figures, Forecast, Quota
+from tokentop.nouns.billing import Standing
+from tokentop.nouns.money import Budget, Forecast, Quota
+from tokentop.nouns.usage import Figures
 
 
 class Day(Struct, frozen=True):

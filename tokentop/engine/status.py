@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from tokentop.model import Activity, AgentProc, ChildProc, State, Status
+from tokentop.nouns.picture import Status
+from tokentop.nouns.processes import AgentProc, ChildProc
+from tokentop.nouns.sessions import Activity, State
 
 PROMPT_AFTER_MS = 3_000  # an unanswered tool call without a child or growth is a permission prompt
 QUIET_MS = 120_000  # a log without a process that grew this recently is probably still being written

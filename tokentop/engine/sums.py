@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tokentop.telemetry import Counter
+from tokentop.nouns.telemetry import Counter
 
 MAX_SERIES = 10_000
 

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from tokentop.model import Figures, Kind, Priced, Receipt, Role, Session, Tokens
-from tokentop.outline import Deed, Outline, starts_agents
+from tokentop.nouns.actions import Receipt
+from tokentop.nouns.outline import Deed, Outline, starts_agents
+from tokentop.nouns.sessions import Role, Session
+from tokentop.nouns.usage import Figures, Kind, Priced, Tokens
 
 from .misses import NO_MISS, Miss, Misses
 

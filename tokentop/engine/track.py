@@ -9,7 +9,9 @@ from __future__ import annotations
 from functools import lru_cache
 
 from tokentop.engine.habits import Habits
-from tokentop.model import Activity, AgentProc, Context, Figures, Kind, Priced, Role, Session, State
+from tokentop.nouns.processes import AgentProc
+from tokentop.nouns.sessions import Activity, Context, Role, Session, State
+from tokentop.nouns.usage import Figures, Kind, Priced
 
 _CALLS = 32  # open and ended calls that are remembered
 _LOST = 4_096

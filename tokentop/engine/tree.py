@@ -12,7 +12,10 @@ from msgspec import Struct
 from tokentop.engine.live import LINGER_MS, LiveState
 from tokentop.engine.status import LOG_ONLY_MS, Evidence, judge
 from tokentop.engine.track import Track
-from tokentop.model import AgentProc, ChildProc, Figures, ProcRole, State, Status
+from tokentop.nouns.picture import Status
+from tokentop.nouns.processes import AgentProc, ChildProc, ProcRole
+from tokentop.nouns.sessions import State
+from tokentop.nouns.usage import Figures
 
 CLOCKS_MS = 1_000  # a log and the process table may differ by this much
 TOOL_MS = 2_000  # a tool that lives longer gets a line

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
-from tokentop.model import Average
+from tokentop.nouns.usage import Average
 
 if TYPE_CHECKING:
     from tokentop.engine.rates import Rates

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from tokentop.model import Activity, Kind, Priced, State
-from tokentop.outline import Deed, Outline
+from tokentop.nouns.outline import Deed, Outline
+from tokentop.nouns.sessions import Activity, State
+from tokentop.nouns.usage import Kind, Priced
 
 from .habits import changes_files
 from .misses import Misses

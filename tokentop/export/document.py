@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tokentop.engine.timeline import Item, Timeline, Turn
-from tokentop.model import Priced
+from tokentop.nouns.usage import Priced
 
 from .values import iso, session_document, sums_document, tokens_document, usd
 

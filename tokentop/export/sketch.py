@@ -8,8 +8,8 @@ from datetime import tzinfo
 from tokentop import text
 from tokentop.engine.days import local
 from tokentop.engine.timeline import Item, Timeline, Turn
-from tokentop.model import Figures, Kind
-from tokentop.outline import Deed
+from tokentop.nouns.outline import Deed
+from tokentop.nouns.usage import Figures, Kind
 
 from .values import dollars, is_unpriced
 

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tokentop.agents import all_agents
-from tokentop.model import Figures, Session, Tokens
+from tokentop.nouns.sessions import Session
+from tokentop.nouns.usage import Figures, Tokens
 
 NUSD = 1_000_000_000
 BUCKETS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning")

@@ -7,7 +7,7 @@ import sys
 from typing import IO, Any
 
 from tokentop.agents.base import Decoder, JsonLines
-from tokentop.model import Cursor, Fact
+from tokentop.nouns.facts import Cursor, Fact
 
 from .discover import LogEntry
 from .scan import each_line

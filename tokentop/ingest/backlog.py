@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tokentop.model import Progress
+from tokentop.nouns.facts import Progress
 
 
 class Backlog:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from tokentop.model import FolderChange
+from tokentop.nouns.looks import FolderChange
 
 from .git import ask
 from .repository import find_git

@@ -14,7 +14,7 @@ from hashlib import blake2b
 
 from msgspec.structs import replace
 
-from tokentop.commits import Commit, Repository, Tip
+from tokentop.nouns.commits import Commit, Repository, Tip
 
 from .git import Answer, ask
 from .patches import changes_of

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 
 from tokentop.agents.base import Agent, Database, LogFile, Source
-from tokentop.model import Diagnostic, Looked
+from tokentop.nouns.facts import Diagnostic, Looked
 from tokentop.text import clean
 
 MAX_DEPTH = 50

@@ -7,7 +7,9 @@ import os
 import msgspec
 
 from tokentop.agents.base import JsonDocument
-from tokentop.model import Activity, Context, Cursor, Diagnostic, Fact, Usage
+from tokentop.nouns.facts import Cursor, Diagnostic, Fact
+from tokentop.nouns.sessions import Activity, Context
+from tokentop.nouns.usage import Usage
 from tokentop.text import clean
 
 from .discover import LogEntry

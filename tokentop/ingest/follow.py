@@ -14,7 +14,8 @@ from msgspec.structs import replace
 
 from tokentop.agents.base import Agent, Database
 from tokentop.latelog import LateLog
-from tokentop.model import Cursor, Diagnostic, Fact, Looked, Progress, Session
+from tokentop.nouns.facts import Cursor, Diagnostic, Fact, Looked, Progress
+from tokentop.nouns.sessions import Session
 from tokentop.text import clean
 
 from .active import ACTIVE_S, Active

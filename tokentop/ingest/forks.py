@@ -7,7 +7,7 @@ from functools import partial
 
 from tokentop.agents.base import JsonLines
 from tokentop.latelog import LateLog
-from tokentop.model import Cursor
+from tokentop.nouns.facts import Cursor
 from tokentop.text import clean
 
 from .archive import open_zst, read_zst

@@ -12,7 +12,9 @@ from typing import Any
 from tokentop.agents._steps import Steps
 from tokentop.agents.base import Agent, Database, JsonDocument, JsonLines, LogFile, Source
 from tokentop.agents.decoding import document, objects, record
-from tokentop.model import Activity, Fact, LogTail, State, Step
+from tokentop.nouns.facts import Fact
+from tokentop.nouns.looks import LogTail, Step
+from tokentop.nouns.sessions import Activity, State
 from tokentop.text import one_line
 
 from .discover import LogEntry, state_of

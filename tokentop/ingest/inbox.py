@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tokentop.hook import FOLDER, limits_of
-from tokentop.model import Diagnostic, Quota
+from tokentop.nouns.facts import Diagnostic
+from tokentop.nouns.money import Quota
 from tokentop.text import clean
 
 _MINUTES = {"five_hour": 300, "seven_day": 10_080}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from tokentop.agents.base import Agent, Database, JsonDocument
-from tokentop.model import Cursor, Fact
+from tokentop.nouns.facts import Cursor, Fact
 
 from .archive import Archive
 from .discover import LogEntry

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tokentop.agents._deeds import Deeds
 from tokentop.agents.base import Agent
-from tokentop.model import Role, Session
-from tokentop.outline import Outline
+from tokentop.nouns.outline import Outline
+from tokentop.nouns.sessions import Role, Session
 from tokentop.text import plural
 
 from .wholelog import WholeLog

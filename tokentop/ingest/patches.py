@@ -13,7 +13,7 @@ from zlib import crc32
 
 from msgspec import Struct
 
-from tokentop.commits import FileChange
+from tokentop.nouns.commits import FileChange
 
 LINES_MAX = 20_000  # of one commit whose contents are kept as hashes
 _SHORT = 3

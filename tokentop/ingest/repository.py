@@ -10,7 +10,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from tokentop.commits import Made
+from tokentop.nouns.commits import Made
 
 _ABOVE = 40
 _WORK_TREES = 500

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from tokentop.agents.base import ROWS_MAX, Database, Reading
-from tokentop.model import Cursor, Fact
+from tokentop.nouns.facts import Cursor, Fact
 
 from .discover import LogEntry, state_of
 from .tail import open_log

@@ -9,7 +9,8 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 
 from tokentop.agents.base import Agent, Database, JsonDocument, JsonLines
-from tokentop.model import Activity, Context, Fact
+from tokentop.nouns.facts import Fact
+from tokentop.nouns.sessions import Activity, Context
 
 from .discover import LogEntry, state_of, walk
 from .scan import each_line

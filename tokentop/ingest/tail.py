@@ -17,7 +17,7 @@ import msgspec
 
 from tokentop.agents.base import Decoder, JsonLines, LogFile
 from tokentop.latelog import LateLog
-from tokentop.model import Cursor, Diagnostic, Fact
+from tokentop.nouns.facts import Cursor, Diagnostic, Fact
 from tokentop.text import clean
 
 from .discover import LogEntry

@@ -14,7 +14,7 @@ from typing import IO, Any, Generic, Protocol, TypeVar
 
 from tokentop.agents.base import Agent, Database, Decoder, JsonDocument, JsonLines, Source
 from tokentop.agents.decoding import document, objects, record
-from tokentop.model import Activity, Session
+from tokentop.nouns.sessions import Activity, Session
 from tokentop.text import plural
 
 from .discover import LogEntry, state_of

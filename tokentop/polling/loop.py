@@ -13,14 +13,15 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tokentop import credentials
-from tokentop.billing import REFUSED_STATES, Fetched, Health, ProviderState
 from tokentop.clock import now_ms as wall_clock
-from tokentop.config import ProviderSettings, is_near
-from tokentop.credentials import Found, Secret
+from tokentop.nouns.billing import REFUSED_STATES, Fetched, Health, ProviderState
 from tokentop.providers import all_providers
 from tokentop.providers.base import Ask, Provider, Source
 from tokentop.providers.http import Client, Target
+from tokentop.settings import credentials
+from tokentop.settings.addresses import is_near
+from tokentop.settings.config import ProviderSettings
+from tokentop.settings.credentials import Found, Secret
 
 from .pull import Asker, Pulled, Sleep, pull
 from .schedule import Due, Went, after, blocked_ms, due, next_ms

@@ -9,8 +9,9 @@ from typing import Protocol
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from tokentop.billing import Balance, Bill, Health, Name
-from tokentop.model import Quota, Tokens
+from tokentop.nouns.billing import Balance, Bill, Health, Name
+from tokentop.nouns.money import Quota
+from tokentop.nouns.usage import Tokens
 from tokentop.providers.base import Ask, BadReply, Page, Request, Source, error_word
 from tokentop.providers.http import Answer, Target, Trouble
 

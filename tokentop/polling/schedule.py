@@ -7,7 +7,7 @@ from collections.abc import Callable
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tokentop.billing import DAY_MS, REFUSED_STATES, Health, ProviderState
+from tokentop.nouns.billing import DAY_MS, REFUSED_STATES, Health, ProviderState
 from tokentop.providers.base import HOUR, Provider, Source, Span
 
 LONGEST_S = HOUR  # of a silence that we choose ourselves

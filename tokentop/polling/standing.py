@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from tokentop.billing import Balance, Health, KeySeen, ProviderState, ReportStanding, Standing
-from tokentop.config import ProviderSettings
-from tokentop.credentials import Secret
+from tokentop.nouns.billing import Balance, Health, KeySeen, ProviderState, ReportStanding, Standing
 from tokentop.providers.base import Provider, Source
+from tokentop.settings.config import ProviderSettings
+from tokentop.settings.credentials import Secret
 
 from .loop import Held, find_key, is_on, where_keys_are
 from .schedule import next_ms

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from tokentop.model import Tokens
+from tokentop.nouns.usage import Tokens
 from tokentop.pricing import data, names
 from tokentop.pricing.custom import custom_rows
 from tokentop.pricing.data import Document, Model, Row

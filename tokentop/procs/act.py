@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable, Collection, Sequence
 
 from tokentop.agents.processes import Processes
-from tokentop.model import Action, Ident, KillPlan, ProcRole, Receipt, Rung, receipt_of
+from tokentop.nouns.actions import Action, KillPlan, Receipt, Rung, receipt_of
+from tokentop.nouns.processes import Ident, ProcRole
 from tokentop.procs.ladder import KEYS, STOP_COMMAND, TURN_INTERRUPT
 from tokentop.procs.leftovers import Leftovers
 from tokentop.procs.never import read_own, why_never

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 
 from msgspec import structs
 
-from tokentop.model import Action, Ident, KillPlan, Receipt
+from tokentop.nouns.actions import Action, KillPlan, Receipt
+from tokentop.nouns.processes import Ident
 from tokentop.procs.match import INFERRED
 
 _ENDS = (Action.TERMINATE, Action.KILL)

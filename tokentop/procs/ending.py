@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from tokentop.agents.processes import Processes
-from tokentop.model import Ident, KillPlan
+from tokentop.nouns.actions import KillPlan
+from tokentop.nouns.processes import Ident
 from tokentop.procs.never import Own, why_never, why_service
 from tokentop.procs.probe import GONE, Brief, Handle, Probe
 from tokentop.procs.table import family

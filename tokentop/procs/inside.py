@@ -10,7 +10,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 
-from tokentop.model import ChildProc, Ident, Inside, Port
+from tokentop.nouns.looks import Inside, Port
+from tokentop.nouns.processes import ChildProc, Ident
 from tokentop.text import clean, one_line
 
 HIDDEN = "***"

@@ -16,7 +16,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from tokentop.model import AgentProc, Jump, ProcRole, Terminal
+from tokentop.nouns.actions import Jump
+from tokentop.nouns.processes import AgentProc, ProcRole, Terminal
 from tokentop.procs.panes import Pane, find, list_panes, tmux
 from tokentop.procs.probe import default_probe
 from tokentop.procs.requests import RequestError, run

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from tokentop.agents.processes import Processes, stem
-from tokentop.model import ProcRole
+from tokentop.nouns.processes import ProcRole
 from tokentop.procs.match import Evidence, Mapped, agent_roles, map_sessions, wrappers
 from tokentop.procs.table import Proc, Table
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from msgspec import Struct
 
 from tokentop.agents.processes import Processes
-from tokentop.model import Action, AgentProc, Means
+from tokentop.nouns.actions import Action, Means
+from tokentop.nouns.processes import AgentProc
 
 TURN_INTERRUPT = "turn/interrupt"
 TURN_INTERRUPT_S = 6.0

@@ -11,7 +11,8 @@ import time
 from collections.abc import Mapping, Sequence
 
 from tokentop.agents.processes import Processes, identify, stem
-from tokentop.model import Ident, KillPlan
+from tokentop.nouns.actions import KillPlan
+from tokentop.nouns.processes import Ident
 from tokentop.procs.ending import Ending, Note, is_there
 from tokentop.procs.never import Own
 from tokentop.procs.probe import Brief, Probe

@@ -12,7 +12,8 @@ from types import MappingProxyType
 from msgspec import Struct
 
 from tokentop.agents.processes import Processes, RegistryEntry
-from tokentop.model import ProcRole, Role, Session
+from tokentop.nouns.processes import ProcRole
+from tokentop.nouns.sessions import Role, Session
 from tokentop.procs.registry import Filed, Thread
 from tokentop.procs.table import Host, Proc, Table
 

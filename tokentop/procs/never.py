@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from tokentop.agents.processes import Processes, identify, stem
-from tokentop.model import Ident, ProcRole
+from tokentop.nouns.processes import Ident, ProcRole
 from tokentop.procs.kin import is_multiplexer
 from tokentop.procs.probe import Brief, Probe
 

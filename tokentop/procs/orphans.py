@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 
 from msgspec import structs
 
-from tokentop.model import Action, AgentProc, KillPlan, Orphan, ProcRole
+from tokentop.nouns.actions import Action, KillPlan, Orphan
+from tokentop.nouns.processes import AgentProc, ProcRole
 from tokentop.procs.match import INFERRED
 
 

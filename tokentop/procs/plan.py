@@ -11,7 +11,9 @@ from pathlib import Path
 from msgspec import Struct, structs
 
 from tokentop.agents.processes import Processes
-from tokentop.model import Action, AgentProc, Ident, KillPlan, Means, PlannedProc, ProcRole, Row
+from tokentop.nouns.actions import Action, KillPlan, Means, PlannedProc
+from tokentop.nouns.picture import Row
+from tokentop.nouns.processes import AgentProc, Ident, ProcRole
 from tokentop.procs.ladder import KEYS, SINGLE, TURN_INTERRUPT, TURN_INTERRUPT_S, Case, choose, way
 from tokentop.procs.match import INFERRED, is_local
 from tokentop.procs.never import owner_name

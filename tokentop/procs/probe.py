@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, Protocol
 
-from tokentop.model import Ident
+from tokentop.nouns.processes import Ident
 from tokentop.procs import linux
 
 SENT, GONE = "sent", "gone"

@@ -17,7 +17,7 @@ import psutil
 from msgspec import structs
 
 from tokentop.agents.processes import Processes, identify
-from tokentop.model import Ident
+from tokentop.nouns.processes import Ident
 from tokentop.procs.probe import GONE, SENT, Brief, Handle, same, wait_until
 from tokentop.procs.table import Host, Proc, Table, family, wanted_env
 

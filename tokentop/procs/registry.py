@@ -16,7 +16,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from tokentop.agents.processes import Daemon, Processes, RegistryEntry, profile_of
-from tokentop.model import Diagnostic
+from tokentop.nouns.facts import Diagnostic
 
 FILE_BYTES_MAX = 1 << 20
 NEWEST_MAX = 200  # of the entries of a folder: an agent that keeps its session files has thousands

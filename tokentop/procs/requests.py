@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import Mapping
 
-from tokentop.model import Means
+from tokentop.nouns.actions import Means
 from tokentop.text import clean
 
 _TMUX_S = 3.0

@@ -6,7 +6,7 @@ import os
 import shlex
 from collections.abc import Mapping
 
-from tokentop.model import Jump, Receipt
+from tokentop.nouns.actions import Jump, Receipt
 from tokentop.procs.jump import own_session
 from tokentop.procs.panes import tmux
 from tokentop.procs.requests import RequestError

@@ -8,7 +8,8 @@ from functools import lru_cache
 from msgspec import Struct, structs
 
 from tokentop.agents.processes import RegistryEntry, profile_of
-from tokentop.model import AgentProc, ChildProc, ProcRole, State
+from tokentop.nouns.processes import AgentProc, ChildProc, ProcRole
+from tokentop.nouns.sessions import State
 from tokentop.procs.kin import Owner, Owners, Pass, ancestor_agent, begin, owner_of, spec_of
 from tokentop.procs.match import EXACT, Evidence, Mapped, left_threads, started_with, wrappers
 from tokentop.procs.table import Proc

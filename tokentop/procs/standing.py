@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from tokentop.model import AgentProc, ChildProc, ProcRole
+from tokentop.nouns.processes import AgentProc, ChildProc, ProcRole
 from tokentop.procs.match import EXACT, LIMBO_MS
 from tokentop.procs.table import Table
 

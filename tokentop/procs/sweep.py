@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tokentop.agents.processes import Processes
-from tokentop.model import Ident, KillPlan, ProcRole
+from tokentop.nouns.actions import KillPlan
+from tokentop.nouns.processes import Ident, ProcRole
 from tokentop.procs.ending import Ending, Note, is_there
 from tokentop.procs.never import Own
 from tokentop.procs.probe import Brief, Probe

@@ -9,7 +9,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from tokentop.agents.processes import Identity, Processes
-from tokentop.model import Ident
+from tokentop.nouns.processes import Ident
 from tokentop.text import one_line
 
 TERMINAL_ENV = (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tokentop.model import AgentProc, Terminal
+from tokentop.nouns.processes import AgentProc, Terminal
 from tokentop.procs.table import Proc
 from tokentop.text import clean
 

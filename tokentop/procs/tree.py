@@ -6,7 +6,8 @@ import shutil
 from collections.abc import Iterable, Sequence
 
 from tokentop.agents.processes import Processes
-from tokentop.model import AgentProc, Ident, PlannedProc, ProcRole
+from tokentop.nouns.actions import PlannedProc
+from tokentop.nouns.processes import AgentProc, Ident, ProcRole
 from tokentop.procs.kin import is_multiplexer
 from tokentop.procs.rows import command_of
 from tokentop.procs.table import Host, Proc, Table, family

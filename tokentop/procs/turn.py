@@ -19,7 +19,8 @@ from collections.abc import Callable, Iterable, Sequence
 from msgspec import Struct
 
 from tokentop.agents.processes import stem
-from tokentop.model import AgentProc, Ident, PlannedProc, ProcRole
+from tokentop.nouns.actions import PlannedProc
+from tokentop.nouns.processes import AgentProc, Ident, ProcRole
 from tokentop.procs.never import SHELLS
 from tokentop.procs.table import Host, Proc, Table, family
 from tokentop.procs.tree import is_apart, marked_tools, planned

@@ -10,17 +10,11 @@ from pathlib import Path
 from types import MappingProxyType
 
 from tokentop.agents.processes import Processes, profile_of
-from tokentop.model import (
-    Action,
-    AgentProc,
-    Diagnostic,
-    KillPlan,
-    Orphan,
-    ProcRole,
-    Receipt,
-    Row,
-    Session,
-)  # fmt: skip
+from tokentop.nouns.actions import Action, KillPlan, Orphan, Receipt
+from tokentop.nouns.facts import Diagnostic
+from tokentop.nouns.picture import Row
+from tokentop.nouns.processes import AgentProc, ProcRole
+from tokentop.nouns.sessions import Session
 from tokentop.procs.batch import arrange
 from tokentop.procs.kin import Owner, Owners
 from tokentop.procs.match import Evidence, Held

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tokentop.billing import DEFAULT_PROJECT, NO_KEY, Bill
-from tokentop.model import Tokens
+from tokentop.nouns.billing import DEFAULT_PROJECT, NO_KEY, Bill
+from tokentop.nouns.usage import Tokens
 
 from .base import (
     CENT,

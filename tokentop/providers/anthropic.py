@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tokentop.billing import Balance, Name
+from tokentop.nouns.billing import Balance, Name
 
 from . import _anthropic
 from ._anthropic import ID

@@ -16,8 +16,8 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from tokentop.billing import DAY_MS, Balance, Bill, Name, is_final
-from tokentop.model import Quota
+from tokentop.nouns.billing import DAY_MS, Balance, Bill, Name, is_final
+from tokentop.nouns.money import Quota
 from tokentop.text import clean, mask_secrets
 
 CENT = 10_000_000  # nano-dollars of a cent, and nano-units of any currency's minor unit

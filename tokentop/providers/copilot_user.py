@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tokentop.billing import ENDPOINT
-from tokentop.model import Quota
+from tokentop.nouns.billing import ENDPOINT
+from tokentop.nouns.money import Quota
 from tokentop.text import is_key
 
 from .base import (

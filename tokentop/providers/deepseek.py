@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tokentop.billing import Balance
+from tokentop.nouns.billing import Balance
 
 from .base import UNIT, Ask, Page, Provider, Request, Source, currency, decode, nano, row_of, rows
 

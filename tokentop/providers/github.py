@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from tokentop.billing import Bill
+from tokentop.nouns.billing import Bill
 
 from .base import (
     DAY,

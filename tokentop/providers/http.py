@@ -18,9 +18,9 @@ from urllib.parse import quote, urlencode, urlsplit
 from msgspec import Struct
 
 from tokentop import __version__
-from tokentop.billing import Health
-from tokentop.config import is_near
-from tokentop.credentials import Secret
+from tokentop.nouns.billing import Health
+from tokentop.settings.addresses import is_near
+from tokentop.settings.credentials import Secret
 from tokentop.text import clean
 
 from .base import Request

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tokentop.billing import Balance, Bill
-from tokentop.model import Tokens
+from tokentop.nouns.billing import Balance, Bill
+from tokentop.nouns.usage import Tokens
 
 from .base import (
     DAY,

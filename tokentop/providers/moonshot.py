@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tokentop.billing import Balance
+from tokentop.nouns.billing import Balance
 
 from .base import UNIT, Ask, BadReply, BadRow, Page, Provider, Request, Source, decode, nano, row_of
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tokentop.billing import Balance, Bill, Name
-from tokentop.model import Tokens
+from tokentop.nouns.billing import Balance, Bill, Name
+from tokentop.nouns.usage import Tokens
 
 from .base import (
     BILL_SPANS,

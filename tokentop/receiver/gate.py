@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tokentop.telemetry import PATHS
+from tokentop.nouns.telemetry import PATHS
 
 MAX_BODY = 8 << 20  # as sent, and unpacked
 _HOSTS = (b"127.0.0.1", b"localhost", b"[::1]")

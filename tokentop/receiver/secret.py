@@ -7,7 +7,7 @@ import os
 import secrets
 from pathlib import Path
 
-from tokentop.credentials import unsafe
+from tokentop.settings.credentials import unsafe
 
 NAME = "telemetry-token"
 _MOST = 200

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import h11
 
-from tokentop.telemetry import Heard
+from tokentop.nouns.telemetry import Heard
 
 from . import wire
 from .gate import MAX_BODY, Head, Refusal, check, too_big, unpacked

@@ -16,8 +16,8 @@ from msgspec import Raw, Struct
 from tokentop.agents import all_agents
 from tokentop.agents.base import Agent
 from tokentop.agents.decoding import DECODE_ERRORS, MAX_COUNT, epoch_ms, text
-from tokentop.model import Usage
-from tokentop.telemetry import Counter, Heard, Record
+from tokentop.nouns.telemetry import Counter, Heard, Record
+from tokentop.nouns.usage import Usage
 
 MAX_RECORDS = 100_000  # of one request
 _MAX_TEXT = 400  # of an attribute that is kept: ids and names

@@ -16,14 +16,17 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from tokentop.clock import now_ms
-from tokentop.config import Settings, load, state_dir
 from tokentop.errors import Failure
 from tokentop.ledger import Ledger, Lock, is_reading
-from tokentop.model import Diagnostic, Looked, Session
+from tokentop.nouns.facts import Diagnostic, Looked
+from tokentop.nouns.sessions import Session
+from tokentop.places import state_dir
+from tokentop.settings.config import Settings
+from tokentop.settings.load import load
 from tokentop.store import daily, db
 
 if TYPE_CHECKING:
-    from tokentop.outline import Outline
+    from tokentop.nouns.outline import Outline
 
 _SLICE_BYTES = 32 << 20
 _PATIENCE_S = 3.0  # another report may hold the lock for a moment

@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tokentop.config import SettingsError, config_path, load, parse
-from tokentop.config_edit import EditError, set_value
 from tokentop.errors import Failure, UsageError
-from tokentop.model import Budget, Snapshot
-from tokentop.spending import PERIODS
+from tokentop.nouns.money import Budget
+from tokentop.nouns.picture import Snapshot
+from tokentop.places import config_path
+from tokentop.settings.config import SettingsError
+from tokentop.settings.edit import EditError, set_value
+from tokentop.settings.load import load, parse
+from tokentop.settings.spending import PERIODS
 from tokentop.text import at_clock
 
 from .files import replace_file

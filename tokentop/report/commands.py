@@ -64,7 +64,7 @@ def _sync(arguments: Arguments) -> int:
 
 def _outline(store: access.Access, *, quiet: bool) -> tuple[int, bool]:
     """Read tools and files of sessions at rest, for some seconds at most; (how many, whether more are left)."""
-    from tokentop.outlined import Outlines
+    from tokentop.collector.outlined import Outlines
 
     if not store.writes:
         return 0, False  # the one that writes does it
@@ -159,7 +159,7 @@ def _forecast(arguments: Arguments) -> int:
 
 
 def _prices(arguments: Arguments) -> int:
-    from tokentop.config import load
+    from tokentop.settings.load import load
 
     table = prices(load(os.environ))
     if not arguments.model:

@@ -12,12 +12,12 @@ from typing import Any
 from msgspec import Struct
 
 from tokentop.clock import now_ms
-from tokentop.config import local_zone
 from tokentop.engine.days import day_bounds, group_days, local, midnight_ms
 from tokentop.engine.forecast import Forecaster
 from tokentop.engine.profile import HISTORY_DAYS
-from tokentop.model import Diagnostic
-from tokentop.recorded import Mark
+from tokentop.nouns.facts import Diagnostic
+from tokentop.nouns.recorded import Mark
+from tokentop.settings.zone import local_zone
 from tokentop.store import daily, dayview, frames, reader
 from tokentop.store.dayview import Hit, Spender
 from tokentop.store.reader import Filter

@@ -9,7 +9,7 @@ from typing import Any
 
 from tokentop.advice import ADVICE
 from tokentop.agents import all_agents
-from tokentop.model import Diagnostic, Looked
+from tokentop.nouns.facts import Diagnostic, Looked
 from tokentop.store import outlines, reader
 from tokentop.store.db import FILE_NAME
 from tokentop.store.purging import purged

@@ -6,13 +6,14 @@ import os
 from typing import Any
 
 from tokentop.clock import now_ms
-from tokentop.config import load, local_zone
 from tokentop.engine.backtest import HOURS, MIN_DAYS, Backtest, Held, Score, held
 from tokentop.engine.backtest import backtest as replay
 from tokentop.engine.days import day_bounds, group_days
 from tokentop.engine.profile import HISTORY_DAYS
 from tokentop.errors import NothingMatched
-from tokentop.model import Forecast, MonthForecast
+from tokentop.nouns.money import Forecast, MonthForecast
+from tokentop.settings.load import load
+from tokentop.settings.zone import local_zone
 from tokentop.store import reader
 
 from . import access

@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from tokentop.clock import now_ms
-from tokentop.config import Settings, load, local_zone, state_dir
 from tokentop.engine.when import BadTime, parse_when
 from tokentop.errors import Failure, NothingMatched, UsageError
 from tokentop.ledger import prices
+from tokentop.places import state_dir
+from tokentop.settings.config import Settings
+from tokentop.settings.load import load
+from tokentop.settings.zone import local_zone
 from tokentop.store import adopt, db, purging, reader
 from tokentop.store.check import examine
 from tokentop.store.indexing import Indexer, sweep_words

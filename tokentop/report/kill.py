@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from tokentop.agents import all_processes
 from tokentop.clock import now_ms
 from tokentop.collector import Collector
-from tokentop.config import load
 from tokentop.engine.aftermath import in_words
 from tokentop.errors import Failure, NothingMatched, UsageError
-from tokentop.model import Action, KillPlan, Orphan, Receipt, Row
+from tokentop.nouns.actions import Action, KillPlan, Orphan, Receipt
+from tokentop.nouns.picture import Row
+from tokentop.settings.load import load
 from tokentop.store import db
 from tokentop.text import duration_long
 

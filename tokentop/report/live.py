@@ -10,16 +10,17 @@ import threading
 import time
 from types import FrameType
 
-from tokentop.aside import Aside
 from tokentop.clock import now_ms
 from tokentop.collector import Collector
-from tokentop.config import load, local_zone
+from tokentop.collector.aside import Aside
 from tokentop.engine.days import local
 from tokentop.errors import Failure
-from tokentop.model import Snapshot
 from tokentop.notify import Limiter, sequences
-from tokentop.rulebook import Notify
+from tokentop.nouns.picture import Snapshot
 from tokentop.runtime import Runtime
+from tokentop.settings.load import load
+from tokentop.settings.rulebook import Notify
+from tokentop.settings.zone import local_zone
 from tokentop.text import plural
 
 from .access import folder_for

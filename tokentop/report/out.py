@@ -15,7 +15,7 @@ import msgspec
 
 from tokentop.export.values import dollars as money
 from tokentop.export.values import iso, usd
-from tokentop.model import Diagnostic
+from tokentop.nouns.facts import Diagnostic
 from tokentop.store import reader
 from tokentop.text import cell_len
 

@@ -9,16 +9,16 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta, tzinfo
 from typing import Any
 
-from tokentop.bought import bring_up, gather
+from tokentop.answers.bought import bring_up, gather
+from tokentop.answers.harvest import Report
 from tokentop.clock import now_ms
-from tokentop.config import local_zone
 from tokentop.engine.days import local, midnight_ms
 from tokentop.engine.tally import Credited, Done, Pair, Sum, add_up, nobodys, total
 from tokentop.engine.when import BadTime, parse_when
 from tokentop.errors import NothingMatched, UsageError
 from tokentop.export.brought import both, figures, survived
-from tokentop.harvest import Report
 from tokentop.ledger import prices
+from tokentop.settings.zone import local_zone
 from tokentop.store import daily
 from tokentop.store.hours import SLOT_MS
 from tokentop.store.reader import Filter

@@ -6,12 +6,13 @@ import os
 from collections import Counter
 from typing import Any
 
-from tokentop.bookkeeper import by_agent, plan_windows
-from tokentop.config import load, local_zone
+from tokentop.answers.bookkeeper import by_agent, plan_windows
 from tokentop.engine.budget import periods
 from tokentop.engine.pace import ahead_pct
 from tokentop.engine.plans import SETTINGS, Covered, Split, split
-from tokentop.model import Quota
+from tokentop.nouns.money import Quota
+from tokentop.settings.load import load
+from tokentop.settings.zone import local_zone
 from tokentop.store import reader
 from tokentop.text import at_clock, clock_near, percent, window_name
 

@@ -11,7 +11,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from tokentop.billing import (
+from tokentop.clock import now_ms
+from tokentop.errors import Failure, NothingMatched, UsageError
+from tokentop.nouns.billing import (
     REFUSED_STATES,
     Balance,
     Fetched,
@@ -21,13 +23,12 @@ from tokentop.billing import (
     ReportStanding,
     Standing,
 )
-from tokentop.clock import now_ms
-from tokentop.config import Settings, load
-from tokentop.errors import Failure, NothingMatched, UsageError
 from tokentop.polling.loop import is_on
 from tokentop.polling.standing import standing
 from tokentop.providers import all_providers
 from tokentop.providers.base import Provider
+from tokentop.settings.config import Settings
+from tokentop.settings.load import load
 from tokentop.store import bills, db
 from tokentop.text import duration
 

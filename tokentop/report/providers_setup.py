@@ -7,12 +7,13 @@ import sys
 import textwrap
 from pathlib import Path
 
-from tokentop import credentials
-from tokentop.config import config_path, load, parse
-from tokentop.credentials import Secret
 from tokentop.errors import Failure, UsageError
+from tokentop.places import config_path
 from tokentop.polling.loop import is_on, where_keys_are
 from tokentop.providers.base import Provider
+from tokentop.settings import credentials
+from tokentop.settings.credentials import Secret
+from tokentop.settings.load import load, parse
 from tokentop.text import is_key
 
 

@@ -12,7 +12,7 @@ from tokentop.engine.plans import covered_agents
 from tokentop.engine.reconcile import Line, Verdict
 from tokentop.errors import NothingMatched, UsageError
 from tokentop.ledger import prices
-from tokentop.model import Tokens
+from tokentop.nouns.usage import Tokens
 from tokentop.store import reader
 from tokentop.store.compare import Result, examine, keys_of
 from tokentop.text import clean, digits3

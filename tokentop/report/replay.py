@@ -9,13 +9,15 @@ from contextlib import contextmanager
 from datetime import tzinfo
 from typing import Any
 
+from tokentop.answers.footage import Footage
 from tokentop.clock import now_ms
-from tokentop.config import load, local_zone, state_dir
 from tokentop.engine.days import day_bounds, local
 from tokentop.engine.when import BadTime, parse_when
 from tokentop.errors import Failure, NothingMatched, UsageError
-from tokentop.footage import Footage
-from tokentop.recorded import Coverage, Jump, Mark, Share, Spent
+from tokentop.nouns.recorded import Coverage, Jump, Mark, Share, Spent
+from tokentop.places import state_dir
+from tokentop.settings.load import load
+from tokentop.settings.zone import local_zone
 from tokentop.store import spans
 from tokentop.store.db import StoreError
 from tokentop.text import duration_long, plural, size_bytes

@@ -8,14 +8,14 @@ from datetime import tzinfo
 from typing import Any
 
 from tokentop.clock import now_ms
-from tokentop.config import local_zone
 from tokentop.engine.aftermath import in_words
 from tokentop.engine.days import DAY_MS, day_bounds, local
 from tokentop.engine.policy import HOUR_MS, REASON
 from tokentop.engine.replay import NOT_REPLAYED, Past, Would, replay
 from tokentop.engine.track import session_key
-from tokentop.model import Receipt
-from tokentop.rulebook import Rule, Rules, settings_of
+from tokentop.nouns.actions import Receipt
+from tokentop.settings.rulebook import Rule, Rules, settings_of
+from tokentop.settings.zone import local_zone
 from tokentop.store import reader
 from tokentop.text import clean
 

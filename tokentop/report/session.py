@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tokentop import text
+from tokentop.answers.exporting import write_whole
 from tokentop.engine.days import local
 from tokentop.engine.tally import Bought
 from tokentop.engine.timeline import Timeline, Turn
@@ -16,8 +17,8 @@ from tokentop.errors import Failure
 from tokentop.export import document, sketch
 from tokentop.export.brought import figures
 from tokentop.export.values import resume, tokens_document, usd
-from tokentop.exporting import write_whole
-from tokentop.model import Session, Tokens
+from tokentop.nouns.sessions import Session
+from tokentop.nouns.usage import Tokens
 from tokentop.store import lineage, reader
 
 from .out import fits, fitted_table, room, wrapped
@@ -121,7 +122,7 @@ def _rows(
 
 def transcript_text(session: Session, zone: tzinfo) -> str:
     """What was said, oldest first; tools without what they printed."""
-    from tokentop.transcript import transcript
+    from tokentop.answers.transcript import transcript
 
     found, note = transcript(session)
     if not found:

@@ -7,10 +7,10 @@ import os
 import sys
 
 from tokentop.clock import now_ms
-from tokentop.config import local_zone
 from tokentop.errors import NothingMatched, UsageError
 from tokentop.ledger import prices
-from tokentop.model import Session
+from tokentop.nouns.sessions import Session
+from tokentop.settings.zone import local_zone
 
 from . import access
 from .out import iso, print_json
@@ -20,7 +20,7 @@ Arguments = argparse.Namespace
 
 def listed(arguments: Arguments) -> int:
     """`tokentop sessions`."""
-    from tokentop.history import Ask
+    from tokentop.nouns.history import Ask
 
     from . import sessions
 
@@ -72,8 +72,8 @@ def told(arguments: Arguments) -> int:
 
 def _tell(arguments: Arguments, store: access.Access, found: Session) -> None:
     """One session in the form that was asked for."""
-    from tokentop.bought import bought_by
-    from tokentop.chronicle import tell
+    from tokentop.answers.bought import bought_by
+    from tokentop.answers.chronicle import tell
     from tokentop.export.brought import one_line
 
     from . import session

@@ -11,8 +11,8 @@ from typing import Any
 from tokentop.engine.days import local
 from tokentop.errors import UsageError
 from tokentop.export.values import iso, session_document, tokens_document, usd
-from tokentop.history import BACKLOG, Ask, Listing, Scan
-from tokentop.model import Figures, Priced
+from tokentop.nouns.history import BACKLOG, Ask, Listing, Scan
+from tokentop.nouns.usage import Figures, Priced
 from tokentop.store import reader, searching
 from tokentop.store.indexing import Indexer, waiting
 from tokentop.text import clean, clock_near
@@ -33,7 +33,7 @@ def listing(
 
 def said(store: access.Access, ask: Ask, zone: tzinfo, at_ms: int, *, quiet: bool) -> Listing:
     """The sessions in whose prompts and replies the words are, newest first. Raises UsageError where that is off."""
-    from tokentop.hearsay import scan
+    from tokentop.answers.hearsay import scan
 
     if not store.settings.search_prompts:
         raise UsageError(

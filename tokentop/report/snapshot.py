@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tokentop.model import After, ChildProc, Figures, Receipt, Row, Snapshot
+from tokentop.nouns.actions import After, Receipt
+from tokentop.nouns.picture import Row, Snapshot
+from tokentop.nouns.processes import ChildProc
+from tokentop.nouns.usage import Figures
 
 from .out import iso, money, plain_table, usd
 from .usage import BUCKETS

@@ -15,9 +15,10 @@ from typing import Any
 from msgspec import Struct
 
 from tokentop.clock import now_ms
-from tokentop.config import local_zone, state_dir
 from tokentop.engine.days import day_bounds
 from tokentop.errors import Failure, NothingMatched, UsageError
+from tokentop.places import state_dir
+from tokentop.settings.zone import local_zone
 from tokentop.store import left
 from tokentop.text import UNKNOWN, digits3, duration, plural
 from tokentop.text import money as short_money

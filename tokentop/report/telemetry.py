@@ -10,11 +10,13 @@ import msgspec
 
 from tokentop.agents import all_agents
 from tokentop.clock import now_ms
-from tokentop.config import Settings, load, local_zone
 from tokentop.errors import Failure
+from tokentop.nouns.telemetry import CHAPTER, Tally, Telemetry
 from tokentop.receiver.secret import path_of, token
+from tokentop.settings.config import Settings
+from tokentop.settings.load import load
+from tokentop.settings.zone import local_zone
 from tokentop.store import reader
-from tokentop.telemetry import CHAPTER, Tally, Telemetry
 from tokentop.text import clock_near, plural
 
 from . import access

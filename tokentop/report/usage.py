@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from tokentop.engine.days import DAY_MS, HOUR_MS, local
-from tokentop.model import Tokens
+from tokentop.nouns.usage import Tokens
 from tokentop.store import daily, reader
 from tokentop.store.reader import Filter, Slot
 from tokentop.text import clean, digits3

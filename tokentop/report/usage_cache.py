@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from tokentop.model import Tokens
+from tokentop.nouns.usage import Tokens
 from tokentop.pricing.rates import Rates
 from tokentop.pricing.table import PriceTable
 from tokentop.store import daily

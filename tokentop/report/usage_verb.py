@@ -7,10 +7,10 @@ import os
 import sys
 
 from tokentop.clock import now_ms
-from tokentop.config import local_zone
 from tokentop.engine.when import BadTime, parse_when
 from tokentop.errors import NothingMatched, UsageError
 from tokentop.ledger import prices
+from tokentop.settings.zone import local_zone
 from tokentop.store.reader import Filter
 
 from . import access, usage

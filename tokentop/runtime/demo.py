@@ -10,30 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from tokentop.clock import now_ms
-from tokentop.config import local_zone
-from tokentop.model import (
-    Action,
-    Inside,
-    Jump,
-    KillPlan,
-    LogTail,
-    Look,
-    Orphan,
-    Receipt,
-    Row,
-    Session,
-    Snapshot,
-    Usage,
-)
+from tokentop.nouns.actions import Action, Jump, KillPlan, Orphan, Receipt
+from tokentop.nouns.looks import Inside, LogTail, Look
+from tokentop.nouns.picture import Row, Snapshot
+from tokentop.nouns.sessions import Session
+from tokentop.nouns.usage import Usage
+from tokentop.settings.zone import local_zone
 
 if TYPE_CHECKING:
     from tokentop.agents._spoken import Said
+    from tokentop.answers.footage import Footage
     from tokentop.engine.statement import Statement
     from tokentop.engine.tally import Bought
     from tokentop.engine.timeline import Timeline
-    from tokentop.footage import Footage
-    from tokentop.history import Ask, Entry, Listing, Scan
-    from tokentop.outline import Outline
+    from tokentop.nouns.history import Ask, Entry, Listing, Scan
+    from tokentop.nouns.outline import Outline
     from tokentop.store.counting import Prices
 
     from .demobook import DemoBook
@@ -218,7 +209,7 @@ class DemoRuntime:
         """Write it into a folder of its own below the temporary ones. OSError."""
         import tempfile
 
-        from tokentop.exporting import write_timeline
+        from tokentop.answers.exporting import write_timeline
 
         bought = self.bought(told.session.agent, told.session.id)
         if self._exports is None:

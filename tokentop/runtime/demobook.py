@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import tzinfo
 
-from tokentop.archive import MemoryArchive
+from tokentop.answers.archive import MemoryArchive
+from tokentop.answers.bought import bought_by
+from tokentop.answers.chronicle import tell
+from tokentop.answers.footage import Footage
 from tokentop.blackbox import BlackBox
-from tokentop.bought import bought_by
-from tokentop.chronicle import tell
 from tokentop.clock import now_ms
-from tokentop.config import Settings
 from tokentop.engine.tally import Bought
 from tokentop.engine.timeline import Timeline
 from tokentop.engine.work import spent_by, work_of
-from tokentop.footage import Footage
-from tokentop.model import Receipt, Session, Snapshot, Usage
-from tokentop.outline import Outline
+from tokentop.nouns.actions import Receipt
+from tokentop.nouns.outline import Outline
+from tokentop.nouns.picture import Snapshot
+from tokentop.nouns.sessions import Session
+from tokentop.nouns.usage import Usage
+from tokentop.settings.config import Settings
 from tokentop.store import outcomes, outlines, reader
 from tokentop.store.counting import Prices
 from tokentop.store.db import copy_memory, open_memory

@@ -11,35 +11,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from tokentop.clock import now_ms
-from tokentop.config import Settings, local_zone
-from tokentop.model import (
-    Action,
-    Inside,
-    Jump,
-    KillPlan,
-    LogTail,
-    Look,
-    Notice,
-    Orphan,
-    Receipt,
-    Row,
-    Session,
-    Snapshot,
-)
+from tokentop.nouns.actions import Action, Jump, KillPlan, Notice, Orphan, Receipt
+from tokentop.nouns.looks import Inside, LogTail, Look
+from tokentop.nouns.picture import Row, Snapshot
+from tokentop.nouns.sessions import Session
+from tokentop.settings.config import Settings
+from tokentop.settings.zone import local_zone
 
 if TYPE_CHECKING:
     from tokentop.agents._spoken import Said
-    from tokentop.archive import Archive
-    from tokentop.bookkeeper import Bookkeeper
+    from tokentop.answers.archive import Archive
+    from tokentop.answers.bookkeeper import Bookkeeper
+    from tokentop.answers.footage import Footage
+    from tokentop.answers.look import Looker
     from tokentop.collector import Collector
     from tokentop.enforce import Enforcer
     from tokentop.engine.statement import Statement
     from tokentop.engine.tally import Bought
     from tokentop.engine.timeline import Timeline
-    from tokentop.footage import Footage
-    from tokentop.history import Ask, Entry, Listing, Scan
-    from tokentop.look import Looker
-    from tokentop.outline import Outline
+    from tokentop.nouns.history import Ask, Entry, Listing, Scan
+    from tokentop.nouns.outline import Outline
     from tokentop.pricing.table import PriceTable
 
 from .threads import AsideThread, PollerThread, ReceiverThread
@@ -237,7 +228,7 @@ class Runtime:
 
     def footage(self) -> Footage | None:
         """What was recorded so far, on a connection of its own; None before there is a database."""
-        from tokentop.footage import Footage
+        from tokentop.answers.footage import Footage
         from tokentop.store.db import StoreError
 
         try:
@@ -302,14 +293,14 @@ class Runtime:
 
     def search_said(self, query: str, told: Callable[[Scan], bool]) -> Scan:
         """Search prompts and replies in the agents' own logs, where that is switched on; blocks for long."""
-        from tokentop.history import Scan
+        from tokentop.nouns.history import Scan
 
         if not self._settings.search_prompts:
             return Scan(problem=SAID_OFF)
         return self._archived().search_said(query, told)
 
     def _archived(self) -> Archive:
-        from tokentop.archive import Archive
+        from tokentop.answers.archive import Archive
 
         if self._archive is None:
             self._archive = Archive(self._folder, local_zone(self._environ), now_ms)
@@ -319,9 +310,9 @@ class Runtime:
         """Limits, plans, budgets, the day's curve, providers and bills; blocks while the store is read."""
         found, sums = self._ask_collector(lambda collector: collector.statement())
         if self._bookkeeper is None:
-            from tokentop.bookkeeper import Bookkeeper
-            from tokentop.config import local_zone
+            from tokentop.answers.bookkeeper import Bookkeeper
             from tokentop.ledger import prices
+            from tokentop.settings.zone import local_zone
 
             self._bookkeeper = Bookkeeper(
                 self._folder, self._environ, self._settings, local_zone(self._environ),
@@ -331,7 +322,7 @@ class Runtime:
 
     def tell(self, agent: str, session_id: str) -> Timeline | None:
         """All turns of one session; blocks while its log is read. What was read of it is kept by the collector."""
-        from tokentop.chronicle import tell
+        from tokentop.answers.chronicle import tell
         from tokentop.ledger import prices
         from tokentop.store import db
 
@@ -348,7 +339,7 @@ class Runtime:
 
     def bought(self, agent: str, session_id: str) -> Bought | None:
         """What a session's tokens bought, as `tokentop outcome` has last worked it out; blocks while the store is read."""
-        from tokentop.bought import bought_by
+        from tokentop.answers.bought import bought_by
         from tokentop.store import db
 
         connection = db.open_reader(self._folder)
@@ -359,19 +350,19 @@ class Runtime:
 
     def transcript(self, session: Session) -> tuple[list[Said], str]:
         """What was said in a session; blocks while its log is read."""
-        from tokentop.transcript import transcript
+        from tokentop.answers.transcript import transcript
 
         return transcript(session)
 
     def export(self, told: Timeline, form: str) -> str:
         """Write a timeline into the state directory; blocks. OSError."""
-        from tokentop.exporting import write_timeline
+        from tokentop.answers.exporting import write_timeline
 
         bought = self.bought(told.session.agent, told.session.id)
         return str(write_timeline(self._folder, told, form, local_zone(self._environ), now_ms(), bought))
 
     def _looking(self) -> Looker:
-        from tokentop.look import Looker
+        from tokentop.answers.look import Looker
 
         if self._looker is None:
             self._looker = Looker(now_ms, texts=self._settings.titles)

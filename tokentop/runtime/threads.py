@@ -12,13 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tokentop.config import Settings, TelemetrySettings
+from tokentop.settings.config import Settings, TelemetrySettings
 
 if TYPE_CHECKING:
-    from tokentop.aside import Seen, Wanted
-    from tokentop.billing import Fetched, ProviderState
     from tokentop.collector import Collector
-    from tokentop.telemetry import Heard
+    from tokentop.collector.aside import Seen, Wanted
+    from tokentop.nouns.billing import Fetched, ProviderState
+    from tokentop.nouns.telemetry import Heard
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class AsideThread:
         self._wanted.put(None)
 
     def _ask(self) -> None:
-        from tokentop.aside import Aside
+        from tokentop.collector.aside import Aside
 
         aside = Aside()
         try:
@@ -175,9 +175,9 @@ class ReceiverThread(_LoopThread):
             self._start("receiver", self._run)
 
     def _run(self) -> None:
+        from tokentop.nouns.telemetry import Heard
         from tokentop.receiver.secret import token
         from tokentop.receiver.server import Receiver
-        from tokentop.telemetry import Heard
 
         while not self._stop.is_set():
             try:
@@ -192,7 +192,7 @@ class ReceiverThread(_LoopThread):
             self._stop.wait(RECEIVER_AGAIN_S)
 
     def _ready(self) -> None:
-        from tokentop.telemetry import Heard
+        from tokentop.nouns.telemetry import Heard
 
         self._heard.put(Heard(state=""))
 

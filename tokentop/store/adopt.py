@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from tokentop.agents.decoding import MAX_COUNT
-from tokentop.model import Context, Role, Session
+from tokentop.nouns.sessions import Context, Role, Session
 from tokentop.text import clean, title
 
 from .adoption import Adoption

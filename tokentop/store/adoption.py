@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import structs
 
-from tokentop.model import Context, Session
+from tokentop.nouns.sessions import Context, Session
 
 from .flags import FLAG_ESTIMATED
 from .hours import SLOT_MS

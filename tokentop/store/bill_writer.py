@@ -13,7 +13,7 @@ from datetime import date, timedelta
 import msgspec
 from msgspec.structs import replace
 
-from tokentop.billing import DAY_MS, Balance, Bill, Fetched, is_final
+from tokentop.nouns.billing import DAY_MS, Balance, Bill, Fetched, is_final
 
 from .bills import COUNTS, KEY, balances_where
 from .limits import put_quota

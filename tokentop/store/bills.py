@@ -8,8 +8,8 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tokentop.billing import CLASSES, Balance, Bill, BillLine, ProviderState
-from tokentop.model import Tokens
+from tokentop.nouns.billing import CLASSES, Balance, Bill, BillLine, ProviderState
+from tokentop.nouns.usage import Tokens
 
 KEY = ("kind", "model", "key", "project", "tier", "product", "item", "unit", "currency")
 COUNTS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning")

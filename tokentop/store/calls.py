@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from tokentop.model import Priced, Tokens, Usage
+from tokentop.nouns.usage import Priced, Tokens, Usage
 
 from .flags import FLAG_AT_ESTIMATED, FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_TELEMETRY, kind_of
 from .hours import within

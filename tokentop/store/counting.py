@@ -8,7 +8,7 @@ from typing import Protocol
 
 from msgspec import structs
 
-from tokentop.model import Kind, Priced, Tokens, Usage
+from tokentop.nouns.usage import Kind, Priced, Tokens, Usage
 
 from .accounts import Accounts
 from .flags import (

@@ -15,7 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from tokentop.engine.days import local, midnight_ms
-from tokentop.model import Tokens
+from tokentop.nouns.usage import Tokens
 
 from .flags import FLAG_AT_ESTIMATED, FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_TELEMETRY
 from .hours import SLOT_MS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tokentop.model import Kind
+from tokentop.nouns.usage import Kind
 
 FLAG_HIDDEN = 1
 FLAG_ESTIMATED = 2  # the tokens are an estimate

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from tokentop.engine.frames.texts import Texts
-from tokentop.recorded import KEY, STEP, Coverage, Mark, Moment, Taken, Text
+from tokentop.nouns.recorded import KEY, STEP, Coverage, Mark, Moment, Taken, Text
 
 _LOST = "recording"  # in `meta`: what was taken away
 _TOUCH_MS = 3_600_000  # a text's last use is noted at most this often

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 from msgspec import Struct
 
-from tokentop.commits import Commit, FileChange, Made, Repository
+from tokentop.nouns.commits import Commit, FileChange, Made, Repository
 
 
 class _File(Struct, array_like=True, gc=False):

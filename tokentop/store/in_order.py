@@ -7,7 +7,7 @@ from datetime import date, timedelta, tzinfo
 from operator import itemgetter
 
 from tokentop.engine.days import DAY_MS, local
-from tokentop.history import COST, LAST, RESPONSES, TOKENS, Ask, Group
+from tokentop.nouns.history import COST, LAST, RESPONSES, TOKENS, Ask, Group
 
 from .sieve import Sieve
 

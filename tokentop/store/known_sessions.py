@@ -6,7 +6,8 @@ import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 
-from tokentop.model import Figures, Session
+from tokentop.nouns.sessions import Session
+from tokentop.nouns.usage import Figures
 
 from .sessions import COLUMNS, SessionRow
 

@@ -8,11 +8,15 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
 
-from tokentop.model import Snapshot, State
+from tokentop.nouns.sessions import State
+
+if TYPE_CHECKING:
+    from tokentop.nouns.picture import Snapshot
 
 NAME = "now.json"
 _MOST_BYTES = 65_536

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from tokentop.engine.pace import worth_keeping
-from tokentop.model import Quota
+from tokentop.nouns.money import Quota
 
 KEEP_READINGS_MS = 8 * 86_400_000  # of plan limits: the longest common window and a day
 

@@ -6,7 +6,9 @@ import sqlite3
 
 import msgspec
 
-from tokentop.model import Figures, Priced, Receipt, Session
+from tokentop.nouns.actions import Receipt
+from tokentop.nouns.sessions import Session
+from tokentop.nouns.usage import Figures, Priced
 
 from .calls import events_of
 from .sessions import COLUMNS, SessionRow

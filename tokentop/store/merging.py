@@ -10,7 +10,7 @@ except ImportError:
 from msgspec import structs
 
 from tokentop.engine.heard import SAME_MS
-from tokentop.model import Kind, Tokens, Usage
+from tokentop.nouns.usage import Kind, Tokens, Usage
 
 MAX_EVENT_NUSD = 10_000 * 10**9  # no response costs more; forged counts must not overflow the sums
 

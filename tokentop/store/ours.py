@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from tokentop.engine.days import DAY_MS
 from tokentop.engine.reconcile import WEB_SEARCH, Ours
-from tokentop.model import Tokens
+from tokentop.nouns.usage import Tokens
 from tokentop.pricing.names import host_of
 from tokentop.pricing.rates import Rates
 from tokentop.pricing.table import PriceTable

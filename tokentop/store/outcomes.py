@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from tokentop.engine.tally import Credited
 from tokentop.engine.work import Work
-from tokentop.outline import Outline
+from tokentop.nouns.outline import Outline
 
 from .flags import FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_UNKNOWN
 from .hours import within

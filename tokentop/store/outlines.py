@@ -7,8 +7,8 @@ import zlib
 
 import msgspec
 
-from tokentop.model import Session
-from tokentop.outline import VERSION, Deed, Outline
+from tokentop.nouns.outline import VERSION, Deed, Outline
+from tokentop.nouns.sessions import Session
 
 from .sessions import COLUMNS, SessionRow
 

@@ -6,7 +6,7 @@ import sqlite3
 
 import msgspec
 
-from tokentop.model import Receipt
+from tokentop.nouns.actions import Receipt
 
 
 def append_action(connection: sqlite3.Connection, receipt: Receipt) -> None:

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from tokentop.model import Cursor, Diagnostic, Quota, Receipt
+from tokentop.nouns.actions import Receipt
+from tokentop.nouns.facts import Cursor, Diagnostic
+from tokentop.nouns.money import Quota
 
 KEPT = "kept "  # names in `meta` of what a screen keeps begin with it
 

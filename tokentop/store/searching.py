@@ -13,9 +13,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from tokentop.history import BEST, Ask, Entry, Listing
-from tokentop.model import State
-from tokentop.terms import TEXT_LIMIT, Field, FilterError, Pattern
+from tokentop.engine.terms import TEXT_LIMIT, Field, FilterError, Pattern
+from tokentop.nouns.history import BEST, Ask, Entry, Listing
+from tokentop.nouns.sessions import State
 
 from .alike import all_of, best_of
 from .in_order import grouped, ordered

@@ -9,7 +9,8 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import astuple, replace
 
-from tokentop.model import Context, Figures, Role, Session, Tokens
+from tokentop.nouns.sessions import Context, Role, Session
+from tokentop.nouns.usage import Figures, Tokens
 from tokentop.text import clean
 
 from .indexing import erase_words

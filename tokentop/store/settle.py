@@ -11,7 +11,7 @@ from msgspec import structs
 
 from tokentop.engine.growth import ONLY, growth_usages
 from tokentop.engine.hidden import Call, Total, hidden_usages
-from tokentop.model import Tokens
+from tokentop.nouns.usage import Tokens
 
 from .flags import FLAG_HIDDEN, FLAG_TELEMETRY
 from .totals import totals_of

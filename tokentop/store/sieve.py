@@ -1,4 +1,4 @@
-"""A filter in the language of `terms.py` -> conditions over the table `line`, all values bound."""
+"""A filter in the language of `engine/terms.py` -> conditions over the table `line`, all values bound."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from datetime import tzinfo
 
 from msgspec import Struct
 
+from tokentop.engine.terms import Compare, Field, FilterError, Pattern, Word, parse
 from tokentop.engine.when import BadTime, parse_when
-from tokentop.model import State
-from tokentop.terms import Compare, Field, FilterError, Pattern, Word, parse
+from tokentop.nouns.sessions import State
 
 _ALIKE = "instr(lower({}), ?) > 0"
 _OF_SESSION = "EXISTS (SELECT 1 FROM session s WHERE s.id = line.session AND {})"

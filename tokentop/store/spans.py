@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from tokentop.recorded import Jump, Part, Share, Spent
+from tokentop.nouns.recorded import Jump, Part, Share, Spent
 
 from .hours import SLOT_MS
 from .shares import SUMS, Sums, parts

@@ -6,7 +6,7 @@ import sqlite3
 
 from tokentop.engine.growth import next_total
 from tokentop.engine.hidden import Total
-from tokentop.model import RunningTotal, Tokens
+from tokentop.nouns.usage import RunningTotal, Tokens
 
 from .listed import Listed
 from .sessions import SessionCache, SessionRow

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 
-from tokentop.model import Average, Figures, Tokens
+from tokentop.nouns.usage import Average, Figures, Tokens
 
 from .hours import SLOT_MS
 from .slots import ROLLED, Filter, Slot, slot_of, where_of

@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator
 
-from tokentop.model import Tokens
+from tokentop.nouns.usage import Tokens
 
 from .flags import (
     FLAG_AT_ESTIMATED,

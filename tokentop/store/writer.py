@@ -9,21 +9,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
-from tokentop.model import (  # fmt: skip
-    Context,
-    Cursor,
-    Diagnostic,
-    Fact,
-    Figures,
-    Forecast,
-    Priced,
-    Quota,
-    Receipt,
-    RunningTotal,
-    Session,
-    Spawn,
-    Usage,
-)
+from tokentop.nouns.actions import Receipt
+from tokentop.nouns.facts import Cursor, Diagnostic, Fact
+from tokentop.nouns.money import Forecast, Quota
+from tokentop.nouns.sessions import Context, Session, Spawn
+from tokentop.nouns.usage import Figures, Priced, RunningTotal, Usage
 
 from .accounts import Accounts
 from .counting import EVENT, Counting, Prices

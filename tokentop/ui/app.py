@@ -24,7 +24,7 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widget import Widget
 
-from tokentop.model import Snapshot
+from tokentop.nouns.picture import Snapshot
 from tokentop.ui.calloff import CallOff
 from tokentop.ui.commander import Commander
 from tokentop.ui.gate import Gate
@@ -259,7 +259,7 @@ class TokentopApp(App[str]):
         self, agent: str, session_id: str, title: str = "", at_ms: int = 0, until_ms: int = 0
     ) -> None:
         """Show one session, turn by turn; the cursor on the turn of `at_ms`, of a span on its dearest one."""
-        from tokentop.config import local_zone
+        from tokentop.settings.zone import local_zone
         from tokentop.ui.screens.session import SessionScreen  # not at the start: most never open it
 
         zone = local_zone(os.environ)

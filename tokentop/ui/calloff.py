@@ -9,7 +9,8 @@ from textual.screen import ModalScreen, Screen
 from textual.timer import Timer
 from textual.widgets import Input
 
-from tokentop.model import Countdown, Snapshot
+from tokentop.nouns.actions import Countdown
+from tokentop.nouns.picture import Snapshot
 from tokentop.ui.keys import BY_ID
 from tokentop.ui.widgets.countdown import Countdowns, lift_toasts
 from tokentop.ui.widgets.footer import KeyFooter

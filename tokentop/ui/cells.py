@@ -9,7 +9,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from tokentop import text
-from tokentop.model import Figures, Quota, Row, State
+from tokentop.nouns.money import Quota
+from tokentop.nouns.picture import Row
+from tokentop.nouns.sessions import State
+from tokentop.nouns.usage import Figures
 from tokentop.ui.glyphs import LOOKS, RESTING, safe, sparkline
 
 HOT_NUSD_PER_H = (10_000_000_000, 30_000_000_000)  # $/h from which a burn rate is warm, hot

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from tokentop.model import Figures, Row
+from tokentop.nouns.picture import Row
+from tokentop.nouns.usage import Figures
 from tokentop.ui import cells
 from tokentop.ui.cells import Cell, Scene, figures, has_figures, unread
 from tokentop.ui.glyphs import LOOKS

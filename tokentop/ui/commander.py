@@ -8,7 +8,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from tokentop.engine.aftermath import in_words
-from tokentop.model import Action, KillPlan, Receipt, Row, Snapshot
+from tokentop.nouns.actions import Action, KillPlan, Receipt
+from tokentop.nouns.picture import Row, Snapshot
 from tokentop.ui import words
 from tokentop.ui.glyphs import safe
 from tokentop.ui.screens.batch import BatchScreen

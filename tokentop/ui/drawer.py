@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tokentop import text
-from tokentop.model import Alert, Look, Minutes, Quota, Row, State, Step
+from tokentop.nouns.looks import Look, Minutes, Step
+from tokentop.nouns.money import Quota
+from tokentop.nouns.picture import Alert, Row
+from tokentop.nouns.sessions import State
 from tokentop.ui import facts, origins
 from tokentop.ui.cells import HOT_PCT, context_pct, cost_text, unread
 from tokentop.ui.columns import MINUTE, WINDOWS_MIN

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from tokentop import text
-from tokentop.model import Alert, Figures, Quota, Row, Tokens
+from tokentop.nouns.money import Quota
+from tokentop.nouns.picture import Alert, Row
+from tokentop.nouns.usage import Figures, Tokens
 from tokentop.ui.cells import STALE_MS, VENDORS, context_pct, cost_text, unread
 from tokentop.ui.columns import MINUTE, WINDOWS_MIN
 from tokentop.ui.glyphs import LOOKS, safe

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tokentop.model import Figures, Row
-from tokentop.terms import TEXT_LIMIT, Compare, Field, FilterError, Pattern, Term
-from tokentop.terms import parse as parse_terms
+from tokentop.engine.terms import TEXT_LIMIT, Compare, Field, FilterError, Pattern, Term
+from tokentop.engine.terms import parse as parse_terms
+from tokentop.nouns.picture import Row
+from tokentop.nouns.usage import Figures
 from tokentop.ui.cells import context_pct, hit_pct, unread
 from tokentop.ui.glyphs import LOOKS
 

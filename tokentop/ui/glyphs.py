@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 from rich.cells import cell_len
 
-from tokentop.model import State
+from tokentop.nouns.sessions import State
 from tokentop.text import clean
 
 

@@ -12,7 +12,9 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from tokentop import text
-from tokentop.model import Figures, Row, State, Status, Tokens
+from tokentop.nouns.picture import Row, Status
+from tokentop.nouns.sessions import State
+from tokentop.nouns.usage import Figures, Tokens
 from tokentop.ui.cells import figures, has_figures, unread
 from tokentop.ui.glyphs import LOOKS
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from tokentop.model import Snapshot
 from tokentop.notify import Limiter, sequences
-from tokentop.rulebook import Notify
+from tokentop.nouns.picture import Snapshot
+from tokentop.settings.rulebook import Notify
 from tokentop.ui.glyphs import safe
 
 if TYPE_CHECKING:

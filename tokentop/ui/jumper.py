@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from textual.app import SuspendNotSupported
 
-from tokentop.model import Jump, Receipt, Row
+from tokentop.nouns.actions import Jump, Receipt
+from tokentop.nouns.picture import Row
 from tokentop.ui.glyphs import safe
 from tokentop.ui.source import Source
 

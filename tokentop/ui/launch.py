@@ -10,9 +10,12 @@ import sys
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-from tokentop.config import Settings, config_path, load, local_zone, state_dir
 from tokentop.errors import Failure, UsageError
+from tokentop.places import config_path, state_dir
 from tokentop.runtime import DemoRuntime, Runtime
+from tokentop.settings.config import Settings
+from tokentop.settings.load import load
+from tokentop.settings.zone import local_zone
 from tokentop.store import db
 from tokentop.text import mask_secrets
 

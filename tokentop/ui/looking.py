@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tokentop.model import Look, Row
+from tokentop.nouns.looks import Look
+from tokentop.nouns.picture import Row
 from tokentop.ui.source import Source
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from tokentop.model import Quota, Row
+from tokentop.nouns.money import Quota
+from tokentop.nouns.picture import Row
 from tokentop.ui.cells import Scene
 from tokentop.ui.columns import BY_ID, SORTS, SortKey
 

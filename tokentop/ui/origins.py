@@ -7,8 +7,10 @@ from textwrap import wrap
 from typing import NamedTuple
 
 from tokentop import text
-from tokentop.model import Look, Quota, Row
-from tokentop.telemetry import SURFACE
+from tokentop.nouns.looks import Look
+from tokentop.nouns.money import Quota
+from tokentop.nouns.picture import Row
+from tokentop.nouns.telemetry import SURFACE
 from tokentop.ui.cells import STALE_MS, context_pct, cost_text, unread
 from tokentop.ui.facts import burn_text
 from tokentop.ui.glyphs import safe

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
-from tokentop.recorded import Mark, Moment
+from tokentop.nouns.recorded import Mark, Moment
 
 SPEEDS = (1, 2, 5, 10, 30, 60, 120, 300, 600)
 FIRST_SPEED = 60

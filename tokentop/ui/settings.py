@@ -7,9 +7,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from tokentop.config import Settings, SettingsError, TelemetrySettings, fields_of, parse, toml_value
-from tokentop.rulebook import Notify, Rules, settings_of
-from tokentop.settings_file import Found, Name, value_of
+from tokentop.settings.config import Settings, SettingsError, TelemetrySettings
+from tokentop.settings.file import Found, Name, value_of
+from tokentop.settings.load import parse
+from tokentop.settings.rulebook import Notify, Rules, settings_of
+from tokentop.settings.written import fields_of, toml_value
 
 AT_ONCE: frozenset[Name] = frozenset({("theme",), ("refresh_s",), ("ascii",)})
 

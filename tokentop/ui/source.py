@@ -7,28 +7,19 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
-from tokentop.history import Ask, Entry, Listing, Scan
-from tokentop.model import (
-    Action,
-    Inside,
-    Jump,
-    KillPlan,
-    LogTail,
-    Look,
-    Orphan,
-    Receipt,
-    Row,
-    Session,
-    Snapshot,
-)
-from tokentop.rulebook import Notify
+from tokentop.nouns.actions import Action, Jump, KillPlan, Orphan, Receipt
+from tokentop.nouns.history import Ask, Entry, Listing, Scan
+from tokentop.nouns.looks import Inside, LogTail, Look
+from tokentop.nouns.picture import Row, Snapshot
+from tokentop.nouns.sessions import Session
+from tokentop.settings.rulebook import Notify
 
 if TYPE_CHECKING:
     from tokentop.agents._spoken import Said
+    from tokentop.answers.footage import Footage
     from tokentop.engine.statement import Statement
     from tokentop.engine.tally import Bought
     from tokentop.engine.timeline import Timeline
-    from tokentop.footage import Footage
 
 
 class Source(Protocol):

@@ -9,7 +9,7 @@ from rich.color_triplet import ColorTriplet
 from rich.style import Style
 from textual.theme import Theme
 
-from tokentop.model import State
+from tokentop.nouns.sessions import State
 
 # Okabe & Ito, "Color Universal Design"
 _ORANGE, _SKY, _GREEN, _YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"

@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from tokentop.model import Average, Figures, Row, Snapshot, State
+from tokentop.nouns.picture import Row, Snapshot
+from tokentop.nouns.sessions import State
+from tokentop.nouns.usage import Average, Figures
 from tokentop.ui import filtering, grouping
 from tokentop.ui.cells import has_figures
 from tokentop.ui.columns import AS_DECLARED, MINUTE

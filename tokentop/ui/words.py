@@ -7,7 +7,10 @@ from collections.abc import Collection, Iterator, Sequence
 
 from tokentop import text
 from tokentop.engine.aftermath import in_words
-from tokentop.model import Action, KillPlan, Orphan, PlannedProc, ProcRole, Receipt, Row, State
+from tokentop.nouns.actions import Action, KillPlan, Orphan, PlannedProc, Receipt
+from tokentop.nouns.picture import Row
+from tokentop.nouns.processes import ProcRole
+from tokentop.nouns.sessions import State
 from tokentop.ui.cells import unread
 from tokentop.ui.facts import Field
 from tokentop.ui.glyphs import safe

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tokentop.model import Activity, State
+from tokentop.nouns.sessions import Activity, State
 from tokentop.text import clean, mask_secrets
 
 AGENT_ID = "claude"

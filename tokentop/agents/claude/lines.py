@@ -22,18 +22,9 @@ from tokentop.agents.decoding import (
     identifier,
     unparsed,
 )
-from tokentop.model import (
-    Activity,
-    Context,
-    Diagnostic,
-    Fact,
-    Role,
-    RunningTotal,
-    Session,
-    Spawn,
-    State,
-    Tokens,
-)  # fmt: skip
+from tokentop.nouns.facts import Diagnostic, Fact
+from tokentop.nouns.sessions import Activity, Context, Role, Session, Spawn, State
+from tokentop.nouns.usage import RunningTotal, Tokens
 from tokentop.text import clean, title
 
 from .content import AGENT_ID, SPAWN_TOOLS, assistant_activity, prompt_text, user_activity

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import msgspec
 
 from tokentop.agents.processes import Processes, RegistryEntry, before_dashes, flag_value, session_uuid
-from tokentop.model import ProcRole, State
+from tokentop.nouns.processes import ProcRole
+from tokentop.nouns.sessions import State
 from tokentop.text import clean
 
 _HELPER_FLAGS = {"--help", "-h", "--version", "-v"}

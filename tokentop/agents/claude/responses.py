@@ -10,7 +10,8 @@ from typing import Any
 from msgspec import Struct
 
 from tokentop.agents.decoding import MAX_COUNT, bad_number, count, label
-from tokentop.model import Fact, Kind, Tokens, Usage
+from tokentop.nouns.facts import Fact
+from tokentop.nouns.usage import Kind, Tokens, Usage
 from tokentop.text import clean
 
 from .content import AGENT_ID

@@ -7,7 +7,8 @@ from msgspec import Struct
 
 from tokentop.agents.base import LogFile
 from tokentop.agents.decoding import decode, unparsed
-from tokentop.model import Fact, Role, Session
+from tokentop.nouns.facts import Fact
+from tokentop.nouns.sessions import Role, Session
 from tokentop.text import clean, title
 
 from .content import AGENT_ID

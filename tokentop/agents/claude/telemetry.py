@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 from tokentop.agents.decoding import count, identifier, label, text, tokens
-from tokentop.model import Fact, Usage
-from tokentop.telemetry import Record, Telemetry
+from tokentop.nouns.facts import Fact
+from tokentop.nouns.telemetry import Record, Telemetry
+from tokentop.nouns.usage import Usage
 
 from .content import AGENT_ID
 

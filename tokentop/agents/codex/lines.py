@@ -23,7 +23,10 @@ from tokentop.agents.decoding import (
     label,
     unparsed,
 )
-from tokentop.model import Activity, Context, Diagnostic, Fact, Quota, Role, Session, State, Usage
+from tokentop.nouns.facts import Diagnostic, Fact
+from tokentop.nouns.money import Quota
+from tokentop.nouns.sessions import Activity, Context, Role, Session, State
+from tokentop.nouns.usage import Usage
 from tokentop.text import clean, title
 
 from .calls import Calls

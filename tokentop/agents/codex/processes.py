@@ -16,7 +16,7 @@ from tokentop.agents.processes import (
     flag_value,
     session_uuid,
 )
-from tokentop.model import ProcRole
+from tokentop.nouns.processes import ProcRole
 
 _VALUE_FLAGS = {
     *("-c", "--config", "-m", "--model", "-p", "--profile", "-C", "--cd", "-s", "--sandbox", "-i", "--image"),

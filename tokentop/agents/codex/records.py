@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from tokentop.agents.decoding import MAX_COUNT, count
-from tokentop.model import Tokens
+from tokentop.nouns.usage import Tokens
 
 
 class Counts(Struct):

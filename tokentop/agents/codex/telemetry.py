@@ -7,8 +7,9 @@ like those of the rollout; `tool_token_count` is their sum and no count of tools
 from __future__ import annotations
 
 from tokentop.agents.decoding import identifier, label, text, tokens
-from tokentop.model import Fact, Usage
-from tokentop.telemetry import Record, Telemetry
+from tokentop.nouns.facts import Fact
+from tokentop.nouns.telemetry import Record, Telemetry
+from tokentop.nouns.usage import Usage
 
 from .lines import AGENT_ID
 

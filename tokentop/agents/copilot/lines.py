@@ -22,7 +22,8 @@ from tokentop.agents.decoding import (
     text,
     tokens,
 )
-from tokentop.model import Activity, Context, Kind, Role, Session, State, Tokens, Usage
+from tokentop.nouns.sessions import Activity, Context, Role, Session, State
+from tokentop.nouns.usage import Kind, Tokens, Usage
 from tokentop.text import title
 
 from .sidecar import AGENT_ID

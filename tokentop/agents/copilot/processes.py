@@ -13,7 +13,7 @@ from tokentop.agents.processes import (
     plain_role,
     session_uuid,
 )
-from tokentop.model import ProcRole
+from tokentop.nouns.processes import ProcRole
 
 # The worker holds this file open while it has the session; the `.lock` beside it outlives a SIGKILL.
 _HELD = re.compile(rf"/session-state/({UUID.pattern})/inuse\.\d+\.hold$")

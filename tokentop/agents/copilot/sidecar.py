@@ -6,7 +6,8 @@ import json
 
 from tokentop.agents.base import LogFile
 from tokentop.agents.decoding import epoch_ms, identifier
-from tokentop.model import Fact, Session
+from tokentop.nouns.facts import Fact
+from tokentop.nouns.sessions import Session
 from tokentop.text import clean, title
 
 AGENT_ID = "copilot"

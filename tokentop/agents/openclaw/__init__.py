@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from tokentop.agents._pi import PiLines, session_of
 from tokentop.agents.base import Agent, Database, JsonLines, LogFile, Roots
 from tokentop.agents.processes import Processes, is_helper, stem
-from tokentop.model import ProcRole
+from tokentop.nouns.processes import ProcRole
 
 from .database import newest_records, page, read, signs
 from .entries import AGENT_ID, COLD, cold_entry, is_foreign

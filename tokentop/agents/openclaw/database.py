@@ -15,7 +15,8 @@ from msgspec import Struct
 from tokentop.agents._pi import USAGE, Entries, Memory
 from tokentop.agents.base import Ask, LogFile, Reading
 from tokentop.agents.decoding import count, decompressed, epoch_ms, identifier, record, text, unparsed
-from tokentop.model import Activity, Context, Diagnostic, Fact, Role, Session
+from tokentop.nouns.facts import Diagnostic, Fact
+from tokentop.nouns.sessions import Activity, Context, Role, Session
 from tokentop.text import title
 
 from .entries import AGENT_ID, COLD, cold_entry, is_foreign

@@ -9,7 +9,8 @@ from msgspec import Struct
 from tokentop.agents._lines import LineReader
 from tokentop.agents.base import LogFile
 from tokentop.agents.decoding import count, epoch_ms, identifier, label, obj, objects, text
-from tokentop.model import Activity, Context, Kind, Role, Session, State, Tokens, Usage
+from tokentop.nouns.sessions import Activity, Context, Role, Session, State
+from tokentop.nouns.usage import Kind, Tokens, Usage
 from tokentop.text import title
 
 from .records import AGENT_ID, Counts, usage_of

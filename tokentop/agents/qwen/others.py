@@ -7,7 +7,9 @@ from typing import Any
 from tokentop.agents._lines import LineReader, NoMemory
 from tokentop.agents.base import LogFile
 from tokentop.agents.decoding import count, document, epoch_ms, identifier, label, obj, objects, text
-from tokentop.model import Activity, Fact, Role, RunningTotal, Session, State
+from tokentop.nouns.facts import Fact
+from tokentop.nouns.sessions import Activity, Role, Session, State
+from tokentop.nouns.usage import RunningTotal
 from tokentop.text import title
 
 from .records import AGENT_ID, Counts, tokens_of, usage_of

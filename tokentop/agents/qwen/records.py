@@ -8,7 +8,8 @@ from msgspec import Struct
 
 from tokentop.agents.base import LogFile
 from tokentop.agents.decoding import count, label, text, tokens
-from tokentop.model import Fact, Kind, Tokens, Usage
+from tokentop.nouns.facts import Fact
+from tokentop.nouns.usage import Kind, Tokens, Usage
 
 AGENT_ID = "qwen"
 

@@ -6,8 +6,9 @@ from msgspec import structs
 
 from tokentop.agents.base import LogFile
 from tokentop.agents.decoding import identifier, text
-from tokentop.model import Fact, Kind, Usage
-from tokentop.telemetry import Record, Telemetry
+from tokentop.nouns.facts import Fact
+from tokentop.nouns.telemetry import Record, Telemetry
+from tokentop.nouns.usage import Kind, Usage
 
 from .records import Counts, usage_of
 

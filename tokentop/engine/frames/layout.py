@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from tokentop.engine.rates import COARSE_MS, SERIES_SAMPLES, SERIES_STEP_MS, SPARK_SAMPLES
-from tokentop.model import State
+from tokentop.nouns.sessions import State
 
 Vector = tuple[int, ...]
 

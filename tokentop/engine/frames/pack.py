@@ -9,7 +9,10 @@ from msgspec import Struct
 
 from tokentop.engine.rates import COARSE_MS, SERIES_SAMPLES, SPARK_SAMPLES
 from tokentop.engine.snapshot import figure_notes
-from tokentop.model import Alert, Figures, Quota, Row, Snapshot, State, Status
+from tokentop.nouns.money import Quota
+from tokentop.nouns.picture import Alert, Row, Snapshot, Status
+from tokentop.nouns.sessions import State
+from tokentop.nouns.usage import Figures
 
 from .layout import FIGURES, KINDS, NUMBERS, PAST, SPARK_AT, STATES, Picture, Vector, since, slid_sparks
 from .texts import Texts, program

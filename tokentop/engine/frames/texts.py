@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 
-from tokentop.recorded import Text
+from tokentop.nouns.recorded import Text
 
 
 class _Numbers(dict[str, int]):

@@ -6,20 +6,11 @@ import msgspec
 
 from tokentop.engine.rates import SERIES_STEP_MS
 from tokentop.engine.snapshot import figure_notes
-from tokentop.model import (
-    Alert,
-    Diagnostic,
-    Figures,
-    Forecast,
-    MonthForecast,
-    Quota,
-    Row,
-    Series,
-    Snapshot,
-    State,
-    Status,
-    Tokens,
-)
+from tokentop.nouns.facts import Diagnostic
+from tokentop.nouns.money import Forecast, MonthForecast, Quota
+from tokentop.nouns.picture import Alert, Row, Series, Snapshot, Status
+from tokentop.nouns.sessions import State
+from tokentop.nouns.usage import Figures, Tokens
 
 from .layout import (
     FIGURES,

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from textwrap import wrap
 
 from tokentop import text
-from tokentop.billing import Balance, Health, ReportStanding, Standing
 from tokentop.engine.pace import ahead_pct
 from tokentop.engine.plans import SETTINGS
 from tokentop.engine.statement import Statement
-from tokentop.model import Quota
+from tokentop.nouns.billing import Balance, Health, ReportStanding, Standing
+from tokentop.nouns.money import Quota
 from tokentop.ui.bill.frame import Line, Lines
 from tokentop.ui.cells import HOT_PCT, STALE_MS
 from tokentop.ui.glyphs import safe

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from tokentop import text
 from tokentop.engine.statement import Day
-from tokentop.model import Forecast
+from tokentop.nouns.money import Forecast
 from tokentop.ui.bill.frame import Line, Lines
 from tokentop.ui.paint import fit
 

@@ -11,7 +11,7 @@ from tokentop.engine.plans import Covered, Split
 from tokentop.engine.reconcile import Line as Compared
 from tokentop.engine.reconcile import Verdict
 from tokentop.engine.statement import Bills, Statement
-from tokentop.model import Budget, Forecast, MonthForecast
+from tokentop.nouns.money import Budget, Forecast, MonthForecast
 from tokentop.ui.bill.fan import curve
 from tokentop.ui.bill.frame import Line, Lines, cells, fitted
 from tokentop.ui.glyphs import safe

@@ -8,7 +8,7 @@ from datetime import date
 from msgspec import Struct
 
 from tokentop import text
-from tokentop.history import COST, LAST, RESPONSES, TOKENS, Entry, Group
+from tokentop.nouns.history import COST, LAST, RESPONSES, TOKENS, Entry, Group
 from tokentop.ui.glyphs import safe
 
 Cell = tuple[str, str]

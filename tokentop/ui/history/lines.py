@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
-from tokentop.history import Ask, Entry, Group, Listing
+from tokentop.nouns.history import Ask, Entry, Group, Listing
 
 Item = int | Group | Entry  # a session of the list, a header, or a sub-agent below the session above it
 

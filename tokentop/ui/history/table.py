@@ -11,8 +11,8 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tokentop import text
-from tokentop.history import Entry, Group
-from tokentop.model import State
+from tokentop.nouns.history import Entry, Group
+from tokentop.nouns.sessions import State
 from tokentop.ui.glyphs import LOOKS
 from tokentop.ui.history import cells
 from tokentop.ui.history.cells import NAME, Column

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from tokentop import text
 from tokentop.agents import all_agents
-from tokentop.history import BACKLOG, BEST, COST, HELP, LAST, RESPONSES, TOKENS, Ask, Entry, Listing, Scan
+from tokentop.nouns.history import (
+    BACKLOG,
+    BEST,
+    COST,
+    HELP,
+    LAST,
+    RESPONSES,
+    TOKENS,
+    Ask,
+    Entry,
+    Listing,
+    Scan,
+)
 from tokentop.ui.keys import HISTORY_KEYS, ascii_shown
 
 _ORDERS = {

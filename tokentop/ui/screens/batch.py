@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tokentop.model import Action, KillPlan, Row
+from tokentop.nouns.actions import Action, KillPlan
+from tokentop.nouns.picture import Row
 from tokentop.ui import words
 from tokentop.ui.screens.dialog import MANY
 from tokentop.ui.screens.listed import ListDialog

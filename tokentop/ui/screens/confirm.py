@@ -12,7 +12,9 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.widgets import Static
 
-from tokentop.model import Action, KillPlan, Row, State
+from tokentop.nouns.actions import Action, KillPlan
+from tokentop.nouns.picture import Row
+from tokentop.nouns.sessions import State
 from tokentop.ui import words
 from tokentop.ui.facts import Field
 from tokentop.ui.gate import guard

@@ -14,7 +14,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widgets import Input
 
-from tokentop.history import BEST, GROUPS, LAST, SORTS, Ask, Entry, Listing, Scan
+from tokentop.nouns.history import BEST, GROUPS, LAST, SORTS, Ask, Entry, Listing, Scan
 from tokentop.ui.history import told
 from tokentop.ui.history.lines import Lines
 from tokentop.ui.history.table import HistoryHead, HistoryTable

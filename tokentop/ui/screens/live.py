@@ -14,7 +14,8 @@ from textual.strip import Strip
 from textual.widgets import Input
 
 from tokentop import text
-from tokentop.model import Alert, Look, Row, Snapshot
+from tokentop.nouns.looks import Look
+from tokentop.nouns.picture import Alert, Row, Snapshot
 from tokentop.ui import facts, keys, remembered, words
 from tokentop.ui.cells import most_urgent
 from tokentop.ui.columns import MINUTE, place

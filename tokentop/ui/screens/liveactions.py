@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, cast
 
 from textual.screen import Screen
 
-from tokentop.model import Action, Row, Snapshot, State
+from tokentop.nouns.actions import Action
+from tokentop.nouns.picture import Row, Snapshot
+from tokentop.nouns.sessions import State
 from tokentop.ui import keys, origins
 from tokentop.ui.columns import WINDOWS_MIN, Choice
 from tokentop.ui.glyphs import safe

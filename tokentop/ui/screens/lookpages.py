@@ -11,7 +11,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 
 from tokentop import text
-from tokentop.model import Inside, LogTail, Row, Step
+from tokentop.nouns.looks import Inside, LogTail, Step
+from tokentop.nouns.picture import Row
 from tokentop.ui.drawer import seconds_text
 from tokentop.ui.glyphs import safe
 from tokentop.ui.screens.pages import Lines, LongPage, Page

@@ -13,7 +13,7 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from tokentop.advice import ADVICE
-from tokentop.model import Diagnostic
+from tokentop.nouns.facts import Diagnostic
 from tokentop.ui import filtering
 from tokentop.ui.columns import COLUMNS
 from tokentop.ui.gate import guard

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tokentop.model import Action, Look, Row
+from tokentop.nouns.actions import Action
+from tokentop.nouns.looks import Look
+from tokentop.nouns.picture import Row
 from tokentop.ui import keys
 from tokentop.ui.keys import Key
 from tokentop.ui.screens.live import LiveScreen

@@ -13,7 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 
 from tokentop import text
-from tokentop.model import Receipt
+from tokentop.nouns.actions import Receipt
 from tokentop.ui import words
 from tokentop.ui.glyphs import safe
 from tokentop.ui.over import Over

@@ -14,11 +14,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from tokentop import text
-from tokentop.config import local_zone
+from tokentop.answers.footage import Footage
 from tokentop.engine.days import DAY_MS, day_bounds, local
-from tokentop.footage import Footage
-from tokentop.model import Snapshot
-from tokentop.recorded import Jump, Scene, Share, Spent
+from tokentop.nouns.picture import Snapshot
+from tokentop.nouns.recorded import Jump, Scene, Share, Spent
+from tokentop.settings.zone import local_zone
 from tokentop.ui import keys, remembered
 from tokentop.ui.reel import Reel
 from tokentop.ui.screens.pastactions import PastActions

@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 from tokentop import text
 from tokentop.agents._spoken import Said
 from tokentop.export import sketch
-from tokentop.model import Session
+from tokentop.nouns.sessions import Session
 from tokentop.ui import keys
 from tokentop.ui.glyphs import safe
 from tokentop.ui.screens.pages import Lines, LongPage, Page

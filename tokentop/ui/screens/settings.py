@@ -15,8 +15,8 @@ from textual.containers import Vertical, VerticalScroll
 from textual.geometry import Region
 from textual.widgets import Input, Static
 
-from tokentop.config import Settings, SettingsError
-from tokentop.settings_file import Found, Name, look, save
+from tokentop.settings.config import Settings, SettingsError
+from tokentop.settings.file import Found, Name, look, save
 from tokentop.ui import settings as listed
 from tokentop.ui.gate import guard
 from tokentop.ui.glyphs import safe

@@ -14,7 +14,7 @@ from textual.containers import Vertical
 
 from tokentop import text
 from tokentop.engine.days import local
-from tokentop.recorded import Jump, Share, Spent
+from tokentop.nouns.recorded import Jump, Share, Spent
 from tokentop.ui.glyphs import safe
 from tokentop.ui.over import Over
 from tokentop.ui.paint import Painted, Piece, fit

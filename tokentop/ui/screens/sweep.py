@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tokentop.model import Orphan
+from tokentop.nouns.actions import Orphan
 from tokentop.ui import words
 from tokentop.ui.screens.dialog import MANY
 from tokentop.ui.screens.listed import ListDialog

@@ -7,7 +7,7 @@ from typing import Any
 
 from textual.screen import Screen
 
-from tokentop.model import Countdown
+from tokentop.nouns.actions import Countdown
 from tokentop.ui import words
 from tokentop.ui.glyphs import safe
 from tokentop.ui.paint import Painted, Piece

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tokentop import text
-from tokentop.model import Looked, Snapshot
+from tokentop.nouns.facts import Looked
+from tokentop.nouns.picture import Snapshot
 from tokentop.ui.glyphs import safe
 from tokentop.ui.paint import Painted, Piece, fit
 from tokentop.ui.theme import Palette

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tokentop import text
-from tokentop.model import Quota
+from tokentop.nouns.money import Quota
 from tokentop.ui.cells import HOT_PCT, STALE_MS
 from tokentop.ui.glyphs import safe
 from tokentop.ui.paint import Painted, Piece, fit

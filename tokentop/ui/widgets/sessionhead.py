@@ -12,7 +12,7 @@ from tokentop.engine.timeline import Timeline
 from tokentop.export import sketch
 from tokentop.export.brought import one_line
 from tokentop.export.values import dollars, label, resume
-from tokentop.model import Role
+from tokentop.nouns.sessions import Role
 from tokentop.ui.glyphs import safe
 from tokentop.ui.paint import Painted, Piece, fit
 from tokentop.ui.theme import Palette

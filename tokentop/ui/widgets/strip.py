@@ -8,7 +8,11 @@ from textual import events
 from textual.message import Message
 
 from tokentop import text
-from tokentop.model import Average, Figures, Forecast, Progress, Snapshot, State
+from tokentop.nouns.facts import Progress
+from tokentop.nouns.money import Forecast
+from tokentop.nouns.picture import Snapshot
+from tokentop.nouns.sessions import State
+from tokentop.nouns.usage import Average, Figures
 from tokentop.ui.columns import MINUTE, WINDOWS_MIN
 from tokentop.ui.glyphs import LOOKS, TAG, safe
 from tokentop.ui.paint import Painted, Piece

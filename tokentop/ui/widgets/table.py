@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tokentop.model import Row
+from tokentop.nouns.picture import Row
 from tokentop.ui.cells import Scene
 from tokentop.ui.columns import Placed
 from tokentop.ui.glyphs import LOOKS, RESTING, TAG, safe

@@ -17,7 +17,7 @@ from tokentop import text
 from tokentop.engine.timeline import Item, Turn
 from tokentop.export import sketch
 from tokentop.export.values import dollars
-from tokentop.model import Figures, Kind
+from tokentop.nouns.usage import Figures, Kind
 from tokentop.ui.glyphs import safe
 from tokentop.ui.paint import fit, palette_of, strip
 from tokentop.ui.theme import Palette

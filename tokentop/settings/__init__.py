@@ -1,0 +1,1 @@
+"""What the user has set: settings, rules, budgets, plans, keys, and where all of it is."""
