@@ -139,7 +139,7 @@ def test_what_a_plan_covers_is_never_a_discrepancy(tmp_path: Path, fake: Fake) -
     assert result.covered
     assert {line.verdict for line in on_day(result)} == {Verdict.UNCOVERED}, "all of it was used elsewhere"
     assert not any(line.off for line in result.report.lines)
-    assert "covered by a plan" in text(result)
+    assert "covered by plans: no call is billed" in text(result)
 
 
 def test_settled_days_teach_a_factor_for_today(tmp_path: Path, fake: Fake) -> None:
