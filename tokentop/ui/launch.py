@@ -6,7 +6,6 @@ import argparse
 import gc
 import logging
 import os
-import sys
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -25,7 +24,6 @@ LOG_BYTES = 1 << 20
 # Rows and lines are made anew by the thousand and freed by their counts: looking through them for cycles at each 700
 # (CPython's own setting) took a twentieth of the CPU.
 _GARBAGE = (20_000, 20, 20)
-_SWITCH_S = 0.001  # a key that comes while the collector works waits for it five times longer by CPython's own setting
 
 
 def launch(arguments: argparse.Namespace, *, demo: bool) -> int:
@@ -68,7 +66,6 @@ def _run(source: Runtime | DemoRuntime, options: UiOptions) -> int:
     finally:
         gc.freeze()  # nor later: each full search went through all modules again, 60 ms without a repaint
         gc.set_threshold(*_GARBAGE)
-        sys.setswitchinterval(_SWITCH_S)
         gc.enable()
     return run(source, options)
 
