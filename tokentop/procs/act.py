@@ -60,7 +60,7 @@ class _Execution:
         self._survivors: list[int] = []
         self._left: tuple[Ident, ...] = ()
         self._notes: list[str] = []
-        self._own = read_own(probe, probe.snapshot())
+        self._own = read_own(probe, probe.brief)
         self._sweep = Sweep(plan, probe, self._own, agents, self._note)
         self._tools = Leftovers(plan, probe, self._own, agents, self._note)
 
@@ -72,7 +72,7 @@ class _Execution:
             return self._interrupt_turn()
         if plan.target is None:
             return self._receipt("refused", "the plan names no process")
-        why = why_never(plan.target, self._own, self._probe.snapshot(), self._probe)
+        why = why_never(plan.target, self._own, self._probe.brief, self._probe)
         if why:
             return self._receipt("refused", why)
         handle = self._probe.open(plan.target)
@@ -121,9 +121,7 @@ class _Execution:
                 return self._receipt("refused", "it has no process of its own: nothing to end")
             return self._receipt("already gone")
         try:
-            why = (
-                why_never(plan.target, self._own, self._probe.snapshot(), self._probe) if plan.target else ""
-            )
+            why = why_never(plan.target, self._own, self._probe.brief, self._probe) if plan.target else ""
             return self._receipt("interrupted", why) if why else self._end(handle, rungs)
         finally:
             handle.close()
@@ -247,7 +245,7 @@ class _Execution:
                 else:
                     self._notes.append(f"left alone: pid {ident.pid} (it runs another program now)")
                 continue
-            why = why_never(ident, self._own, self._probe.snapshot(), self._probe)
+            why = why_never(ident, self._own, self._probe.brief, self._probe)
             gone = handle.wait(WRAPPER_S)
             for number, grace_s in ((signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0)):
                 if not gone and not why:

@@ -128,7 +128,7 @@ class Ending:
     def _may(self, ident: Ident, snapshot: Mapping[int, Brief]) -> bool:
         if ident.pid in self.skipped:
             return False
-        why = why_never(ident, self._own, snapshot, self._probe)
+        why = why_never(ident, self._own, snapshot.get, self._probe)
         if not why:
             why = why_service(self._probe.argv(ident.pid), ident.exe, self._specs)
         if why:

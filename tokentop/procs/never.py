@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
@@ -11,6 +11,8 @@ from tokentop.agents.processes import Processes, identify, stem
 from tokentop.nouns.processes import Ident, ProcRole
 from tokentop.procs.kin import is_multiplexer
 from tokentop.procs.probe import Brief, Probe
+
+BriefOf = Callable[[int], Brief | None]  # what a look at a pid says, None = there is none
 
 SHELLS = {"sh", "bash", "zsh", "fish", "dash", "ksh", "csh", "tcsh", "nu"}
 _SERVICE_ROLES = {
@@ -31,12 +33,12 @@ class Own(Struct, frozen=True):
     pid_ns: str
 
 
-def read_own(probe: Probe, snapshot: Mapping[int, Brief]) -> Own:
+def read_own(probe: Probe, brief_of: BriefOf) -> Own:
     above: set[int] = set()
-    step = snapshot.get(os.getpid())
+    step = brief_of(os.getpid())
     while step is not None and step.ppid > 0 and step.ppid not in above:
         above.add(step.ppid)
-        step = snapshot.get(step.ppid)
+        step = brief_of(step.ppid)
     pid = os.getpid()
     return Own(pid, os.getpgid(0), os.getuid(), frozenset(above), probe.pid_ns(pid))
 
@@ -50,7 +52,7 @@ def owner_name(uid: int) -> str:
         return str(uid)
 
 
-def why_never(ident: Ident, own: Own, snapshot: Mapping[int, Brief], probe: Probe) -> str:
+def why_never(ident: Ident, own: Own, brief_of: BriefOf, probe: Probe) -> str:
     """Why a process may not be signalled, in words; "" = it may."""
     pid = ident.pid
     if pid <= 1:
@@ -59,7 +61,7 @@ def why_never(ident: Ident, own: Own, snapshot: Mapping[int, Brief], probe: Prob
         return "it is tokentop itself"
     if pid in own.ancestors:
         return "tokentop runs inside it"
-    brief = snapshot.get(pid)
+    brief = brief_of(pid)
     if brief is None:
         return ""
     if ident.uid != own.uid:

@@ -47,6 +47,8 @@ class Handle(Protocol):
 class Probe(Protocol):
     def snapshot(self) -> Mapping[int, Brief]: ...
 
+    def brief(self, pid: int) -> Brief | None: ...
+
     def ident(self, pid: int) -> Ident | None: ...
 
     def argv(self, pid: int) -> tuple[str, ...]: ...
@@ -87,10 +89,14 @@ class LinuxProbe:
     def snapshot(self) -> Mapping[int, Brief]:
         found: dict[int, Brief] = {}
         for pid in linux.pids():
-            stat = linux.stat(pid)
-            if stat is not None:
-                found[pid] = Brief(stat.ppid, stat.pgid, stat.sid, stat.start_ticks, stat.state)
+            brief = self.brief(pid)
+            if brief is not None:
+                found[pid] = brief
         return found
+
+    def brief(self, pid: int) -> Brief | None:
+        stat = linux.stat(pid)
+        return None if stat is None else Brief(stat.ppid, stat.pgid, stat.sid, stat.start_ticks, stat.state)
 
     def ident(self, pid: int) -> Ident | None:
         stat, uid, argv = linux.stat(pid), linux.uid(pid), linux.argv(pid)

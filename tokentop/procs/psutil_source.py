@@ -6,6 +6,7 @@ readable for processes of our own user only.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -156,14 +157,12 @@ class PsutilProbe:
     def snapshot(self) -> Mapping[int, Brief]:
         found: dict[int, Brief] = {}
         for process in psutil.process_iter():
-            try:
-                with process.oneshot():
-                    pid = process.pid
-                    group, session = (os.getpgid(pid), os.getsid(pid)) if hasattr(os, "getsid") else (0, 0)
-                    found[pid] = Brief(process.ppid(), group, session, start_ticks(process), _state(process))
-            except (psutil.Error, OSError):
-                continue
+            with contextlib.suppress(psutil.Error, OSError):
+                found[process.pid] = _brief(process)
         return found
+
+    def brief(self, pid: int) -> Brief | None:
+        return _or(None, lambda: _brief(psutil.Process(pid)))
 
     def ident(self, pid: int) -> Ident | None:
         try:
@@ -219,3 +218,10 @@ class _PsutilHandle:
 
     def close(self) -> None:
         pass
+
+
+def _brief(process: psutil.Process) -> Brief:
+    with process.oneshot():
+        pid = process.pid
+        group, session = (os.getpgid(pid), os.getsid(pid)) if hasattr(os, "getsid") else (0, 0)
+        return Brief(process.ppid(), group, session, start_ticks(process), _state(process))

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
@@ -192,11 +193,11 @@ class ProcWatcher:
     def _planner(self, now_ms: int) -> Planner:
         stale = abs(now_ms - self._ticked_ms) > STALE_MS
         probe = default_probe()
-        snapshot = probe.snapshot()
-        own = read_own(probe, snapshot)
+        brief_of = cache(probe.brief)
+        own = read_own(probe, brief_of)
         return Planner(
             self._specs, self._source.host, self._table, self._procs, self._filed, stale=stale,
-            never=lambda ident: why_never(ident, own, snapshot, probe), detached=probe.ignores_hup,
+            never=lambda ident: why_never(ident, own, brief_of, probe), detached=probe.ignores_hup,
         )  # fmt: skip
 
     def _remember(self, procs: Sequence[AgentProc], now_ms: int) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -40,6 +41,7 @@ log = logging.getLogger(__name__)
 STOP_S = 10.0
 SAID_OFF = "prompts and replies are not searched: search_prompts is off in the settings"
 VIEW = "view"  # under this name the store keeps the state of the screen
+DRAW_S = 0.1  # the first picture of an answer
 ACTION_S = 40.0  # an action that is under way is carried to its end
 BATCH_THREADS = 12  # actions side by side: each of them mostly waits for its agent to end
 Publish = Callable[[Snapshot], None]
@@ -386,8 +388,7 @@ class Runtime:
             collector.note("state", self._note)
         try:
             while not self._stop.is_set():
-                while not self._questions.empty():
-                    self._questions.get()(collector)
+                self._answer(collector)
                 wait_s = collector.tick()
                 self._keep(collector, enforcer)
                 self._aside.serve(collector)
@@ -395,8 +396,8 @@ class Runtime:
                 self._receiver.serve(collector)
                 if enforcer is not None and self._newest:
                     self._enforce(collector, enforcer, show)
-                if wait_s > 0 and self._wake.wait(wait_s):
-                    self._wake.clear()
+                if wait_s > 0:
+                    self._rest(collector, wait_s)
             for thread in self._acting:
                 thread.join(timeout=ACTION_S)
             for done in tuple(self._under_way):
@@ -408,6 +409,22 @@ class Runtime:
             publish(collector.snapshot(now_ms()))
         finally:
             collector.close()
+
+    def _answer(self, collector: Collector) -> bool:
+        """Answer what was asked; whether anything was."""
+        asked = not self._questions.empty()
+        while not self._questions.empty():
+            self._questions.get()(collector)
+        return asked
+
+    def _rest(self, collector: Collector, wait_s: float) -> None:
+        """Until the next slice. A question is answered at once, and who asked draws before the slice begins."""
+        until_s = time.monotonic() + wait_s
+        while (left_s := until_s - time.monotonic()) > 0 and self._wake.wait(left_s):
+            self._wake.clear()
+            if self._stop.is_set() or not self._answer(collector):
+                return
+            until_s = min(until_s, time.monotonic() + DRAW_S)
 
     # ------------------------------------------------------------ rules
 
