@@ -204,7 +204,8 @@ def test_a_plan_whose_tool_has_another_identity_hits_nobody(world):
     world.processes.append(stranger)
     plan = screen.plan()
     [one] = [p for p in plan.tree if p.ident.pid == screen.children[0]]
-    forged = msgspec.structs.replace(one.ident, pid=stranger.pid)
+    # Two that are started within one tick of the kernel's clock would have the same start.
+    forged = msgspec.structs.replace(one.ident, pid=stranger.pid, start_ticks=one.ident.start_ticks - 1)
     tree = (msgspec.structs.replace(one, ident=forged),)
     means = msgspec.structs.replace(plan.means, awaited=(forged,))
     receipt = screen.stop(msgspec.structs.replace(plan, tree=tree, means=means))
