@@ -222,6 +222,7 @@ def test_a_later_terminate_finds_what_the_stopped_turn_has_left_behind(world):
     receipt = screen.stop(screen.plan(turn=Turn(began_ms=screen.proc.started_ms)))
     assert {ident.pid for ident in receipt.left_behind} == {shell, left}
     os.kill(shell, signal.SIGKILL)
+    wait_for(lambda: left not in children_of(world, shell))  # it has another parent now
     world.watch_for(*SPECS)
     plan = world.watcher.plan(world.row(screen.proc), Action.TERMINATE, now_ms())
     assert left not in planned(plan.tree), "without the receipt nobody can tell whose it is"
