@@ -23,6 +23,12 @@ from tokentop.ui.turns import TurnView
 Sees = Callable[[TokentopApp, build.FakeSource], Any]
 
 
+@pytest.fixture(autouse=True)
+def read_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine: a session is read by its keys alone, where a test says nothing else."""
+    monkeypatch.setattr("tokentop.ui.screens.session.LOOK_S", 3600.0)
+
+
 def source_of(found: Timeline | None = None) -> build.FakeSource:
     source = build.FakeSource(build.snapshot())
     source.told, source.said = found if found is not None else told(), (SAID, "")

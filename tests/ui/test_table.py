@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 from textual.pilot import Pilot
+from textual.strip import Strip
 
 from tests.ui import build
 from tests.ui.pilot import lines, screen, show, text, until
@@ -175,6 +178,28 @@ async def test_one_changed_row_draws_its_line_and_that_of_its_group() -> None:
         app.live.show(build.snapshot(changed, 1))
         await until(pilot, lambda: "another title" in text(app))
         assert table.misses == drawn + 2
+
+
+async def test_what_was_drawn_is_freed_at_once_without_a_search_for_cycles() -> None:
+    """A screen that stays open for days is drawn anew each second."""
+    rows = build.picture()
+    async with screen(size=(160, 50)) as (app, pilot, _):
+        for step in range(12):
+            if step == 2:  # the first pictures fill what is kept
+                gc.collect()
+                gc.disable()
+                gc.set_debug(gc.DEBUG_SAVEALL)
+            rows = build.change(rows, rows[step % 3].key, tree=build.figures(rate=1000.0 * step, cost=step))
+            await show(app, pilot, build.snapshot(rows, revision=step + 2))
+            app.live.redraw()
+            await pilot.pause()
+        try:
+            gc.collect()
+            assert [one.text for one in gc.garbage if isinstance(one, Strip)] == []
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
 
 
 async def test_after_a_sort_the_cursor_is_on_a_row_not_on_a_header() -> None:

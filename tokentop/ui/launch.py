@@ -21,9 +21,9 @@ from tokentop.text import mask_secrets
 from .source import UiOptions
 
 LOG_BYTES = 1 << 20
-# Rows and lines are made anew by the thousand and freed by their counts: looking through them for cycles at each 700
-# (CPython's own setting) took a twentieth of the CPU.
-_GARBAGE = (5_000, 10, 10)
+# Rows and lines are made anew by the thousand and freed by their counts, none is in a cycle (ui/paint.Line): looking
+# through them for cycles at each 700, CPython's own setting, took a twentieth of the CPU.
+_GARBAGE = (20_000, 20, 20)
 _FPS = "240"  # how soon Textual draws what a key has changed; by its own setting up to 17 ms later, at no less CPU
 
 
