@@ -108,7 +108,7 @@ def test_a_count_without_info_gives_only_limits(home: Scratch) -> None:
     )
     write(home, log)
     live, _ = home.follow(log.ms)
-    assert [(q.used_pct, q.window_minutes) for q in live.quotas.values()] == [(42.0, 300)]
+    assert [(q.used_pct, q.window_minutes) for q in live.limits.quotas.values()] == [(42.0, 300)]
     assert home.read().events == ()
 
 

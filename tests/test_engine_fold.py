@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.engine_build import NOW, act, agent_proc, child, rows_of, session, spent, sub_agent, usage
-from tokentop.engine.live import LINGER_MS, LiveState
+from tokentop.engine.binding import LINGER_MS
+from tokentop.engine.live import LiveState
 from tokentop.engine.snapshot import take
 from tokentop.engine.status import LOG_ONLY_MS
 from tokentop.nouns.sessions import State

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.engine_build import NOW, START, act, agent_proc, child, rows_of, session, spent, sub_agent, usage
-from tokentop.engine.live import LINGER_MS, LiveState
+from tokentop.engine.binding import LINGER_MS
+from tokentop.engine.live import LiveState
 from tokentop.engine.rules import NUSD, Thresholds
 from tokentop.engine.snapshot import take
 from tokentop.engine.status import LOG_ONLY_MS
@@ -164,12 +165,10 @@ def test_sub_agents_leave_with_the_process_of_their_parent() -> None:
     assert rows_of(live, NOW + LINGER_MS) == {}
 
 
-def test_sessions_of_processes_that_the_store_must_be_asked_for_are_named() -> None:
+def test_a_session_of_which_only_the_store_and_a_process_tell_is_idle_by_inference() -> None:
     live = LiveState()
     live.set_procs((agent_proc(), agent_proc(11, "")), NOW)
-    assert live.missing() == (("claude", "s"),)
     live.load_session(session(last_ms=START), Figures())
-    assert live.missing() == ()
     status = rows_of(live)["claude:s"].status
     assert (status.state, status.inferred) == (State.IDLE, True)
 

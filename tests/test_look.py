@@ -16,7 +16,8 @@ from msgspec import structs
 from tests import engine_build
 from tests.engine_build import agent_proc, child, rows_of, session, usage
 from tests.fake_agents.world import World, wait_for
-from tokentop.answers.look import Target, child_key, target
+from tokentop.answers.look import Target, target
+from tokentop.engine.binding import proc_key
 from tokentop.engine.live import LiveState
 from tokentop.engine.rates import REMEMBERED, Rates, minutes_of
 from tokentop.nouns.picture import Row, Snapshot
@@ -160,9 +161,9 @@ def test_the_process_of_a_row_is_exactly_the_one_that_is_shown() -> None:
     live = known(agent_proc(10, "s", children=(tool,)))
     rows = rows_of(live)
     row = rows["claude:s"]
-    assert target(live, row) == Target(live.procs[0].ident, (tool,))
+    assert target(live, row) == Target(live.binding.procs[0].ident, (tool,))
     assert target(live, structs.replace(row, pid=11)).ident is None
-    shown = structs.replace(row, key=child_key(tool), parent_key=row.key, kind="tool", pid=20)
+    shown = structs.replace(row, key=proc_key(tool.ident), parent_key=row.key, kind="tool", pid=20)
     assert target(live, shown).ident == tool.ident
     gone = structs.replace(shown, key="proc:20:1")
     assert (target(live, gone).ident, target(live, gone).note) == (None, "the process has ended")

@@ -118,7 +118,7 @@ def test_a_source_that_names_no_plan_leaves_the_name(tmp_path: Path) -> None:
     named, newer = limit("claude", 300, 10, plan="Max 5x"), limit("claude", 300, 20, source="hook")
     for quota in (named, newer):
         live.apply_quota(quota)
-    [found] = live.limits(NOW)
+    [found] = live.limits.at(NOW)
     assert (found.used_pct, found.plan) == (20, "Max 5x")
     with closing(db.open_writer(tmp_path)) as connection:
         writer = Writer(connection, PriceTable())

@@ -50,8 +50,8 @@ def known(
     """What is known at once. `earlier` = spend of the month before today, by (agent, project). sqlite3.Error."""
     found = Statement(
         wall_ms, live.mode, live.progress.reading, today=live.today, forecast=live.forecast,
-        quotas=live.limits(wall_ms), budgets=live.budgets,
-        hooked=any(quota.source == "hook" for quota in live.quotas.values()),
+        quotas=live.limits.at(wall_ms), budgets=live.budgets,
+        hooked=any(quota.source == "hook" for quota in live.limits.quotas.values()),
     )  # fmt: skip
     if connection is None or live.forecast is None:
         return found, Sums()

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from tokentop.agents import all_agents
 from tokentop.agents.base import Agent
+from tokentop.engine.binding import proc_key
 from tokentop.engine.live import LiveState
 from tokentop.engine.rates import minutes_of
 from tokentop.ingest.glance import glance
@@ -77,11 +78,11 @@ def _minutes(live: LiveState, connection: sqlite3.Connection | None, row: Row) -
 
 def target(live: LiveState, row: Row) -> Target:
     """The process that a row shows, as the last look at the processes saw it."""
-    proc = live.process_of(row.key) or live.process_of(row.parent_key)
+    proc = live.binding.process_of(row.key) or live.binding.process_of(row.parent_key)
     if proc is None:
         return Target(note="no process of it is known on this machine: it is seen in its log only")
     if row.kind == "tool":
-        ident = next((child.ident for child in proc.children if child_key(child) == row.key), None)
+        ident = next((child.ident for child in proc.children if proc_key(child.ident) == row.key), None)
         return Target(ident, (), "" if ident is not None else "the process has ended")
     if row.pid is not None and row.pid != proc.ident.pid:
         return Target(note="another process has the session now")
@@ -93,10 +94,6 @@ def target(live: LiveState, row: Row) -> Target:
     elif proc.confidence not in {"", "exact"}:
         note = f"this process was matched by inference ({clean(proc.confidence, 20)})"
     return Target(proc.ident, proc.children, note)
-
-
-def child_key(child: ChildProc) -> str:
-    return f"proc:{child.ident.pid}:{child.ident.start_ticks}"
 
 
 def _agent(agent_id: str) -> Agent | None:

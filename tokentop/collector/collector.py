@@ -261,7 +261,7 @@ class Collector:
     def process_of(self, row: Row) -> AgentProc | None:
         """The process that a row lives in, from a look taken now."""
         self._look_at_processes(now_ms())
-        return self._live.process_of(row.key) or self._live.process_of(row.parent_key)
+        return self._live.binding.process_of(row.key) or self._live.binding.process_of(row.parent_key)
 
     def look(self, row: Row) -> tuple[Look, Target]:
         """What memory and store know about a row, and the process it lives in as last seen."""
@@ -282,7 +282,7 @@ class Collector:
         """What to ask other programs now, None = nothing is due."""
         if not self._due.take("aside", now_s, PANES_S):
             return None
-        panes = sorted({(proc.tmux, proc.tty) for proc in self._live.procs if proc.tmux and proc.tty})
+        panes = sorted({(proc.tmux, proc.tty) for proc in self._live.binding.procs if proc.tmux and proc.tty})
         wanted = Wanted(tuple(panes), tuple(self._live.busy_folders()))
         return wanted if wanted.panes or wanted.folders else None
 

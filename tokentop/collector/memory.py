@@ -71,7 +71,7 @@ class Memory:
     def prime(self, connection: sqlite3.Connection, wall_ms: int) -> None:
         """First picture from the store, before the first byte of a log is read. sqlite3.Error."""
         for limit, readings in reader.quota_readings(connection, wall_ms - OLDEST_MS).items():
-            self.live.add_readings(limit, readings)
+            self.live.limits.add_readings(limit, readings)
         self._take(connection, wall_ms - RECENT_MS, most=2000)
         for session, *_ in reader.sessions(connection, since_ms=wall_ms - CANDIDATE_MS, limit=500):
             self.known.setdefault((session.agent, session.id), session)

@@ -33,7 +33,7 @@ class ProviderSide:
     def newest_limits(self) -> dict[str, int]:
         """When logs or hooks last told each agent's limits."""
         newest: dict[str, int] = {}
-        for quota in self._memory.live.quotas.values():
+        for quota in self._memory.live.limits.quotas.values():
             if quota.source != ENDPOINT:
                 newest[quota.provider] = max(newest.get(quota.provider, 0), quota.at_ms)
         return newest

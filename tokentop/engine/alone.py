@@ -37,13 +37,13 @@ def parted(live: LiveState, at_ms: int) -> tuple[list[Track], list[Track]]:
     """(sessions that stand alone, the others): what may be a line now, by when it was first seen."""
     lone: list[Track] = []
     others: list[Track] = []
-    nested = {proc.parent_session_id for proc in live.loose.values()}
-    nested.update(proc.parent_session_id for proc, _ in live.gone.values())
-    nested.update(track.nested_in for track in live.awake.values())
-    kids = live.kids
-    for track in sorted(live.awake.values(), key=lambda t: t.order):
+    nested = {proc.parent_session_id for proc in live.binding.loose.values()}
+    nested.update(proc.parent_session_id for proc, _ in live.binding.gone.values())
+    nested.update(track.nested_in for track in live.tracks.awake.values())
+    kids = live.tracks.kids
+    for track in sorted(live.tracks.awake.values(), key=lambda t: t.order):
         if not is_line(track, at_ms):
-            del live.awake[track.key]
+            del live.tracks.awake[track.key]
         elif (
             track.parent
             or track.nested_in

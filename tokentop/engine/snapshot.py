@@ -11,6 +11,7 @@ from typing import TypedDict
 from msgspec import structs
 
 from tokentop.engine.alone import Frame, framed, kept, node_of, parted
+from tokentop.engine.binding import proc_key
 from tokentop.engine.live import LiveState
 from tokentop.engine.progress import Unchanged, unchanged
 from tokentop.engine.rates import SPARK_SAMPLES
@@ -53,7 +54,7 @@ def take(live: LiveState, at_ms: int) -> Snapshot:
     for frame in frames[at:]:
         rows.extend(frame.rows)
     unpriced |= {key: frame.unpriced_model for key, frame in live.frames.items() if frame.unpriced_model}
-    rows.extend(_orphan_row(live, key, proc, at_ms) for key, proc in live.orphans.items())
+    rows.extend(_orphan_row(live, key, proc, at_ms) for key, proc in live.binding.orphans.items())
     return Snapshot(
         revision=live.revision,
         at_ms=at_ms,
@@ -63,7 +64,7 @@ def take(live: LiveState, at_ms: int) -> Snapshot:
         today=live.today,
         series=live.rates.series(),
         forecast=live.forecast,
-        quotas=live.limits(at_ms),
+        quotas=live.limits.at(at_ms),
         budgets=live.budgets,
         alerts=live.rules.evaluate(rows, live.budgets, unpriced, at_ms),
         progress=live.progress,
@@ -286,7 +287,7 @@ def _tool_row(live: LiveState, node: Node, child: ChildProc) -> Row:
     agent = node.track.session.agent if node.track is not None else (node.proc.agent if node.proc else "")
     cwd = node.track.session.cwd if node.track is not None else (node.proc.cwd if node.proc else "")
     return Row(
-        key=f"proc:{child.ident.pid}:{child.ident.start_ticks}",
+        key=proc_key(child.ident),
         parent_key=node.key,
         depth=node.depth + 1,
         kind="tool",

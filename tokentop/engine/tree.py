@@ -9,7 +9,8 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from tokentop.engine.live import LINGER_MS, LiveState
+from tokentop.engine.binding import LINGER_MS
+from tokentop.engine.live import LiveState
 from tokentop.engine.status import LOG_ONLY_MS, Evidence, judge
 from tokentop.engine.track import Track
 from tokentop.nouns.picture import Status
@@ -68,11 +69,11 @@ def _visible(live: LiveState, tracks: Iterable[Track], at_ms: int) -> dict[str, 
             _include(live, nodes, track)
     for key in list(nodes):
         _include_below(live, nodes, key)
-    for key, proc in live.loose.items():
-        nodes[key] = Node(key, live.proc_order[key], None, proc, proc, owns_proc=True)
-    for key, (proc, ended_ms) in live.gone.items():
+    for key, proc in live.binding.loose.items():
+        nodes[key] = Node(key, live.binding.order[key], None, proc, proc, owns_proc=True)
+    for key, (proc, ended_ms) in live.binding.gone.items():
         if 0 <= at_ms - ended_ms < LINGER_MS:
-            nodes[key] = Node(key, live.proc_order.get(key, 0), None, None, proc, ended_ms=ended_ms)
+            nodes[key] = Node(key, live.binding.order.get(key, 0), None, None, proc, ended_ms=ended_ms)
     return nodes
 
 
@@ -120,7 +121,7 @@ def _include_below(live: LiveState, nodes: dict[str, Node], key: str) -> None:
     """Add all sub-agents of a line: their figures count, and they stay while their parent lives."""
     todo = [key]
     while todo:
-        for kid in live.kids.get(todo.pop(), ()):
+        for kid in live.tracks.kids.get(todo.pop(), ()):
             track = live.tracks.get(kid)
             if track is not None and track.sub_agent and kid not in nodes:
                 _include(live, nodes, track)
@@ -246,7 +247,9 @@ def _evidence(live: LiveState, node: Node, own_running: int) -> Evidence:
 
 
 def _frozen(live: LiveState, proc: AgentProc | None) -> int:
-    return live.frozen_since.get((proc.ident.pid, proc.ident.start_ticks), 0) if proc is not None else 0
+    return (
+        live.binding.frozen_since.get((proc.ident.pid, proc.ident.start_ticks), 0) if proc is not None else 0
+    )
 
 
 def tools_of(proc: AgentProc, track: Track | None = None) -> list[ChildProc]:
