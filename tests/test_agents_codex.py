@@ -97,6 +97,7 @@ def test_repeated_snapshots_are_counted_once(home: Scratch) -> None:
         log.count(counts(output=output))
         for _ in range(3):
             log.count(counts(output=output), grow=False)
+            log.event("token_count", info={"model_context_window": 258_400})  # tells no count at all
     assert outputs(read(home, log), log) == [10, 10, 20]
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from tokentop.agents.base import Agent, JsonLines, Roots
 
-from .lines import CodexLines, file_thread, orphan_of, vectors
+from .forks import orphan_of, vectors
+from .identity import file_thread
+from .lines import CodexLines
 from .processes import PROCESSES
 from .telemetry import TELEMETRY
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-from msgspec import Struct
 
 from tokentop.agents.base import LogFile
 from tokentop.agents.decoding import (
@@ -24,13 +23,16 @@ from tokentop.agents.decoding import (
     unparsed,
 )
 from tokentop.nouns.facts import Diagnostic, Fact
-from tokentop.nouns.money import Quota
-from tokentop.nouns.sessions import Activity, Context, Role, Session, State
+from tokentop.nouns.sessions import Activity, Context, Session, State
 from tokentop.nouns.usage import Usage
 from tokentop.text import clean, title
 
 from .calls import Calls
+from .forks import Ancestry
+from .identity import file_thread, identity, prompt_of
+from .limits import quotas
 from .records import (
+    AGENT_ID,
     LINE,
     LOOSE,
     META,
@@ -38,29 +40,23 @@ from .records import (
     Info,
     Limits,
     Line,
-    LooseLine,
     Payload,
     Vector,
     bounded,
-    gained,
+    moved,
     readable,
     tokens_of,
-    total_of,
     values,
 )
-
-AGENT_ID = "codex"
 
 _NEEDLES = (b'"token_', b'"turn_context"', b'"thread_settings_applied"')
 _META_NEEDLE = b'"session_meta"'
 _LIVE = (b'"task_started"', b'"task_complete"', b'"turn_aborted"', b'_call"', b'_call_output"')
 _USER = b'"user'
 _ABORTED = b"aborted by user"  # the output of a tool that the end of its turn cut off
-_BURST_MS = 1000
-_NOT_A_PROMPT = ("<environment_context", "# AGENTS.md", "<user_instructions", "<recommended_plugins", "<")
 
 
-class _Memory(Struct):
+class _Memory(Ancestry):
     """Decoder state between slices and restarts: plain data."""
 
     thread_id: str = ""
@@ -75,12 +71,6 @@ class _Memory(Struct):
     previous: Vector = ()
     busy_ms: int = 0  # when the present request was sent
     titled: bool = False
-    first_ms: int = 0
-    following: int = -1  # length of the prefix that repeats the ancestor so far; -1 = not a legacy fork
-    ancestor: str = ""
-    orphaned: bool = False  # a legacy fork without its parent's log: own part told by the burst
-    burst_ms: int = 0  # time of the last copied count
-    own_part: bool = False
     calls: Calls = msgspec.field(default_factory=Calls)
 
 
@@ -107,8 +97,7 @@ class CodexLines:
 
     def set_ancestor(self, vectors: Sequence[Vector] | None) -> None:
         if vectors is None:
-            self._memory.orphaned = True
-            self._memory.following = -1
+            self._memory.orphan()
             self.facts.append(Diagnostic(AGENT_ID, "missing-parent", f"fork of {clean(self.ancestor, 40)}"))
         else:
             self._vectors = vectors
@@ -119,7 +108,7 @@ class CodexLines:
 
     def flush(self) -> None:
         for limit_id, (limits, at_ms) in self._newest_limits.items():
-            self._limits(label(limit_id), limits, at_ms)
+            self.facts.extend(quotas(label(limit_id), limits, at_ms))
         self._newest_limits.clear()
         if self._context is not None:
             self.facts.append(self._context)
@@ -175,14 +164,14 @@ class CodexLines:
         elif kind == "turn_aborted":
             self._activity(record, State.IDLE, lost_call=self._lost(memory.calls.end()))
         elif kind == "user_message" and not memory.titled:
-            self._prompt(decode(line, LOOSE), "message")
+            self._prompt(prompt_of(decode(line, LOOSE), "message"))
 
     def _item(self, record: Line, payload: Payload, line: bytearray | bytes) -> None:
         kind, tool_id = payload.type or "", identifier(payload.call_id)
         calls = self._memory.calls
         if kind == "message":
             if not self._memory.titled:
-                self._prompt(decode(line, LOOSE), "content")
+                self._prompt(prompt_of(decode(line, LOOSE), "content"))
         elif not (self.live and self._is_own(record)):
             return
         elif kind.endswith("_call_output"):
@@ -220,8 +209,7 @@ class CodexLines:
 
     def _lost(self, call: str) -> str:
         """The call, unless it may be a copy of an ancestor's."""
-        memory = self._memory
-        return "" if memory.following >= 0 or (memory.orphaned and not memory.own_part) else call
+        return "" if self._memory.may_repeat else call
 
     # ------------------------------------------------------------ who
 
@@ -234,50 +222,19 @@ class CodexLines:
         if meta is None:
             self.facts.append(unparsed(AGENT_ID))
             return
-        about = meta.payload
+        found = identity(meta, memory.thread_id, self._file.path)
         memory.named = True
-        memory.thread_id = identifier(about.id) or memory.thread_id
-        memory.provider = clean(about.model_provider or "", 60)
-        memory.own_ordinal = count(about.subagent_history_start_ordinal) or 0
-        memory.first_ms = epoch_ms(meta.timestamp)
-        source = about.source if isinstance(about.source, dict) else {}
-        child = source.get("subagent")
-        spawn = child.get("thread_spawn") if isinstance(child, dict) else None
-        spawn = spawn if isinstance(spawn, dict) else {}
-        parent = identifier(
-            about.parent_thread_id or about.forked_from_id or str(spawn.get("parent_thread_id") or "")
-        )
-        sub_agent = about.thread_source == "subagent" or child is not None
-        if parent and about.history_mode in (None, "legacy"):
+        memory.thread_id, memory.first_ms = found.session.id, found.session.first_ms
+        memory.provider, memory.own_ordinal = found.provider, found.own_ordinal
+        if found.copies:
             memory.following = 0
-            memory.ancestor = self.ancestor = parent
-        nickname = about.agent_nickname or spawn.get("agent_nickname") or ""
-        git = about.git if isinstance(about.git, dict) else {}
-        surface = about.source if isinstance(about.source, str) else "subagent" if sub_agent else ""
-        self.facts.append(
-            Session(
-                AGENT_ID, memory.thread_id, parent,
-                identifier(about.session_id) or parent or memory.thread_id,
-                Role.SUB_AGENT if sub_agent else Role.FORK if parent else Role.MAIN,
-                clean(about.cwd or "", 400), clean(str(git.get("branch") or ""), 100),
-                title(str(nickname)) if nickname else "", 0, "", memory.first_ms, memory.first_ms,
-                clean(about.cli_version or "", 20), clean(about.originator or surface, 40), self._file.path,
-            )
-        )  # fmt: skip
+            memory.ancestor = self.ancestor = found.copies
+        self.facts.append(found.session)
 
-    def _prompt(self, record: LooseLine | None, field: str) -> None:
-        payload = record.payload if record is not None and isinstance(record.payload, dict) else {}
-        content = payload.get(field)
-        if field == "content":
-            if payload.get("role") != "user":
-                return
-            texts = (
-                [p.get("text") for p in content if isinstance(p, dict)] if isinstance(content, list) else []
-            )
-            content = next((t for t in texts if isinstance(t, str)), "")
-        if isinstance(content, str) and content.strip() and not content.lstrip().startswith(_NOT_A_PROMPT):
+    def _prompt(self, written: str) -> None:
+        if written:
             self._memory.titled = True
-            self.facts.append(Session(AGENT_ID, self._memory.thread_id, title=title(content), title_rank=1))
+            self.facts.append(Session(AGENT_ID, self._memory.thread_id, title=title(written), title_rank=1))
 
     # ------------------------------------------------------------ how much
 
@@ -307,35 +264,16 @@ class CodexLines:
         memory = self._memory
         if memory.has_records or not self._is_own(record):
             return
-        total = total_of(info)
-        if total == memory.previous and total:
+        found = moved(info, memory.previous)
+        if found is None:
             return
-        last = info.last_token_usage or gained(total, memory.previous)
-        memory.previous = total
-        if last is None:
+        last, memory.previous = found
+        if memory.following >= 0 and memory.repeats((*values(last), *memory.previous), self._vectors):
             return
-        if memory.following >= 0:
-            follows = memory.following < len(self._vectors)
-            if follows and self._vectors[memory.following] == (*values(last), *total):
-                memory.following += 1
-                return
-            memory.following = -1
-        if memory.orphaned and self._in_burst(at_ms):
+        if memory.orphaned and memory.in_burst(at_ms):
             return
         memory.counted += 1
         self._count(f"{memory.thread_id}#{memory.counted}", record, last)
-
-    def _in_burst(self, at_ms: int) -> bool:
-        """True for the copied head of a fork whose parent is gone.
-
-        Copies carry the fork instant, or follow each other within a second; no own call is that fast.
-        """
-        memory = self._memory
-        if memory.own_part or at_ms - (memory.burst_ms or memory.first_ms) > _BURST_MS:
-            memory.own_part = True
-            return False
-        memory.burst_ms = at_ms
-        return True
 
     def _count(self, key: str, record: Line, counts: Counts) -> None:
         memory = self._memory
@@ -353,22 +291,6 @@ class CodexLines:
         self._context = Context(AGENT_ID, memory.thread_id, at_ms, used, memory.window)
         self.facts.append(usage)
         self._answered(record)
-
-    def _limits(self, limit_id: str, limits: Limits, at_ms: int) -> None:
-        for window in (limits.primary, limits.secondary):
-            if window is None or window.used_percent is None or not window.window_minutes:
-                continue
-            if not (0 <= window.used_percent <= 10_000 and 0 < window.window_minutes <= 10_000_000):
-                continue
-            resets_ms = epoch_ms(window.resets_at)
-            if not resets_ms and window.resets_in_seconds and 0 < window.resets_in_seconds < 1e9:
-                resets_ms = at_ms + int(window.resets_in_seconds * 1000)
-            self.facts.append(
-                Quota(
-                    "codex", "", window.window_minutes, limit_id, window.used_percent, resets_ms, "log", at_ms,
-                    label(limits.plan_type),
-                )
-            )  # fmt: skip
 
     def _second_chance(self, line: bytearray | bytes) -> None:
         """A line that the strict decoder refused: every count that can be read is read."""
@@ -398,34 +320,3 @@ class CodexLines:
 def _call(record: Line) -> str:
     """The name of a request that goes out with this record."""
     return f"{epoch_ms(record.timestamp)}:{record.ordinal or 0}"
-
-
-def file_thread(stem: str) -> str:
-    """Thread id of a rollout file name: `rollout-<local time>-<uuid>`."""
-    return stem[-36:] if len(stem) >= 36 else stem
-
-
-def orphan_of(state: bytes) -> str:
-    """The parent of a fork that was read without its parent's log; "" = none is missing."""
-    memory = msgspec.msgpack.decode(state, type=_Memory)
-    return memory.ancestor if memory.orphaned else ""
-
-
-def vectors(lines: Sequence[bytes]) -> list[Vector]:
-    """The counted (last, total) vectors of a rollout's `token_count` lines, in order."""
-    out: list[Vector] = []
-    previous: Vector = ()
-    for line in lines:
-        record = decode(line, LINE)
-        if record is None or record.payload is None or record.payload.type != "token_count":
-            continue
-        info = record.payload.info
-        if info is None:
-            continue
-        total = total_of(info)
-        last = info.last_token_usage or gained(total, previous)
-        if last is None or (total == previous and total):
-            continue
-        previous = total
-        out.append((*values(last), *total))
-    return out

@@ -13,6 +13,8 @@ from msgspec import Struct
 from tokentop.agents.decoding import MAX_COUNT, count
 from tokentop.nouns.usage import Tokens
 
+AGENT_ID = "codex"
+
 
 class Counts(Struct):
     input_tokens: int | None = None
@@ -157,19 +159,21 @@ def disjoint(prompt: int, read: int, written: int, output: int, reasoning: int) 
     return Tokens(prompt - read - written, read, written, 0, output, min(reasoning, output))
 
 
-def total_of(info: Info) -> Vector:
-    """The running total of a snapshot; without one, its last usage stands for it."""
+def moved(info: Info, previous: Vector) -> tuple[Counts, Vector] | None:
+    """The last usage of a snapshot whose running total is not `previous`, and that total; else None.
+
+    Without a total the last usage stands for it, without a last usage what the total gained.
+    """
     counts = info.total_token_usage or info.last_token_usage
     if counts is None:
-        return ()
-    # What no state can hold stands for itself no more, and is out of bounds still.
-    return tuple(max(-_HUGE, min(value, _HUGE)) for value in (*values(counts), counts.total_tokens or 0))
-
-
-def gained(total: Vector, previous: Vector) -> Counts | None:
-    """Without `last_token_usage` the usage is what the total gained; a total that fell started anew."""
-    if not total:
         return None
+    # What no state can hold stands for itself no more, and is out of bounds still.
+    total = tuple(max(-_HUGE, min(value, _HUGE)) for value in (*values(counts), counts.total_tokens or 0))
+    return None if total == previous else (info.last_token_usage or _gained(total, previous), total)
+
+
+def _gained(total: Vector, previous: Vector) -> Counts:
+    """A total that fell started anew."""
     gained = [a - b for a, b in zip(total, previous or (0,) * len(total), strict=True)]
     prompt, read, written, output, reasoning, whole = total if min(gained) < 0 else gained
     return Counts(

@@ -11,7 +11,7 @@ from tokentop.nouns.facts import Fact
 from tokentop.nouns.telemetry import Record, Telemetry
 from tokentop.nouns.usage import Usage
 
-from .lines import AGENT_ID
+from .records import AGENT_ID
 
 
 def read_call(record: Record) -> Usage | None:
