@@ -60,7 +60,7 @@ _BURST_MS = 1000
 _NOT_A_PROMPT = ("<environment_context", "# AGENTS.md", "<user_instructions", "<recommended_plugins", "<")
 
 
-class _Memory(Struct):
+class _Memory(Struct, omit_defaults=True):
     """Decoder state between slices and restarts: plain data."""
 
     thread_id: str = ""
