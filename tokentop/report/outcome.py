@@ -82,9 +82,10 @@ def summed(
     days: dict[int, tuple[str, ...]] = {}  # by quarter hours, of which each lies in one day
 
     def day_of(at: int) -> tuple[str, ...]:
-        if at // SLOT_MS not in days:
-            days[at // SLOT_MS] = (local(at, zone).date().isoformat(),)
-        return days[at // SLOT_MS]
+        slot = at // SLOT_MS
+        if slot not in days:
+            days[slot] = (local(at, zone).date().isoformat(),)
+        return days[slot]
 
     sums = add_up(done, shares, lambda _session, at: day_of(at), at_ms, with_money=False)
     found = {one.key: one for one in sums}
@@ -98,7 +99,9 @@ def summed(
         one.priced = one.priced or slot.cost_nusd > 0 or slot.unpriced_tokens < slot.tokens.total
     for session in done:
         for day in {day_of(max(start, span[0])) for start, end in session.spans if end >= span[0]}:
-            found.setdefault(day, Sum(day)).sessions += 1
+            if day not in found:
+                found[day] = Sum(day)
+            found[day].sessions += 1
     return [found[key] for key in sorted(found)]
 
 
