@@ -5,12 +5,14 @@ from contextlib import closing
 from datetime import UTC, timedelta, timezone
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 
 from tokentop.nouns.sessions import Session
 from tokentop.nouns.usage import Tokens, Usage
 from tokentop.pricing import PriceTable
-from tokentop.report import usage
+from tokentop.pricing.data import Document
+from tokentop.report import usage, usage_cache
 from tokentop.store import daily, db, hours, outcomes, reader, spans
 from tokentop.store.check import examine
 from tokentop.store.hours import SLOT_MS
@@ -112,6 +114,73 @@ def test_another_zone_makes_the_days_anew(store):
             assert usage.collect(connection, Filter(), by, berlin) == plain(connection, Filter(), by, berlin)
     assert parts > 5
     assert usage.collect(connection, Filter(), ("day",), UTC) == plain(connection, Filter(), ("day",), UTC)
+
+
+def test_hours_are_equal_to_their_quarters(store):
+    connection = store.connection
+    store.commit([
+        Usage("claude", "s1", f"h{n}", START + n * 240_000, "no-such-model", Tokens(n, 1, 0, 0, 2), estimated=n % 3 == 0)
+        for n in range(200)
+    ])  # fmt: skip
+    for wanted in (
+        Filter(),
+        Filter(START, START + 40 * DAY_MS + 1234),
+        Filter(START, project="s1"),
+        Filter(agent="codex"),
+    ):
+        for width in (1, 4, 96):
+
+            def added(slots, width=width):
+                sums = {}
+                for slot in slots:
+                    key = (slot.slot_ms // SLOT_MS // width, slot.estimated, bool(slot.unpriced_tokens))
+                    before = sums.get(key, (0, 0, Tokens()))
+                    sums[key] = (
+                        before[0] + slot.responses,
+                        before[1] + slot.cost_nusd,
+                        before[2] + slot.tokens,
+                    )
+                return sums
+
+            alone = reader.usage(connection, wanted, by_slot=True, by=(), width=width)
+            assert added(alone) == added(reader.usage(connection, wanted, by_slot=True))
+
+
+@pytest.mark.parametrize("zone", ZONES, ids=str)
+def test_the_cache_over_a_time_is_the_sum_of_its_days(store, zone):
+    """Prices are those of the day; where none changes, whole blocks of days are read."""
+    connection = store.connection
+    daily.refresh(connection, zone)
+    rows = [
+        {
+            "seen": since,
+            "since": since,
+            "rates": {"": [3_000_000 * n, 300_000 * n, 3_750_000 * n, 6_000_000, 15_000_000]},
+        }
+        for n, since in enumerate(("1970-01-01", "2026-10-20", "2026-12-01", "2027-01-10"), 1)
+    ]
+    raw = {
+        "anthropic/claude-sonnet-4-5": msgspec.Raw(msgspec.json.encode({"rows": rows})),
+        "anthropic/claude-haiku-4-5": msgspec.Raw(msgspec.json.encode({"rows": rows[:1]})),
+    }
+    prices = PriceTable(document=Document(1, "2026-11-21", {"own": "1"}, "", {}, raw))
+    assert len(prices.history(provider="anthropic", model="claude-sonnet-4-5")) == 4
+    for wanted in (
+        Filter(), Filter(START + 10 * DAY_MS + 5), Filter(START, START + 100 * DAY_MS), Filter(until_ms=START + 77 * DAY_MS + 1),
+        Filter(project="s2"),
+    ):  # fmt: skip
+        for by in ((), ("model",), ("project", "agent")):
+            sums = {}
+            for day in usage_cache.collect(connection, wanted, ("day", *by), zone, prices):
+                values = [getattr(day, name) for name in day.__struct_fields__[1:]]
+                before = sums.get(day.key[1:], [0] * len(values))
+                sums[day.key[1:]] = [a + b for a, b in zip(before, values, strict=True)]
+            found = usage_cache.collect(connection, wanted, by, zone, prices)
+            assert {one.key for one in found} == sums.keys()
+            for one in found:
+                values = [getattr(one, name) for name in one.__struct_fields__[1:]]
+                assert values == pytest.approx(sums[one.key], rel=1e-12, abs=1e-3)
+                assert (one.cost_nusd, one.unpriced) == (sums[one.key][3], sums[one.key][-1])
 
 
 def test_the_cost_of_quarter_hours_follows_the_rollups(store):

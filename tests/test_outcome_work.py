@@ -3,13 +3,15 @@
 import json
 from array import array
 
+import msgspec
 import pytest
 
 from tokentop.agents._deeds import Deeds
 from tokentop.agents._published import commits_in, publishes, pulls_in
 from tokentop.engine.tally import Credited, Done, add_up, ended_unchanged
-from tokentop.engine.work import LOOP_CALLS, Spent, Waste, work_of
+from tokentop.engine.work import LOOP_CALLS, Spent, Waste, Work, work_of
 from tokentop.nouns.outline import Deed, Outline
+from tokentop.store.worked import Told
 
 MINUTE = 60_000
 BASE = 1_790_000_000_000
@@ -175,3 +177,10 @@ def test_shares_lines_that_are_not_known_and_costs_add_up():
     assert (one.waiting, one.unread, one.young) == (10, 1, 5)
     assert one.per_commit_nusd == 4
     assert (two.per_commit_nusd, two.commits.guessed, two.priced) == (None, 0.5, False)
+
+
+@pytest.mark.parametrize("count", [0, 1, 15, 16, 65_535, 65_536])
+def test_edited_files_are_counted_without_reading_their_paths(count):
+    work = Work(True, edits={f"/w/{n}": (n,) for n in range(count)})
+    told = msgspec.msgpack.decode(msgspec.msgpack.encode(work), type=Told)
+    assert told.changed == len({*told.paths}) == count

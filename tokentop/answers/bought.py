@@ -226,40 +226,45 @@ def _done(root: int, some: Sequence[Part], since_ms: int, until_ms: int) -> Done
     spent = head.cost_nusd or head.unpriced_tokens or head.unknown_calls
     if len(some) == 1 and work is not None and spent and not (work.tests or work.pulls or work.waste):
         return Done(  # most of them
-            root, head.agent, head.sid, head.project, _model((work,)), head.title, head.last_ms, work.spans, head.cost_nusd,
-            head.unpriced_tokens, head.unknown_calls, head.estimated, _in_repository([head.place]), work.told, len({*work.paths}),
+            root, head.agent, head.sid, head.project, _model([work]), head.title, head.last_ms, work.spans, head.cost_nusd,
+            head.unpriced_tokens, head.unknown_calls, head.estimated, _in_repository([head.place]), work.told, work.changed,
             (), (), (),
         )  # fmt: skip
-    head = next((part for part in some if part.id == root), head)
-    cost = sum([part.cost_nusd for part in some])
-    unpriced = sum([part.unpriced_tokens for part in some])
-    unknown = sum([part.unknown_calls for part in some])
-    works = [part.work for part in some if part.work is not None]
-    spans = _united(span for work in works for span in work.spans)
+    works, places = [], []
+    cost = unpriced = unknown = last_ms = 0
+    estimated = False
+    for part in some:
+        cost += part.cost_nusd
+        unpriced += part.unpriced_tokens
+        unknown += part.unknown_calls
+        estimated = estimated or part.estimated
+        if part.id == root:
+            head = part
+        if part.last_ms > last_ms:
+            last_ms = part.last_ms
+        if part.work is not None:
+            works.append(part.work)
+            places.append(part.place)
+    spans = works[0].spans if len(works) == 1 else _united([span for work in works for span in work.spans])
     if not (cost or unpriced or unknown or any(start < until_ms and end >= since_ms for start, end in spans)):
         return None
+    edited = [work for work in works if work.changed]
     return Done(
-        root, head.agent, head.sid, head.project, _model(works), head.title, max(part.last_ms for part in some), spans,
-        cost, unpriced, unknown, any(part.estimated for part in some), _in_repository([part.place for part in some]),
-        bool(works) and all(work.told for work in works), len({path for work in works for path in work.paths}),
-        _within([work.tests for work in works], since_ms, until_ms),
-        _within([work.pulls for work in works], since_ms, until_ms),
-        tuple(one for work in works for one in work.waste if since_ms <= one.at_ms < until_ms),
+        root, head.agent, head.sid, head.project, _model(works), head.title, last_ms, spans, cost, unpriced, unknown,
+        estimated, _in_repository(places), bool(works) and all(work.told for work in works),
+        edited[0].changed if len(edited) == 1 else len({path for work in edited for path in work.paths}),
+        tuple([one for work in works if work.tests for one in work.tests if since_ms <= one[0] < until_ms]),
+        tuple([one for work in works if work.pulls for one in work.pulls if since_ms <= one[0] < until_ms]),
+        tuple([one for work in works if work.waste for one in work.waste if since_ms <= one.at_ms < until_ms]),
     )  # fmt: skip
 
 
 def _in_repository(places: Sequence[int | None]) -> bool | None:
     """Whether any of them worked in one; None = a folder is gone, or none was looked at."""
-    known = [place for place in places if place is not None]
-    if known and max(known) > NONE:
-        return True
-    return None if GONE in known or not known else False
-
-
-def _within(
-    several: Sequence[Sequence[tuple[int, str]]], since_ms: int, until_ms: int
-) -> tuple[tuple[int, str], ...]:
-    return tuple([pair for pairs in several for pair in pairs if since_ms <= pair[0] < until_ms])
+    known = {place for place in places if place is not None}
+    if not known:
+        return None
+    return True if max(known) > NONE else None if GONE in known else False
 
 
 def _model(works: Sequence[Told]) -> str:

@@ -19,7 +19,7 @@ from tokentop.engine.live import LiveState
 from tokentop.engine.rates import HOUR_MS, WINDOW_MS
 from tokentop.nouns.money import Forecast
 from tokentop.settings.spending import Budgets
-from tokentop.store import daily, reader
+from tokentop.store import by_day, reader
 
 SPENT_S = 1.0
 FORECAST_S = 10.0
@@ -69,7 +69,7 @@ class Daybook:
         if self._due.take("history", now_s, HISTORY_S) or self._history_day != start_ms:
             self._recall_days(connection, wall_ms)
         if self._due.take("events", now_s, FORECAST_S):
-            past = daily.sums(
+            past = by_day.sums(
                 connection, reader.Filter(), (), self._zone
             )  # as fast after years as after days
             self.events = sum(slot.responses for slot in past)
@@ -118,7 +118,7 @@ class Daybook:
         """Nano-dollars of whole local days, from their sums."""
         found: dict[tuple[str, str], int] = {}
         wanted = reader.Filter(since_ms, until_ms)
-        for slot in daily.sums(connection, wanted, ("agent", "project"), self._zone):
+        for slot in by_day.sums(connection, wanted, ("agent", "project"), self._zone):
             key = (slot.agent, slot.project)
             found[key] = found.get(key, 0) + slot.cost_nusd
         return found

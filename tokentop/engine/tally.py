@@ -159,7 +159,11 @@ def add_up(
 
     def of(session: Done | None, at_ms: int) -> Sum | None:
         key = keys(session, at_ms)
-        return None if key is None else sums.setdefault(key, Sum(key))
+        if key is None:
+            return None
+        if key not in sums:
+            sums[key] = Sum(key)
+        return sums[key]
 
     by_key = {one.key: one for one in done}
     credited = {share.session for share in shares}
@@ -167,7 +171,8 @@ def add_up(
         line = of(session, session.last_ms)
         if line is not None:
             _session(line, session, session.key in credited, now_ms, with_money=with_money)
-        _dated(session, of)
+        if session.tests or session.pulls or session.waste:
+            _dated(session, of)
     for share in shares:
         if share.session and share.session in by_key:
             line = of(by_key[share.session], share.at_ms)

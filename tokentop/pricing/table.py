@@ -121,6 +121,11 @@ class PriceTable:
         line = self._lines.get((provider, model, tier, geo)) or self._line(provider, model, tier, geo)
         return line.at(at_ms)
 
+    def history(self, *, provider: str, model: str) -> list[tuple[int, Rates]]:
+        """(when they begin, rates) of a model, the newest first; the oldest are those of all before, too."""
+        line = self._lines.get((provider, model, "", "")) or self._line(provider, model, "", "")
+        return [(line.newest_ms, line.newest), *line.older]
+
     def window(self, provider: str, model: str) -> int:
         """Context window in tokens; 0 = unknown."""
         if model.strip().lower().endswith("[1m]"):

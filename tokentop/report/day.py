@@ -18,7 +18,7 @@ from tokentop.engine.profile import HISTORY_DAYS
 from tokentop.nouns.facts import Diagnostic
 from tokentop.nouns.recorded import Mark
 from tokentop.settings.zone import local_zone
-from tokentop.store import daily, dayview, frames, reader
+from tokentop.store import by_day, dayview, frames, reader
 from tokentop.store.dayview import Hit, Spender
 from tokentop.store.reader import Filter
 from tokentop.text import clean, clock, plural, window_name
@@ -121,7 +121,7 @@ def _usual(db: sqlite3.Connection, the_day: date, zone: tzinfo, passed_ms: int) 
     """Medians of the last days with spend: of the same name where there are enough."""
     first = the_day - timedelta(days=_USUAL_DAYS)
     totals: dict[date, int] = {}
-    for slot in daily.sums(db, Filter(midnight_ms(first, zone), midnight_ms(the_day, zone)), ("day",), zone):
+    for slot in by_day.sums(db, Filter(midnight_ms(first, zone), midnight_ms(the_day, zone)), ("day",), zone):
         past = local(slot.slot_ms, zone).date()
         totals[past] = totals.get(past, 0) + slot.cost_nusd
     spent = [past for past, cost in totals.items() if cost]

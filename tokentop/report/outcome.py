@@ -19,7 +19,7 @@ from tokentop.errors import NothingMatched, UsageError
 from tokentop.export.brought import both, figures, survived
 from tokentop.ledger import prices
 from tokentop.settings.zone import local_zone
-from tokentop.store import daily
+from tokentop.store import by_day
 from tokentop.store.hours import SLOT_MS
 from tokentop.store.reader import Filter
 from tokentop.text import clean, plural
@@ -82,15 +82,16 @@ def summed(
     days: dict[int, tuple[str, ...]] = {}  # by quarter hours, of which each lies in one day
 
     def day_of(at: int) -> tuple[str, ...]:
-        if at // SLOT_MS not in days:
-            days[at // SLOT_MS] = (local(at, zone).date().isoformat(),)
-        return days[at // SLOT_MS]
+        slot = at // SLOT_MS
+        if slot not in days:
+            days[slot] = (local(at, zone).date().isoformat(),)
+        return days[slot]
 
     sums = add_up(done, shares, lambda _session, at: day_of(at), at_ms, with_money=False)
-    by_day = {one.key: one for one in sums}
-    for slot in daily.sums(connection, Filter(*span), ("day",), zone):
+    found = {one.key: one for one in sums}
+    for slot in by_day.sums(connection, Filter(*span), ("day",), zone):
         key = (local(slot.slot_ms, zone).date().isoformat() if slot.slot_ms else "unknown",)
-        one = by_day.setdefault(key, Sum(key))
+        one = found.setdefault(key, Sum(key))
         one.cost_nusd += slot.cost_nusd
         one.unpriced_tokens += slot.unpriced_tokens
         one.unknown_calls += slot.unknown_calls
@@ -98,8 +99,10 @@ def summed(
         one.priced = one.priced or slot.cost_nusd > 0 or slot.unpriced_tokens < slot.tokens.total
     for session in done:
         for day in {day_of(max(start, span[0])) for start, end in session.spans if end >= span[0]}:
-            by_day.setdefault(day, Sum(day)).sessions += 1
-    return [by_day[key] for key in sorted(by_day)]
+            if day not in found:
+                found[day] = Sum(day)
+            found[day].sessions += 1
+    return [found[key] for key in sorted(found)]
 
 
 def _key(session: Done | None, by: str) -> tuple[str, ...] | None:

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from tokentop.engine.days import DAY_MS, HOUR_MS, local
 from tokentop.nouns.usage import Tokens
-from tokentop.store import daily, reader
+from tokentop.store import by_day, reader
 from tokentop.store.reader import Filter, Slot
 from tokentop.text import clean, digits3
 
@@ -73,7 +73,7 @@ def collect(db: sqlite3.Connection, wanted: Filter, by: Sequence[str], zone: tzi
     elif "hour" in by:
         slots = reader.usage(db, wanted, by_slot=True, by=by, width=_slots_of_hours(db, wanted, zone))
     else:
-        slots = daily.sums(db, wanted, by, zone)
+        slots = by_day.sums(db, wanted, by, zone)
     lines: dict[tuple[tuple[str, ...], bool], Line] = {}
     key_of = _keys(by, zone)
     for slot in slots:

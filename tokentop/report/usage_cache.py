@@ -4,16 +4,19 @@ base price. From sums of days: a price is that of the day."""
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
-from datetime import tzinfo
+from collections.abc import Iterator, Sequence
+from datetime import timedelta, tzinfo
+from itertools import pairwise
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from tokentop.engine.days import local, midnight_ms
 from tokentop.nouns.usage import Tokens
 from tokentop.pricing.rates import Rates
 from tokentop.pricing.table import PriceTable
-from tokentop.store import daily
+from tokentop.store import by_day
 from tokentop.store.reader import Filter, Slot
 from tokentop.text import clean
 
@@ -21,6 +24,8 @@ from .out import fitted_table, iso, money, room, usd, wrapped
 from .usage import value_of
 
 _MILLION = 1_000_000
+_DAY = timedelta(days=1)
+_MOST_CHANGES = 8  # of prices in the time asked for: each reads up to two months of days
 
 
 class Cached(Struct):
@@ -43,16 +48,51 @@ def collect(
     """The groups by their keys. sqlite3.Error."""
     found: dict[tuple[str, ...], Cached] = {}
     rates: dict[tuple[str, str], tuple[Rates, tuple[float, ...] | None]] = {}  # as they were last asked for
-    for slot in daily.sums(db, wanted, list(dict.fromkeys([*by, "day", "provider", "model"])), zone):
+    for slot, at_ms in _slots(db, wanted, by, zone, prices):
         key = tuple(value_of(slot, name, zone) for name in by)
         one = found.setdefault(key, Cached(key))
         name = slot.provider, slot.model
-        valid = prices.resolve(provider=slot.provider, model=slot.model, at_ms=slot.slot_ms)
+        valid = prices.resolve(provider=slot.provider, model=slot.model, at_ms=at_ms)
         known = rates.get(name)
         if known is None or known[0] is not valid or valid.off_peak is not None:  # that differs by the time
-            known = rates[name] = (valid, _rates(valid, slot.slot_ms))
+            known = rates[name] = (valid, _rates(valid, at_ms))
         _add(one, slot, known[1])
     return [found[key] for key in sorted(found)]
+
+
+def _slots(
+    db: sqlite3.Connection, wanted: Filter, by: Sequence[str], zone: tzinfo, prices: PriceTable
+) -> Iterator[tuple[Slot, int]]:
+    """Sums and the time of their prices: of days only where they are asked for, or prices change all the time."""
+    names = dict.fromkeys([*by, "provider", "model"])
+    changes = None if "day" in names else _changes(db, wanted, zone, prices)
+    if changes is None:
+        for slot in by_day.sums(db, wanted, list(names | {"day": None}), zone):
+            yield slot, slot.slot_ms
+        return
+    for since_ms, until_ms in pairwise([wanted.since_ms, *changes, wanted.until_ms]):
+        at_ms = midnight_ms(local(since_ms, zone).date(), zone) if since_ms is not None else 0
+        for slot in by_day.sums(db, replace(wanted, since_ms=since_ms, until_ms=until_ms), list(names), zone):
+            yield slot, at_ms
+
+
+def _changes(db: sqlite3.Connection, wanted: Filter, zone: tzinfo, prices: PriceTable) -> list[int] | None:
+    """The midnights within a time from which on a model has another price. None = too many to count."""
+    begins: set[int] = set()
+    for provider, model in db.execute("SELECT provider, name FROM model"):
+        for since_ms, rates in prices.history(provider=provider, model=model):
+            if rates.off_peak is not None:
+                return None
+            if since_ms > 0:
+                midnight = midnight_ms(local(since_ms, zone).date(), zone)
+                begins.add(
+                    midnight
+                    if midnight == since_ms
+                    else midnight_ms(local(since_ms, zone).date() + _DAY, zone)
+                )
+    since, until = wanted.since_ms, wanted.until_ms
+    found = [at for at in sorted(begins) if (since is None or since < at) and (until is None or at < until)]
+    return found if len(found) <= _MOST_CHANGES else None
 
 
 def _rates(rates: Rates, at_ms: int) -> tuple[float, ...] | None:

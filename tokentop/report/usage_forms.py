@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tokentop.engine.days import local, midnight_ms
-from tokentop.store import daily
+from tokentop.store import by_day
 from tokentop.store.reader import Filter
 from tokentop.text import clean
 
@@ -48,7 +48,7 @@ def heatmap(db: sqlite3.Connection, wanted: Filter, zone: tzinfo, at_ms: int) ->
     )  # fmt: skip
     costs: dict[date, int] = {}
     more = False
-    for slot in daily.sums(db, span, ("day",), zone):
+    for slot in by_day.sums(db, span, ("day",), zone):
         day = local(slot.slot_ms, zone).date()
         costs[day] = costs.get(day, 0) + slot.cost_nusd
         more = more or bool(slot.unpriced_tokens or slot.unknown_calls)

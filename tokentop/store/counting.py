@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from operator import itemgetter
 from typing import Protocol
 
 from msgspec import structs
@@ -77,6 +78,9 @@ class Counting:
         self.imported.look_again()
 
     def write(self) -> None:
+        self.rows.sort(
+            key=itemgetter(0)
+        )  # pages fill better so, and fewer are turned; of the same id the last stays
         self._db.executemany(_PUT, self.rows)
         self.rows.clear()
 

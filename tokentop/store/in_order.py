@@ -16,10 +16,14 @@ _WEEK_MS = 7 * DAY_MS
 _EPOCH = date(1970, 1, 1).toordinal()
 _COLUMNS = {LAST: "last_ms", COST: "cost_nusd", TOKENS: "tokens", RESPONSES: "responses"}
 _GROUPS = {"project": "project", "agent": "agent", "model": "model"}
+_TOKENS = "s.input + s.cache_read + s.cache_write_5m + s.cache_write_1h + s.output AS tokens"
 _OWN = (
-    "SELECT l.session, l.agent, l.project, l.model, l.title, l.branch, s.first_ms, s.last_ms, s.responses,"
-    " s.input + s.cache_read + s.cache_write_5m + s.cache_write_1h + s.output AS tokens, s.cost_nusd,"
-    " s.unpriced_tokens, s.unknown_calls FROM session s JOIN line l ON l.session = s.id"
+    f"SELECT l.session, l.agent, l.project, l.model, l.title, l.branch, s.first_ms, s.last_ms, s.responses, {_TOKENS},"
+    " s.cost_nusd, s.unpriced_tokens, s.unknown_calls FROM session s JOIN line l ON l.session = s.id"
+)
+_FIGURES = (  # while no session waits to be indexed, each has its line
+    f"SELECT s.id AS session, s.last_ms, s.responses, {_TOKENS}, s.cost_nusd FROM session s"
+    " WHERE (SELECT count(*) FROM changed) = 0 OR EXISTS (SELECT 1 FROM line l WHERE l.session = s.id)"
 )
 
 
@@ -27,8 +31,13 @@ def _source(ask: Ask, wanted: Sieve, found: str | None) -> tuple[str, list[objec
     """FROM and WHERE of the lines that are wanted."""
     whole = (
         found is None and not wanted.where and not wanted.any_level
-    )  # there are indexes for each group then
-    table = f"({_OWN}) AS line" if ask.flat else "line NOT INDEXED" if ask.group and not whole else "line"
+    )  # there are indexes for each order and group then
+    # Else an index would only lead to each line one by one; times, looked up ids and the first few are found through it.
+    by_index = whole or (
+        not ask.group and (bool(ask.limit or wanted.looked_up) or "line.last_ms >=" in wanted.where)
+    )
+    own = _FIGURES if whole and not ask.group else _OWN
+    table = f"({own}) AS line" if ask.flat else "line" if by_index else "line NOT INDEXED"
     level = "1" if ask.flat or wanted.any_level else "line.root = line.session"
     match = "" if found is None else " AND line.session IN (SELECT rowid FROM found WHERE found MATCH ?)"
     bound = [] if found is None else [found]
@@ -42,7 +51,7 @@ def ordered(db: sqlite3.Connection, ask: Ask, wanted: Sieve, found: str | None) 
         f"SELECT line.session {source} ORDER BY line.{column} {way}, line.session {way} LIMIT ?",
         (*values, ask.limit or -1),
     )
-    return tuple(row[0] for row in rows)
+    return tuple(map(itemgetter(0), rows))
 
 
 def grouped(

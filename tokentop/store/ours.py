@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 from msgspec import Struct
@@ -15,6 +15,7 @@ from tokentop.pricing.names import host_of
 from tokentop.pricing.rates import Rates
 from tokentop.pricing.table import PriceTable
 
+from . import by_day, daily
 from .hours import SLOT_MS
 from .slots import Filter, Slot
 from .usage import usage
@@ -56,7 +57,7 @@ def collect(
         key = (covered(slot.agent, provider, slot.slot_ms), provider, utc_day(slot.slot_ms), slot.model, kind)
         return sums.setdefault(key, _Sum())
 
-    for slot in usage(db, wanted, by_slot=True, by=("agent", "provider", "model"), width=DAY_MS // SLOT_MS):
+    for slot in _by_utc_day(db, wanted):
         row = sum_of(slot, "tokens")
         row.tokens += slot.tokens
         row.cost_nusd += slot.cost_nusd
@@ -74,6 +75,14 @@ def collect(
         for key, s in sorted(sums.items())
     ]  # fmt: skip
     return Sides(tuple(r for plan, r in rows if not plan), tuple(r for plan, r in rows if plan))
+
+
+def _by_utc_day(db: sqlite3.Connection, wanted: Filter) -> Iterator[Slot]:
+    """By agent, provider and model, too: from the sums of local days where those are UTC days."""
+    names = ("agent", "provider", "model")
+    if daily.is_of(db, UTC):
+        return by_day.sums(db, wanted, ("day", *names), UTC)
+    return usage(db, wanted, by_slot=True, by=names, width=DAY_MS // SLOT_MS)
 
 
 def biller(slot: Slot, listed: PriceTable) -> str:

@@ -111,16 +111,6 @@ def works(db: sqlite3.Connection, sessions: Iterable[int]) -> dict[int, Kept]:
     return found
 
 
-class _Edits(Struct, frozen=True, array_like=True):
-    """The head of a `Work`: what is behind it is not decoded."""
-
-    told: bool
-    note: msgspec.Raw
-    spans: msgspec.Raw
-    runs: msgspec.Raw
-    edits: msgspec.Raw
-
-
 Brought = tuple[frozenset[int], frozenset[int], frozenset[int]]
 CHECK_MS = 10_000  # between two looks whether works have changed: they do when somebody asks for outcomes
 _last: tuple[str, int, object, Brought] | None = None  # file, when it was looked at, the state of its tables
@@ -145,17 +135,17 @@ def brought(db: sqlite3.Connection, now_ms: int) -> Brought:
 
 
 def _brought(db: sqlite3.Connection) -> Brought:
-    decode, none = msgspec.msgpack.Decoder(_Edits).decode, msgspec.msgpack.encode({})
-    changed: set[int] = set()
-    same: set[int] = set()
-    for session, root, document in db.execute(
-        "SELECT w.session, l.root, w.document FROM work w JOIN line l ON l.session = w.session"
-    ):
-        head = decode(document)
-        if head.told:
-            (same if bytes(head.edits) == none else changed).update((session, root))
-    commits = db.execute("SELECT g.session, l.root FROM git_credit g JOIN line l ON l.session = g.session")
-    return frozenset(one for row in commits for one in row), frozenset(changed), frozenset(same)
+    below = db.execute("SELECT session, root FROM line WHERE root != session").fetchall()
+
+    def with_roots(query: str) -> frozenset[int]:
+        some = {session for (session,) in db.execute(query)}
+        return frozenset(some.union([root for session, root in below if session in some]))
+
+    return (
+        with_roots("SELECT session FROM git_credit"),
+        with_roots("SELECT session FROM work WHERE files > 0"),
+        with_roots("SELECT session FROM work WHERE files = 0"),
+    )
 
 
 def outline_times(db: sqlite3.Connection, sessions: Iterable[int]) -> dict[int, int]:
@@ -176,11 +166,14 @@ def outline(db: sqlite3.Connection, session: int) -> Outline | None:
 
 def keep_works(db: sqlite3.Connection, found: Iterable[tuple[int, Kept]]) -> None:
     encode = msgspec.msgpack.Encoder().encode
-    rows = [(number, one.last_ms, one.outline_ms, one.place, encode(one.work)) for number, one in found]
+    rows = [
+        (number, one.last_ms, one.outline_ms, one.place, len(one.work.edits) if one.work.told else None, encode(one.work))
+        for number, one in found
+    ]  # fmt: skip
     db.execute("BEGIN IMMEDIATE")
     try:
         db.executemany(
-            "INSERT OR REPLACE INTO work (session, last_ms, outline_ms, place, document) VALUES (?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO work (session, last_ms, outline_ms, place, files, document) VALUES (?, ?, ?, ?, ?, ?)",
             rows,
         )
         db.execute("COMMIT")

@@ -272,8 +272,9 @@ CREATE TABLE git_credit (
 CREATE INDEX git_credit_session ON git_credit (session);
 CREATE TABLE work (
   session INTEGER PRIMARY KEY, last_ms INTEGER NOT NULL, outline_ms INTEGER NOT NULL, place INTEGER NOT NULL,
-  document BLOB NOT NULL
+  files INTEGER, document BLOB NOT NULL
 );
+CREATE INDEX work_files ON work (files, place, last_ms, outline_ms);
 CREATE TRIGGER work_gone AFTER DELETE ON session BEGIN
   DELETE FROM work WHERE session = old.id; DELETE FROM git_credit WHERE session = old.id;
 END;

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 from tokentop.nouns.usage import Tokens
 
-from .flags import FLAG_AT_ESTIMATED, FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_TELEMETRY
+from .flags import FLAG_AT_ESTIMATED, FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_TELEMETRY, FLAGS_MAX
 
 BUCKETS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning")
 ROLLED = (*BUCKETS, "cost_nusd", "unpriced_tokens", "unknown_calls", "logged_nusd")
+_QUALITY = tuple(
+    tuple(
+        bool(flags & one) for one in (FLAG_ESTIMATED, FLAG_COST_ESTIMATED, FLAG_AT_ESTIMATED, FLAG_TELEMETRY)
+    )
+    for flags in range(FLAGS_MAX + 1)
+)  # by the flags: there are many slots
 
 
 class Slot(Struct, frozen=True, gc=False):
@@ -60,11 +68,12 @@ def span_of(wanted: Filter) -> tuple[int, int]:
 
 def slot_of(
     slot_ms: int, agent: str, project: str, provider: str, model: str, sid: str, flags: int, responses: int,
-    sums: list[int],
+    sums: Sequence[int],
 ) -> Slot:  # fmt: skip
+    """`sums` are those of `ROLLED`."""
+    estimated, cost_estimated, at_estimated, telemetry = _QUALITY[flags]
+    fresh, read, write_5m, write_1h, output, reasoning, cost, unpriced, unknown, logged = sums
     return Slot(
-        slot_ms, agent, project, provider, model, sid.partition("/")[0], bool(flags & FLAG_ESTIMATED),
-        bool(flags & FLAG_COST_ESTIMATED), responses, Tokens(*sums[:6]), sums[6], sums[7], sums[8],
-        sums[9],
-        at_estimated=bool(flags & FLAG_AT_ESTIMATED), telemetry=bool(flags & FLAG_TELEMETRY),
+        slot_ms, agent, project, provider, model, sid.partition("/")[0] if sid else "", estimated, cost_estimated, responses,
+        Tokens(fresh, read, write_5m, write_1h, output, reasoning), cost, unpriced, unknown, logged, at_estimated, telemetry,
     )  # fmt: skip

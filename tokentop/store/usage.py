@@ -37,12 +37,16 @@ def usage(
     group = [part] * by_slot
     group += ["r.project"] if "project" in by else ["p.agent"] * ("agent" in by)
     group += ["r.model"] if "model" in by else ["m.provider"] * ("provider" in by)
-    sums = ", ".join(f"sum(r.{c})" for c in ("responses", *ROLLED))
-    rows = db.execute(
-        f"SELECT {part if by_slot else '0'}, {', '.join(names)}, r.flags, {sums} FROM rollup r{joins}"
-        f" WHERE r.slot >= ? AND r.slot < ?{where} GROUP BY {', '.join([*group, 'r.flags'])}",
-        (first, last, *values),
-    )
+    sums = ", ".join(f"sum(r.{c}) AS {c}" for c in ("responses", *ROLLED))
+    table = f"rollup r{joins} WHERE r.slot >= ? AND r.slot < ?{where}"
+    select = f"SELECT {part if by_slot else '0'}, {', '.join(names)}, r.flags, {sums} FROM"
+    grouped = f"GROUP BY {', '.join([*group, 'r.flags'])}"
+    query, bound = f"{select} {table} {grouped}", [first, last, *values]
+    if group == [part]:  # the usual rows are summed as they lie: sorting them would take as long again
+        usual = f"(SELECT r.slot, r.flags, {sums} FROM {table} AND NOT r.flags GROUP BY r.slot) r"
+        query = f"{select} {usual} {grouped} UNION ALL {select} {table} AND r.flags {grouped}"
+        bound *= 2
+    rows = db.execute(query, bound)
     for slot, agent, project, provider, model, flags, responses, *rest in rows:
         if responses or any(rest):
             yield slot_of(slot * SLOT_MS, agent, project, provider, model, "", flags, responses, rest)

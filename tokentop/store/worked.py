@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ from .outcomes import batches, marks
 from .shares import SUMS
 from .shares import parts as spent_by_parts
 
-_NO_EDITS = msgspec.msgpack.encode({})
+_MAP16, _ARRAY32, _NIL = 0xDE, b"\xdd", b"\xc0"  # of MessagePack
 
 
 class Told(Struct, frozen=True, gc=False, array_like=True):
@@ -33,9 +34,18 @@ class Told(Struct, frozen=True, gc=False, array_like=True):
     models: tuple[tuple[str, int, int], ...] = ()
 
     @property
+    def changed(self) -> int:
+        """How many files the calls of editing tools changed: what the head of the map says."""
+        edits = memoryview(self.edits)
+        first = edits[0]
+        return (
+            first & 0x0F if first < _MAP16 else int.from_bytes(edits[1 : 3 if first == _MAP16 else 5], "big")
+        )
+
+    @property
     def paths(self) -> Iterable[str]:
         """The files that calls of editing tools changed."""
-        return () if bytes(self.edits) == _NO_EDITS else _EDITS.decode(self.edits)
+        return _EDITS.decode(self.edits) if self.changed else ()
 
 
 class Part(Struct, frozen=True, gc=False):
@@ -57,7 +67,7 @@ class Part(Struct, frozen=True, gc=False):
     work: Told | None
 
 
-_TOLD = msgspec.msgpack.Decoder(Told)
+_TOLD = msgspec.msgpack.Decoder(list[Told | None])
 _EDITS = msgspec.msgpack.Decoder(dict[str, msgspec.Raw])
 # A sub-agent's work is its root's, anything else is its own.
 _ROOT = (
@@ -76,14 +86,14 @@ _NAMELESS = _PARTS.format(root=_ROOT, sid="''", title="''")
 def parts(db: sqlite3.Connection, since_ms: int, until_ms: int, *, named: bool = True) -> list[Part]:
     """The sessions that may have worked in a time span, and what they spent in it. `named` False: without id and title."""
     rows = db.execute(
-        f"{_NAMED if named else _NAMELESS} WHERE s.last_ms >= ? AND s.first_ms < ? ORDER BY s.id",
+        f"{_NAMED if named else _NAMELESS} WHERE s.last_ms >= ? AND s.first_ms < ?",  # sorted here: SQLite would read all
         (since_ms, until_ms),
-    )
-    found = {part.id: part for part in _as_parts(db, rows)}
+    ).fetchall()
+    found = {part.id: part for part in _as_parts(db, sorted(rows, key=itemgetter(0)))}
     partly = [
         part.id
         for part in found.values()
-        if not (since_ms <= part.first_ms and part.last_ms < until_ms and part.first_ms)
+        if part.last_ms >= until_ms or part.first_ms < since_ms or not part.first_ms
     ]
     own = {
         row[0]: row[1:]
@@ -111,32 +121,23 @@ def parts_of(db: sqlite3.Connection, sessions: Iterable[int]) -> list[Part]:
     return [
         part
         for some in batches(sessions)
-        for part in _as_parts(db, db.execute(f"{_NAMED} WHERE s.id IN ({marks(some)}) ORDER BY s.id", some))
+        for part in _as_parts(
+            db, db.execute(f"{_NAMED} WHERE s.id IN ({marks(some)}) ORDER BY s.id", some).fetchall()
+        )
     ]
 
 
-def _as_parts(db: sqlite3.Connection, rows: Iterable[tuple[Any, ...]]) -> Iterator[Part]:
+def _as_parts(db: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> Iterator[Part]:
     projects: dict[int, tuple[str, str]] = {
         number: (agent, name) for number, agent, name in db.execute("SELECT id, agent, name FROM project")
     }
-    decode = _TOLD.decode
+    documents = [_NIL if row[-1] is None else row[-1] for row in rows]
+    works = _TOLD.decode(b"".join([_ARRAY32, len(rows).to_bytes(4, "big"), *documents]))
     for (
-        session,
-        root,
-        number,
-        sid,
-        title,
-        first,
-        last,
-        cost,
-        unpriced,
-        unknown,
-        estimated,
-        place,
-        document,
-    ) in rows:
+        (session, root, number, sid, title, first, last, cost, unpriced, unknown, estimated, place, _),
+        work,
+    ) in zip(rows, works, strict=True):
         agent, project = projects[number]
         yield Part(
-            session, root, agent, sid, project, title, first, last, cost, unpriced, unknown, bool(estimated), place,
-            None if document is None else decode(document),
+            session, root, agent, sid, project, title, first, last, cost, unpriced, unknown, bool(estimated), place, work
         )  # fmt: skip

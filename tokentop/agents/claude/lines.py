@@ -53,7 +53,7 @@ _MAX_OPEN_CALLS = 64
 _FIRST_EXACT_VERSION = (2, 1, 138)  # before it, lines of a response may hold only a part of its output
 
 
-class _Memory(Struct):
+class _Memory(Struct, omit_defaults=True):
     """Decoder state between slices and restarts: plain data."""
 
     session_id: str = ""

@@ -56,7 +56,7 @@ _USER = b'"user'
 _ABORTED = b"aborted by user"  # the output of a tool that the end of its turn cut off
 
 
-class _Memory(Ancestry):
+class _Memory(Ancestry, omit_defaults=True):
     """Decoder state between slices and restarts: plain data."""
 
     thread_id: str = ""
