@@ -94,7 +94,9 @@ def _stored(folder: Path, start_ms: int, end_ms: int) -> tuple[int, bool, int]:
         finally:
             connection.close()
     except (db.StoreError, sqlite3.Error) as error:
-        raise Failure(f"the database cannot be read: {error}") from error
+        raise Failure(
+            f"the database cannot be read: {error}; run: tokentop sync, which mends it or says why not"
+        ) from error
     return today.cost_nusd, not (today.unpriced_tokens or today.unknown_calls), _written_ms(folder)
 
 

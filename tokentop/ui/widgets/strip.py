@@ -56,6 +56,7 @@ def today_pieces(snapshot: Snapshot, room: str) -> tuple[tuple[str, str], ...]:
     width = 8 if room == "full" else 6
     today = snapshot.today
     partial = snapshot.progress.reading or today.unpriced_tokens > 0 or today.unknown_calls > 0
+    partial = partial or snapshot.mode.startswith("paused")  # what is new cannot be read
     mark = "≥" if partial else "≈" if today.estimated else ""
     pieces = [("today ", "muted"), (text.money(spent_nusd, mark, width=width + len(mark)), "strong")]
     if forecast is not None and forecast.method != "none" and room != "bare":
