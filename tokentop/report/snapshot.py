@@ -133,13 +133,9 @@ def _cost_unknown(figures: Figures) -> bool:
     return not figures.cost_nusd and bool(figures.unpriced_tokens or figures.unknown_calls)
 
 
-def burn_lacks(figures: Figures) -> bool:
-    """Whether something is spent now and a part of the session has no price."""
-    return figures.tokens_per_min > 0 and bool(figures.unpriced_tokens)
-
-
 def _burn_unknown(figures: Figures) -> bool:
-    return burn_lacks(figures) and not figures.burn_nusd_per_h
+    """Something is spent now, and what it costs is not known."""
+    return figures.tokens_per_min > 0 and bool(figures.unpriced_tokens) and not figures.burn_nusd_per_h
 
 
 def today_mark(snapshot: Snapshot) -> str:
@@ -188,9 +184,8 @@ def as_text(snapshot: Snapshot) -> str:
     """The totals and one line per row, for a pipe or a terminal without a screen."""
     counts = "  ".join(f"{count} {state}" for state, count in snapshot.counts if count) or "no agents running"
     totals, forecast = snapshot.totals, snapshot.forecast
-    unpriced_now = any(burn_lacks(row.own) for row in snapshot.rows)
     head = (
-        f"{counts}   {totals.tokens_per_min:,.0f} tok/min   {'≥' * unpriced_now}{money(totals.burn_nusd_per_h)}/h"
+        f"{counts}   {totals.tokens_per_min:,.0f} tok/min   {'≥' * snapshot.burn_is_partial}{money(totals.burn_nusd_per_h)}/h"
         f"   today {today_mark(snapshot)}{money(snapshot.today.cost_nusd)}"
     )
     if snapshot.today.unpriced_tokens:

@@ -210,7 +210,7 @@ def _rates(snapshot: Snapshot, window_min: int) -> list[Part]:
 def _window_figures(snapshot: Snapshot, window_min: int) -> tuple[str, str]:
     """tok/min and $/h of everything over the window; `?` while they are not known."""
     now: Figures | Average | None = snapshot.totals
-    unpriced = any(row.own.unpriced_tokens and row.own.tokens_per_min > 0 for row in snapshot.rows)
+    unpriced = snapshot.burn_is_partial
     if window_min != MINUTE:
         now = snapshot.average if snapshot.window_min == window_min else None
         unpriced = any(row.own.unpriced_tokens for row in snapshot.rows)
