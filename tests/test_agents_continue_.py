@@ -190,3 +190,14 @@ def test_its_program_is_known_behind_node() -> None:
     assert found is not None
     assert spec.one_shot(found.argv)
     assert identify(("cn", "--version"), "/usr/bin/cn", (spec,)) is None
+
+
+def test_a_session_that_was_restored_with_an_older_time_is_counted_once(home: Scratch) -> None:
+    def store(at_s: int) -> None:
+        write(home, user(), answer(100, 10, read=50), at_s=at_s, usage=totals(100, 10, read=50))
+
+    store(NOW_S)
+    first = home.read().total
+    assert first.output == 10
+    store(NOW_S - 86_400)
+    assert home.read().total == first

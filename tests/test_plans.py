@@ -77,6 +77,7 @@ def test_without_plans_all_is_cash() -> None:
     found = split([], [], MONTH, TODAY, {})
     assert (found.covered_nusd, found.cash_nusd, found.leverage) == (0, 490 * USD, None)
     assert "no plan is known" in as_text(found, NOW)
+    assert "7 tokens have no price and are not in it" in as_text(found, NOW, 7)
 
 
 def test_windows_tell_their_pace_and_never_an_old_value_after_their_reset() -> None:

@@ -381,3 +381,17 @@ def test_a_day_is_final_two_days_after_its_end() -> None:
     assert [b.final for b in parsed("anthropic", "cost", old).bills] == [True]
     assert [b.final for b in parsed("anthropic", "cost", anthropic_bucket(COST_ROW)).bills] == [False]
     assert when_ms("2026-11-21T20:30:00Z") == NOW_MS
+
+
+def test_what_is_used_of_a_limit_is_that_of_its_own_period() -> None:
+    key = {"limit": 1000, "limit_remaining": 572.84, "usage": 1427.16, "usage_daily": 9.96, "usage_monthly": 427.16}
+
+    def used(**more: Any) -> dict[str, tuple[str, int | None]]:
+        found = parsed("openrouter", "key", {"data": {**key, **more}}).balances or []
+        return {one.name: (one.period, one.used_nano) for one in found}
+
+    monthly = used(limit_reset="monthly")
+    assert monthly["key"] == ("month", 427_160_000_000)
+    assert monthly["key, in all"] == ("", 1_427_160_000_000)
+    assert used(limit_reset="weekly")["key"] == ("week", None), "it does not say what this week has used"
+    assert used(limit_reset=None)["key"] == ("", 1_427_160_000_000)

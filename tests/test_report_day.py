@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tokentop.report import chart, usage_forms
-from tokentop.report.usage import Line
+from tokentop.report.usage import Line, cost_text
 from tokentop.store.reader import Filter
 
 from .faults import Scratch
@@ -122,7 +122,7 @@ def test_charts_markdown_and_the_year(scratch):
     assert [row.split(" | ")[0] for row in table[2:]] == ["| api", "| web", "| **total**"]
     year = scratch.run("usage", "--heatmap").stdout
     assert "on 12 days" in year
-    assert sum(year.count(shade) for shade in "░▒▓█") == 12 + 4  # and the scale
+    assert sum(year.count(shade) for shade in "░▒▓█") == 12 + 2  # and the scale: most days are alike
     assert scratch.run("usage", "--heatmap", "--json").returncode == 2
 
 
@@ -165,7 +165,7 @@ def test_a_bar_of_little_is_seen_and_hostile_names_stay_in_their_cell():
     assert chart.bar(0.001, 10).strip() == "▏"
     assert chart.bar(1, 4) == "████"
     assert chart.bar(0, 4) == "    "
-    assert chart.bars([("x", 0, True)], "HEAD", 40)[1].split() == ["x", "?"]
+    assert chart.bars([("x", 0, "≥")], "HEAD", 40)[1].split() == ["x", "?"]
     row = usage_forms.markdown([Line(("a|b<script>`*",), False)], ["project"]).splitlines()[2]
     assert row.startswith("| a&#124;b&#60;script&#62;&#96;&#42; |")
 
@@ -193,3 +193,41 @@ def test_what_the_cache_saved_and_what_was_paid_above_the_base_price(tmp_path):
     assert "130 tokens without a price are only in PROMPT" in text
     assert scratch.run("usage", "--cache", "--by", "hour").returncode == 2
     assert scratch.run("usage", "--cache", "--compare").returncode == 2
+
+
+def test_today_projects_what_the_screen_projects(scratch):
+    """Not what some tokentop has stored minutes ago."""
+    log = Log(scratch, "now", "/work/api", int(time.time()) - 40)
+    for _ in range(20):
+        log.call()
+    found = told(scratch, "today")
+    with closing(sqlite3.connect(scratch.database)) as db, db:
+        db.execute("INSERT INTO projection (at_ms, day, today_nusd, projected_nusd, low_nusd, high_nusd, method)"
+                   " VALUES (?, ?, 0, 9000000000000, 1, 9000000000001, 'burn')",
+                   (int(time.time() * 1000) - 60_000, found["day"]))  # fmt: skip
+    shown = told(scratch, "today")["projected"]["usd"]
+    live = told(scratch, "--once")["forecast"]["projected_usd"]
+    assert float(shown) == pytest.approx(float(live), rel=0.2)
+
+
+def test_an_estimate_and_what_has_no_price_are_marked_wherever_money_stands():
+    exact, guess = (
+        Line(("a",), False, cost_nusd=10**9, priced=True),
+        Line(("a",), True, cost_nusd=1, priced=True),
+    )
+    unpriced = Line(("b",), False, unpriced_tokens=7)
+    assert usage_forms.chart([exact, guess, unpriced], ["agent"]).splitlines()[-1] == "total ≥≈$1.00"
+    assert "≈" in usage_forms.chart([guess], ["agent"]).splitlines()[1]
+    assert cost_text(guess).startswith("≈")
+    text = usage_forms.comparison_text(
+        [usage_forms.Pair(("b",), None, unpriced)], (Filter(0, DAY_S * 1000), Filter(DAY_S * 1000, 2 * DAY_S * 1000)),
+        ["agent"], UTC,
+    )  # fmt: skip
+    assert text.splitlines()[1].split() == ["b", "unpriced", "?"]
+
+
+def test_a_year_names_only_the_shades_that_it_has():
+    day = date(2026, 11, 21)
+    assert chart.year({day: 10**9}, day)[-1].split("  ")[-1] == "░ to $1.00"
+    many = chart.year({day - timedelta(days=n): (n + 1) * 10**9 for n in range(8)}, day)[-1]
+    assert [shade for shade in "░▒▓█" if shade in many] == list("░▒▓█")

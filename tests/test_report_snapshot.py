@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from tests.agents.harness import Scratch, cases
 from tests.engine_build import NOW, act, agent_proc, child, rows_of, session, usage
@@ -16,6 +17,7 @@ from tokentop.nouns.processes import ProcRole
 from tokentop.nouns.sessions import State
 from tokentop.nouns.usage import Figures, Tokens
 from tokentop.report.snapshot import as_text, row_document
+from tokentop.ui.widgets.strip import today_pieces
 
 MEASURED = ("tokens_per_min", "reads_per_min", "burn_usd_per_h", "responses", "tokens", "cost_usd")
 
@@ -85,3 +87,25 @@ def test_a_session_of_days_ago_whose_log_is_touched_keeps_its_sums(tmp_path: Pat
         os.utime(home.home / path)
     (row,) = [row for row in home.run()["rows"] if row["agent"] == "codebuff"]
     assert (row["own"]["tokens"], row["own"]["cost_usd"]) == (old["tokens"], old["cost_usd"])
+
+
+def test_what_has_no_price_burns_an_unknown_sum_not_nothing() -> None:
+    live = LiveState()
+    live.load_session(
+        session(), Figures(tokens=Tokens(output=100), responses=1, unpriced_tokens=100, estimated=True)
+    )
+    live.apply_usage(usage(1, cost=None))
+    live.set_today(Figures(cost_nusd=10**9, unpriced_tokens=100, estimated=True))
+    (row,) = documents(live).values()
+    assert row["tokens_per_min"] == 100
+    assert row["burn_usd_per_h"] is None
+    head, *_, line = as_text(take(live, NOW)).splitlines()
+    assert "≥$0.00/h" in head
+    assert "today ≥≈$1.00" in head
+    assert line.split()[-4:-1] == ["100", "?", "unpriced"]
+
+
+def test_a_bill_that_cannot_be_read_on_is_at_least() -> None:
+    paused = structs.replace(take(LiveState(), NOW), mode="paused: cannot write (disk full)")
+    assert "today ≥$0.00" in as_text(paused)
+    assert "≥$0.00" in "".join(text for text, _ in today_pieces(paused, "full"))

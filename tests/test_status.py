@@ -116,3 +116,13 @@ def test_what_is_left_is_for_the_owner_alone(tmp_path: Path) -> None:
     assert left.read(tmp_path) == found
     assert (tmp_path / left.NAME).stat().st_mode & 0o777 == 0o600
     os.umask(0o077)
+
+
+def test_what_burns_without_a_price_is_at_least(scratch: Scratch) -> None:
+    now = datetime.now(UTC).isoformat()
+    known = line(90, timestamp=now)
+    scratch.log([known, known.replace(b"claude-", b"mystery-").replace(b"90", b"91")])
+    with watching(scratch):
+        wait_for(lambda: (scratch.state / left.NAME).exists())
+        wait_for(lambda: json.loads(status(scratch, "--json"))["burn_complete"] is False)
+        assert status(scratch, "--format", "{burn}|{today}").startswith("≥$")

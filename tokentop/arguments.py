@@ -180,7 +180,9 @@ def _keeping(verbs: _Verbs) -> None:
     )
     take_in.add_argument("--json", action="store_true")
     database = verbs.add_parser("db", help="check, back up or compact the database", allow_abbrev=False)
-    database.add_argument("what", choices=("check", "backup", "compact"))
+    database.add_argument(
+        "what", metavar="check|backup|compact", choices=("check", "backup", "compact"), help="what to do"
+    )
     database.add_argument("file", nargs="?", metavar="FILE", help="where the backup goes; must not exist")
     database.add_argument("--json", action="store_true")
 
@@ -216,10 +218,11 @@ def _machine(verbs: _Verbs) -> None:
     )
     hook.add_argument(
         "what",
+        metavar="install|remove|run|show",
         choices=("install", "remove", "run", "show"),
         help="run = what Claude Code calls; show telemetry",
     )
-    hook.add_argument("which", choices=("statusline", "telemetry"))
+    hook.add_argument("which", metavar="statusline|telemetry", choices=("statusline", "telemetry"))
     hook.add_argument("--dry-run", action="store_true", help="show the change of the settings, make none")
     hook.add_argument("--yes", action="store_true", help="do not ask")
     prices = verbs.add_parser("prices", help="the price of a model", allow_abbrev=False)

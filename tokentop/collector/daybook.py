@@ -16,7 +16,6 @@ from tokentop.engine.budget import judge as judge_budgets
 from tokentop.engine.days import day_bounds, group_days
 from tokentop.engine.forecast import HISTORY_DAYS, Forecaster
 from tokentop.engine.live import LiveState
-from tokentop.engine.rates import HOUR_MS, WINDOW_MS
 from tokentop.nouns.money import Forecast
 from tokentop.settings.spending import Budgets
 from tokentop.store import by_day, reader
@@ -124,10 +123,7 @@ class Daybook:
         return found
 
     def _project(self, wall_ms: int) -> Forecast:
-        burn = self._live.rates.sums_of_all(WINDOW_MS)[2] * (HOUR_MS // WINDOW_MS)
-        hour = self._live.rates.series().burn_nusd_per_h
-        forecast = self._forecaster.project(
-            wall_ms, self._live.today.cost_nusd, burn, round(sum(hour) / len(hour)) if hour else None
-        )
+        burns = self._live.rates.burns()
+        forecast = self._forecaster.project(wall_ms, self._live.today.cost_nusd, *burns)
         spent = forecast.today_nusd + sum(self._earlier.get("month", {}).values())
         return structs.replace(forecast, month=self._forecaster.month(forecast, spent))

@@ -289,6 +289,12 @@ class Rates:
         output, writes, fresh_input, reads, cost = found
         return output + writes + fresh_input, reads, cost
 
+    def burns(self) -> tuple[int, int | None]:
+        """What a projection goes by, in nano-dollars an hour: the last minute, and the average of the last hour."""
+        hour = self.series().burn_nusd_per_h
+        burn = self.sums_of_all(WINDOW_MS)[2] * (HOUR_MS // WINDOW_MS)
+        return burn, round(sum(hour) / len(hour)) if hour else None
+
     def spent_since(self, key: str, since_ms: int) -> int:
         """Nano-dollars of one session since then, of the last hour at most."""
         meter = self._spent.get(key)

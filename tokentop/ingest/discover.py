@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from tokentop.agents.base import Agent, Database, LogFile, Source
 from tokentop.nouns.facts import Diagnostic, Looked
-from tokentop.text import clean
+from tokentop.text import clean, plural
 
 MAX_DEPTH = 50
 PROJECTS_MAX = 500
@@ -185,7 +185,9 @@ def walk(
             found = _root(agent, root, listing, seen, names)
             files = len(listing.files) - before
             listing.looked.append(
-                Looked(agent.id, agent.label, clean(root, 200), f"{files} files" if found == "" else found)
+                Looked(
+                    agent.id, agent.label, clean(root, 200), plural(files, "file") if found == "" else found
+                )
             )
         if agent.roots.in_projects:
             folders = projects(environ, known_projects) if folders is None else folders
@@ -212,7 +214,9 @@ def _in_projects(
                     _file(agent, source, path, name, os.path.realpath(folder), listing, seen, known)
                     found = True
     files = len(listing.files) - before
-    listing.looked.append(Looked(agent.id, agent.label, f"{len(folders)} project folders", f"{files} files"))
+    listing.looked.append(
+        Looked(agent.id, agent.label, f"{len(folders)} project folders", plural(files, "file"))
+    )
 
 
 def _root(agent: Agent, root: str, listing: Listing, seen: set[tuple[int, ...]], names: Names) -> str:

@@ -115,3 +115,8 @@ class Snapshot(Struct, frozen=True, gc=False):
     ] = {}  # row key -> own, with below; None = not known yet
     average: Average | None = None  # of all rows together
     watched: tuple[Receipt, ...] = ()  # the newest whose seconds afterwards are over, oldest first
+
+    @property
+    def burn_is_partial(self) -> bool:
+        """Whether something without a price is being spent: the sum of $/h is then at least."""
+        return any(row.own.unpriced_tokens and row.own.tokens_per_min > 0 for row in self.rows)

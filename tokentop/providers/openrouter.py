@@ -82,12 +82,18 @@ def parse_key(body: bytes, ask: Ask, _request: Request) -> Page:
     with row_of(page):
         if "usage" not in data:
             raise BadRow
-        reset = text(data.get("limit_reset"))
+        reset, used_in_all = text(data.get("limit_reset")), maybe_nano(data["usage"], UNIT)
+        # A limit that begins anew counts its own period alone, `usage` everything since the key was made.
+        used_of_limit = maybe_nano(data.get(f"usage_{reset}"), UNIT) if reset else used_in_all
         page.balances.append(
             Balance(ID, f"{ID}.key", "key", remaining_nano=maybe_nano(data.get("limit_remaining"), UNIT),
-                    used_nano=maybe_nano(data["usage"], UNIT), limit_nano=maybe_nano(data.get("limit"), UNIT),
+                    used_nano=used_of_limit, limit_nano=maybe_nano(data.get("limit"), UNIT),
                     period=_PERIODS.get(reset, reset), at_ms=ask.now_ms)
         )  # fmt: skip
+        if reset:
+            page.balances.append(
+                Balance(ID, f"{ID}.key", "key, in all", used_nano=used_in_all, at_ms=ask.now_ms)
+            )
         for name, period in _PERIODS.items():
             if data.get(f"usage_{name}") is not None:
                 used = nano(data[f"usage_{name}"], UNIT)

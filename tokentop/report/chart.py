@@ -37,8 +37,8 @@ def bar(share: float, cells: int) -> str:
     return ("█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()).ljust(cells)
 
 
-def bars(rows: Sequence[tuple[str, int, bool]], head: str, width: int) -> list[str]:
-    """A name, its money and a bar on a line each, `width` characters wide; the flag means at least.
+def bars(rows: Sequence[tuple[str, int, str]], head: str, width: int) -> list[str]:
+    """A name, its money and a bar on a line each, `width` characters wide; the last is its mark (`≥`, `≈`).
 
     At least nothing is `?`: what was used has no price, or no usage in the logs.
     """
@@ -46,7 +46,7 @@ def bars(rows: Sequence[tuple[str, int, bool]], head: str, width: int) -> list[s
         return [head, "nothing"]
     top = max(cost for _, cost, _ in rows)
     names = [clean(name, max(8, width - 26)) for name, _, _ in rows]
-    costs = ["?" if more and not cost else "≥" * more + money(cost) for _, cost, more in rows]
+    costs = ["?" if "≥" in mark and not cost else mark + money(cost) for _, cost, mark in rows]
     left, right = max(len(one) for one in (*names, head)), max(len(one) for one in costs)
     cells = max(4, width - left - right - 2)
     return [
@@ -81,21 +81,28 @@ def year(costs: Mapping[date, int], last: date) -> list[str]:
             day = monday + timedelta(days=7 * week + weekday)
             cells.append(_HEAT[level(costs.get(day, 0), spent)] if first <= day <= last else " ")
         lines.append(f"{_NAMES[weekday]:4}{''.join(cells)}".rstrip())
-    marks = [spent[min(len(spent) - 1, len(spent) * at // 4)] for at in range(1, 4)] if spent else []
-    scale = "  ".join(f"{shade} to {money(cost)}" for shade, cost in zip(_HEAT[1:4], marks, strict=False))
-    return [
-        *lines,
-        "",
-        f"    {_HEAT[0]} nothing  {scale}  {_HEAT[4]} more" if spent else "    nothing was spent",
-    ]
+    return [*lines, "", f"    {_HEAT[0]} nothing  {_scale(spent)}" if spent else "    nothing was spent"]
+
+
+def _scale(spent: Sequence[int]) -> str:
+    """What each shade means, of those that some day has. `spent` is sorted and not empty."""
+    said, before = [], 0
+    for shade, mark in zip(_HEAT[1:4], _marks(spent), strict=True):
+        if mark > before:
+            said.append(f"{shade} to {money(mark)}")
+        before = mark
+    return "  ".join([*said, *([f"{_HEAT[4]} more"] if spent[-1] > before else [])])
+
+
+def _marks(spent: Sequence[int]) -> list[int]:
+    return [spent[min(len(spent) - 1, len(spent) * at // 4)] for at in range(1, 4)]
 
 
 def level(cost: int, spent: Sequence[int]) -> int:
     """0 = nothing, else 1 to 4: the quarter of all days with spend that it is in. `spent` is sorted."""
     if cost <= 0:
         return 0
-    marks = [spent[min(len(spent) - 1, len(spent) * at // 4)] for at in range(1, 4)]
-    return 1 + sum(cost > mark for mark in marks)
+    return 1 + sum(cost > mark for mark in _marks(spent))
 
 
 def _months(monday: date, weeks: int) -> str:

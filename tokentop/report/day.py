@@ -15,6 +15,7 @@ from tokentop.clock import now_ms
 from tokentop.engine.days import day_bounds, group_days, local, midnight_ms
 from tokentop.engine.forecast import Forecaster
 from tokentop.engine.profile import HISTORY_DAYS
+from tokentop.engine.rates import Rates
 from tokentop.nouns.facts import Diagnostic
 from tokentop.nouns.recorded import Mark
 from tokentop.settings.zone import local_zone
@@ -26,13 +27,12 @@ from tokentop.text import clean, clock, plural, window_name
 from . import access
 from .chart import bars, columns_beside, seven_bits, sparks
 from .out import iso, money, print_json, short_ids, usd
-from .usage import Line, collect, total_of
+from .usage import Line, collect, cost_mark, total_of
 
 _TOP = 5
 _USUAL_DAYS = 28
 _SAME_DAY = 3  # past days of the same name that are enough to go by
 _HOUR_MS = 3_600_000
-_RECENT_MS = 15 * 60_000  # so often a running tokentop stores its projection
 
 
 class Usual(Struct, frozen=True):
@@ -56,8 +56,8 @@ class Told(Struct, frozen=True):
     noon: tuple[int, int, int] | None  # what was projected around noon: the median, low, high
     usual: Usual | None
     hours: tuple[int, ...]  # nano-dollars of each hour from local midnight
-    projects: tuple[tuple[str, int, bool], ...]  # most expensive first; the flag: at least
-    agents: tuple[tuple[str, int, bool], ...]
+    projects: tuple[tuple[str, int, str], ...]  # most expensive first, with the mark of the money
+    agents: tuple[tuple[str, int, str], ...]
     sessions: tuple[Spender, ...]
     limits: tuple[Hit, ...]
     marks: tuple[Mark, ...]  # alerts and actions, by time
@@ -90,7 +90,7 @@ def tell(
     span = Filter(start_ms, end_ms)
     lines = collect(db, span, ("project", "agent"), zone)
     total = total_of(lines)
-    projected = _projected(db, zone, at_ms, start_ms, the_day, total.cost_nusd) if is_today else None
+    projected = _projected(db, zone, at_ms, start_ms, total.cost_nusd) if is_today else None
     passed_ms = at_ms - start_ms if is_today else end_ms - start_ms
     return Told(
         the_day, start_ms, end_ms, is_today, total, projected, None if is_today else _noon(db, the_day, start_ms),
@@ -103,17 +103,15 @@ def tell(
 
 
 def _projected(
-    db: sqlite3.Connection, zone: tzinfo, at_ms: int, start_ms: int, the_day: date, today_nusd: int
+    db: sqlite3.Connection, zone: tzinfo, at_ms: int, start_ms: int, today_nusd: int
 ) -> tuple[int, int, int] | None:
-    """What a running tokentop has just projected; else from the past days and the burn rate of the last hour."""
-    stored = [
-        one for one in reader.projections(db, the_day.isoformat()) if at_ms - _RECENT_MS <= one[0] <= at_ms
-    ]
-    if stored and stored[-1][1] >= today_nusd:
-        return stored[-1][1:]
+    """The same as on the live screen: from the past days, the last minute and the last hour."""
+    rates = Rates()
+    rates.advance(at_ms)
+    for priced in reader.recent_events(db, at_ms - 2 * _HOUR_MS):
+        rates.add(priced, priced.usage.session_id)
     history = reader.cost_by_hour(db, start_ms - (HISTORY_DAYS + 1) * 24 * _HOUR_MS, start_ms)
-    burn = reader.average(db, at_ms - _HOUR_MS, at_ms).burn_nusd_per_h
-    found = Forecaster(group_days(history, zone), zone).project(at_ms, today_nusd, burn)
+    found = Forecaster(group_days(history, zone), zone).project(at_ms, today_nusd, *rates.burns())
     return None if found.method == "none" else (found.projected_nusd, found.low_nusd, found.high_nusd)
 
 
@@ -149,13 +147,13 @@ def _hours(db: sqlite3.Connection, start_ms: int, end_ms: int) -> tuple[int, ...
     return tuple(found)
 
 
-def _most(lines: Sequence[Line], at: int) -> tuple[tuple[str, int, bool], ...]:
-    sums: dict[str, tuple[int, bool]] = {}
+def _most(lines: Sequence[Line], at: int) -> tuple[tuple[str, int, str], ...]:
+    groups: dict[str, list[Line]] = {}
     for line in lines:
-        cost, more = sums.get(line.key[at], (0, False))
-        sums[line.key[at]] = cost + line.cost_nusd, more or bool(line.unpriced_tokens or line.unknown_calls)
-    ordered = sorted(sums.items(), key=lambda item: (-item[1][0], item[0]))
-    return tuple((name, cost, more) for name, (cost, more) in ordered)
+        groups.setdefault(line.key[at], []).append(line)
+    sums = [(name, total_of(found)) for name, found in groups.items()]
+    sums.sort(key=lambda item: (-item[1].cost_nusd, item[0]))
+    return tuple((name, total.cost_nusd, cost_mark(total)) for name, total in sums)
 
 
 # ------------------------------------------------------------ JSON
@@ -169,14 +167,15 @@ def document(told: Told, at_ms: int) -> dict[str, Any]:
         "since": iso(told.since_ms), "until": iso(told.until_ms),
         "spent_usd": usd(total.cost_nusd), "responses": total.responses, "tokens": total.tokens.total,
         "unpriced_tokens": total.unpriced_tokens, "unknown_calls": total.unknown_calls,
+        "estimated": total.cost_estimated,
         "projected": _interval(told.projected),
         "projected_at_noon": _interval(told.noon),
         "usual": None if usual is None else {
             "usd": usd(usual.nusd), "by_now_usd": usd(usual.by_now_nusd), "days": usual.days, "of": usual.of,
         },
         "hours_usd": [usd(cost) for cost in told.hours],
-        "projects": [{"project": name, "cost_usd": usd(cost), "at_least": more} for name, cost, more in told.projects],
-        "agents": [{"agent": name, "cost_usd": usd(cost), "at_least": more} for name, cost, more in told.agents],
+        "projects": [{"project": name, **_sum(cost, mark)} for name, cost, mark in told.projects],
+        "agents": [{"agent": name, **_sum(cost, mark)} for name, cost, mark in told.agents],
         "sessions": [
             {"session": one.line.sid, "agent": one.line.agent, "project": one.line.project,
              "title": one.line.title or None, "cost_usd": usd(one.cost_nusd), "at_least": one.at_least}
@@ -193,6 +192,10 @@ def document(told: Told, at_ms: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _sum(cost_nusd: int, mark: str) -> dict[str, Any]:
+    return {"cost_usd": usd(cost_nusd), "at_least": "≥" in mark, "estimated": "≈" in mark}
+
+
 def _interval(found: tuple[int, int, int] | None) -> dict[str, str] | None:
     return None if found is None else dict(zip(("usd", "low_usd", "high_usd"), map(usd, found), strict=True))
 
@@ -204,8 +207,8 @@ def as_text(told: Told, zone: tzinfo, at_ms: int) -> str:
     """The page: at most 24 lines of at most 80 characters."""
     head = f"{told.day:%A} {told.day.day} {told.day:%B %Y}" + f" · {clock(at_ms, zone)}" * told.is_today
     lines = [head, _spent(told), *_at_noon(told), _against(told), _hours_line(told, zone, at_ms), ""]
-    left = bars([(name, cost, more) for name, cost, more in told.projects[:_TOP]], "PROJECT", 38)
-    right = bars([(name, cost, more) for name, cost, more in told.agents[:_TOP]], "AGENT", 38)
+    left = bars(told.projects[:_TOP], "PROJECT", 38)
+    right = bars(told.agents[:_TOP], "AGENT", 38)
     lines += columns_beside(left, right, 41)
     if told.sessions:
         lines += ["", *_sessions(told.sessions)]
@@ -217,7 +220,7 @@ def _sessions(found: Sequence[Spender]) -> list[str]:
     table = [["COST", "AGENT", "SESSION", "PROJECT", "TITLE"]]
     names = short_ids(one.line.sid for one in found)
     for one in found:
-        cost = "≥" * one.at_least + money(one.cost_nusd)
+        cost = "≥" * one.at_least + "≈" * one.line.estimated + money(one.cost_nusd)
         name, title = clean(one.line.project, 14), clean(one.line.title or "(no title)", 32)
         table.append([cost, one.line.agent[:10], names[one.line.sid], name, title])
     widths = [max(len(row[at]) for row in table) for at in range(5)]
@@ -229,8 +232,7 @@ def _sessions(found: Sequence[Spender]) -> list[str]:
 
 def _spent(told: Told) -> str:
     total = told.total
-    cost = ("≥" * bool(total.unpriced_tokens or total.unknown_calls)) + money(total.cost_nusd)
-    text = f"spent {cost} in {plural(total.responses, 'response')}"
+    text = f"spent {cost_mark(total)}{money(total.cost_nusd)} in {plural(total.responses, 'response')}"
     if told.projected is not None:
         middle, low, high = map(money, told.projected)
         text += f", {middle} projected ({low} to {high})"

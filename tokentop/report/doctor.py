@@ -54,7 +54,7 @@ def examine(
     return {
         "schema": "tokentop.doctor/1",
         "agents": agents,
-        "unpriced": [{"provider": p, "model": m or "unknown", "tokens": t} for p, m, t in unpriced],
+        "unpriced": [{"provider": p, "model": m or _NO_MODEL, "tokens": t} for p, m, t in unpriced],
         "problems": [
             {"source": d.source, "kind": d.kind, "detail": d.detail, "count": d.count, "advice": ADVICE.get(d.kind, "")}
             for d in problems
@@ -72,6 +72,7 @@ def outlines_document(db: sqlite3.Connection) -> dict[str, Any]:
     return {"whole": whole, "partial": [{"note": note, "sessions": count} for note, count in partial.items()]}
 
 
+_NO_MODEL = "unknown"
 _NO_FOLDER = ("no such folder", "0 files")
 
 
@@ -111,6 +112,13 @@ def _of_agent(agent: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _unpriced(entry: dict[str, Any]) -> str:
+    if entry["model"] == _NO_MODEL:
+        return f"no price     {entry['tokens']:,} tokens of models that the logs do not name"
+    name = " ".join(part for part in (entry["provider"], entry["model"]) if part)
+    return f"no price     {name}: {entry['tokens']:,} tokens; add it under [prices] in the settings"
+
+
 def as_text(found: dict[str, Any]) -> str:
     lines: list[str] = []
     here = [agent for agent in found["agents"] if agent["files"] or agent["sessions"] or _is_there(agent)]
@@ -122,9 +130,7 @@ def as_text(found: dict[str, Any]) -> str:
         width = max(len(agent["label"]) for agent in absent)
         lines += [f"  {agent['label']:{width}}  {_places(agent)}" for agent in absent]
     for entry in found["unpriced"]:
-        lines.append(
-            f"no price     {entry['provider']} {entry['model']}: {entry['tokens']:,} tokens; add it under [prices] in the settings"
-        )
+        lines.append(_unpriced(entry))
     for problem in found["problems"]:
         count = f" ({problem['count']}x)" if problem["count"] > 1 else ""
         advice = f"; {problem['advice']}" if problem["advice"] else ""

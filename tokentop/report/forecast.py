@@ -19,6 +19,7 @@ from tokentop.store import reader
 from . import access
 from .live import check_complete, one_snapshot
 from .out import iso, money, plain_table, print_json, usd
+from .snapshot import today_mark
 
 DAY_MS = 86_400_000
 _HOW = {
@@ -40,7 +41,7 @@ def forecast(as_json: bool) -> int:
     if as_json:
         print_json(document(found, past, picture.today.unpriced_tokens))
         return 0
-    _print_day(found)
+    _print_day(found, today_mark(picture))
     if past is not None:
         print(
             f"{past.projections} projections of the last {past.days} days: median error {money(past.median_error_nusd)},"
@@ -51,9 +52,9 @@ def forecast(as_json: bool) -> int:
     return 0
 
 
-def _print_day(found: Forecast) -> None:
+def _print_day(found: Forecast, mark: str) -> None:
     """Today and the month; where nothing can be projected yet, what is spent alone."""
-    so_far, month = f"{found.day}: {money(found.today_nusd)} so far", found.month
+    so_far, month = f"{found.day}: {mark}{money(found.today_nusd)} so far", found.month
     if found.method == "none":
         print(f"{so_far}; no projection yet: {_HOW['none']}")
         if month is not None:

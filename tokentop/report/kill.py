@@ -214,8 +214,10 @@ def plan_text(plan: KillPlan, orphan: Orphan | None = None) -> str:
 
 def _print_receipt(receipt: Receipt) -> None:
     detail = f": {receipt.detail}" if receipt.detail else ""
-    what = f"pid {receipt.pid}" if receipt.pid else f"session {receipt.session_id}"
-    print(f"{receipt.agent} {what}: {receipt.result}{detail} ({receipt.took_ms / 1000:.1f} s)")
+    what = f"pid {receipt.pid}" if receipt.pid else f"session {receipt.session_id}" * bool(receipt.session_id)
+    whom = " ".join(part for part in (receipt.agent, what) if part)
+    took = f" ({receipt.took_ms / 1000:.1f} s)" if receipt.rungs else ""
+    print(f"{whom}{': ' * bool(whom)}{receipt.result}{detail}{took}")
     if receipt.ended_pids:
         print(f"  ended    {', '.join(map(str, receipt.ended_pids))}")
     if receipt.survivors:

@@ -19,16 +19,19 @@ from tokentop.text import at_clock, clock_near, percent, window_name
 from . import access
 from .live import check_complete, one_snapshot
 from .out import iso, money, plain_table, print_json, usd
+from .usage import collect, total_of
 
 
 def plans(as_json: bool) -> int:
     """Print each plan with what it covered this month, and the rest of the spend."""
     picture = one_snapshot()
     check_complete(picture)
-    bounds = periods(picture.at_ms, local_zone(os.environ))
+    zone = local_zone(os.environ)
+    bounds = periods(picture.at_ms, zone)
     with access.opened(quiet=as_json) as store:
         month = by_agent(reader.spent_by(store.db, *bounds["month"]))
         today = by_agent(reader.spent_by(store.db, *bounds["day"]))
+        unpriced = total_of(collect(store.db, reader.Filter(*bounds["month"]), (), zone)).unpriced_tokens
         used: Counter[str] = Counter()
         for slot, milli in reader.logged_credits(store.db, reader.Filter(), bounds["month"]):
             used[slot.agent] += milli
@@ -36,13 +39,13 @@ def plans(as_json: bool) -> int:
         quotas = (*picture.quotas, *plan_windows(store.db, own, picture.quotas, picture.at_ms))
     found = split(own, quotas, month, today, used)
     if as_json:
-        print_json(document(found, picture.at_ms))
+        print_json(document(found, picture.at_ms, unpriced))
     else:
-        print(as_text(found, picture.at_ms))
+        print(as_text(found, picture.at_ms, unpriced))
     return 0
 
 
-def document(found: Split, at_ms: int) -> dict[str, Any]:
+def document(found: Split, at_ms: int, unpriced_tokens: int = 0) -> dict[str, Any]:
     """`tokentop.plans/1`: the local month so far; amounts are exact decimal strings, null = not known."""
     return {
         "schema": "tokentop.plans/1", "generated_at": iso(at_ms),
@@ -55,6 +58,7 @@ def document(found: Split, at_ms: int) -> dict[str, Any]:
         "covered_usd": usd(found.covered_nusd), "fee_usd": _maybe(found.fee_nusd), "leverage": found.leverage,
         "cash_usd": usd(found.cash_nusd), "cash_today_usd": usd(found.cash_today_nusd),
         "credits": {agent: milli / 1000 for agent, milli in found.credits_milli.items()},
+        "unpriced_tokens": unpriced_tokens,
     }  # fmt: skip
 
 
@@ -73,7 +77,7 @@ def _maybe(nusd: int | None) -> str | None:
     return None if nusd is None else usd(nusd)
 
 
-def as_text(found: Split, at_ms: int) -> str:
+def as_text(found: Split, at_ms: int, unpriced_tokens: int = 0) -> str:
     lines = []
     if found.plans:
         rows = [
@@ -90,9 +94,10 @@ def as_text(found: Split, at_ms: int) -> str:
         lines.append("no plan is known; name yours under [[plans]] in the settings")
     month = [f"{money(found.cash_nusd)} cash at list price, {money(found.cash_today_nusd)} of it today"]
     if found.plans:
-        month.insert(
-            0, f"{money(found.covered_nusd)} covered by plans ({_times(found.leverage)} their fees),"
-        )
+        fees = "a fee is not known" if found.leverage is None else f"{_times(found.leverage)} their fees"
+        month.insert(0, f"{money(found.covered_nusd)} covered by plans ({fees}),")
+    if unpriced_tokens:
+        month.append(f"{unpriced_tokens:,} tokens have no price and are not in it")
     month += [f"{milli / 1000:,.2f} credits of {agent}" for agent, milli in found.credits_milli.items()]
     lines += [f"{'this month:' if at == 0 else '':<11} {part}" for at, part in enumerate(month)]
     return "\n".join(lines)

@@ -113,7 +113,7 @@ def _rates(figures: Figures) -> dict[str, Any]:
     return {
         "tokens_per_min": round(figures.tokens_per_min, 1),
         "reads_per_min": round(figures.reads_per_min, 1),
-        "burn_usd_per_h": usd(figures.burn_nusd_per_h),
+        "burn_usd_per_h": None if _burn_unknown(figures) else usd(figures.burn_nusd_per_h),
     }
 
 
@@ -131,6 +131,18 @@ def _figures(figures: Figures) -> dict[str, Any]:
 def _cost_unknown(figures: Figures) -> bool:
     """Nothing of what was spent has a price: the model has none, or the usage never reached the log."""
     return not figures.cost_nusd and bool(figures.unpriced_tokens or figures.unknown_calls)
+
+
+def _burn_unknown(figures: Figures) -> bool:
+    """Something is spent now, and what it costs is not known."""
+    return figures.tokens_per_min > 0 and bool(figures.unpriced_tokens) and not figures.burn_nusd_per_h
+
+
+def today_mark(snapshot: Snapshot) -> str:
+    """`≥` where a part of today's bill is not known or could not be read, `≈` where one is an estimate."""
+    today = snapshot.today
+    lacks = today.unpriced_tokens or today.unknown_calls or snapshot.progress.reading
+    return "≥" * bool(lacks or snapshot.mode.startswith("paused")) + "≈" * today.estimated
 
 
 def receipt_document(receipt: Receipt) -> dict[str, Any]:
@@ -173,8 +185,8 @@ def as_text(snapshot: Snapshot) -> str:
     counts = "  ".join(f"{count} {state}" for state, count in snapshot.counts if count) or "no agents running"
     totals, forecast = snapshot.totals, snapshot.forecast
     head = (
-        f"{counts}   {totals.tokens_per_min:,.0f} tok/min   {money(totals.burn_nusd_per_h)}/h"
-        f"   today {money(snapshot.today.cost_nusd)}"
+        f"{counts}   {totals.tokens_per_min:,.0f} tok/min   {'≥' * snapshot.burn_is_partial}{money(totals.burn_nusd_per_h)}/h"
+        f"   today {today_mark(snapshot)}{money(snapshot.today.cost_nusd)}"
     )
     if snapshot.today.unpriced_tokens:
         head += f" + {snapshot.today.unpriced_tokens:,} tokens unpriced"
@@ -195,13 +207,14 @@ def as_text(snapshot: Snapshot) -> str:
 def _line(row: Row) -> list[str]:
     tree = row.tree
     state = row.status.detail[:14] if row.status.state == "tool" and row.status.detail else row.status.state
-    rates = [f"{tree.tokens_per_min:,.0f}", f"{tree.burn_nusd_per_h / 1e9:.2f}", money(tree.cost_nusd)]
+    burn = "?" if _burn_unknown(tree) else f"{tree.burn_nusd_per_h / 1e9:.2f}"
+    rates = [f"{tree.tokens_per_min:,.0f}", burn, money(tree.cost_nusd)]
     if is_unknown(row, tree):
         rates = ["?", "?", "?"]
     elif _cost_unknown(tree):
         rates[2] = "unpriced" if tree.unpriced_tokens else "?"
-    elif tree.unknown_calls or tree.unpriced_tokens:
-        rates[2] = "≥" + rates[2]
+    else:
+        rates[2] = "≥" * bool(tree.unknown_calls or tree.unpriced_tokens) + "≈" * tree.estimated + rates[2]
     context = (
         f"{100 * row.context_used / row.context_window:.0f}%"
         if row.context_used and row.context_window
@@ -210,6 +223,6 @@ def _line(row: Row) -> list[str]:
     pid = "-" if row.pid is None else ("~" if row.confidence == "inferred" else "") + str(row.pid)
     return [
         ("~" if row.status.inferred else "") + state, row.agent, row.project[:16],
-        "  " * row.depth + (row.title or row.command)[:50], row.model[:24], pid,
+        "  " * row.depth + (row.title or row.command)[:50], row.model[:24] or "?" * (row.kind == "agent"), pid,
         *rates, context,
     ]  # fmt: skip

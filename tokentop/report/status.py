@@ -94,7 +94,9 @@ def _stored(folder: Path, start_ms: int, end_ms: int) -> tuple[int, bool, int]:
         finally:
             connection.close()
     except (db.StoreError, sqlite3.Error) as error:
-        raise Failure(f"the database cannot be read: {error}") from error
+        raise Failure(
+            f"the database cannot be read: {error}; run: tokentop sync, which mends it or says why not"
+        ) from error
     return today.cost_nusd, not (today.unpriced_tokens or today.unknown_calls), _written_ms(folder)
 
 
@@ -120,7 +122,7 @@ def values(found: Status) -> dict[str, str]:
             "working": str(live.working),
             "waiting": str(live.waiting),
             "rate": digits3(round(live.tokens_per_min)),
-            "burn": short_money(live.burn_nusd_per_h),
+            "burn": ("" if live.burn_complete else "≥") + short_money(live.burn_nusd_per_h),
         }
     projected = live.projected_nusd if live is not None else None
     return known | {
@@ -180,6 +182,7 @@ def document(found: Status) -> dict[str, Any]:
         "waiting": live.waiting if live else None,
         "tokens_per_min": live.tokens_per_min if live else None,
         "burn_usd_per_h": usd(live.burn_nusd_per_h) if live else None,
+        "burn_complete": live.burn_complete if live else None,
         "today_usd": usd(found.today_nusd),
         "today_complete": found.today_complete,
         "projected_usd": usd(projected) if projected is not None else None,

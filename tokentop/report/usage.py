@@ -144,7 +144,7 @@ def total_of(lines: Iterable[Line]) -> Line:
         total.tokens += line.tokens
         total.cost_nusd += line.cost_nusd
         total.unpriced_tokens += line.unpriced_tokens
-        total.cost_estimated = total.cost_estimated or line.cost_estimated
+        total.cost_estimated = total.cost_estimated or line.cost_estimated or line.estimated
         total.priced = total.priced or line.priced
         total.unknown_calls += line.unknown_calls
         total.logged_nusd += line.logged_nusd
@@ -294,5 +294,11 @@ def cost_text(line: Line) -> str:
     """Dollars; `≥` where a part has no price or is not known, `≈` where it is an estimate."""
     if not line.priced:
         return "unpriced" if line.unpriced_tokens else "?" if line.unknown_calls else money(0)
-    at_least = bool(line.unpriced_tokens or line.unknown_calls)
-    return "≥" * at_least + "≈" * line.cost_estimated + money(line.cost_nusd)
+    return cost_mark(line) + money(line.cost_nusd)
+
+
+def cost_mark(line: Line) -> str:
+    """What stands before its dollars: `≥`, `≈`, both or nothing."""
+    return "≥" * bool(line.unpriced_tokens or line.unknown_calls) + "≈" * (
+        line.cost_estimated or line.estimated
+    )

@@ -13,11 +13,11 @@ from msgspec.structs import replace
 from tokentop.engine.days import local, midnight_ms
 from tokentop.store import by_day
 from tokentop.store.reader import Filter
-from tokentop.text import clean
+from tokentop.text import clean, plural
 
 from .chart import bars, year
 from .out import iso, money, plain_table, usd
-from .usage import BUCKETS, Line, collect, cost_text, total_of
+from .usage import BUCKETS, Line, collect, cost_mark, cost_text, total_of
 
 _BARS = 60
 _WIDTH = 78
@@ -27,8 +27,7 @@ _ESCAPED = {ord(sign): f"&#{ord(sign)};" for sign in "\\|`*_<>[]&"}
 
 def chart(lines: Sequence[Line], by: Sequence[str]) -> str:
     """The cost of each group as a bar: times in their order, all else the most expensive first."""
-    exact = [line for line in lines if not line.estimated]
-    rows = [(" ".join(line.key) or "all", line.cost_nusd, _at_least(line)) for line in lines]
+    rows = [(" ".join(line.key) or "all", line.cost_nusd, cost_mark(line)) for line in lines]
     if by[:1] not in (["day"], ["hour"]):
         rows.sort(key=lambda row: (-row[1], row[0]))
     shown = rows[-_BARS:] if by[:1] in (["day"], ["hour"]) else rows[:_BARS]
@@ -36,8 +35,7 @@ def chart(lines: Sequence[Line], by: Sequence[str]) -> str:
     if len(shown) < len(rows):
         rest = sum(row[1] for row in rows) - sum(row[1] for row in shown)
         out.append(f"and {len(rows) - len(shown)} more: {money(rest)}")
-    total = total_of(exact if len(exact) == len(lines) else lines)
-    return "\n".join([*out, f"total {'≥' * _at_least(total)}{money(total.cost_nusd)}"])
+    return "\n".join([*out, f"total {cost_text(total_of(lines))}"])
 
 
 def heatmap(db: sqlite3.Connection, wanted: Filter, zone: tzinfo, at_ms: int) -> str:
@@ -47,15 +45,16 @@ def heatmap(db: sqlite3.Connection, wanted: Filter, zone: tzinfo, at_ms: int) ->
         wanted, since_ms=midnight_ms(last - timedelta(days=364), zone), until_ms=midnight_ms(last + timedelta(days=1), zone)
     )  # fmt: skip
     costs: dict[date, int] = {}
-    more = False
+    more = guessed = False
     for slot in by_day.sums(db, span, ("day",), zone):
         day = local(slot.slot_ms, zone).date()
         costs[day] = costs.get(day, 0) + slot.cost_nusd
         more = more or bool(slot.unpriced_tokens or slot.unknown_calls)
+        guessed = guessed or slot.estimated or slot.cost_estimated
     spent = sum(costs.values())
     used = sum(cost > 0 for cost in costs.values())
     peak = max(costs, key=lambda day: costs[day], default=None)
-    said = f"{'≥' * more}{money(spent)} in the year to {last}, on {used} days"
+    said = f"{'≥' * more}{'≈' * guessed}{money(spent)} in the year to {last}, on {plural(used, 'day')}"
     if peak is not None and costs[peak]:
         said += f"; most on {peak}: {money(costs[peak])}"
     return "\n".join([*year(costs, last), "", said])
@@ -173,7 +172,10 @@ def comparison_text(
 def _changed(before: Line | None, now: Line | None) -> list[str]:
     was, is_ = before.cost_nusd if before else 0, now.cost_nusd if now else 0
     share = f"{100 * (is_ - was) / was:+,.0f} %" if was else "new" if is_ else ""
-    change = ("+" if is_ >= was else "-") + money(abs(is_ - was))
+    if any(line is not None and _at_least(line) and not line.priced for line in (before, now)):
+        change, share = "?", ""  # of a side that has no price at all
+    else:
+        change = ("+" if is_ >= was else "-") + money(abs(is_ - was))
     return [cost_text(before) if before else "", cost_text(now) if now else "", change, share]
 
 

@@ -39,6 +39,7 @@ class Left(Struct, frozen=True):
     today_nusd: int
     today_complete: bool  # nothing of it is unpriced or unknown, and all logs have been read
     projected_nusd: int | None = None
+    burn_complete: bool = True  # nothing that is spent now is without a price
 
 
 def of(snapshot: Snapshot, day_ms: int) -> Left:
@@ -56,6 +57,7 @@ def of(snapshot: Snapshot, day_ms: int) -> Left:
         today_nusd=today.cost_nusd,
         today_complete=not (today.unpriced_tokens or today.unknown_calls or snapshot.progress.reading),
         projected_nusd=forecast.projected_nusd if forecast and forecast.method != "none" else None,
+        burn_complete=not snapshot.burn_is_partial,
     )
 
 

@@ -49,7 +49,13 @@ class Totals:
         self.known.add(row.id)
         self._unsettled.add(row.id)
         self._db.executemany(
-            "INSERT OR REPLACE INTO running_total VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            # A document that was restored has an older time than the calls that were read from it before. The time of
+            # its total stays after theirs: else they would not be in it, and would be counted again as hidden spend.
+            "INSERT INTO running_total VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+            " at_ms=max(at_ms, excluded.at_ms), started_ms=excluded.started_ms, input=excluded.input,"
+            " cache_read=excluded.cache_read, cache_write_5m=excluded.cache_write_5m,"
+            " cache_write_1h=excluded.cache_write_1h, output=excluded.output, reasoning=excluded.reasoning,"
+            " cost_nusd=excluded.cost_nusd, provider=excluded.provider",
             [
                 (row.id, fact.n, model, fact.at_ms, fact.started_ms, t.input, t.cache_read, t.cache_write_5m,
                  t.cache_write_1h, t.output, t.reasoning, cost, fact.provider)

@@ -38,7 +38,7 @@ OPENER = "view_history"
 
 _NONE_YET = (
     "no session yet: what an agent logs stands here, and stays\n"
-    "tokentop doctor tells where logs are looked for, tokentop demo shows a full one"
+    "tokentop doctor tells where logs are looked for; tokentop demo shows one"
 )
 _SAID_NOWHERE = "it was said in no session whose log is still there; Esc goes back"
 _SCAN_S = 0.3

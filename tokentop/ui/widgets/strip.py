@@ -56,6 +56,7 @@ def today_pieces(snapshot: Snapshot, room: str) -> tuple[tuple[str, str], ...]:
     width = 8 if room == "full" else 6
     today = snapshot.today
     partial = snapshot.progress.reading or today.unpriced_tokens > 0 or today.unknown_calls > 0
+    partial = partial or snapshot.mode.startswith("paused")  # what is new cannot be read
     mark = "≥" if partial else "≈" if today.estimated else ""
     pieces = [("today ", "muted"), (text.money(spent_nusd, mark, width=width + len(mark)), "strong")]
     if forecast is not None and forecast.method != "none" and room != "bare":
@@ -209,7 +210,7 @@ def _rates(snapshot: Snapshot, window_min: int) -> list[Part]:
 def _window_figures(snapshot: Snapshot, window_min: int) -> tuple[str, str]:
     """tok/min and $/h of everything over the window; `?` while they are not known."""
     now: Figures | Average | None = snapshot.totals
-    unpriced = any(row.own.unpriced_tokens and row.own.tokens_per_min > 0 for row in snapshot.rows)
+    unpriced = snapshot.burn_is_partial
     if window_min != MINUTE:
         now = snapshot.average if snapshot.window_min == window_min else None
         unpriced = any(row.own.unpriced_tokens for row in snapshot.rows)
