@@ -106,7 +106,8 @@ def purge_some(db: sqlite3.Connection, ids: Sequence[int], at_ms: int, *, forget
         for session in ids:
             db.execute(_KEEP_SUMS, (session,))
             db.execute(  # its calls may be all that names one
-                "UPDATE session SET model = ? WHERE id = ? AND model = ''", (newest_model(db, session), session)
+                "UPDATE session SET model = ? WHERE id = ? AND model = ''",
+                (newest_model(db, session), session),
             )
             found = db.execute("SELECT id FROM event WHERE session = ?", (session,)).fetchall()
             db.executemany("INSERT OR IGNORE INTO purged_call VALUES (?)", found)
