@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from tokentop.clock import now_ms
-from tokentop.nouns.actions import Action, Jump, KillPlan, Notice, Orphan, Receipt
+from tokentop.nouns.actions import Action, Countdown, Jump, KillPlan, Notice, Orphan, Receipt
 from tokentop.nouns.looks import Inside, LogTail, Look
 from tokentop.nouns.picture import Row, Snapshot
 from tokentop.nouns.sessions import Session
@@ -448,8 +448,7 @@ class Runtime:
             if not self._remembered and (receipts := collector.receipts()) is not None:
                 enforcer.remember(receipts, snapshot.at_ms)
                 self._remembered = True
-            while not self._cancels.empty():
-                enforcer.cancel(self._cancels.get())
+            self._call_off(enforcer, snapshot)
             if self._remembered:
                 enforcer.step(snapshot)
         except Exception:
@@ -458,6 +457,18 @@ class Runtime:
         if enforcer.news != before:
             show(snapshot)
         self._newest = []
+
+    def _call_off(self, enforcer: Enforcer, snapshot: Snapshot) -> None:
+        """What a person calls off: one countdown on the screen, or all from another program."""
+        from tokentop.store import calloff
+
+        def all_of_them() -> list[Countdown]:
+            return [one for one in enforcer.dress(snapshot).countdowns if enforcer.cancel(one.id)]
+
+        while not self._cancels.empty():
+            enforcer.cancel(self._cancels.get())
+        if snapshot.mode == "live":  # it is the one that acts
+            calloff.serve(self._folder, all_of_them)
 
     def _act_apart(self, plan: KillPlan, reason: str) -> None:
         def work() -> None:
