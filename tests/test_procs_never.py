@@ -107,7 +107,8 @@ def test_another_user_s_process_is_refused_and_its_owner_named(world):
     if os.getuid() != 0:
         pytest.skip("only root can start a process as another user")
     folder = Path("/tmp") / f"w{world.token}"
-    folder.mkdir(mode=0o755)
+    folder.mkdir()
+    folder.chmod(0o755)  # whatever the umask
     try:
         program = folder / "claude"
         shutil.copy(shutil.which("sleep"), program)
