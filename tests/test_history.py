@@ -22,14 +22,15 @@ from tokentop.engine.work import Work
 from tokentop.nouns.facts import Fact
 from tokentop.nouns.history import Ask, Listing
 from tokentop.nouns.sessions import Role, Session
-from tokentop.nouns.usage import Tokens, Usage
+from tokentop.nouns.usage import Kind, Tokens, Usage
 from tokentop.pricing import PriceTable
 from tokentop.store import searching
 from tokentop.store.db import FILE_NAME, open_writer
 from tokentop.store.indexing import Indexer, waiting
 from tokentop.store.outcomes import Kept, keep_works
+from tokentop.store.purging import purge_some
 from tokentop.store.writer import Writer
-from tokentop.ui.history.cells import outcome
+from tokentop.ui.history.cells import group_figures, outcome
 
 NOW = 1_795_269_600_000  # 2026-11-21 14:00 UTC
 HOUR, DAY = 3_600_000, 86_400_000
@@ -258,6 +259,17 @@ def test_a_session_whose_log_names_no_model_stands_under_that_of_its_last_call(s
     assert (group.name, store.found("model:opus")) == ("claude-opus-4-5", ["s1"])
 
 
+def test_a_session_keeps_its_model_when_its_calls_are_purged(store: Store) -> None:
+    call = Usage("codex", "s1", "c1", NOW - 9 * DAY, "gpt-5.2", Tokens(output=1))
+    store.put(Session("codex", "s1", cwd="/w", first_ms=NOW - 9 * DAY), call)
+    store.outline("s1", "shell", "a.py")
+    [group] = store.ask(group="model").groups
+    [purged] = store.ask().order
+    assert purge_some(store.db, [purged], NOW) == 1
+    assert store.ask(group="model").groups == (group,)
+    assert store.found("model:gpt") == ["s1"]
+
+
 def test_words_and_filters_together(filled: Store) -> None:
     assert filled.found("flaky agent:codex") == ["s2"]
     assert filled.found("flaky cost>5") == ["s2"]
@@ -321,6 +333,29 @@ def test_orders(filled: Store) -> None:
     assert filled.found(sort="cost", ascending=True) == ["s3", "s1", "s2", "s4"]
     assert filled.found("retry", sort="cost") == ["s1", "s3"]
     assert filled.found(flat=True, limit=2) == ["s1", "s2"]
+
+
+def test_a_sum_with_an_estimated_or_unpriced_part_is_marked_in_its_header_as_in_its_row(store: Store) -> None:
+    def calls(sid: str, cwd: str, *usages: Usage) -> None:
+        store.put(Session("claude", sid, cwd=cwd, first_ms=NOW - HOUR, model="m"), *usages)
+
+    def call(sid: str, model: str = "claude-opus-4-5", output: int = 100_000, **more: object) -> Usage:
+        return Usage("claude", sid, f"{sid}:1", NOW - HOUR, model, Tokens(output=output), **more)  # type: ignore[arg-type]
+
+    calls("exact", "/w/sure", call("exact"))
+    calls("guess", "/w/guessed", call("guess", estimated=True))
+    calls("beside", "/w/guessed", call("beside"))
+    calls("strange", "/w/strange", call("strange", "nobody-knows-1"))
+    calls("priced", "/w/mixed", call("priced", estimated=True))
+    calls("part", "/w/mixed", call("part", "nobody-knows-1"))
+    calls("lost", "/w/lost", call("lost", output=0, kind=Kind.UNKNOWN))
+    shown = {group.name: group_figures(group) for group in store.ask(group="project").groups}
+    assert {name: cells["cost"][0] for name, cells in shown.items()} == {
+        "sure": "$2.50", "guessed": "≈$5.00", "strange": "$?", "mixed": "≥$2.50", "lost": "$?",
+    }  # fmt: skip
+    assert {name: cells["tokens"][0] for name, cells in shown.items()} == {
+        "sure": "100k", "guessed": "200k", "strange": "100k", "mixed": "200k", "lost": "?",
+    }  # fmt: skip
 
 
 def test_groups_hold_each_session_once_with_their_sums(filled: Store) -> None:

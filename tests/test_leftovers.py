@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 
 import msgspec
 import pytest
@@ -200,8 +199,7 @@ def test_a_tool_that_was_started_after_the_plan_is_ended_where_it_is_let_go_and_
 def test_a_plan_whose_tool_has_another_identity_hits_nobody(world):
     """The pid in the plan was given to another process meanwhile: identity is pid and start time."""
     screen = Screen(world, tool(SLEEP), stop="nothing")
-    stranger = subprocess.Popen(SLEEP, env=world.env(), start_new_session=True)
-    world.processes.append(stranger)
+    stranger = world.popen(SLEEP)
     plan = screen.plan()
     [one] = [p for p in plan.tree if p.ident.pid == screen.children[0]]
     # Two that are started within one tick of the kernel's clock would have the same start.
@@ -238,8 +236,7 @@ def test_a_later_terminate_finds_what_the_stopped_turn_has_left_behind(world):
 
 def test_what_another_process_has_the_pid_of_is_not_adopted(world):
     screen = Screen(world)
-    stranger = subprocess.Popen(SLEEP, env=world.env(), start_new_session=True)
-    world.processes.append(stranger)
+    stranger = world.popen(SLEEP)
     proc = screen.proc
     ident = msgspec.structs.replace(proc.ident, pid=stranger.pid, start_ticks=1)
     receipt = msgspec.structs.replace(screen.stop(), left_behind=(ident,))

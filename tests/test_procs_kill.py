@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 import uuid
 
 import msgspec
@@ -131,11 +132,33 @@ def test_what_forks_again_during_the_sweep_is_caught(world):
     assert fake.pid in receipt.ended_pids
 
 
+class InStorm(LinuxProbe):
+    """Looks again only when the storm has gone on: a busy machine may hold it up for a while."""
+
+    def __init__(self, pid):
+        super().__init__()
+        self.pid, self.born = pid, 0
+
+    def snapshot(self):
+        return wait_for(self.gone_on)
+
+    def gone_on(self):
+        found = super().snapshot()
+        born = sum(brief.ppid == self.pid for brief in found.values())
+        storms = self.pid in found and found[self.pid].state not in "TtZX"
+        if storms and born < self.born + 5:
+            return None
+        self.born = born
+        return found
+
+
 def test_a_fork_storm_is_stopped_first_and_nothing_of_it_is_left(world):
     """processes.md case 92."""
     session = str(uuid.uuid4())
     fake = world.claude(session=session, storm_s=0.01, storm_env={"CLAUDE_CODE_SESSION_ID": session})
-    receipt = world.act(only(world.tick()), Action.TERMINATE)
+    # Between fork and exec each child has the arguments of its agent.
+    [proc] = [proc for proc in agents(world.tick()) if proc.ident.pid == fake.pid]
+    receipt = world.act(proc, Action.TERMINATE, probe=InStorm(fake.pid))
     assert receipt.result == "ended"
     assert sent(receipt, fake.pid)[:3] == ["STOP", "TERM", "CONT"]
     assert [pid for pid in world.ours() if is_alive(pid)] == []
@@ -188,6 +211,37 @@ class Ending(LinuxProbe):
             os.kill(pid, signal.SIGKILL)
             return msgspec.structs.replace(found, exe="")
         return found
+
+
+class Loading(LinuxProbe):
+    """Meets one process while it is being loaded: it has neither arguments nor an environment yet."""
+
+    def __init__(self, pid):
+        super().__init__()
+        self.pid, self.loaded_s = pid, time.monotonic() + 0.5
+
+    def argv(self, pid):
+        return () if self.is_loading(pid) else super().argv(pid)
+
+    def environ(self, pid, names):
+        return () if self.is_loading(pid) else super().environ(pid, names)
+
+    def is_loading(self, pid):
+        return pid == self.pid and time.monotonic() < self.loaded_s
+
+
+def test_what_is_being_loaded_during_the_sweep_is_waited_for(world):
+    session = str(uuid.uuid4())
+    world.claude(session=session)
+    proc = only(world.tick())
+    plan = world.watcher.plan(world.row(proc), Action.TERMINATE, now_ms())
+    marked = world.env(CLAUDE_CODE_SESSION_ID=session)
+    subprocess.run(["setsid", "--fork", "sleep", "600"], env=marked, check=True)
+    [left] = wait_for(lambda: [pid for pid in world.ours() if cmdline(pid) == b"sleep\x00600\x00"])
+    receipt = execute(plan, now_ms=now_ms, agents=SPECS, probe=Loading(left))
+    assert receipt.result == "ended"
+    assert left in receipt.ended_pids
+    assert not is_alive(left)
 
 
 def test_a_target_met_in_the_moment_of_its_end_is_gone_and_not_refused(world):

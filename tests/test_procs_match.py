@@ -103,8 +103,7 @@ def test_an_entry_about_another_process_machine_or_namespace_is_not_matched(worl
 
 def test_an_entry_for_a_process_of_another_program_is_not_matched(world):
     """processes.md case 22: the pid belongs to a shell, with the right start time."""
-    shell = subprocess.Popen(SLEEP, env=world.env(), start_new_session=True)
-    world.processes.append(shell)
+    shell = world.popen(SLEEP)
     write_entry(world, shell.pid, str(uuid.uuid4()))
     assert world.tick() == ()
 
@@ -373,8 +372,7 @@ def test_an_mcp_server_without_its_agent_is_an_orphan_at_the_next_tick(world):
 @pytest.mark.parametrize("pid_of", ["dead", "reused"])
 def test_a_marked_process_whose_agent_is_gone_is_an_orphan_of_its_session(world, pid_of):
     """processes.md cases 49, 50 and 55: it was orphaned before tokentop looked for the first time."""
-    other = subprocess.Popen(SLEEP, env=world.env(), start_new_session=True)
-    world.processes.append(other)
+    other = world.popen(SLEEP)
     env = world.env(
         CLAUDE_CODE_SESSION_ID="the-session", CLAUDE_PID=str(other.pid if pid_of == "reused" else 4194000)
     )
@@ -464,8 +462,7 @@ def test_a_process_that_becomes_an_agent_by_exec_is_found(world):
     """processes.md case 17: same pid, the name changes after the first look."""
     go = world.work / "go"
     script = f"while [ ! -e {go} ]; do sleep 0.05; done; exec {world.program('codex')} exec x"
-    process = subprocess.Popen(["/bin/sh", "-c", script], env=world.env(), start_new_session=True)
-    world.processes.append(process)
+    process = world.popen(["/bin/sh", "-c", script])
     assert world.tick() == ()
     go.touch()
     found = wait_for(world.tick)
@@ -474,10 +471,7 @@ def test_a_process_that_becomes_an_agent_by_exec_is_found(world):
 
 def test_a_process_that_ends_while_it_is_read_is_skipped(world):
     """processes.md case 15: hundreds of short-lived processes during the ticks."""
-    loop = subprocess.Popen(
-        ["/bin/sh", "-c", "while kill -0 $PPID; do /bin/true & done"], env=world.env(), start_new_session=True
-    )
-    world.processes.append(loop)
+    world.popen(["/bin/sh", "-c", "while kill -0 $PPID; do /bin/true & done"])
     fake = world.claude()
     for _ in range(100):
         assert [proc.session_id for proc in world.tick()] == [fake.session_id]
@@ -485,12 +479,7 @@ def test_a_process_that_ends_while_it_is_read_is_skipped(world):
 
 def test_cpu_is_measured_between_ticks_and_not_over_the_life_of_the_process(world):
     """processes.md case 70: busy once, then stopped."""
-    busy = subprocess.Popen(
-        ["/bin/sh", "-c", "while kill -0 $PPID; do :; done"],
-        env=world.env(CLAUDE_CODE_SESSION_ID="s"),
-        start_new_session=True,
-    )
-    world.processes.append(busy)
+    busy = world.popen(["/bin/sh", "-c", "while kill -0 $PPID; do :; done"], CLAUDE_CODE_SESSION_ID="s")
     wait_for(lambda: any(proc.cpu_pct > 20 for proc in world.tick()))
     os.kill(busy.pid, signal.SIGSTOP)
     wait_for(lambda: stat(busy.pid)[0] == "T")

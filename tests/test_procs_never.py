@@ -85,6 +85,7 @@ def test_the_own_process_group_is_refused(world):
     """processes.md section 9 rule 4."""
     process = subprocess.Popen(SLEEP, env=world.env())
     world.processes.append(process)
+    wait_for(lambda: world.is_ours(process.pid))
     probe = Recorder()
     receipt = execute(plan_for(LinuxProbe().ident(process.pid)), now_ms=now_ms, probe=probe)
     assert "process group" in receipt.detail
@@ -107,7 +108,8 @@ def test_another_user_s_process_is_refused_and_its_owner_named(world):
     if os.getuid() != 0:
         pytest.skip("only root can start a process as another user")
     folder = Path("/tmp") / f"w{world.token}"
-    folder.mkdir(mode=0o755)
+    folder.mkdir()
+    folder.chmod(0o755)  # whatever the umask
     try:
         program = folder / "claude"
         shutil.copy(shutil.which("sleep"), program)
@@ -154,8 +156,7 @@ def test_a_service_that_started_from_a_tool_shell_is_not_swept(world):
 
 
 def test_a_process_that_is_no_agent_s_is_refused(world):
-    process = subprocess.Popen(SLEEP, env=world.env(), start_new_session=True)
-    world.processes.append(process)
+    process = world.popen(SLEEP)
     world.tick()
     assert "no process of an agent" in world.watcher.plan_pid(process.pid, Action.KILL, now_ms()).refusal
 
@@ -177,8 +178,7 @@ def test_a_program_that_changed_since_the_plan_gets_no_signal(world):
     """processes.md section 9: exe is read again."""
     go = world.work / "go"
     script = f"while [ ! -e {go} ]; do sleep 0.05; done; exec sleep 600"
-    process = subprocess.Popen(["/bin/sh", "-c", script], env=world.env(), start_new_session=True)
-    world.processes.append(process)
+    process = world.popen(["/bin/sh", "-c", script])
     ident = LinuxProbe().ident(process.pid)
     go.touch()
     wait_for(lambda: LinuxProbe().ident(process.pid).exe != ident.exe)
@@ -192,9 +192,8 @@ def test_an_agent_whose_file_was_replaced_by_an_update_is_still_the_same(world):
     """processes.md case 78."""
     program = world.bin / "claude"
     shutil.copy(shutil.which("sleep"), program)
-    process = subprocess.Popen([program, "600"], env=world.env(), start_new_session=True)
-    world.processes.append(process)
-    (proc,) = wait_for(world.tick)
+    process = world.popen([program, "600"])
+    (proc,) = world.tick()
     program.unlink()
     assert os.readlink(f"/proc/{process.pid}/exe").endswith(" (deleted)")
     receipt = execute(world.watcher.plan_pid(proc.ident.pid, Action.KILL, now_ms()), now_ms=now_ms)

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -310,6 +310,50 @@ def test_a_second_tokentop_does_not_ask(scratch: Scratch, fake: Fake, at_once: N
         first.stop()
         wait_for(lambda: fake.log())  # it takes over, and asks
         second.stop()
+
+
+WATCH = (
+    "import sys\nfrom tokentop import cli\nfrom tokentop.polling import loop\nfrom tokentop.runtime import threads\n"
+    "threads.POLLER_START_S = threads.LIMITS_S = loop.SPREAD_S = 0.0\nsys.exit(cli.main(['watch']))\n"
+)
+
+
+@pytest.mark.parametrize("looked_at", [True, False])
+def test_what_is_due_for_a_screen_after_five_minutes_is_not_due_for_a_watch_within_the_hour(
+    scratch: Scratch, fake: Fake, at_once: None, looked_at: bool
+) -> None:
+    """Reports of a provider are asked in their order: when the later one has been, the earlier one was left alone."""
+    configure(scratch, fake.base, "openrouter")
+    store_keys(scratch, openrouter="sk-or-v1-fake")
+    assert scratch.run("providers", "fetch").returncode == 0
+    with closing(db.open_writer(scratch.state)) as connection:
+        for state in bills.states(connection):
+            ago_s = {"credits": 20 * 60, "key": 2 * 3600}.get(state.source, 0)
+            spans = tuple((name, at_ms - ago_s * 1000) for name, at_ms in state.spans)
+            keep(connection, Fetched(replace(state, spans=spans)))
+    before = len(fake.log())
+
+    def asked() -> list[str]:
+        return [request["path"].rpartition("/")[2] for request in fake.log()[before:]]
+
+    if looked_at:
+        runtime = Runtime(scratch.state, scratch.environ(), load(scratch.environ()))
+        runtime.start(lambda _: None)
+        end: Callable[[], object] = runtime.stop
+    else:
+        watching = subprocess.Popen(
+            [sys.executable, "-c", WATCH],
+            env=scratch.environ(),
+            stdout=subprocess.DEVNULL,
+        )
+        end = watching.terminate
+    try:
+        wait_for(lambda: "key" in asked())
+        assert asked()[: 1 + looked_at] == (["credits", "key"] if looked_at else ["key"])
+    finally:
+        end()
+        if not looked_at:
+            watching.wait(60)
 
 
 def test_nothing_starts_where_no_provider_is_on(scratch: Scratch) -> None:

@@ -43,7 +43,7 @@ class Machine(World):
         """The log of a session whose turn runs and that has spent so much (Opus: $20 for a million)."""
         log = Transcript(fake_id, cwd=str(folder), at_ms=at_ms or now_ms() - 5_000)
         log.user("go on")
-        log.reply("msg", usage(fresh=0, output=int(dollars * 50_000), read=0, w5=0), tool(command="make"),
+        log.reply(f"msg-{fake_id}", usage(fresh=0, output=int(dollars * 50_000), read=0, w5=0), tool(command="make"),
                   stop="tool_use")  # fmt: skip
         path = self.home / log.path
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ class Machine(World):
         """A headless tokentop; gives the lines that it prints."""
         process = subprocess.Popen(
             [sys.executable, "-m", "tokentop", "watch"], env=self.environ, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         assert process.stdout is not None
         os.set_blocking(process.stdout.fileno(), False)
@@ -81,13 +81,13 @@ class Machine(World):
             rest, _ = process.communicate(timeout=PATIENCE_S)
             print("\n".join(said) + (rest or ""))
 
-    def report(self, *words: str) -> dict[str, Any]:
-        done = subprocess.run(
-            [sys.executable, "-m", "tokentop", *words, "--json"],
-            env=self.environ,
-            capture_output=True,
-            text=True,
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "tokentop", *words], env=self.environ, capture_output=True, text=True
         )
+
+    def report(self, *words: str) -> dict[str, Any]:
+        done = self.run(*words, "--json")
         assert done.returncode == 0, done.stderr
         document: dict[str, Any] = json.loads(done.stdout)
         return document
@@ -237,6 +237,42 @@ def test_on_the_screen_a_key_calls_the_countdown_off_and_the_runaway_lives(machi
     assert is_alive(fake.pid)
     [receipt] = machine.report("actions")["rows"]
     assert (receipt["result"], receipt["reason"]) == ("cancelled", "policy:session_cost")
+
+
+def test_enter_on_the_terminal_of_a_watch_calls_the_countdown_off(machine: Machine) -> None:
+    machine.settings("session_cost", usd=5, ladder=["terminate"], countdown_s=600)
+    fake = machine.spender("runaway", 9)
+    with Terminal([sys.executable, "-m", "tokentop", "watch"], 200, 24, machine.environ) as screen:
+        screen.send(b"\n")  # nothing counts down yet: this one is for nothing
+        screen.wait_for(b"in 600 s: terminate claude")
+        screen.wait_for(b"; Enter calls it off")
+        screen.send(b"\n")
+        screen.wait_for(b"cancelled: claude")
+        screen.signal(signal.SIGINT)
+        assert screen.wait() == 0
+        assert screen.modes_kept
+    assert is_alive(fake.pid)
+    [receipt] = machine.report("actions")["rows"]
+    assert (receipt["result"], receipt["reason"]) == ("cancelled", "policy:session_cost")
+
+
+def test_without_a_terminal_another_command_calls_all_countdowns_off(machine: Machine) -> None:
+    machine.settings("session_cost", usd=5, ladder=["terminate"], countdown_s=600)
+    fakes = [machine.spender(name, 9) for name in ("runaway", "another")]
+    assert "no tokentop is running" in machine.run("rules", "cancel").stderr
+    with machine.watch_rules() as said:
+        for fake in fakes:
+            told = wait_for(lambda fake=fake: said.seen("in 600 s", f"pid {fake.pid}"), PATIENCE_S)
+            assert told.endswith("; tokentop rules cancel calls it off")
+        found = machine.report("rules", "cancel")
+        assert {row["pid"] for row in found["rows"]} == {fake.pid for fake in fakes}
+        for fake in fakes:
+            wait_for(lambda fake=fake: said.seen("cancelled: claude", f"pid {fake.pid}"), PATIENCE_S)
+        again = machine.run("rules", "cancel")
+        assert (again.returncode, again.stderr) == (3, "tokentop: no rule counts anything down now\n")
+    assert all(is_alive(fake.pid) for fake in fakes)
+    assert {receipt["result"] for receipt in machine.report("actions")["rows"]} == {"cancelled"}
+    assert not [path.name for path in machine.state.iterdir() if path.name.startswith("cancel")]
 
 
 def test_an_orphan_that_burns_is_ended_and_a_quiet_one_is_not(machine: Machine) -> None:

@@ -110,12 +110,14 @@ def test_it_imports_no_reader_of_logs_and_no_screen(scratch: Scratch) -> None:
 
 
 def test_what_is_left_is_for_the_owner_alone(tmp_path: Path) -> None:
-    os.umask(0)
     found = left.Left(1, os.getpid(), 2, 1, 0, 3.0, 4, 0, 5, True)
-    left.leave(tmp_path, found)
+    before = os.umask(0)
+    try:
+        left.leave(tmp_path, found)
+    finally:
+        os.umask(before)
     assert left.read(tmp_path) == found
     assert (tmp_path / left.NAME).stat().st_mode & 0o777 == 0o600
-    os.umask(0o077)
 
 
 def test_what_burns_without_a_price_is_at_least(scratch: Scratch) -> None:

@@ -233,6 +233,10 @@ def _machine(verbs: _Verbs) -> None:
         "watch", help="collect without a screen, print alerts, let rules act", allow_abbrev=False
     )
     rules = verbs.add_parser("rules", help="the rules for runaways and their state", allow_abbrev=False)
+    rules.add_argument(
+        "do", nargs="?", choices=("show", "cancel"), default="show", metavar="DO",
+        help="show (the default), cancel: call off all that they count down now",
+    )  # fmt: skip
     rules.add_argument("--dry-run", action="store_true", help="what they would have done in the last 7 days")
     rules.add_argument("--json", action="store_true")
     actions = verbs.add_parser("actions", help="what was done to processes, newest first", allow_abbrev=False)

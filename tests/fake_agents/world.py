@@ -43,7 +43,7 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def wait_for(holds, limit_s: float = 10.0):
+def wait_for(holds, limit_s: float = 30.0):
     """Poll until `holds()` gives something true; an end without it fails the test."""
     end_s = time.monotonic() + limit_s
     while not (found := holds()):
@@ -123,6 +123,13 @@ class World:
         base = {"PATH": "/usr/bin:/bin", "HOME": str(self.home), "WORLD": self.token}
         return base | more
 
+    def popen(self, argv: list, **env: str) -> subprocess.Popen:
+        """A process in a session of its own; it is loaded and has this world's token."""
+        process = subprocess.Popen(argv, env=self.env(**env), start_new_session=True)
+        self.processes.append(process)
+        wait_for(lambda: self.is_ours(process.pid))
+        return process
+
     def start(
         self, argv: list[str], spec: dict | None = None, *, cwd: Path | None = None, **env: str
     ) -> Fake:
@@ -181,7 +188,8 @@ class World:
         What was started here is known by its handle too: a process that is just being loaded has no
         environment to read yet (3 of 1,000 right after `Popen`, on two busy cores).
         """
-        for _ in range(50):
+        end_s = time.monotonic() + 30
+        while time.monotonic() < end_s:
             started = {process.pid for process in self.processes if process.poll() is None}
             left = [pid for pid in started.union(self.ours()) if is_alive(pid)]
             for number in (signal.SIGSTOP, signal.SIGKILL):
@@ -195,7 +203,7 @@ class World:
                 break
             time.sleep(0.02)
         for process in self.processes:
-            process.wait(5)
+            process.wait(30)
 
 
 def row(agent: str, session_id: str, *, pid: int | None = None, key: str = "", **fields: object) -> Row:

@@ -215,14 +215,14 @@ async def test_random_keys_never_act_without_a_dialog_except_on_exact_rows() -> 
 async def test_at_80_cells_the_footer_has_what_is_done_with_the_row_whose_drawer_is_open() -> None:
     async with screen(size=(80, 24)) as (app, pilot, _):
         app.live.go_to("a1")
-        for part in ("P by cost", "x stop turn", "z freeze", "K kill", "? help", "q quit"):
+        for part in ("P by cost", "x stop", "z freeze", "K kill", "B past", "? help", "q quit"):
             assert part in lines(app)[-1]
         await pilot.press("enter")
         for part in (
             "Esc close",
             "Tab scroll",
             "s session",
-            "x stop turn",
+            "x stop",
             "z freeze",
             "K kill",
             "? help",
@@ -258,7 +258,7 @@ async def test_read_only_has_no_action_anywhere() -> None:
         assert source.planned == []
         assert app.screen is app.live
         footer = lines(app)[-1]
-        assert not any(word in footer for word in ("freeze", "kill", "stop turn", "orphan"))
+        assert not any(word in footer for word in ("freeze", "kill", "stop", "orphan"))
         await pilot.press("question_mark")
         await until(pilot, lambda: isinstance(app.screen, Page))
         assert "dialog to terminate" not in text(app)

@@ -204,6 +204,22 @@ async def test_from_the_jump_of_the_bill_to_the_turn_in_six_keys() -> None:
         await until(pilot, lambda: app.screen is replay)
 
 
+async def test_on_the_way_to_the_turn_each_screen_names_the_next_key_at_80_cells() -> None:
+    async with screen(film.source(), (80, 24)) as (app, pilot, source):
+        source.told = told()
+        app.live.go_to(next(row.key for row in app.live.view.rows.values() if row.resume))
+        for named, key, there in (
+            ("B past", "B", ReplayScreen),
+            ("J jumps", "J", JumpsScreen),
+            ("Enter go there", "enter", SpanScreen),
+            ("Enter its page", "enter", SessionScreen),
+        ):
+            await until(pilot, lambda named=named: named in text(app))  # type: ignore[misc]
+            await pilot.press(key)
+            await until(pilot, lambda there=there: isinstance(app.screen, there))  # type: ignore[misc]
+        await until(pilot, lambda: "m dearest" in lines(app)[-1])
+
+
 async def test_the_list_of_jumps_goes_to_other_days() -> None:
     """The last 24 hours first; the day before has nothing, and the way back leads to them again."""
     async with past() as (app, pilot, replay, _):

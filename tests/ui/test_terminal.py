@@ -71,28 +71,29 @@ def test_no_hostile_byte_reaches_the_terminal_from_any_screen() -> None:
     with Terminal(driver("hostile"), columns=200, lines=60) as terminal:
         terminal.wait_for(b"PWNED")
         terminal.read(0.5)
-        for keys in (
-            b"\r",
-            b"\x1b",
-            b"K",
-            b"k",
-            b"y",
-            b"R",
-            b"q",
-            b"H",
-            b"q",
-            b"y",
-            b":",
-            b"pwned",
-            b"\x1b",
-            b"?",
-            b"q",
-            b"/",
-            b"\x1b[200~\x1b]0;PWNED\x07\x1b[201~",
-            b"\x1b",
+        for keys, shown in (
+            (b"\r", b"context"),
+            (b"\x1b", b" quit"),
+            (b"K", b"signals"),
+            (b"k", b"cannot be caught"),
+            (b"y", b" quit"),
+            (b"R", b"Receipts"),
+            (b"\x1b", b" quit"),
+            (b"H", b"Problems"),
+            (b"\x1b", b" quit"),
+            (b"y", b"not copied"),
+            (b":", b"Search for"),
+            (b"pwned", b"pwned"),
+            (b"\x1b", b" quit"),
+            (b"?", b"press one"),
+            (b"\x1b", b" quit"),
+            (b"/", b"keep the filter"),
+            (b"\x1b[200~\x1b]0;PWNED\x07\x1b[201~", b"no row matches"),
+            (b"\x1b", b" quit"),
         ):
             mark = len(terminal.output)
             terminal.send(keys)
+            terminal.wait_for(shown, mark)
             terminal.read(0.3)
             assert terminal.wait(0) is None, (keys, terminal.output[mark:][-300:])
         for row in range(30):

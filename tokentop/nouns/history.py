@@ -51,7 +51,8 @@ class Group(Struct, frozen=True, gc=False):
     count: int
     tokens: int
     cost_nusd: int
-    unpriced: bool
+    unpriced: bool  # a part of it has no price, or is a call whose usage is not known
+    estimated: bool = False  # a part of it is
 
 
 class Listing(Struct, frozen=True, gc=False):
@@ -106,8 +107,3 @@ class Entry(Struct, frozen=True, gc=False):
     below: int  # sub-agents
     commits: int = 0  # of git that are its own, or partly, as far as `tokentop outcome` has looked
     files: int | None = None  # that it and what is below it changed; None = not known
-
-    @property
-    def cost_known(self) -> bool:
-        """Whether there is a sum at all; it is a part of the cost where something is unpriced or unknown."""
-        return bool(self.cost_nusd) or not (self.unpriced_tokens or self.unknown_calls)

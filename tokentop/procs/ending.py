@@ -18,6 +18,7 @@ from tokentop.procs.table import family
 
 TERM_S = 2.0
 SWEEP_S = 10.0
+LOADING_S, LOADING_LOOK_S = 1.0, 0.01  # how long one that is being loaded is waited for
 _FREEZE_LOOKS = 20
 
 Note = Callable[[int, str, str], None]  # pid, signal name, result
@@ -59,6 +60,11 @@ class Ending:
         """Who is to be ended: what is known, with everything below it."""
         return family(self._parents(snapshot, kept), self._known)
 
+    @property
+    def is_sure(self) -> bool:
+        """Whether the last look could tell of each process if it is to be ended."""
+        return True
+
     def _seen(self, ident: Ident, brief: Brief) -> None:
         """One that is to be ended was seen alive."""
 
@@ -72,11 +78,14 @@ class Ending:
         if alive:
             self._signal(alive, signal.SIGTERM)
             self._wait(alive, TERM_S)
-        empty_looks = 0
+        empty_looks, loaded_s = 0, time.monotonic() + LOADING_S
         while empty_looks < 2:
             alive = self._freeze_all()
             if not alive:
-                empty_looks += 1
+                if self.is_sure or time.monotonic() >= loaded_s:
+                    empty_looks += 1
+                else:
+                    time.sleep(LOADING_LOOK_S)
                 continue
             empty_looks = 0
             if time.monotonic() >= end_s:

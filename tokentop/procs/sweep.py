@@ -24,6 +24,7 @@ class Sweep(Ending):
         self._names = tuple({name for name, _ in plan.means.marks})
         self._marks = frozenset(plan.means.marks)
         self._clean: set[tuple[int, int]] = set()  # (pid, start ticks) of old processes without a mark
+        self._loading = False
         keep = {ident.pid for ident in plan.means.keep}
         for planned in plan.tree:
             if planned.role is not ProcRole.WRAPPER and planned.ident.pid not in keep:
@@ -42,6 +43,10 @@ class Sweep(Ending):
             doomed.discard(target.pid)
         return doomed
 
+    @property
+    def is_sure(self) -> bool:
+        return not self._loading
+
     def _seen(self, ident: Ident, brief: Brief) -> None:
         if brief.sid == ident.pid:
             self._leaders[ident.pid] = ident.start_ticks
@@ -52,6 +57,7 @@ class Sweep(Ending):
             return set()
         anchor = self._plan.target or self._plan.means.daemon
         found: set[int] = set()
+        self._loading = False
         for pid, brief in snapshot.items():
             if pid in doomed or pid in kept or brief.state in "ZX" or brief.ppid == 2:
                 continue
@@ -62,6 +68,8 @@ class Sweep(Ending):
             elif anchor is None or brief.start_ticks < anchor.start_ticks:
                 # A younger one may be between fork and exec: its environment is not yet its own.
                 self._clean.add((pid, brief.start_ticks))
+            else:  # the kernel gives a program its arguments and its environment last
+                self._loading |= not self._probe.argv(pid)
         return {pid for pid in found if self._is_left_behind(pid, snapshot, kept, doomed | found)}
 
     def _is_left_behind(

@@ -191,6 +191,10 @@ def _doctor(arguments: Arguments) -> int:
 def _rules(arguments: Arguments) -> int:
     from . import rules
 
+    if arguments.do == "cancel":
+        if arguments.dry_run:
+            raise UsageError("use: tokentop rules cancel, without --dry-run")
+        return rules.cancel(arguments.json)
     return rules.dry_run(arguments.json) if arguments.dry_run else rules.rules(arguments.json)
 
 

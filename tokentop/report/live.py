@@ -16,6 +16,7 @@ from tokentop.collector.aside import Aside
 from tokentop.engine.days import local
 from tokentop.errors import Failure
 from tokentop.notify import Limiter, sequences
+from tokentop.nouns.actions import Countdown
 from tokentop.nouns.picture import Snapshot
 from tokentop.runtime import Runtime
 from tokentop.settings.load import load
@@ -24,6 +25,7 @@ from tokentop.settings.zone import local_zone
 from tokentop.text import plural
 
 from .access import folder_for
+from .enter import Enter
 from .out import money
 
 _LOOK_S = 0.1  # between two looks at what the collector has published
@@ -55,7 +57,10 @@ def check_complete(picture: Snapshot) -> None:
 
 
 def watch() -> int:
-    """Collect until SIGINT or SIGTERM; print each new alert and, each minute, where the day stands."""
+    """Collect until SIGINT or SIGTERM; print each new alert and, each minute, where the day stands.
+
+    Enter on its terminal calls off what rules count down.
+    """
     settings = load(os.environ)
     zone = local_zone(os.environ)
     stop = threading.Event()
@@ -68,7 +73,8 @@ def watch() -> int:
     for number in (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])):
         signal.signal(number, end)
     told: set[tuple[str, str]] = set()
-    teller = Teller(settings.notify)
+    teller, enter = Teller(settings.notify), Enter()
+    counting: tuple[Countdown, ...] = ()
     with folder_for() as (folder, notes):
         for note in notes:
             print(note, file=sys.stderr)
@@ -78,11 +84,15 @@ def watch() -> int:
         minute = -1
         try:
             while not stop.is_set():
+                if enter.pressed():
+                    for one in counting:
+                        runtime.cancel(one.id)
                 while not pictures.empty():
                     picture = pictures.get()
+                    counting = picture.countdowns
                     clock = local(picture.at_ms, zone).strftime("%H:%M:%S")
                     _tell(picture, told, clock)
-                    teller.tell(picture, clock)
+                    teller.tell(picture, clock, "Enter" if enter.heard else "tokentop rules cancel")
                     if picture.at_ms // 60_000 != minute:
                         minute = picture.at_ms // 60_000
                         _summary(picture, clock)
@@ -113,12 +123,17 @@ class Teller:
         self._limiter = Limiter(settings.per_minute)
         self._told = 0
 
-    def tell(self, picture: Snapshot, clock: str) -> None:
+    def tell(self, picture: Snapshot, clock: str, call_off: str = "") -> None:
+        """`call_off` = what calls a countdown off."""
+        counting = {(one.rule, one.row_key) for one in picture.countdowns}
         for notice in picture.notices:
             if notice.id <= self._told:
                 continue
             self._told = notice.id
-            print(f"{clock}  RULE {notice.rule}: {notice.title}: {notice.body}", flush=True)
+            way = (
+                f"; {call_off} calls it off" if call_off and (notice.rule, notice.row_key) in counting else ""
+            )
+            print(f"{clock}  RULE {notice.rule}: {notice.title}: {notice.body}{way}", flush=True)
             if sys.stdout.isatty() and self._limiter.allows(notice.at_ms):
                 extra = sequences(notice, self._settings, tmux=bool(os.environ.get("TMUX")))
                 sys.stdout.write(extra)

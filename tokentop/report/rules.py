@@ -1,10 +1,12 @@
-"""`tokentop rules`: the rules, their state, and what they would have done. `tokentop actions`: the receipts."""
+"""`tokentop rules`: the rules, their state, what they would have done, calling off. `tokentop actions`: the receipts."""
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from datetime import tzinfo
+from pathlib import Path
 from typing import Any
 
 from tokentop.clock import now_ms
@@ -13,10 +15,13 @@ from tokentop.engine.days import DAY_MS, day_bounds, local
 from tokentop.engine.policy import HOUR_MS, REASON
 from tokentop.engine.replay import NOT_REPLAYED, Past, Would, replay
 from tokentop.engine.track import session_key
-from tokentop.nouns.actions import Receipt
+from tokentop.errors import Failure, NothingMatched
+from tokentop.ledger import Lock
+from tokentop.nouns.actions import Countdown, Receipt
+from tokentop.places import state_dir
 from tokentop.settings.rulebook import Rule, Rules, settings_of
 from tokentop.settings.zone import local_zone
-from tokentop.store import reader
+from tokentop.store import calloff, reader
 from tokentop.text import clean
 
 from . import access
@@ -26,6 +31,7 @@ from .snapshot import receipt_document
 DAYS = 7
 _SHOWN = 200
 _NOTHING = ("would", "cancelled")
+_PATIENCE_S, _LOOK_S = 10.0, 0.05  # the tokentop that acts looks at each of its pictures
 
 
 def rules(as_json: bool) -> int:
@@ -141,6 +147,43 @@ def _text(found: Sequence[Would], zone: tzinfo, since_ms: int, events: int) -> s
         "A nested agent is counted on its own here; live it is judged with the agent that started it.",
     ]
     return "\n".join(lines)
+
+
+# ---------------------------------------------------------------- calling off
+
+
+def cancel(as_json: bool) -> int:
+    """Have the tokentop that acts call off all that its rules count down. NothingMatched where nothing is."""
+    found = _called_off(state_dir(os.environ))
+    if as_json:
+        rows = [{"rule": one.rule, "step": one.action, "agent": one.agent, "session": one.session_id,
+                 "title": one.title or None, "pid": one.pid or None} for one in found]  # fmt: skip
+        print_json({"schema": "tokentop.rules-cancel/1", "generated_at": iso(now_ms()), "rows": rows})
+        return 0
+    for one in found:
+        who = f"{one.agent} {clean(one.title, 40) or one.session_id[:8]}"
+        print(f"called off: {one.rule}: {one.action} {who} (pid {one.pid})")
+    return 0
+
+
+def _called_off(folder: Path) -> tuple[Countdown, ...]:
+    lock = Lock(folder)
+    if not folder.is_dir() or lock.take():
+        lock.release()
+        raise NothingMatched("nothing was called off: no tokentop is running")
+    question, end_s = calloff.Question(folder), time.monotonic() + _PATIENCE_S
+    try:
+        while (found := question.answer()) is None:
+            if time.monotonic() > end_s and question.withdraw():
+                raise NothingMatched("nothing was called off: the running tokentop has no rule that is on")
+            if time.monotonic() > end_s + _PATIENCE_S:
+                raise Failure("it is not known what was called off; see tokentop actions")
+            time.sleep(_LOOK_S)
+    finally:
+        question.withdraw()
+    if not found:
+        raise NothingMatched("no rule counts anything down now")
+    return found
 
 
 # ---------------------------------------------------------------- actions

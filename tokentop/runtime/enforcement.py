@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tokentop.nouns.actions import Notice, Receipt
+from tokentop.nouns.actions import Countdown, Notice, Receipt
 from tokentop.nouns.picture import Snapshot
 from tokentop.settings.config import Settings
 
@@ -27,8 +28,8 @@ class Enforcement:
     one more.
     """
 
-    def __init__(self, settings: Settings, actions: Actions) -> None:
-        self._settings, self._actions = settings, actions
+    def __init__(self, folder: Path, settings: Settings, actions: Actions) -> None:
+        self._folder, self._settings, self._actions = folder, settings, actions
         self._cancels: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._notices: queue.SimpleQueue[Notice] = queue.SimpleQueue()
         self._enforcer: Enforcer | None = None
@@ -72,14 +73,25 @@ class Enforcement:
             if not self._remembered and (receipts := collector.receipts()) is not None:
                 enforcer.remember(receipts, snapshot.at_ms)
                 self._remembered = True
-            while not self._cancels.empty():
-                enforcer.cancel(self._cancels.get())
+            self._call_off(enforcer, snapshot)
             if self._remembered:
                 enforcer.step(snapshot)
         except Exception:
             log.exception("rules")
             collector.note("rules", "stopped for a moment by an error; see the log file")
         return enforcer.dress(snapshot) if enforcer.news != before else None
+
+    def _call_off(self, enforcer: Enforcer, snapshot: Snapshot) -> None:
+        """What a person calls off: one countdown on the screen, or all from another program."""
+        from tokentop.store import calloff
+
+        def all_of_them() -> list[Countdown]:
+            return [one for one in enforcer.dress(snapshot).countdowns if enforcer.cancel(one.id)]
+
+        while not self._cancels.empty():
+            enforcer.cancel(self._cancels.get())
+        if snapshot.mode == "live":  # it is the one that acts
+            calloff.serve(self._folder, all_of_them)
 
     def finished(self, receipt: Receipt) -> None:
         """An action has been carried out, whoever wanted it."""

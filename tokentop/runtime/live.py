@@ -49,7 +49,7 @@ class Runtime(Answers):
         self.read_only = settings.read_only
         self._note = note  # something to say on the screen all the time
         self._actions = Actions(read_only=settings.read_only)
-        self._enforcement = Enforcement(settings, self._actions)
+        self._enforcement = Enforcement(folder, settings, self._actions)
         self._aside = AsideThread()
         self._poller = PollerThread(settings, self._environ, hidden=hidden)
         self._receiver = ReceiverThread(settings.telemetry, folder)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from msgspec import Meta, Struct
 
 from .config import Settings, TelemetrySettings
+from .edit import to_toml
 from .rulebook import Notify, Rules
 from .spending import Budgets
 
@@ -37,7 +38,7 @@ def render_default() -> str:
         elif isinstance(default, dict):
             tables.append(f"# {text}\n# [{field}]\n# {_EXAMPLES[field]}")
         else:
-            blocks.append(f"# {text}\n# {field} = {toml_value(default)}")
+            blocks.append(f"# {text}\n# {field} = {to_toml(default)}")
     return "\n\n".join(blocks + tables) + "\n"
 
 
@@ -48,13 +49,13 @@ def _rule_tables(rules: Rules) -> Iterator[str]:
     for at, (name, rule) in enumerate(rules.items()):
         own = settings_of(rule)
         lines = [f"# {' '.join((type(rule).__doc__ or '').split())}", f"# [rules.{name}]"]
-        brief = ["# on = false", *(f"# {field} = {toml_value(value)}" for field, value in own.items())]
+        brief = ["# on = false", *(f"# {field} = {to_toml(value)}" for field, value in own.items())]
         yield "\n".join([*lines, *(_lines_of(rule) if at == 0 else brief)])
 
 
 def _lines_of(settings: Struct) -> Iterator[str]:
     for field, text, default in fields_of(settings):
-        yield f"# {field} = {toml_value(default)}" + (f"  # {text}" if text else "")
+        yield f"# {field} = {to_toml(default)}" + (f"  # {text}" if text else "")
 
 
 def fields_of(defaults: Struct) -> Iterator[tuple[str, str, Any]]:
@@ -67,15 +68,3 @@ def fields_of(defaults: Struct) -> Iterator[tuple[str, str, Any]]:
         )
         description = next((m.description for m in metas if m.description), "")
         yield field, description, getattr(defaults, field)
-
-
-def toml_value(value: object) -> str:
-    """Return a value as TOML writes it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
-    if isinstance(value, tuple):
-        return f"[{', '.join(toml_value(str(one)) for one in value)}]"
-    return str(value)

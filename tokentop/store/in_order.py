@@ -66,7 +66,8 @@ def grouped(
     key = "line." + _GROUPS[ask.group] if ask.group in _GROUPS else _day(db, zone)
     sums = db.execute(
         f"SELECT {key} AS part, count(*), sum(line.tokens), sum(line.cost_nusd),"
-        f" max(line.unpriced_tokens + line.unknown_calls > 0), max(line.last_ms) {source} GROUP BY part ORDER BY part",
+        f" max(line.unpriced_tokens + line.unknown_calls > 0), max(line.estimated), max(line.last_ms)"
+        f" {source} GROUP BY part ORDER BY part",
         values,
     ).fetchall()
     within = f"{key}, "
@@ -80,17 +81,17 @@ def grouped(
     ).fetchall()
     ids, at = [row[0] for row in rows], 0
     parts = []
-    for name, count, tokens, cost, unpriced, last_ms in sums:
+    for name, count, tokens, cost, unpriced, estimated, last_ms in sums:
         shown = (name or "?") if ask.group in _GROUPS else date.fromordinal(_EPOCH + name).isoformat()
         by = {COST: cost, TOKENS: tokens, RESPONSES: count}.get(ask.sort, last_ms)
         rank = by if ask.group in _GROUPS else name
-        parts.append((rank, shown, ids[at : at + count], tokens, cost, bool(unpriced)))
+        parts.append((rank, shown, ids[at : at + count], tokens, cost, bool(unpriced), bool(estimated)))
         at += count
     parts.sort(key=itemgetter(0), reverse=not ask.ascending)
     order: list[int] = []
     groups = []
-    for _, shown, of_part, tokens, cost, unpriced in parts:
-        groups.append(Group(shown, len(order), len(of_part), tokens, cost, unpriced))
+    for _, shown, of_part, *sums_of_part in parts:
+        groups.append(Group(shown, len(order), len(of_part), *sums_of_part))
         order += of_part
     return tuple(order), tuple(groups)
 

@@ -61,6 +61,12 @@ def sweep_words(db: sqlite3.Connection) -> None:
     db.execute("DELETE FROM near WHERE term NOT IN (SELECT term FROM temp.term)")
 
 
+def newest_model(db: sqlite3.Connection, session: int) -> str:
+    """The model of its newest call: not every log names one for the session; "" = no call names one either."""
+    row = db.execute(_NEWEST_MODEL, (session,)).fetchone()
+    return str(row[0]) if row else ""
+
+
 class Indexer:
     """Brings the index up to date; belongs to the thread of the writer's connection."""
 
@@ -103,7 +109,7 @@ class Indexer:
             return {before[0]} - {session} if before else set()
         agent, sid, parent_sid, role, project, model, title, branch, first_ms, tools, files = found
         root = self._root(session, agent, sid, parent_sid, role)
-        model = model or self._newest_model(session)
+        model = model or newest_model(db, session)
         db.execute(
             _PUT_LINE, (session, root, agent, project, model, title, branch, first_ms, *self._sums("s.id = ?", session), 0)
         )  # fmt: skip
@@ -112,11 +118,6 @@ class Indexer:
             self._note_below(session)
             self._note_children(session, agent, sid)
         return {root} if before is None else {root, before[0]}
-
-    def _newest_model(self, session: int) -> str:
-        """The model of its newest call: not every log names one for the session; "" = no call names one either."""
-        row = self.db.execute(_NEWEST_MODEL, (session,)).fetchone()
-        return str(row[0]) if row else ""
 
     def _root(self, session: int, agent: str, sid: str, parent_sid: str, role: str) -> int:
         """The session that one is listed below: the outermost parent that is known; a fork stands for itself."""

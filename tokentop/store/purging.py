@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from .flags import FLAG_HIDDEN, FLAG_UNKNOWN
 from .hours import SLOT_MS
+from .indexing import newest_model
 
 SLICE = 20  # sessions of one transaction
 _SUMS = (
@@ -104,6 +105,10 @@ def purge_some(db: sqlite3.Connection, ids: Sequence[int], at_ms: int, *, forget
         calls = 0
         for session in ids:
             db.execute(_KEEP_SUMS, (session,))
+            db.execute(  # its calls may be all that names one
+                "UPDATE session SET model = ? WHERE id = ? AND model = ''",
+                (newest_model(db, session), session),
+            )
             found = db.execute("SELECT id FROM event WHERE session = ?", (session,)).fetchall()
             db.executemany("INSERT OR IGNORE INTO purged_call VALUES (?)", found)
             for table in ("event_extra", "telemetry"):

@@ -8,10 +8,11 @@ from typing import Any
 from msgspec import Struct
 
 from tokentop.settings.config import Settings, SettingsError, TelemetrySettings
+from tokentop.settings.edit import to_toml
 from tokentop.settings.file import Found, Name, value_of
 from tokentop.settings.load import parse
 from tokentop.settings.rulebook import Notify, Rules, settings_of
-from tokentop.settings.written import fields_of, toml_value
+from tokentop.settings.written import fields_of
 
 AT_ONCE: frozenset[Name] = frozenset({("theme",), ("refresh_s",), ("ascii",)})
 
@@ -96,7 +97,7 @@ def checked(entry: Entry, value: object) -> object:
     *table, key = entry.name
     header = f"[{'.'.join(table)}]\n" if table else ""
     try:
-        return value_of(parse(f"{header}{key} = {toml_value(value)}\n", ""), entry.name)
+        return value_of(parse(f"{header}{key} = {to_toml(value)}\n", ""), entry.name)
     except SettingsError as error:
         raise SettingsError(str(error).rpartition(": ")[2]) from None
 

@@ -34,12 +34,17 @@ def _when(entry: Entry, now_ms: int) -> Cell:
     ), "muted"
 
 
+def _cost_text(cost_nusd: int, *, incomplete: bool, estimated: bool) -> str:
+    """`$31.20`; `$?` no part is known, `≥` a part is unpriced or unknown, `≈` a part is estimated."""
+    if incomplete and not cost_nusd:
+        return "$?"
+    return text.money(cost_nusd, "≥" if incomplete else "≈" if estimated else "", width=8)
+
+
 def _cost(entry: Entry, now_ms: int) -> Cell:
     incomplete = entry.unpriced_tokens > 0 or entry.unknown_calls > 0
-    if not entry.cost_known:
-        return "$?", "dim"
-    mark = "≥" if incomplete else "≈" if entry.estimated else ""
-    return text.money(entry.cost_nusd, mark, width=8), "" if entry.cost_nusd else "dim"
+    shown = _cost_text(entry.cost_nusd, incomplete=incomplete, estimated=entry.estimated)
+    return shown, "" if entry.cost_nusd else "dim"
 
 
 def _took(entry: Entry, now_ms: int) -> Cell:
@@ -95,9 +100,9 @@ def name(entry: Entry) -> Cell:
 
 def group_figures(group: Group) -> dict[str, Cell]:
     """What stands in the columns of a header."""
-    known = group.cost_nusd or not group.unpriced
-    cost = text.money(group.cost_nusd, "≥" * group.unpriced, width=8) if known else "$?"
-    return {"tokens": (text.digits3(group.tokens), "title"), "cost": (cost, "title")}
+    cost = _cost_text(group.cost_nusd, incomplete=group.unpriced, estimated=group.estimated)
+    tokens = text.digits3(group.tokens) if group.tokens or not group.unpriced else text.UNKNOWN
+    return {"tokens": (tokens, "title"), "cost": (cost, "title")}
 
 
 def group_name(group: Group, by: str) -> str:

@@ -112,7 +112,7 @@ class LiveActions(Screen[None]):
             return self.drawer_open and row is not None
         if key.id == "scroll":
             return self.detail.hidden_lines > 0
-        if key.id in {"filter", "sort_cost"} and (self.drawer_open or self.view.tags):
+        if key.id in {"filter", "sort_cost", "replay"} and (self.drawer_open or self.view.tags):
             return False  # one row, or some, are looked at: what can be done with them has the room
         if key.id == "jump":
             return row is not None and bool(row.where)
