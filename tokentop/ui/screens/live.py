@@ -16,7 +16,7 @@ from textual.widgets import Input
 from tokentop import text
 from tokentop.nouns.looks import Look
 from tokentop.nouns.picture import Alert, Row, Snapshot
-from tokentop.ui import facts, keys, remembered, words
+from tokentop.ui import facts, keys, remembered
 from tokentop.ui.cells import most_urgent
 from tokentop.ui.columns import MINUTE, place
 from tokentop.ui.drawer import drawer
@@ -201,8 +201,7 @@ class LiveScreen(LiveActions):
     def _show_totals(self) -> None:
         view = self.view
         pause = f"PAUSED, {text.plural(view.changes, 'change')}" if view.paused else ""
-        tags = words.tag_text(len(view.tags), view.tags_hidden, view.tags_ended)
-        self.totals.show(self.snapshot, self.now_ms(), pause, tags, view.window_min)
+        self.totals.show(self.snapshot, self.now_ms(), pause, view.tags.summary(view.index), view.window_min)
 
     def show_tags(self) -> None:
         """Tags changed: their count, what a filter hides of them, and what the keys now act on."""
@@ -391,7 +390,7 @@ class LiveScreen(LiveActions):
         if self._faulty:
             return
         matched, total = self.view.matched
-        hidden = self.view.tags_hidden
+        hidden = self.view.tags.hidden(self.view.index)
         note = f"{matched} of {total} rows" + (f", {hidden} tagged hidden" if hidden else "")
         self.filter_line.note.show(note if self.view.query else "", "warm" if hidden else "muted")
 

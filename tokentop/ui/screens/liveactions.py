@@ -94,7 +94,7 @@ class LiveActions(Screen[None]):
         if key.id == "sweep":
             return self.snapshot is not None and any(row.kind == "orphan" for row in self.snapshot.rows)
         if key.id == "untag":
-            return bool(self.view.tags) or self.view.tags_ended > 0
+            return bool(self.view.tags) or self.view.tags.ended > 0
         if key.id == "demo":
             return self.snapshot is not None and not self.view.rows
         if key.id in {"scroll", "scroll_back"}:
@@ -193,7 +193,7 @@ class LiveActions(Screen[None]):
 
     def action_group(self) -> None:
         """The next way of grouping."""
-        at = CYCLE.index(self.view.group)
+        at = CYCLE.index(self.view.groups.by)
         self.view.set_group(CYCLE[(at + 1) % len(CYCLE)])
         self.table.forget()
         self.table.relayout()
@@ -320,19 +320,23 @@ class LiveActions(Screen[None]):
         key = self.view.cursor
         if self.no_row():
             return
-        if key is not None and self.view.tag(key):
+        if key is not None and self.view.tags.toggle(key):
             self._tagged([key])
             self.table.move(1)
         elif key is not None:
             self.app.notify("this row has ended: it cannot be tagged", markup=False, timeout=3)
 
     def action_tag_tree(self) -> None:
-        if not self.no_row() and self.view.cursor is not None and self.view.tag_tree(self.view.cursor):
+        if (
+            not self.no_row()
+            and self.view.cursor is not None
+            and self.view.tags.toggle_tree(self.view.cursor)
+        ):
             self._tagged(self.view.index)
 
     def action_untag(self) -> None:
         keys = tuple(self.view.tags)
-        self.view.untag()
+        self.view.tags.clear()
         self._tagged(keys)
 
     def _tagged(self, keys: Iterable[str]) -> None:

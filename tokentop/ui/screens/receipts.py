@@ -14,7 +14,7 @@ from textual.containers import Vertical
 
 from tokentop import text
 from tokentop.nouns.actions import Receipt
-from tokentop.ui import words
+from tokentop.ui.actions.receipt import receipt_brief, receipt_details, receipt_title, severity
 from tokentop.ui.glyphs import safe
 from tokentop.ui.over import Over
 from tokentop.ui.paint import Painted, Piece, fit
@@ -84,14 +84,12 @@ class ReceiptList(Painted):
 
     def _of(self, at: int) -> Iterator[Line]:
         receipt = self.receipts[at]
-        role = _ROLES[words.severity(receipt)]
+        role = _ROLES[severity(receipt)]
         when = text.clock_near(receipt.at_ms, self._now_ms)
         name = safe(receipt.title, 60) or safe(receipt.session_id, 13)
-        yield [(f"{when}  ", "dim"), (words.receipt_title(receipt), role), (f"  {name}", "muted"),
+        yield [(f"{when}  ", "dim"), (receipt_title(receipt), role), (f"  {name}", "muted"),
                (f"  {safe(receipt.project or receipt.cwd, 60)}", "dim")], at  # fmt: skip
-        lines = (
-            words.receipt_details(receipt) if self.open and at == self.at else words.receipt_brief(receipt)
-        )
+        lines = receipt_details(receipt) if self.open and at == self.at else receipt_brief(receipt)
         for line in lines:
             yield [(f"       {line}", "muted")], at
 
