@@ -8,7 +8,6 @@ from tokentop.nouns.picture import Row
 from tokentop.ui import keys
 from tokentop.ui.keys import Key
 from tokentop.ui.screens.live import LiveScreen
-from tokentop.ui.screens.pages import HelpPage, help_lines
 
 _PAST = "this is the past: nothing can be done to it. Esc goes back to now"
 _NOT_HERE = frozenset(
@@ -36,7 +35,7 @@ class PastActions(LiveScreen):
     def _refuse(self) -> None:
         self.app.notify(_PAST, markup=False, timeout=4)
 
-    def _act(self, action: Action, dialog: bool) -> None:
+    def act(self, action: Action, dialog: bool) -> None:
         self._refuse()
 
     def action_interrupt(self) -> None:
@@ -79,12 +78,10 @@ class PastActions(LiveScreen):
         hints = [(shown(key.shown), key.label) for key in keys.REPLAY_KEYS if key.footer]
         self.key_footer.show(hints)
 
-    def action_help(self) -> None:
+    def help_keys(self) -> list[Key]:
         replaced = {name for key in keys.REPLAY_KEYS for name in key.keys.split(",")}
         usable = [
             key for key in keys.KEYS
             if not key.acts and key.id not in _NOT_HERE and not replaced.issuperset(key.keys.split(","))
         ]  # fmt: skip
-        ascii_only = self.options.ascii
-        shown = [*(key for key in keys.REPLAY_KEYS if key.footer or key.id == "close"), *usable]
-        self.app.push_screen(HelpPage(lambda width: help_lines(shown, width, ascii_only)), self._from_help)
+        return [*(key for key in keys.REPLAY_KEYS if key.footer or key.id == "close"), *usable]

@@ -157,11 +157,11 @@ class ReplayScreen(PastActions):
         super().redraw()
         self._show_track()
 
-    def _show_totals(self) -> None:
+    def show_totals(self) -> None:
         known = self.scene is not None and self.scene.snapshot is not None
-        self.query_one("#top").visible = known
+        self.overview.visible = known
         if known:
-            super()._show_totals()
+            super().show_totals()
         else:
             self.totals.show(None, self.reel.at_ms, "", "")
 
@@ -253,8 +253,8 @@ class ReplayScreen(PastActions):
     def on_resize(self) -> None:
         self._show_track()
 
-    def _fit(self) -> None:
-        super()._fit()
+    def fit_regions(self) -> None:
+        super().fit_regions()
         self.scrubber.styles.height = 3 if self.app.size.height >= _TALL else 2
 
     # ------------------------------------------------------------ keys of time
