@@ -20,7 +20,7 @@ from tokentop.ui.history.table import HistoryHead, HistoryTable
 from tokentop.ui.keys import HISTORY_KEYS, ascii_shown, first, footer_keys
 from tokentop.ui.screens.fullview import FullView
 from tokentop.ui.screens.pages import Page
-from tokentop.ui.screens.receipts import Note
+from tokentop.ui.widgets.entries import Note
 from tokentop.ui.widgets.filterline import FilterInput, FilterLine
 from tokentop.ui.widgets.footer import KeyFooter
 
