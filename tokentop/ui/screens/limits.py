@@ -22,6 +22,7 @@ from tokentop.ui.glyphs import safe
 from tokentop.ui.keys import BY_ID, first
 from tokentop.ui.paint import palette_of
 from tokentop.ui.screens.fullview import FullView
+from tokentop.ui.screens.leafing import LEAVES, Leafing
 from tokentop.ui.screens.pages import LongPage
 from tokentop.ui.source import Source
 from tokentop.ui.widgets.footer import KeyFooter
@@ -29,7 +30,7 @@ from tokentop.ui.widgets.footer import KeyFooter
 log = logging.getLogger(__name__)
 
 
-class LimitsScreen(FullView):
+class LimitsScreen(FullView, Leafing[str | None]):
     """Limits, plans, budgets, the day's curve and bills."""
 
     OPENER = "view_limits"
@@ -37,10 +38,7 @@ class LimitsScreen(FullView):
         Binding("escape,q,left", "close", show=False),
         Binding("j,down", "scroll(1)", show=False),
         Binding("k,up", "scroll(-1)", show=False),
-        Binding("pagedown,space", "leaf(1)", show=False),
-        Binding("pageup", "leaf(-1)", show=False),
-        Binding("g,home", "end(False)", show=False),
-        Binding("G,end", "end(True)", show=False),
+        *LEAVES,
         Binding(BY_ID["help"].keys, "help", show=False),
     ]
     DEFAULT_CSS = """
@@ -148,14 +146,3 @@ class LimitsScreen(FullView):
 
     def action_help(self) -> None:
         self.app.push_screen(LongPage("help", words))
-
-    def action_scroll(self, by: int) -> None:
-        self.query_one(VerticalScroll).scroll_relative(y=by, animate=False)
-
-    def action_leaf(self, step: int) -> None:
-        scroll = self.query_one(VerticalScroll)
-        scroll.scroll_relative(y=step * max(1, scroll.size.height - 1), animate=False)
-
-    def action_end(self, bottom: bool) -> None:
-        scroll = self.query_one(VerticalScroll)
-        scroll.scroll_to(y=scroll.max_scroll_y if bottom else 0, animate=False)

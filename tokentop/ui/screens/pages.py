@@ -21,11 +21,12 @@ from tokentop.ui.glyphs import LOOKS, safe
 from tokentop.ui.keys import BY_ID, KEYS, Key, ascii_shown
 from tokentop.ui.over import Over
 from tokentop.ui.paint import fit, palette_of
+from tokentop.ui.screens.leafing import LEAVES, Leafing
 
 Lines = Sequence[Sequence[tuple[str, str]]]  # lines of (text, role)
 
 
-class Page(Over[str | None]):
+class Page(Over[str | None], Leafing[str | None]):
     """A scrollable text. Esc, q, Enter or the key that opened it closes it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -72,27 +73,11 @@ class Page(Over[str | None]):
     def action_close(self) -> None:
         self.dismiss(None)
 
-    def action_scroll(self, by: int) -> None:
-        self.query_one(VerticalScroll).scroll_relative(y=by, animate=False)
-
 
 class LongPage(Page):
     """A page that is more than one screen as a rule."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("g,home", "end(False)", show=False),
-        Binding("G,end", "end(True)", show=False),
-        Binding("pageup", "leaf(-1)", show=False),
-        Binding("pagedown,space", "leaf(1)", show=False),
-    ]
-
-    def action_end(self, bottom: bool) -> None:
-        scroll = self.query_one(VerticalScroll)
-        scroll.scroll_to(y=scroll.max_scroll_y if bottom else 0, animate=False)
-
-    def action_leaf(self, step: int) -> None:
-        scroll = self.query_one(VerticalScroll)
-        scroll.scroll_relative(y=step * max(1, scroll.size.height - 1), animate=False)
+    BINDINGS: ClassVar[list[BindingType]] = [*LEAVES]
 
 
 class HelpPage(LongPage):
