@@ -282,12 +282,16 @@ class LivePicture(Screen[None]):
         else:
             self.key_footer.show(hints.footer(self.situation, self.options.ascii))
 
+    def say(self, message: str, timeout: float = 3) -> None:
+        """A short word to who pressed a key."""
+        self.app.notify(message, markup=False, timeout=timeout)
+
     def no_row(self) -> bool:
         """Nothing acts on the header of a group; True where the cursor is on one, and that is said."""
         head = self.view.selected_head
         if head is not None:
             name = safe(head.row.title, 40)
-            self.app.notify(f"{name} is a group: choose one of its rows", markup=False, timeout=3)
+            self.say(f"{name} is a group: choose one of its rows")
         return head is not None
 
     # ------------------------------------------------------------ filter

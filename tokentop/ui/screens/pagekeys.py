@@ -29,7 +29,7 @@ class PageKeys(LivePicture):
             row = self.view.rows.get(row.parent_key)
         if row is None or not row.session_id:
             if not self.no_row():
-                self.app.notify("no session is known of this row", markup=False, timeout=3)
+                self.say("no session is known of this row")
             return
         self.tokentop.open_session(row.agent, row.session_id, row.title, self.past_ms)
 
@@ -56,13 +56,12 @@ class PageKeys(LivePicture):
         self.app.push_screen(OriginsPage(build))
 
     def action_copy_log(self) -> None:
-        row = self._session_row("no log of this row is known")
-        if row is None:
-            return
-        if not row.log_path:
-            self.app.notify("no log of this row is known", markup=False, timeout=3)
-            return
-        self.tokentop.copy_command(row.log_path)
+        unknown = "no log of this row is known"
+        row = self._session_row(unknown)
+        if row is not None and row.log_path:
+            self.tokentop.copy_command(row.log_path)
+        elif row is not None:
+            self.say(unknown)
 
     def _session_row(self, otherwise: str) -> Row | None:
         """The selected row, or the session that the selected tool belongs to."""
@@ -70,7 +69,7 @@ class PageKeys(LivePicture):
         if row is not None and row.kind == "tool":
             row = self.view.rows.get(row.parent_key, row)
         if row is None or not row.session_id:
-            self.app.notify(otherwise, markup=False, timeout=3)
+            self.say(otherwise)
             return None
         return row
 

@@ -33,40 +33,16 @@ class PastActions(LiveScreen):
         return Look(row.key, row.last_ms, steps_note="not recorded: tokentop session tells them", missing="")
 
     def _refuse(self) -> None:
-        self.app.notify(_PAST, markup=False, timeout=4)
+        self.say(_PAST, timeout=4)
 
     def act(self, action: Action, dialog: bool) -> None:
         self._refuse()
 
-    def action_interrupt(self) -> None:
-        self._refuse()
-
-    def action_sweep(self) -> None:
-        self._refuse()
-
-    def action_tag(self) -> None:
-        self._refuse()
-
-    def action_tag_tree(self) -> None:
-        self._refuse()
-
-    def action_jump(self) -> None:
-        self._refuse()
-
-    def action_log(self) -> None:
-        self._refuse()
-
-    def action_inside(self) -> None:
-        self._refuse()
-
-    def action_palette(self) -> None:
-        self._refuse()
-
-    def action_demo(self) -> None:
-        self._refuse()
+    action_interrupt = action_sweep = action_tag = action_tag_tree = action_jump = _refuse
+    action_log = action_inside = action_palette = action_demo = _refuse
 
     def action_window(self, step: int) -> None:
-        self.app.notify("recorded are the rates of the last minute", markup=False, timeout=3)
+        self.say("recorded are the rates of the last minute")
 
     # ------------------------------------------------------------ footer and help
 

@@ -26,14 +26,11 @@ class ProcessKeys(LivePicture):
             self._tagged([key])
             self.table.move(1)
         elif key is not None:
-            self.app.notify("this row has ended: it cannot be tagged", markup=False, timeout=3)
+            self.say("this row has ended: it cannot be tagged")
 
     def action_tag_tree(self) -> None:
-        if (
-            not self.no_row()
-            and self.view.cursor is not None
-            and self.view.tags.toggle_tree(self.view.cursor)
-        ):
+        key = self.view.cursor
+        if not self.no_row() and key is not None and self.view.tags.toggle_tree(key):
             self._tagged(self.view.index)
 
     def action_untag(self) -> None:
@@ -49,9 +46,9 @@ class ProcessKeys(LivePicture):
 
     def act(self, action: Action, dialog: bool) -> None:
         """On the tagged rows, always through the dialog that lists them; else on the selected row."""
-        row, tagged = self.view.selected, self.view.tagged
         if self.read_only:
             return
+        row, tagged = self.view.selected, self.view.tagged
         if tagged:
             self.tokentop.commander.begin_batch(tagged, action)
         elif not self.no_row() and row is not None:
@@ -67,9 +64,7 @@ class ProcessKeys(LivePicture):
             self.tokentop.source.cancel(counting[0].id)
             return
         if time.monotonic() - self.counted_s < _AFTER_COUNTDOWN_S:
-            self.app.notify(
-                "the countdown has just ended; nothing was sent to this row", markup=False, timeout=4
-            )
+            self.say("the countdown has just ended; nothing was sent to this row", timeout=4)
             return
         self.act(Action.INTERRUPT, dialog=False)
 
@@ -93,6 +88,6 @@ class ProcessKeys(LivePicture):
         if self.no_row():
             return
         if row is None or not row.resume:
-            self.app.notify("this row has no resume command", markup=False, timeout=3)
+            self.say("this row has no resume command")
             return
         self.tokentop.copy_command(row.resume)

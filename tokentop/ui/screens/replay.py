@@ -201,7 +201,7 @@ class ReplayScreen(PastActions):
 
     def action_play(self) -> None:
         if self.reel.at_end and not self.reel.playing:
-            self.app.notify("this is the end of the recording", markup=False, timeout=2)
+            self.say("this is the end of the recording", timeout=2)
             return
         self.reel.playing = not self.reel.playing
         self._show_track()
@@ -226,7 +226,7 @@ class ReplayScreen(PastActions):
         mark = self.reel.to_mark(by)
         if mark is None:
             where = "later" if by > 0 else "earlier"
-            self.app.notify(f"no {where} alert or action is recorded", markup=False, timeout=2)
+            self.say(f"no {where} alert or action is recorded", timeout=2)
             return
         self.seek(mark.at_ms)
         if mark.row_key in self.view.index:

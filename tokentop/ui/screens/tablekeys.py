@@ -98,15 +98,16 @@ class TableKeys(LivePicture):
 
     def action_tree(self) -> None:
         self.view.set_tree(not self.view.tree)
-        self.table.forget()
-        self.table.relayout()
-        self.table.show_cursor()
-        self.remember()
+        self._arranged()
 
     def action_group(self) -> None:
         """The next way of grouping."""
         at = CYCLE.index(self.view.groups.by)
         self.view.set_group(CYCLE[(at + 1) % len(CYCLE)])
+        self._arranged()
+
+    def _arranged(self) -> None:
+        """What hangs below what is another question now: every line is drawn anew."""
         self.table.forget()
         self.table.relayout()
         self.table.show_cursor()
@@ -132,12 +133,11 @@ class TableKeys(LivePicture):
 
     def _step_refresh(self, by: int) -> None:
         """The next longer or shorter time between two repaints; kept only by the settings screen."""
-        steps = [
-            s for s in _REFRESH_S if (s > self.options.refresh_s if by > 0 else s < self.options.refresh_s)
-        ]
+        now_s = self.options.refresh_s
+        steps = [s for s in _REFRESH_S if (s > now_s if by > 0 else s < now_s)]
         if steps:
             self.tokentop.use_refresh(steps[0] if by > 0 else steps[-1])
-        self.app.notify(f"repainted every {self.options.refresh_s:g} s", markup=False, timeout=2)
+        self.say(f"repainted every {self.options.refresh_s:g} s", timeout=2)
 
     # ------------------------------------------------------------ order
 
@@ -170,7 +170,7 @@ class TableKeys(LivePicture):
         self.remember()
         order = self.view.order
         if not any(placed.column.id == order.sort_id for placed in self.table.placed):
-            self.app.notify(f"sorted by {order.sort_id}", markup=False, timeout=2)
+            self.say(f"sorted by {order.sort_id}", timeout=2)
 
     # ------------------------------------------------------------ columns
 
@@ -187,7 +187,7 @@ class TableKeys(LivePicture):
     def action_window(self, step: int) -> None:
         """A longer or shorter time that tok/min and $/h are averages over."""
         if self.view.paused:  # what is drawn is over the window of the moment when the pause began
-            self.app.notify("paused: p goes on, then [ ] change the time", markup=False, timeout=3)
+            self.say("paused: p goes on, then [ ] change the time")
             return
         steps = list(WINDOWS_MIN)
         at = steps.index(self.view.window_min) + step
