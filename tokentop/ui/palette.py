@@ -10,7 +10,7 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
 from tokentop.ui.glyphs import safe
-from tokentop.ui.keys import KEYS, ascii_shown
+from tokentop.ui.keys import KEYS, shown_as
 from tokentop.ui.paint import fit
 from tokentop.ui.widgets.table import name_of
 
@@ -41,7 +41,7 @@ class Commands(Provider):
         live = app.live
         for key in KEYS:
             if key.palette and live.allowed(key):
-                shown = ascii_shown(key.shown) if app.options.ascii else key.shown
+                shown = shown_as(key.shown, app.options.ascii)
                 yield Entry(key.help, key.label, partial(live.run_chosen, key.action), shown)
         for name in sorted(app.available_themes):
             yield Entry(f"theme {name}", "", partial(setattr, app, "theme", name))

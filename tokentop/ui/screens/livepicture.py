@@ -15,7 +15,6 @@ from tokentop import text
 from tokentop.nouns.looks import Look
 from tokentop.nouns.picture import Row, Snapshot
 from tokentop.ui import facts, hints, remembered
-from tokentop.ui.cells import most_urgent
 from tokentop.ui.columns import place
 from tokentop.ui.drawer import drawer
 from tokentop.ui.glyphs import safe
@@ -148,12 +147,9 @@ class LivePicture(Screen[None]):
     def _follow_limits(self, snapshot: Snapshot) -> None:
         """The limits of the rows, while they are looked at."""
         order = self.view.order
-        if order.sort_id == "limit" or any(one.column.id == "limit" for one in self.table.placed):
-            agents = {row.agent for row in snapshot.rows}
-            limits = most_urgent(snapshot.quotas, agents, snapshot.at_ms)
-            if limits != order.limits:
-                order.limits = limits
-                self.table.forget()
+        shown = order.sort_id == "limit" or any(one.column.id == "limit" for one in self.table.placed)
+        if shown and order.see_limits(snapshot):
+            self.table.forget()
 
     def _tick(self) -> None:
         if self._pace.due(self.app.app_focus):

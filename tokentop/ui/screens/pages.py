@@ -18,7 +18,7 @@ from tokentop.ui import filtering
 from tokentop.ui.columns import COLUMNS
 from tokentop.ui.gate import guard
 from tokentop.ui.glyphs import LOOKS, safe
-from tokentop.ui.keys import BY_ID, KEYS, Key, ascii_shown
+from tokentop.ui.keys import BY_ID, KEYS, Key, shown_as
 from tokentop.ui.over import Over
 from tokentop.ui.paint import fit, palette_of
 from tokentop.ui.screens.leafing import LEAVES, Leafing
@@ -107,11 +107,7 @@ def help_lines(keys: Sequence[Key], width: int, ascii_only: bool) -> Lines:
     ]
     for group, title in (("time", "time"), ("move", "move"), ("look", "look"), ("sort", "sort"), ("act", "act"),
                          ("program", "program")):  # fmt: skip
-        entries = [
-            (ascii_shown(key.shown) if ascii_only else key.shown, key.help)
-            for key in keys
-            if key.group == group
-        ]
+        entries = [(shown_as(key.shown, ascii_only), key.help) for key in keys if key.group == group]
         lines += [list(line) for line in _columns(title, entries, 12, width)]
     lines += [[("States", "title"), ("   ~ marks what was inferred", "dim")], []]
     for state, look in LOOKS.items():

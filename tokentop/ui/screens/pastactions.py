@@ -50,8 +50,8 @@ class PastActions(LiveScreen):
         if self.focused is self.filter_line.input:
             super().show_footer()
             return
-        shown = keys.ascii_shown if self.options.ascii else str
-        hints = [(shown(key.shown), key.label) for key in keys.REPLAY_KEYS if key.footer]
+        ascii_only = self.options.ascii
+        hints = [(keys.shown_as(key.shown, ascii_only), key.label) for key in keys.REPLAY_KEYS if key.footer]
         self.key_footer.show(hints)
 
     def help_keys(self) -> list[Key]:
