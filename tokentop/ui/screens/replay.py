@@ -19,7 +19,7 @@ from tokentop.ui.past.moment import TimeLine, gap_lines, note_of
 from tokentop.ui.past.recording import Recording
 from tokentop.ui.past.reel import Reel
 from tokentop.ui.past.spending import Spending
-from tokentop.ui.screens.pastactions import PastActions
+from tokentop.ui.screens.pastkeys import PastKeys
 from tokentop.ui.source import UiOptions
 from tokentop.ui.widgets.scrubber import Scrubber, Track
 
@@ -30,7 +30,7 @@ _NEWS_S = 10.0  # another frame may have been recorded
 _TALL = 30  # lines from which the scrubber has its scale
 
 
-class ReplayScreen(PastActions):
+class ReplayScreen(PastKeys):
     """The table as it was. `q` and Esc lead back; where the program began here, `q` ends it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -15,7 +15,7 @@ _NOT_HERE = frozenset(
 )
 
 
-class PastActions(LiveScreen):
+class PastKeys(LiveScreen):
     """Keys that act say why they do not; what is about the present is left out of help and footer."""
 
     HOLDS = False  # no dialog asks about a row of the past
