@@ -26,7 +26,7 @@ from tokentop.nouns.money import Budget, Forecast, Quota
 from tokentop.ui.bill import asked, fan, money
 from tokentop.ui.bill.frame import Lines, cells
 from tokentop.ui.bill.page import lines
-from tokentop.ui.screens import limits
+from tokentop.ui.screens import fullview
 from tokentop.ui.screens.limits import LimitsScreen
 
 HOUR = 3_600_000
@@ -266,7 +266,7 @@ async def test_any_terminal_will_do(size: tuple[int, int]) -> None:
 async def test_it_asks_only_while_it_is_seen_and_paints_only_what_is_new(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(limits, "ASK_S", 0.05)
+    monkeypatch.setattr(fullview, "ASK_S", 0.05)
     painted: list[object] = []
     update = Static.update
 
@@ -300,7 +300,7 @@ async def test_it_asks_only_while_it_is_seen_and_paints_only_what_is_new(
 
 
 async def test_what_cannot_be_looked_up_is_said_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "ASK_S", 0.05)
+    monkeypatch.setattr(fullview, "ASK_S", 0.05)
     source = build.FakeSource(build.snapshot())
     source.statement_answer = RuntimeError("no")
     async with screen(source) as (app, pilot, _):

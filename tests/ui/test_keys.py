@@ -140,7 +140,7 @@ EFFECTS: dict[str, Effect] = {
     "window_shorter": Effect(
         lambda app, _: app.live.view.window_min, lambda before, after: after < before, ("right_square_bracket",)
     ),
-    "group": Effect(lambda app, _: app.live.view.group, lambda before, after: before == "" != after),
+    "group": Effect(lambda app, _: app.live.view.groups.by, lambda before, after: before == "" != after),
     "columns": Effect(lambda app, _: app.screen is not app.live, becomes(True)),
     "settings": Effect(_screen, becomes(SettingsScreen)),
     "help": Effect(_screen, becomes(HelpPage)),

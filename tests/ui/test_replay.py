@@ -186,8 +186,8 @@ async def test_from_the_jump_of_the_bill_to_the_turn_in_six_keys() -> None:
             replace(t, at_ms=at, end_ms=at + 50_000) for t, at in zip(told().turns, begins, strict=True)
         )
         source.told = replace(told(), turns=turns)
-        assert replay._footage is not None
-        jump = replay._footage.jumps(film.START - 3_600_000, film.START + 3_600_000)[0]
+        assert replay.recording.footage is not None
+        jump = replay.recording.footage.jumps(film.START - 3_600_000, film.START + 3_600_000)[0]
         for key, there in (("J", JumpsScreen), ("enter", SpanScreen), ("enter", SessionScreen)):
             await pilot.press(key)
             await until(pilot, lambda there=there: isinstance(app.screen, there))  # type: ignore[misc]

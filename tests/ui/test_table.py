@@ -127,7 +127,7 @@ async def test_groups_fold_by_enter_and_no_key_acts_on_a_header() -> None:
     async with screen(size=(120, 40)) as (app, pilot, source):
         await pilot.press("b")
         view = app.live.view
-        assert view.group == "project"
+        assert view.groups.by == "project"
         await until(pilot, lambda: any("▾ api" in line for line in lines(app)))
         api = next(line for line in lines(app) if "▾ api" in line)
         assert "⊘1" in api
@@ -153,7 +153,7 @@ async def test_groups_fold_by_enter_and_no_key_acts_on_a_header() -> None:
         await pilot.press("enter", "asterisk")
         assert all(line.key.startswith("group:") for line in view.lines)
         await pilot.press("b", "b", "b")
-        assert view.group == ""
+        assert view.groups.by == ""
         assert len(view.lines) == len(build.picture())
         assert all(not line.key.startswith("group:") for line in view.lines)
 
@@ -281,7 +281,12 @@ async def test_a_kept_view_is_there_with_the_first_data() -> None:
     source.recalled = _GROUPED
     async with screen(source, size=(160, 40)) as (app, _, _):
         view = app.live.view
-        assert (view.group, view.tree, view.order.sort_id, view.window_min) == ("project", False, "cost", 60)
+        assert (view.groups.by, view.tree, view.order.sort_id, view.window_min) == (
+            "project",
+            False,
+            "cost",
+            60,
+        )
         assert source.windows == [60]
         assert "BRANCH" in heads(app)
         assert "TOK/MIN 1h" in heads(app)
@@ -296,14 +301,14 @@ async def test_a_view_that_arrives_late_is_taken_unless_a_person_has_set_somethi
     async with screen(source) as (app, pilot, _):
         source.recalled = _GROUPED
         await show(app, pilot, build.snapshot(revision=2))
-        await until(pilot, lambda: app.live.view.group == "project")
+        await until(pilot, lambda: app.live.view.groups.by == "project")
     source = build.FakeSource(build.snapshot())
     source.recalled = None
     async with screen(source) as (app, pilot, _):
         await pilot.press("P")
         source.recalled = _GROUPED
         await show(app, pilot, build.snapshot(revision=2))
-        assert app.live.view.group == ""
+        assert app.live.view.groups.by == ""
         assert app.live.view.order.sort_id == "cost"
 
 

@@ -40,26 +40,26 @@ def test_a_tag_is_a_key_and_ends_with_its_session() -> None:
     rows = (build.row("a"), build.row("b"), build.row("proc:7:70", session_id="", pid=7))
     view = view_of(*rows)
     for row in rows:
-        assert view.tag(row.key)
+        assert view.tags.toggle(row.key)
     change = view.feed(build.snapshot((rows[0], build.row("c")), 2))
     assert list(view.tags) == ["a"]
-    assert view.tags_ended == 2
+    assert view.tags.ended == 2
     view.feed(build.snapshot((build.row("a", state=State.DONE),), 3))
-    assert (list(view.tags), view.tags_ended) == ([], 3)
+    assert (list(view.tags), view.tags.ended) == ([], 3)
     again = (build.row("a"), build.row("proc:7:71", session_id="", pid=7))
     change = view.feed(build.snapshot(again, 4))
     assert not view.tags, "what is started later is another one, also with the same pid"
     assert change.structure
-    assert not view.tag_tree("nobody")
+    assert not view.tags.toggle_tree("nobody")
     view.feed(build.snapshot((build.row("a", state=State.DONE),), 5))
-    assert not view.tag("a"), "an ended row cannot be tagged"
+    assert not view.tags.toggle("a"), "an ended row cannot be tagged"
 
 
 def test_a_tag_ends_too_while_the_view_is_paused_or_held() -> None:
     rows = (build.row("a"), build.row("b"))
     for hold in (View.set_paused, View.set_held):
         view = view_of(*rows)
-        view.tag("a")
+        view.tags.toggle("a")
         hold(view, True)
         change = view.feed(build.snapshot(rows[1:], 2))
         assert not view.tags
@@ -70,24 +70,24 @@ def test_a_tag_ends_too_while_the_view_is_paused_or_held() -> None:
 def test_tagging_a_tree_takes_its_agents_and_no_tool_and_no_sub_agent() -> None:
     view = view_of(*build.picture(), build.row("b1n", parent_key="b1s", depth=2))
     view.fold("b1", True)
-    assert view.tag_tree("b1")
+    assert view.tags.toggle_tree("b1")
     assert list(view.tags) == ["b1", "b1s", "b1n"]
-    assert view.tag_tree("a1")
+    assert view.tags.toggle_tree("a1")
     assert "a1" in view.tags
-    assert not {"a1s", "a1t"} & view.tags.keys()
-    assert view.tags_hidden == 2
-    assert view.tag_tree("b1"), "all of them are tagged: the tags are taken away"
+    assert not {"a1s", "a1t"} & set(view.tags)
+    assert view.tags.hidden(view.index) == 2
+    assert view.tags.toggle_tree("b1"), "all of them are tagged: the tags are taken away"
     assert list(view.tags) == ["a1"]
-    assert view.tag_tree("a1s"), "the row itself is tagged whatever it is"
+    assert view.tags.toggle_tree("a1s"), "the row itself is tagged whatever it is"
 
 
 def test_a_filter_never_hides_tagged_rows_silently() -> None:
     view = view_of(*build.picture())
     for key in ("a1", "c1", "d1"):
-        view.tag(key)
-    assert view.tags_hidden == 0
+        view.tags.toggle(key)
+    assert view.tags.hidden(view.index) == 0
     view.set_filter("agent:gemini")
-    assert view.tags_hidden == 2
+    assert view.tags.hidden(view.index) == 2
     assert view.tagged[0].key == "d1"
     assert len(view.tagged) == 3
 
@@ -261,7 +261,8 @@ async def test_random_keys_never_act_on_tagged_rows_without_a_yes() -> None:
         dialogs = 0
         for _ in range(40):
             await pilot.press(dice.choice(["k", "j", "K", "x", "X", "z", "Z", "p", "A", "enter"]))
-            app.live.view.tags["a1"] = None  # whatever `A` took away
+            if "a1" not in app.live.view.tags:  # `A` may have taken it away
+                app.live.view.tags.toggle("a1")
             if isinstance(app.screen, Dialog):
                 dialogs += 1
                 await pilot.press("escape")
@@ -303,7 +304,7 @@ async def test_read_only_has_no_tags_and_no_batch() -> None:
         assert source.resumed == []
         await pilot.press("escape")
         await until(pilot, lambda: app.screen is app.live)
-        app.live.view.tags["a1"] = None
+        app.live.view.tags.toggle("a1")
         app.live.action_terminate()
         app.commander.begin_batch(app.live.view.tagged, Action.KILL)
         await pilot.pause(0.2)

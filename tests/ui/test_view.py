@@ -238,14 +238,14 @@ def grouped(by: str, *rows: Row, tree: bool = True) -> View:
 
 def test_a_group_sums_its_top_rows_with_everything_below_and_counts_agents_by_state() -> None:
     view = grouped("project", *build.picture())
-    api = view.heads["group:project:api"]
+    api = view.groups.heads["group:project:api"]
     below = {"a1", "e1"}  # a1s and a1t hang below a1, the orphan has no figures
     rows = {row.key: row for row in build.picture()}
     assert api.row.tree.cost_nusd == sum(rows[key].tree.cost_nusd for key in below)
     assert api.row.tree.tokens_per_min == sum(rows[key].tree.tokens_per_min for key in below)
     assert dict(api.counts) == {State.ORPHAN: 1, State.WORKING: 1, State.IDLE: 1}
     flat = grouped("agent", *build.picture(), tree=False)
-    claude = flat.heads["group:agent:claude"].row.own.cost_nusd
+    claude = flat.groups.heads["group:agent:claude"].row.own.cost_nusd
     assert claude == sum(row.own.cost_nusd for row in build.picture() if row.agent == "claude" and row.kind in
                          {"agent", "sub-agent"})  # fmt: skip
 
@@ -258,7 +258,7 @@ def test_every_row_stands_once_below_the_header_of_its_group() -> None:
             assert sorted(shown) == sorted(row.key for row in build.picture() if tree or row.kind != "tool")
             head = ""
             for line in view.lines:
-                if line.key in view.heads:
+                if line.key in view.groups.heads:
                     head = line.key
                 elif not tree or not view.rows[line.key].parent_key:
                     row = view.rows[line.key]
@@ -333,9 +333,9 @@ def test_a_group_with_an_unread_row_is_a_lower_bound_and_one_of_nothing_else_unk
     unread = build.row("u", session_id="", own=Figures(), last_ms=0)
     view = grouped("project", build.row("a", cost=2.0), unread, replace(unread, key="v", project="dark"))
     scene = Scene(build.NOW, 8, True, {})
-    assert BY_ID["cost"].cell(view.heads["group:project:api"].row, scene)[0] == "≥$2.00"
-    assert BY_ID["cost"].cell(view.heads["group:project:dark"].row, scene)[0] == "?"
-    assert BY_ID["rate"].cell(view.heads["group:project:dark"].row, scene)[0] == "?"
+    assert BY_ID["cost"].cell(view.groups.heads["group:project:api"].row, scene)[0] == "≥$2.00"
+    assert BY_ID["cost"].cell(view.groups.heads["group:project:dark"].row, scene)[0] == "?"
+    assert BY_ID["rate"].cell(view.groups.heads["group:project:dark"].row, scene)[0] == "?"
 
 
 def test_a_filter_sums_what_it_shows_and_the_next_match_is_never_a_header() -> None:
@@ -406,7 +406,7 @@ def test_the_state_of_the_view_comes_back_as_it_was() -> None:
     view.choice = AS_DECLARED.switched("branch", True).switched("agent", False).moved("cost", -3)
     view.order.sort_by("memory")
     view.order.sort_by("memory")
-    view.tree, view.group, view.window_min = False, "model", 1440
+    view.tree, view.groups.by, view.window_min = False, "model", 1440
     other = View()
     assert remembered.apply(remembered.state_of(view), other)
     assert remembered.state_of(other) == remembered.state_of(view)

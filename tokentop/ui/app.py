@@ -109,8 +109,7 @@ class TokentopApp(App[str]):
         """Draw in 7 bits or not."""
         self.options = self.live.options = replace(self.options, ascii=ascii_only)
         self._gate.ascii_only = ascii_only
-        for graph in (self.live.rate_graph, self.live.burn_graph):
-            graph.set_ascii(ascii_only)
+        self.live.overview.set_ascii(ascii_only)
         self.live.table.forget()
         self.live.redraw()
         for screen in self.screen_stack:  # lines that are kept as drawn went through the gate already

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, TypeVar
 from tokentop.engine.aftermath import in_words
 from tokentop.nouns.actions import Action, KillPlan, Receipt
 from tokentop.nouns.picture import Row, Snapshot
-from tokentop.ui import words
+from tokentop.ui.actions.batch import batch_result
+from tokentop.ui.actions.plan import short_verb
+from tokentop.ui.actions.receipt import receipt_lines, receipt_title, severity
+from tokentop.ui.actions.sweep import sweep_result
 from tokentop.ui.glyphs import safe
 from tokentop.ui.screens.batch import BatchScreen
 from tokentop.ui.screens.confirm import ConfirmScreen
@@ -137,9 +140,7 @@ class Commander:
         receipts = await asyncio.to_thread(self._source.execute_many, chosen)
         for receipt in receipts:
             self._keep(receipt)
-        self._toast(
-            *words.batch_result(receipts), f"{words.VERBS[action].split(' ')[0]} {len(receipts)} tagged"
-        )
+        self._toast(*batch_result(receipts), f"{short_verb(action)} {len(receipts)} tagged")
 
     async def _sweep(self) -> None:
         orphans = await asyncio.to_thread(self._source.plan_orphans)
@@ -155,7 +156,7 @@ class Commander:
         done = await asyncio.to_thread(self._source.execute_many, plans)
         for receipt in done:
             self._keep(receipt)
-        self._toast(*words.sweep_result(done))
+        self._toast(*sweep_result(done))
 
     async def _execute(self, plan: KillPlan) -> None:
         if plan.refusal:
@@ -163,8 +164,8 @@ class Commander:
             return
         receipt = await asyncio.to_thread(self._source.execute, plan)
         self._keep(receipt)
-        body = "\n".join(words.receipt_lines(receipt, keys=True)) or words.receipt_title(receipt)
-        self._toast(body, words.severity(receipt), words.receipt_title(receipt))
+        body = "\n".join(receipt_lines(receipt, keys=True)) or receipt_title(receipt)
+        self._toast(body, severity(receipt), receipt_title(receipt))
 
     # ------------------------------------------------------------ what came of it
 
@@ -188,7 +189,7 @@ class Commander:
                 self._receipts[receipt.key] = receipt
                 late.append(receipt)
         for receipt in [one for one in late if one.after is not None and one.after.calls][:_TOASTS]:
-            self._toast(safe(in_words(receipt.after), 300), "warning", f"{words.receipt_title(receipt)}, but")
+            self._toast(safe(in_words(receipt.after), 300), "warning", f"{receipt_title(receipt)}, but")
         if late and isinstance(self._app.screen, ReceiptsScreen):
             self._app.screen.renew()
 

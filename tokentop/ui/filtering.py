@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 
 from tokentop.engine.terms import TEXT_LIMIT, Compare, Field, FilterError, Pattern, Term
 from tokentop.engine.terms import parse as parse_terms
@@ -75,7 +75,7 @@ def parse(query: str, now_ms: Callable[[], int] = lambda: 0) -> Predicate | None
     return lambda row: all(test(row) for test in tests)
 
 
-def matches(rows: Sequence[Row], predicate: Predicate) -> frozenset[str]:
+def matches(rows: Iterable[Row], predicate: Predicate) -> frozenset[str]:
     """Keys of the rows that match."""
     return frozenset(row.key for row in rows if predicate(row))
 

@@ -33,6 +33,43 @@ class Head(NamedTuple):
     counts: tuple[tuple[State, int], ...]
 
 
+class Groups:
+    """The headers of the rows that are shown, and which row stands below which of them."""
+
+    def __init__(self) -> None:
+        self.by = ""  # what the rows are grouped by, one of `CYCLE`
+        self.heads: dict[str, Head] = {}
+        self.member_of: dict[str, str] = {}  # row key -> key of its header, as laid out
+        self.head_of: dict[str, str] = {}  # the same for each row at the top, shown or not
+        self._top: dict[str, str] = {}
+        self._tree = False
+
+    def lay_out(self, rows: Mapping[str, Row], shown: frozenset[str], tree: bool) -> frozenset[str]:
+        """Put the shown rows into groups; returns the headers that have changed."""
+        if not self.by:
+            self.heads, self.member_of, self.head_of, self._top = {}, {}, {}, {}
+            return frozenset()
+        self._tree = tree
+        self._top = tops(rows, tree)
+        self.head_of = {key: head_key(self.by, rows[key]) for key in set(self._top.values())}
+        self.member_of = {key: self.head_of[top] for key, top in self._top.items() if key in shown}
+        return self.sum_up(rows)
+
+    def sum_up(self, rows: Mapping[str, Row]) -> frozenset[str]:
+        """The sums of the groups as they are laid out; returns the headers that have changed."""
+        if not self.by:
+            return frozenset()
+        members = [row for key in self.member_of if (row := rows.get(key)) is not None]
+        new = heads(members, self.member_of, self._top, self._tree)
+        changed = frozenset(key for key, head in new.items() if self.heads.get(key) != head)
+        self.heads = new
+        return changed
+
+    def parted(self, old: Row, new: Row) -> bool:
+        """Whether a row belongs to another group than before."""
+        return bool(self.by) and head_key(self.by, old) != head_key(self.by, new)
+
+
 def head_key(by: str, row: Row) -> str:
     """The key of the header that a top row stands below."""
     return f"group:{by}:{GROUPINGS[by](row)}"

@@ -191,8 +191,10 @@ def first(key: Key) -> str:
     return key.shown.split(" ")[0]
 
 
-def ascii_shown(shown: str) -> str:
-    """Arrow glyphs in letters."""
+def shown_as(shown: str, ascii_only: bool) -> str:
+    """Keys as the terminal can show them: where it has letters alone, arrows are words."""
+    if not ascii_only:
+        return shown
     for glyph, word in (("↵", "Ret"), ("↓", "Down"), ("↑", "Up"), ("→", "Right"), ("←", "Left")):
         shown = shown.replace(glyph, word)
     return shown

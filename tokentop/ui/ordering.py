@@ -1,4 +1,4 @@
-"""Which rows are shown and in which order: sorting that keeps still. Pure.
+"""In which order the rows stand: sorting that keeps still. Pure.
 
 Rows move only when a re-rank is due (every 3 s) and only past a neighbour that they beat by more
 than 5 %; so a cursor is not carried about by noise. Of very many rows each is sorted by a figure that it
@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from tokentop.nouns.money import Quota
-from tokentop.nouns.picture import Row
-from tokentop.ui.cells import Scene
+from tokentop.nouns.picture import Row, Snapshot
+from tokentop.ui.cells import Scene, most_urgent
 from tokentop.ui.columns import BY_ID, SORTS, SortKey
 
 RERANK_MS = 3000
@@ -50,6 +50,13 @@ class Order:
         self.sort_id = ids[(at + by) % len(ids)]
         self.reverse = False
         self.reset()
+
+    def see_limits(self, snapshot: Snapshot) -> bool:
+        """Take the limits of the rows; True where they have changed."""
+        before = self.limits
+        agents = {row.agent for row in snapshot.rows}
+        self.limits = most_urgent(snapshot.quotas, agents, snapshot.at_ms)
+        return self.limits != before
 
     def reset(self) -> None:
         """Rank anew at the next chance, without regard to the old order."""

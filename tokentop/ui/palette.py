@@ -10,9 +10,8 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
 from tokentop.ui.glyphs import safe
-from tokentop.ui.keys import KEYS, ascii_shown
+from tokentop.ui.keys import KEYS, shown_as
 from tokentop.ui.paint import fit
-from tokentop.ui.screens.live import LiveScreen
 from tokentop.ui.widgets.table import name_of
 
 if TYPE_CHECKING:
@@ -42,8 +41,8 @@ class Commands(Provider):
         live = app.live
         for key in KEYS:
             if key.palette and live.allowed(key):
-                shown = ascii_shown(key.shown) if app.options.ascii else key.shown
-                yield Entry(key.help, key.label, partial(_run, live, key.action), shown)
+                shown = shown_as(key.shown, app.options.ascii)
+                yield Entry(key.help, key.label, partial(live.run_chosen, key.action), shown)
         for name in sorted(app.available_themes):
             yield Entry(f"theme {name}", "", partial(setattr, app, "theme", name))
 
@@ -66,7 +65,3 @@ class Commands(Provider):
             score = max(matcher.match(entry.text), 0.9 * matcher.match(entry.help))
             if score > 0:
                 yield Hit(score, Content(entry.shown), entry.run, text=entry.text)
-
-
-def _run(live: LiveScreen, action: str) -> None:
-    live.call_later(live.run_action, action)

@@ -29,7 +29,7 @@ class ViewState(Struct, frozen=True, omit_defaults=True):
 def state_of(view: View) -> str:
     """The state of `view` as text."""
     order = view.order
-    state = ViewState(view.choice, order.sort_id, order.reverse, view.tree, view.group, view.window_min)
+    state = ViewState(view.choice, order.sort_id, order.reverse, view.tree, view.groups.by, view.window_min)
     return msgspec.json.encode(state).decode()
 
 
@@ -44,6 +44,6 @@ def apply(kept: str, view: View) -> bool:
     view.order.sort_id = state.sort if state.sort in _SORT_IDS else "status"
     view.order.reverse = state.reverse
     view.order.reset()
-    view.group = state.group if state.group in CYCLE else ""
+    view.groups.by = state.group if state.group in CYCLE else ""
     view.window_min = state.window_min if state.window_min in WINDOWS_MIN else MINUTE
     return True

@@ -17,7 +17,7 @@ from tokentop.nouns.history import (
     Listing,
     Scan,
 )
-from tokentop.ui.keys import HISTORY_KEYS, ascii_shown
+from tokentop.ui.keys import HISTORY_KEYS, shown_as
 
 _ORDERS = {
     BEST: ("the likest", "the likest"), LAST: ("newest", "oldest"), COST: ("dearest", "cheapest"),
@@ -89,8 +89,7 @@ def history_help(ascii_only: bool) -> list[Pieces]:
     """The keys of the history, and the language of its search."""
     out: list[Pieces] = [[("Keys of the history", "title")], []]
     out += [
-        [(f"  {ascii_shown(key.shown) if ascii_only else key.shown:<12}", "key"), (key.help, "muted")]
-        for key in HISTORY_KEYS
+        [(f"  {shown_as(key.shown, ascii_only):<12}", "key"), (key.help, "muted")] for key in HISTORY_KEYS
     ]
     out += [[], [("Search", "title")], []]
     for term, meaning in HELP:

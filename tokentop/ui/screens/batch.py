@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from tokentop.nouns.actions import Action, KillPlan
 from tokentop.nouns.picture import Row
-from tokentop.ui import words
+from tokentop.ui.actions.batch import batch_count, batch_heading, batch_lines
+from tokentop.ui.actions.plan import short_verb
 from tokentop.ui.screens.dialog import MANY
 from tokentop.ui.screens.listed import ListDialog
 
@@ -33,11 +34,11 @@ class BatchScreen(ListDialog[Plans | None]):
     def must_type(self) -> bool:
         """Many processes, or one that other sessions live in."""
         shared = any(plan.shared_session_ids for plan in self.allowed)
-        return shared or words.batch_count(self.allowed) > MANY
+        return shared or batch_count(self.allowed) > MANY
 
     @property
     def word(self) -> str:
-        return words.VERBS[self.action].split(" ")[0]
+        return short_verb(self.action)
 
     def said_yes(self) -> Plans | None:
         return self.allowed
@@ -46,11 +47,11 @@ class BatchScreen(ListDialog[Plans | None]):
         return None
 
     def heading(self) -> str:
-        return words.batch_heading(self.plans, self.rows, self.action)
+        return batch_heading(self.plans, self.rows, self.action)
 
     def verb(self) -> str:
         return f"{self.word} {'it' if len(self.allowed) == 1 else 'them'}"
 
     def lines(self) -> Iterator[tuple[str, str]]:
         for plan, row in zip(self.plans, self.rows, strict=True):
-            yield from words.batch_lines(plan, row, self._now_ms)
+            yield from batch_lines(plan, row, self._now_ms)

@@ -14,6 +14,7 @@ from textual.message import Message
 from tokentop.ui.columns import AS_DECLARED, FROZEN, Choice, Column, place, wanted
 from tokentop.ui.over import Over
 from tokentop.ui.paint import Painted, Piece, fit
+from tokentop.ui.screens.listpage import moves
 from tokentop.ui.theme import Palette
 
 _NAME = 10  # cells of the head
@@ -110,12 +111,7 @@ class ChooserScreen(Over[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,w", "close", show=False),
         Binding("space,enter", "switch", show=False),
-        Binding("down,j", "move(1)", show=False),
-        Binding("up,k", "move(-1)", show=False),
-        Binding("pagedown", "move(10)", show=False),
-        Binding("pageup", "move(-10)", show=False),
-        Binding("home,g", "move(-1000)", show=False),
-        Binding("end,G", "move(1000)", show=False),
+        *moves("pagedown"),
         Binding("greater_than_sign,shift+down", "shift(1)", show=False),
         Binding("less_than_sign,shift+up", "shift(-1)", show=False),
         Binding("r", "reset", show=False),

@@ -15,7 +15,7 @@ from textual.widgets import Static
 from tokentop.nouns.actions import Action, KillPlan
 from tokentop.nouns.picture import Row
 from tokentop.nouns.sessions import State
-from tokentop.ui import words
+from tokentop.ui.actions.plan import ENDING, plan_fields, plan_heading, process_count, short_verb
 from tokentop.ui.facts import Field
 from tokentop.ui.gate import guard
 from tokentop.ui.keyboard import TypedInput
@@ -23,8 +23,6 @@ from tokentop.ui.screens.dialog import MANY, Dialog
 
 log = logging.getLogger(__name__)
 Replan = Callable[[Action], Awaitable[KillPlan]]
-
-_TYPED = frozenset({Action.TERMINATE, Action.KILL})
 
 
 class ConfirmScreen(Dialog[KillPlan | None]):
@@ -64,8 +62,8 @@ class ConfirmScreen(Dialog[KillPlan | None]):
     @property
     def must_type(self) -> bool:
         """Many processes or other people's sessions: a single key is too little."""
-        many = words.process_count(self.plan) > MANY or bool(self.plan.shared_session_ids)
-        return many and self.plan.action in _TYPED and not self.plan.refusal
+        many = process_count(self.plan) > MANY or bool(self.plan.shared_session_ids)
+        return many and self.plan.action in ENDING and not self.plan.refusal
 
     def action_choose(self, action: str) -> None:
         wanted = Action(action)
@@ -121,8 +119,8 @@ class ConfirmScreen(Dialog[KillPlan | None]):
         self.set_class(bool(self.plan.refusal), "refused")
         body = Text(no_wrap=False)
         palette = self.palette
-        self.add(body, words.heading(self.plan) + "\n\n", palette["title"])
-        for field in words.plan_fields(self.plan, self.row, self._now_ms):
+        self.add(body, plan_heading(self.plan) + "\n\n", palette["title"])
+        for field in plan_fields(self.plan, self.row, self._now_ms):
             self._add_field(body, field)
         self.query_one("#body", Static).update(body)
         self.query_one("#choices", Static).update(self._choices())
@@ -156,5 +154,5 @@ class ConfirmScreen(Dialog[KillPlan | None]):
                 self.add(out, key, palette["key"])
                 self.add(out, f" {name}   ", palette["strong" if chosen else "muted"])
             out.append("\n")
-        self.add_end(out, words.VERBS[self.plan.action].split(" ")[0])
+        self.add_end(out, short_verb(self.plan.action))
         return out

@@ -2,51 +2,44 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, cast
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 from msgspec.structs import replace
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 from textual.widgets import Input
 
 from tokentop.nouns.history import BEST, GROUPS, LAST, SORTS, Ask, Entry, Listing, Scan
 from tokentop.ui.history import told
+from tokentop.ui.history.asking import Asking
 from tokentop.ui.history.lines import Lines
+from tokentop.ui.history.said import SaidSearch
 from tokentop.ui.history.table import HistoryHead, HistoryTable
-from tokentop.ui.keys import BY_ID, HISTORY_KEYS, KEYS, ascii_shown, first, footer_keys
+from tokentop.ui.keys import HISTORY_KEYS, first, footer_keys, shown_as
+from tokentop.ui.screens.fullview import FullView
 from tokentop.ui.screens.pages import Page
-from tokentop.ui.screens.receipts import Note
+from tokentop.ui.widgets.entries import Note
 from tokentop.ui.widgets.filterline import FilterInput, FilterLine
 from tokentop.ui.widgets.footer import KeyFooter
 
 if TYPE_CHECKING:
-    from tokentop.ui.app import TokentopApp
     from tokentop.ui.source import Source
 
-log = logging.getLogger(__name__)
-
-ASK_S = 3.0  # between two looks at what has changed
 _BESIDE = 39  # cells of the line of the search that are not its text
-SESSION_KINDS = ("agent", "sub-agent")
-BLURRED_S = 15.0  # while the terminal is not looked at
-OPENER = "view_history"
-
+_SESSIONS = ("agent", "sub-agent")  # kinds of rows
 _NONE_YET = (
     "no session yet: what an agent logs stands here, and stays\n"
     "tokentop doctor tells where logs are looked for; tokentop demo shows one"
 )
 _SAID_NOWHERE = "it was said in no session whose log is still there; Esc goes back"
-_SCAN_S = 0.3
 
 
-class HistoryScreen(Screen[str | None]):
-    """The list of all sessions. Returns the action of the view that was asked for next."""
+class HistoryScreen(FullView):
+    """The list of all sessions."""
 
+    OPENER = "view_history"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(key.keys, key.action, key.help, show=False, id=f"history_{key.id}") for key in HISTORY_KEYS
     ]
@@ -69,19 +62,8 @@ class HistoryScreen(Screen[str | None]):
         self.key_footer = KeyFooter()
         self._title = Note(())
         self._title.id = "title"
-        self._asked = 0  # questions so far
-        self._answered = 0  # the newest of them that has an answer
-        self._failed = ""
-        self._loading = False
-        self._waited_s = 0.0
-        self._scan: Scan | None = (
-            None  # of prompts and replies, as far as it has come; None = that is not shown
-        )
-        self._scanning = False
-        self._bindings.bind(BY_ID[OPENER].keys, "close", show=False)
-        for key in KEYS:
-            if key.id.startswith("view_") and key.id != OPENER:
-                self._bindings.bind(key.keys, f"leave('{key.id}')", show=False)
+        self._said = SaidSearch(self, source, self._show_scan)
+        self._asking = Asking(self, source, lambda: self._said.scan is None, self._take)
 
     def compose(self) -> ComposeResult:
         yield self._title
@@ -94,7 +76,6 @@ class HistoryScreen(Screen[str | None]):
         self._show_title()
         self._show_footer()
         self._put_question()
-        self.set_interval(ASK_S, self._tick)
         self.app.theme_changed_signal.subscribe(self, lambda _: self.table.refresh())
 
     def on_resize(self) -> None:
@@ -102,43 +83,26 @@ class HistoryScreen(Screen[str | None]):
 
     # ------------------------------------------------------------ questions
 
-    def _tick(self) -> None:
-        """Ask again while the view is on top; more rarely while the terminal is not looked at."""
-        self._waited_s += ASK_S
-        if self._scan is None and self.is_current and (self.app.app_focus or self._waited_s >= BLURRED_S):
+    def ask_again(self) -> None:
+        if self._said.scan is None:
             self._put_question()
 
     def _put_question(self) -> None:
-        self._waited_s = 0.0
+        self.asked()
         self._show_running()
-        self._asked += 1
         running = tuple((agent, sid, state) for (agent, sid), state in self.table.running.items())
-        ask = replace(self.ask, running=running) if "state:" in self.ask.query.lower() else self.ask
-        self.run_worker(self._answer(self._asked, ask), group="history", exit_on_error=False)
+        self._asking.put(
+            replace(self.ask, running=running) if "state:" in self.ask.query.lower() else self.ask
+        )
 
     def _show_running(self) -> None:
         """The state of what runs, as the live screen has it."""
         snapshot = self.tokentop.live.snapshot
         rows = snapshot.rows if snapshot is not None else ()
-        found = {(row.agent, row.session_id): row.status.state for row in rows if row.kind in SESSION_KINDS}
+        found = {(row.agent, row.session_id): row.status.state for row in rows if row.kind in _SESSIONS}
         if found != self.table.running:
             self.table.running = found
             self.table.refresh()
-
-    async def _answer(self, number: int, ask: Ask) -> None:
-        try:
-            found, self._failed = await asyncio.to_thread(self._source.history, ask), ""
-        except Exception as error:
-            log.exception("history")
-            found, self._failed = None, type(error).__name__
-        if (
-            self._scan is None
-            and self.is_attached
-            and number > self._answered
-            and (found is not None or self._failed)
-        ):
-            self._answered = number
-            self._take(found)
 
     def _take(self, found: Listing | None) -> None:
         """Show an answer; what cannot be understood leaves the last good one where it is."""
@@ -160,77 +124,28 @@ class HistoryScreen(Screen[str | None]):
     @on(HistoryTable.Moved)
     def _load(self) -> None:
         """Ask for the entries of what is in view."""
-        wanted = self.lines.missing(*self.table.in_view)
-        if wanted and not self._loading:
-            self._loading = True
-            self.run_worker(self._fetch(wanted), group="entries", exit_on_error=False)
+        self._asking.load(self.lines.missing(*self.table.in_view), self._learn)
 
-    async def _fetch(self, wanted: list[int]) -> None:
-        found: tuple[Entry, ...] = ()
-        try:
-            found = await asyncio.to_thread(self._source.entries, wanted)
-        except Exception:
-            log.exception("entries")
-        finally:
-            self._loading = False
+    def _learn(self, wanted: Sequence[int], found: Sequence[Entry]) -> None:
         self.lines.stale.difference_update(wanted)
-        if not self.is_attached or not found:
-            return
-        self.lines.learn(found)
-        self.table.refresh()
-        self._load()  # it may have been scrolled on meanwhile
+        if found:
+            self.lines.learn(found)
+            self.table.refresh()
+            self._load()  # it may have been scrolled on meanwhile
 
     # ------------------------------------------------------------ prompts and replies
 
     def action_said(self) -> None:
         """Look for the words in what was said; the same key, Escape or another question ends it."""
-        if self._scanning:
-            self._scanning = False
-        else:
-            self._scan, self._scanning = Scan(), True
-            self.run_worker(self._search_said(self.ask.query), group="said", exit_on_error=False)
-            self.set_timer(_SCAN_S, self._show_scan)
+        self._said.toggle(self.ask.query)
 
-    async def _search_said(self, query: str) -> None:
-        def step(scan: Scan) -> bool:  # in the worker's thread: the screen looks at it when it is due
-            if self._scanning:
-                self._scan = scan
-            return self._scanning and self.is_attached
-
-        try:
-            found = await asyncio.to_thread(self._source.search_said, query, step)
-        except Exception as error:
-            log.exception("prompts and replies")
-            found = Scan(problem=f"could not be searched ({type(error).__name__}); see the log file")
-        self._scanning = False
-        if not self.is_attached or self._scan is None:
-            return
-        if found.problem:
-            self._scan = None
-            self.app.notify(found.problem, markup=False, timeout=4)
-        else:
-            self._scan = found
-            self._show_scan()
-
-    def _show_scan(self) -> None:
+    def _show_scan(self, scan: Scan) -> None:
         """What was found so far, newest first."""
-        scan = self._scan
-        if scan is None or not self.is_attached:
-            return
         if scan.found != self.lines.listing.order or not scan.found:
             self.lines.put(Listing(replace(self.ask, sort=LAST, flat=True), scan.found))
-            self.table.note = "" if self._scanning else _SAID_NOWHERE
+            self.table.note = "" if self._said.running else _SAID_NOWHERE
             self.table.lay_out()
         self._show_title()
-        if self._scanning:
-            self.set_timer(_SCAN_S, self._show_scan)
-
-    def _leave_scan(self) -> bool:
-        """Back to the list; False where it is shown already."""
-        shown, self._scan, self._scanning = self._scan is not None, None, False
-        if shown:
-            self._put_question()
-        return shown
 
     # ------------------------------------------------------------ title, footer
 
@@ -238,10 +153,10 @@ class HistoryScreen(Screen[str | None]):
         self._title.show(
             told.title(
                 self.lines.listing,
-                self._scan,
-                self._failed,
-                scanning=self._scanning,
-                answered=self._answered > 0,
+                self._said.scan,
+                self._asking.failed,
+                scanning=self._said.running,
+                answered=self._asking.answered,
                 label=self._source.label,
             )
         )
@@ -265,7 +180,7 @@ class HistoryScreen(Screen[str | None]):
                 for key in footer_keys(HISTORY_KEYS)
                 if key.id != ("unfold" if groups else "fold_all")
             ]
-        self.key_footer.show([(ascii_shown(key) if self._ascii else key, what) for key, what in hints])
+        self.key_footer.show([(shown_as(key, self._ascii), what) for key, what in hints])
 
     # ------------------------------------------------------------ search
 
@@ -290,7 +205,7 @@ class HistoryScreen(Screen[str | None]):
 
     def _change(self, ask: Ask) -> None:
         if ask != self.ask:
-            self._scan, self._scanning = None, False
+            self._said.leave()
             self.ask = ask
             self._put_question()
 
@@ -298,21 +213,15 @@ class HistoryScreen(Screen[str | None]):
 
     def action_back(self) -> None:
         """Leave prompts and replies, then the search, then the view."""
-        if self._leave_scan():
-            return
-        if self.ask.query:
+        if self._said.leave():
+            self._put_question()
+        elif self.ask.query:
             self.search.input.value = ""
         else:
             self.dismiss(None)
 
     def action_help(self) -> None:
         self.app.push_screen(Page("help", lambda _: told.history_help(self._ascii)))
-
-    def action_close(self) -> None:
-        self.dismiss(None)
-
-    def action_leave(self, key_id: str) -> None:
-        self.dismiss(BY_ID[key_id].action)
 
     def action_move(self, by: int) -> None:
         self.table.move(by)
@@ -359,13 +268,11 @@ class HistoryScreen(Screen[str | None]):
             self.lines.fold(entry.root)
             self.table.lay_out()
         elif entry is not None and entry.below and entry.id not in self.lines.unfolded:
-            self.run_worker(self._unfold(entry.id), group="below", exit_on_error=False)
+            self._asking.below(entry.id, self._unfold)
 
-    async def _unfold(self, root: int) -> None:
-        below = await asyncio.to_thread(self._source.below, root)
-        if self.is_attached and below:
-            self.lines.unfold(root, below)
-            self.table.lay_out()
+    def _unfold(self, root: int, below: tuple[Entry, ...]) -> None:
+        self.lines.unfold(root, below)
+        self.table.lay_out()
 
     @on(HistoryTable.Opened)
     def action_open(self) -> None:
@@ -379,10 +286,6 @@ class HistoryScreen(Screen[str | None]):
     def open_session(self, entry: Entry) -> None:
         """Show one session."""
         self.tokentop.open_session(entry.agent, entry.session_id, entry.title)
-
-    @property
-    def tokentop(self) -> TokentopApp:
-        return cast("TokentopApp", self.app)
 
     def action_copy(self) -> None:
         entry = self.lines.chosen

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from tokentop.ui.keys import Key
-from tokentop.ui.layout import Layout
 from tokentop.ui.screens.live import LiveScreen
 from tokentop.ui.source import UiOptions
 
@@ -19,7 +18,7 @@ class InlineScreen(LiveScreen):
 
     DEFAULT_CSS = """
     InlineScreen:inline { border: none; }
-    InlineScreen #top { display: none; }
+    InlineScreen Overview { display: none; }
     InlineScreen #body { height: 1fr; }
     """
 
@@ -34,11 +33,8 @@ class InlineScreen(LiveScreen):
         counting = self.snapshot is not None and self.snapshot.countdowns
         return key.id in _KEYS or (key.id == "interrupt" and bool(counting))
 
-    def _fit(self) -> None:
-        self._layout = Layout(
-            strip=True, footer=True, graphs=0, burn_graph=False, limits=0, drawer_right=False, drawer=0
-        )
-        self.query_one("#top").display = False
+    def fit_regions(self) -> None:
+        self.overview.display = False
         self.call_after_refresh(self.place_columns)
 
     def show_footer(self) -> None:

@@ -10,7 +10,6 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.screen import Screen
 from textual.widgets import Static
 
 from tokentop import text
@@ -20,30 +19,26 @@ from tokentop.ui.bill.page import lines
 from tokentop.ui.bill.words import words
 from tokentop.ui.gate import guard
 from tokentop.ui.glyphs import safe
-from tokentop.ui.keys import BY_ID, KEYS, first
+from tokentop.ui.keys import BY_ID, first
 from tokentop.ui.paint import palette_of
+from tokentop.ui.screens.fullview import FullView
+from tokentop.ui.screens.leafing import LEAVES, Leafing
 from tokentop.ui.screens.pages import LongPage
 from tokentop.ui.source import Source
 from tokentop.ui.widgets.footer import KeyFooter
 
 log = logging.getLogger(__name__)
 
-ASK_S = 3.0
-BLURRED_S = 15.0  # while the terminal is not looked at
-OPENER = "view_limits"
 
+class LimitsScreen(FullView, Leafing[str | None]):
+    """Limits, plans, budgets, the day's curve and bills."""
 
-class LimitsScreen(Screen[str | None]):
-    """Limits, plans, budgets, the day's curve and bills. Returns the action of the view that was asked for next."""
-
+    OPENER = "view_limits"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,left", "close", show=False),
         Binding("j,down", "scroll(1)", show=False),
         Binding("k,up", "scroll(-1)", show=False),
-        Binding("pagedown,space", "leaf(1)", show=False),
-        Binding("pageup", "leaf(-1)", show=False),
-        Binding("g,home", "end(False)", show=False),
-        Binding("G,end", "end(True)", show=False),
+        *LEAVES,
         Binding(BY_ID["help"].keys, "help", show=False),
     ]
     DEFAULT_CSS = """
@@ -59,11 +54,6 @@ class LimitsScreen(Screen[str | None]):
         self._failed = ""
         self._drawn: tuple[object, ...] = ()
         self._busy = False
-        self._waited_s = 0.0
-        self._bindings.bind(BY_ID[OPENER].keys, "close", show=False)
-        for key in KEYS:
-            if key.id.startswith("view_") and key.id != OPENER:
-                self._bindings.bind(key.keys, f"leave('{key.id}')", show=False)
 
     def compose(self) -> ComposeResult:
         yield Static(id="head", markup=False)
@@ -72,13 +62,12 @@ class LimitsScreen(Screen[str | None]):
         yield KeyFooter()
 
     def on_mount(self) -> None:
-        views = [(first(key), key.label) for key in KEYS if key.id.startswith("view_") and key.id != OPENER]
+        views = [(first(key), key.label) for key in self.other_views()]
         self.query_one(KeyFooter).show(
             (*views, ("j k", "scroll"), ("g G", "top, end"), ("?", "words"), ("Esc", "back"))
         )
         self._draw()
-        self._ask()
-        self.set_interval(ASK_S, self._tick)
+        self.ask_again()
         self.app.theme_changed_signal.subscribe(self, lambda _: self._draw())
 
     def on_resize(self) -> None:
@@ -86,15 +75,10 @@ class LimitsScreen(Screen[str | None]):
 
     # ------------------------------------------------------------ asking
 
-    def _tick(self) -> None:
-        """Ask again while the view is on top; more rarely while the terminal is not looked at."""
-        self._waited_s += ASK_S
-        if self.is_current and (self.app.app_focus or self._waited_s >= BLURRED_S):
-            self._ask()
-
-    def _ask(self) -> None:
+    def ask_again(self) -> None:
         if not self._busy:
-            self._busy, self._waited_s = True, 0.0
+            self._busy = True
+            self.asked()
             self.run_worker(self._run(), group="statement", exit_on_error=False)
 
     async def _run(self) -> None:
@@ -160,22 +144,5 @@ class LimitsScreen(Screen[str | None]):
 
     # ------------------------------------------------------------ keys
 
-    def action_close(self) -> None:
-        self.dismiss(None)
-
     def action_help(self) -> None:
         self.app.push_screen(LongPage("help", words))
-
-    def action_leave(self, key_id: str) -> None:
-        self.dismiss(BY_ID[key_id].action)
-
-    def action_scroll(self, by: int) -> None:
-        self.query_one(VerticalScroll).scroll_relative(y=by, animate=False)
-
-    def action_leaf(self, step: int) -> None:
-        scroll = self.query_one(VerticalScroll)
-        scroll.scroll_relative(y=step * max(1, scroll.size.height - 1), animate=False)
-
-    def action_end(self, bottom: bool) -> None:
-        scroll = self.query_one(VerticalScroll)
-        scroll.scroll_to(y=scroll.max_scroll_y if bottom else 0, animate=False)

@@ -18,14 +18,15 @@ from tokentop.ui import filtering
 from tokentop.ui.columns import COLUMNS
 from tokentop.ui.gate import guard
 from tokentop.ui.glyphs import LOOKS, safe
-from tokentop.ui.keys import BY_ID, KEYS, Key, ascii_shown
+from tokentop.ui.keys import BY_ID, KEYS, Key, shown_as
 from tokentop.ui.over import Over
 from tokentop.ui.paint import fit, palette_of
+from tokentop.ui.screens.leafing import LEAVES, Leafing
 
 Lines = Sequence[Sequence[tuple[str, str]]]  # lines of (text, role)
 
 
-class Page(Over[str | None]):
+class Page(Over[str | None], Leafing[str | None]):
     """A scrollable text. Esc, q, Enter or the key that opened it closes it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -72,27 +73,11 @@ class Page(Over[str | None]):
     def action_close(self) -> None:
         self.dismiss(None)
 
-    def action_scroll(self, by: int) -> None:
-        self.query_one(VerticalScroll).scroll_relative(y=by, animate=False)
-
 
 class LongPage(Page):
     """A page that is more than one screen as a rule."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("g,home", "end(False)", show=False),
-        Binding("G,end", "end(True)", show=False),
-        Binding("pageup", "leaf(-1)", show=False),
-        Binding("pagedown,space", "leaf(1)", show=False),
-    ]
-
-    def action_end(self, bottom: bool) -> None:
-        scroll = self.query_one(VerticalScroll)
-        scroll.scroll_to(y=scroll.max_scroll_y if bottom else 0, animate=False)
-
-    def action_leaf(self, step: int) -> None:
-        scroll = self.query_one(VerticalScroll)
-        scroll.scroll_relative(y=step * max(1, scroll.size.height - 1), animate=False)
+    BINDINGS: ClassVar[list[BindingType]] = [*LEAVES]
 
 
 class HelpPage(LongPage):
@@ -122,11 +107,7 @@ def help_lines(keys: Sequence[Key], width: int, ascii_only: bool) -> Lines:
     ]
     for group, title in (("time", "time"), ("move", "move"), ("look", "look"), ("sort", "sort"), ("act", "act"),
                          ("program", "program")):  # fmt: skip
-        entries = [
-            (ascii_shown(key.shown) if ascii_only else key.shown, key.help)
-            for key in keys
-            if key.group == group
-        ]
+        entries = [(shown_as(key.shown, ascii_only), key.help) for key in keys if key.group == group]
         lines += [list(line) for line in _columns(title, entries, 12, width)]
     lines += [[("States", "title"), ("   ~ marks what was inferred", "dim")], []]
     for state, look in LOOKS.items():

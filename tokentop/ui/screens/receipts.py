@@ -14,18 +14,19 @@ from textual.containers import Vertical
 
 from tokentop import text
 from tokentop.nouns.actions import Receipt
-from tokentop.ui import words
+from tokentop.ui.actions.receipt import receipt_brief, receipt_details, receipt_title, severity
 from tokentop.ui.glyphs import safe
-from tokentop.ui.over import Over
-from tokentop.ui.paint import Painted, Piece, fit
+from tokentop.ui.paint import Painted, Piece
+from tokentop.ui.screens.listpage import ListPage
 from tokentop.ui.theme import Palette
+from tokentop.ui.widgets.entries import Line, Note, entry_line
 
 if TYPE_CHECKING:
     from tokentop.ui.commander import Commander
 
 log = logging.getLogger(__name__)
 _ROLES = {"information": "good", "warning": "warm", "error": "error"}
-Line = tuple[Sequence[tuple[str, str]], int]  # pieces (text, role), place of its receipt
+Placed = tuple[Line, int]  # with the place of its receipt
 _CLOSE = (("Esc", "key"), (" close", "muted"))
 _NOTHING = (
     "Each turn that is stopped and each process that is frozen or ended",
@@ -42,7 +43,7 @@ class ReceiptList(Painted):
     def __init__(self, now_ms: int) -> None:
         super().__init__()
         self._now_ms = now_ms
-        self._lines: list[Line] = []
+        self._lines: list[Placed] = []
         self._top = 0
         self.receipts: tuple[Receipt, ...] = ()
         self.at = 0
@@ -82,16 +83,14 @@ class ReceiptList(Painted):
             self.at = self._lines[event.y + self._top][1]
             self.lay_out()
 
-    def _of(self, at: int) -> Iterator[Line]:
+    def _of(self, at: int) -> Iterator[Placed]:
         receipt = self.receipts[at]
-        role = _ROLES[words.severity(receipt)]
+        role = _ROLES[severity(receipt)]
         when = text.clock_near(receipt.at_ms, self._now_ms)
         name = safe(receipt.title, 60) or safe(receipt.session_id, 13)
-        yield [(f"{when}  ", "dim"), (words.receipt_title(receipt), role), (f"  {name}", "muted"),
+        yield [(f"{when}  ", "dim"), (receipt_title(receipt), role), (f"  {name}", "muted"),
                (f"  {safe(receipt.project or receipt.cwd, 60)}", "dim")], at  # fmt: skip
-        lines = (
-            words.receipt_details(receipt) if self.open and at == self.at else words.receipt_brief(receipt)
-        )
+        lines = receipt_details(receipt) if self.open and at == self.at else receipt_brief(receipt)
         for line in lines:
             yield [(f"       {line}", "muted")], at
 
@@ -102,64 +101,19 @@ class ReceiptList(Painted):
         if number >= len(self._lines):
             return [("", palette.base)]
         pieces, at = self._lines[number]
-        chosen = at == self.at
-        style = palette.selected if chosen else palette.__getitem__
         first = number == 0 or self._lines[number - 1][1] != at
-        out = [("> " if chosen and first else "  ", style("strong"))]
-        room = width - 2
-        for piece, role in pieces:
-            shown = fit(piece, min(room, _cells(piece)))
-            out.append((shown, style(role)))
-            room -= _cells(shown)
-        out.append((" " * max(0, room), style("")))
-        return out
+        return entry_line(pieces, width, palette, chosen=at == self.at, first=first)
 
 
-def _cells(piece: str) -> int:
-    from rich.cells import cell_len
-
-    return cell_len(piece)
-
-
-class Note(Painted):
-    """One line: the title, or what the keys do."""
-
-    DEFAULT_CSS = "Note { height: 1; }"
-
-    def __init__(self, pieces: Sequence[tuple[str, str]]) -> None:
-        super().__init__()
-        self._pieces = pieces
-
-    def show(self, pieces: Sequence[tuple[str, str]]) -> None:
-        self._pieces = pieces
-        self.refresh()
-
-    def line(self, y: int, width: int, palette: Palette) -> list[Piece]:
-        return [(piece, palette[role]) for piece, role in self._pieces]
-
-
-class ReceiptsScreen(Over[None]):
+class ReceiptsScreen(ListPage[None]):
     """Newest first. What earlier runs did is asked for in a thread and comes when it comes."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,R,left", "close", "close", show=False),
-        Binding("j,down", "move(1)", show=False),
-        Binding("k,up", "move(-1)", show=False),
-        Binding("pagedown,space", "move(10)", show=False),
-        Binding("pageup", "move(-10)", show=False),
-        Binding("g,home", "move(-100000)", show=False),
-        Binding("G,end", "move(100000)", show=False),
+        Binding("R", "close", show=False),
         Binding("enter,l,right", "open", "details", show=False),
         Binding("y", "copy", "copy the resume command", show=False),
         Binding("o", "resume", "resume in a new tmux window", show=False),
     ]
-    AUTO_FOCUS = ""
-    DEFAULT_CSS = """
-    ReceiptsScreen { align: center middle; background: $background 55%; }
-    ReceiptsScreen #box {
-        width: 94%; max-width: 130; height: 94%; padding: 0 1; background: $surface; border: round $primary;
-    }
-    """
 
     def __init__(self, commander: Commander, now_ms: int, resume: Callable[[Receipt], None] | None) -> None:
         """`resume` starts what a receipt ended again; None where nothing may be started."""
@@ -212,9 +166,6 @@ class ReceiptsScreen(Over[None]):
             if known is None or known.after is None:
                 found[receipt.key] = receipt
         return sorted(found.values(), key=lambda receipt: -receipt.at_ms)
-
-    def action_close(self) -> None:
-        self.dismiss(None)
 
     def action_move(self, by: int) -> None:
         self.list.move(by)

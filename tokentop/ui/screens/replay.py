@@ -2,40 +2,35 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
-from tokentop import text
 from tokentop.answers.footage import Footage
-from tokentop.engine.days import DAY_MS, day_bounds, local
 from tokentop.nouns.picture import Snapshot
-from tokentop.nouns.recorded import Jump, Scene, Share, Spent
+from tokentop.nouns.recorded import Scene, Share, Spent
 from tokentop.settings.zone import local_zone
 from tokentop.ui import keys, remembered
-from tokentop.ui.reel import Reel
-from tokentop.ui.screens.pastactions import PastActions
-from tokentop.ui.screens.spans import JumpsScreen, SpanScreen
+from tokentop.ui.past.moment import TimeLine, gap_lines, note_of
+from tokentop.ui.past.recording import Recording
+from tokentop.ui.past.reel import Reel
+from tokentop.ui.past.spending import Spending
+from tokentop.ui.screens.pastkeys import PastKeys
 from tokentop.ui.source import UiOptions
-from tokentop.ui.widgets.empty import Words
-from tokentop.ui.widgets.scrubber import Day, Scrubber, Track, cell_of
+from tokentop.ui.widgets.scrubber import Scrubber, Track
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 _FRAME_S = 0.2  # between two pictures while it plays
 _NEWS_S = 10.0  # another frame may have been recorded
 _TALL = 30  # lines from which the scrubber has its scale
 
 
-class ReplayScreen(PastActions):
+class ReplayScreen(PastKeys):
     """The table as it was. `q` and Esc lead back; where the program began here, `q` ends it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -45,20 +40,19 @@ class ReplayScreen(PastActions):
     def __init__(self, options: UiOptions, at_ms: int, kept_view: str, *, alone: bool = False) -> None:
         """`at_ms` 0 = the newest moment. `alone` = the program was started to show the past."""
         super().__init__(options, "past", read_only=False)
+        self.zone = local_zone(os.environ)
         self.reel = Reel(at_ms)
+        self.recording = Recording()
         self.scrubber = Scrubber()
         self.scene: Scene | None = None
         self._alone = alone
-        self._footage: Footage | None = None
-        self._reader = ThreadPoolExecutor(1, "footage")
-        self._ready = asyncio.Event()  # the recording is there, or it is known that there is none
+        self._time_line = TimeLine(self.reel, self.zone)
+        self._spending = Spending(self)
         self._wanted: int | None = None
         self._loading = False
         self._dropped = False  # there was something before the first frame
         self._awaited: str | None = None  # this row is chosen when the next frame is there
         self._failed = ""
-        self._day: tuple[tuple[int, int, int, int], Day] | None = None  # as it was worked out last
-        self._zone = local_zone(os.environ)
         remembered.apply(kept_view, self.view)
         self.view.window_min = 1  # averages over longer windows are not recorded
         self.table.period_s = 0.0
@@ -74,46 +68,39 @@ class ReplayScreen(PastActions):
         self.set_interval(_NEWS_S, self._ask_news)
 
     def on_unmount(self) -> None:
-        if self._footage is not None:
-            self._reader.submit(
-                self._footage.close
-            )  # behind what is read: SQLite crashes the other way round
-        self._reader.shutdown(wait=False)
+        self.recording.close()
 
     # ------------------------------------------------------------ frames
 
-    async def _read(self, question: Callable[..., T], *arguments: object) -> T:
-        """Ask the recording in its own thread, one question after the other."""
-        return await asyncio.get_running_loop().run_in_executor(self._reader, question, *arguments)
-
     async def _open(self) -> None:
+        footage = None
         try:
-            self._footage = await asyncio.to_thread(self.tokentop.source.footage)
-            if self._footage is not None:
-                await self._take_in(self._footage)
+            footage = await self.recording.open(self.tokentop.source)
+            if footage is not None:
+                await self._take_in(footage)
         except Exception as error:
             log.exception("footage")
             self._failed = f"the recording cannot be read: {type(error).__name__}; see the log file"
-        self._ready.set()
-        if self._footage is None or not self._footage.moments:
+        self.recording.opened()
+        if footage is None or not footage.moments:
             self._show_nothing()
         else:
             self.seek(self.reel.at_ms)
 
     async def _take_in(self, footage: Footage) -> None:
-        marks = await self._read(footage.marks, 0, 1 << 62)
-        self._dropped = (await self._read(lambda: footage.lost)).dropped_frames > 0
+        marks = await self.recording.ask(footage.marks, 0, 1 << 62)
+        self._dropped = (await self.recording.ask(lambda: footage.lost)).dropped_frames > 0
         self.reel.take(footage.moments, marks)
 
     def _ask_news(self) -> None:
-        if self._footage is not None and not self._loading:
-            self.run_worker(self._look_for_news(self._footage), group="footage", exit_on_error=False)
+        if self.recording.footage is not None and not self._loading:
+            self.run_worker(self._look_for_news(self.recording.footage), group="footage", exit_on_error=False)
 
     async def _look_for_news(self, footage: Footage) -> None:
-        if await self._read(footage.refresh):
+        if await self.recording.ask(footage.refresh):
             was_empty = not self.reel.last_ms
             await self._take_in(footage)
-            self._day = None
+            self._time_line.forget()
             if was_empty:
                 self.seek(self.reel.at_ms)
             self._show_track()
@@ -123,15 +110,15 @@ class ReplayScreen(PastActions):
         self.reel.go(at_ms)
         self._wanted = self.reel.at_ms
         self._show_track()
-        if not self._loading and self._footage is not None:
+        if not self._loading and self.recording.footage is not None:
             self._loading = True
-            self.run_worker(self._load(self._footage), group="frame", exit_on_error=False)
+            self.run_worker(self._load(self.recording.footage), group="frame", exit_on_error=False)
 
     async def _load(self, footage: Footage) -> None:
         try:
             while self._wanted is not None:
                 at_ms, self._wanted = self._wanted, None
-                self._draw(await self._read(footage.at, at_ms))
+                self._draw(await self.recording.ask(footage.at, at_ms))
         except Exception as error:
             log.exception("frame")
             self._failed = f"cannot be read: {type(error).__name__}; see the log file"
@@ -157,11 +144,11 @@ class ReplayScreen(PastActions):
         super().redraw()
         self._show_track()
 
-    def _show_totals(self) -> None:
+    def show_totals(self) -> None:
         known = self.scene is not None and self.scene.snapshot is not None
-        self.query_one("#top").visible = known
+        self.overview.visible = known
         if known:
-            super()._show_totals()
+            super().show_totals()
         else:
             self.totals.show(None, self.reel.at_ms, "", "")
 
@@ -170,27 +157,19 @@ class ReplayScreen(PastActions):
         if self._failed or scene is None:
             self.empty.say([[(self._failed or "the recording is read", "title")]])
         elif scene.snapshot is None:
-            self.empty.say(self._gap_lines(scene))
+            footage = self.recording.footage
+            around = footage.around(scene.at_ms) if footage is not None else (0, 0)
+            self.empty.say(gap_lines(scene, around, self.zone))
         elif not scene.snapshot.rows:
             self.empty.say([[("No agent was running.", "title")]])
         else:
             super().explain_empty()
 
-    def _gap_lines(self, scene: Scene) -> list[Words]:
-        """What is known about a moment of which nothing is."""
-        lines: list[Words] = [[(scene.note[:1].upper() + scene.note[1:], "title")], []]
-        around = self._footage.around(scene.at_ms) if self._footage is not None else (0, 0)
-        for key, at_ms, words in (("←", around[0], "recorded until"), ("→", around[1], "and from")):
-            if at_ms:
-                when = local(at_ms, self._zone).strftime("%a %d %b %H:%M:%S")
-                lines.append([(f"{key} ", "key"), (f"{words} ", "muted"), (when, "strong")])
-        return lines
-
     def now_ms(self) -> int:
         return self.reel.at_ms
 
     def _play(self) -> None:
-        reel, footage = self.reel, self._footage
+        reel, footage = self.reel, self.recording.footage
         if reel.playing and footage is not None and not self._loading and self.is_current:
             gap = footage.is_gap(reel.at_ms)
             reel.pass_time(_FRAME_S, reel.next_start() if gap else None)
@@ -199,52 +178,13 @@ class ReplayScreen(PastActions):
     # ------------------------------------------------------------ the line of time
 
     def _show_track(self) -> None:
-        reel = self.reel
-        at_ms = reel.at_ms
-        if not at_ms:
-            self.scrubber.show(
-                Track(clock="the recording is read" if not self._failed else "", note=self._failed)
-            )
+        if not self.reel.at_ms:
+            said = "" if self._failed else "the recording is read"
+            self.scrubber.show(Track(clock=said, note=self._failed))
             return
-        day = day_bounds(at_ms, self._zone)[:2]
+        note = self._failed or note_of(self.scene, self.reel, self.zone, self._dropped)
         now_ms = self.tokentop.live.now_ms()
-        ago = f"{text.duration_long((now_ms - at_ms) / 1000)} ago" if now_ms else ""
-        selected = None if reel.begun_ms is None else (min(reel.begun_ms, at_ms), max(reel.begun_ms, at_ms))
-        self.scrubber.show(
-            Track(
-                at_ms, local(at_ms, self._zone).strftime("%a %d %b %Y %H:%M:%S"), ago,
-                f"▶ {reel.speed}x" if reel.playing else f"‖ {reel.speed}x", self._note(), self._of_day(day), selected,
-                reel.last_ms,
-            )
-        )  # fmt: skip
-
-    def _note(self) -> str:
-        """What is to be said about the moment: what is wrong with it, then what happened there."""
-        if self._failed:
-            return self._failed
-        if self.reel.begun_ms is not None:
-            return f"span from {text.clock(self.reel.begun_ms, self._zone, seconds=True)}: m ends it"
-        scene = self.scene
-        parts = [scene.note] if scene is not None and scene.note and scene.snapshot is not None else []
-        if self.reel.at_ms == self.reel.first_ms and self._dropped:
-            parts.append("what was before was dropped: recording_mb")
-        near = self.reel.marks_in(self.reel.at_ms - 5_000, self.reel.at_ms + 5_000)
-        parts += [f"{mark.agent} {mark.text}".strip() for mark in near[:2]]
-        return " ∙ ".join(parts)
-
-    def _of_day(self, span: tuple[int, int]) -> Day:
-        """The day as the scrubber draws it; worked out once, and when more was recorded."""
-        if self._footage is None:
-            return Day(span)
-        cells = self.scrubber.cells
-        key = (*span, cells, self.reel.last_ms)
-        if self._day is None or self._day[0] != key:
-            places: dict[str, set[int]] = {"alert": set(), "action": set()}
-            for mark in self.reel.marks_in(*span):
-                places[mark.kind].add(cell_of(mark.at_ms, span, cells))
-            curve = tuple(self._footage.curve(*span, cells))
-            self._day = key, Day(span, curve, frozenset(places["alert"]), frozenset(places["action"]))
-        return self._day[1]
+        self.scrubber.show(self._time_line.track(self.recording.footage, note, self.scrubber.cells, now_ms))
 
     @on(Scrubber.Sought)
     def _sought(self, event: Scrubber.Sought) -> None:
@@ -253,15 +193,15 @@ class ReplayScreen(PastActions):
     def on_resize(self) -> None:
         self._show_track()
 
-    def _fit(self) -> None:
-        super()._fit()
+    def fit_regions(self) -> None:
+        super().fit_regions()
         self.scrubber.styles.height = 3 if self.app.size.height >= _TALL else 2
 
     # ------------------------------------------------------------ keys of time
 
     def action_play(self) -> None:
         if self.reel.at_end and not self.reel.playing:
-            self.app.notify("this is the end of the recording", markup=False, timeout=2)
+            self.say("this is the end of the recording", timeout=2)
             return
         self.reel.playing = not self.reel.playing
         self._show_track()
@@ -286,7 +226,7 @@ class ReplayScreen(PastActions):
         mark = self.reel.to_mark(by)
         if mark is None:
             where = "later" if by > 0 else "earlier"
-            self.app.notify(f"no {where} alert or action is recorded", markup=False, timeout=2)
+            self.say(f"no {where} alert or action is recorded", timeout=2)
             return
         self.seek(mark.at_ms)
         if mark.row_key in self.view.index:
@@ -296,73 +236,21 @@ class ReplayScreen(PastActions):
         span = self.reel.select()
         self._show_track()
         if span is not None:
-            self.run_worker(self._rank(span), group="span", exit_on_error=False)
-
-    async def _rank(self, span: tuple[int, int]) -> None:
-        if self._footage is None:
-            return
-        try:
-            spent = await self._read(self._footage.spent, *span)
-        except Exception as error:
-            log.exception("span")
-            self.app.notify(
-                f"the span cannot be read: {type(error).__name__}", severity="error", markup=False
-            )
-            return
-        self._show_span(spent)
-
-    def _show_span(self, spent: Spent) -> None:
-        self.app.push_screen(SpanScreen(spent, self._zone), lambda share: self._chosen(share, spent))
-
-    def _chosen(self, share: Share | None, spent: Spent) -> None:
-        """A session of the list: its page, and below it its row at the end of the span, when it has certainly begun."""
-        if share is not None:
-            self._awaited = f"{share.agent}:{share.session_id}"
-            self._seek_in(spent.from_ms, spent.until_ms)
-            self.tokentop.open_session(
-                share.agent, share.session_id, share.title, spent.from_ms, spent.until_ms
-            )
-
-    def _seek_in(self, from_ms: int, until_ms: int) -> None:
-        if self._footage is not None:
-            self.seek(self._footage.last_in(from_ms, until_ms))
-
-    async def _find_jumps(self, near_ms: int = 0) -> None:
-        """Of the day of a time (0 = where somebody stands); of the present day the 24 hours up to now."""
-        await self._ready.wait()
-        if self._footage is None:
-            return
-        at_ms = near_ms or self.reel.at_ms
-        now_ms = self.tokentop.live.now_ms() or self.reel.last_ms
-        span = day_bounds(at_ms, self._zone)[:2]
-        if span[0] <= now_ms < span[1]:
-            span = now_ms - DAY_MS, now_ms
-        try:
-            found = await self._read(self._footage.jumps, *span)
-        except Exception as error:
-            log.exception("jumps")
-            self.app.notify(f"the day cannot be read: {type(error).__name__}", severity="error", markup=False)
-            return
-
-        def other_day(step: int) -> None:
-            day = day_bounds(at_ms, self._zone)
-            near = day[0] - 1 if step < 0 else day[1]
-            self.run_worker(self._find_jumps(min(near, now_ms)), group="span", exit_on_error=False)
-
-        self.app.push_screen(JumpsScreen(found, span, self._zone, other_day), self._jumped)
+            self._spending.rank(*span)
 
     def action_jumps(self) -> None:
-        self.run_worker(self._find_jumps(), group="span", exit_on_error=False)
+        self._spending.find_jumps()
 
-    def _jumped(self, jump: Jump | None) -> None:
-        if jump is not None:
-            if jump.until_ms <= self.reel.first_ms:  # what was spent is known without a recording, too
-                begins = local(self.reel.first_ms, self._zone)
-                self.app.notify(
-                    f"not recorded: the recording begins {begins:%a %d %b %H:%M}", markup=False, timeout=4
-                )
-            self._seek_in(jump.from_ms, jump.until_ms)
-            self.run_worker(self._rank((jump.from_ms, jump.until_ms)), group="span", exit_on_error=False)
+    def show_share(self, share: Share, spent: Spent) -> None:
+        """A session that spent: its page, and below it its row at the end of the span, when it has certainly begun."""
+        self._awaited = f"{share.agent}:{share.session_id}"
+        self.seek_in(spent.from_ms, spent.until_ms)
+        self.tokentop.open_session(share.agent, share.session_id, share.title, spent.from_ms, spent.until_ms)
+
+    def seek_in(self, from_ms: int, until_ms: int) -> None:
+        """Show the last moment of a span."""
+        if self.recording.footage is not None:
+            self.seek(self.recording.footage.last_in(from_ms, until_ms))
 
     def action_leave(self) -> None:
         """Out of what is open here, then back to now."""

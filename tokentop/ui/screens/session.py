@@ -220,7 +220,7 @@ class SessionScreen(Screen[None]):
         hints = [
             (keys.first(key), key.label) for key in keys.footer_keys(keys.SESSION_KEYS) if self._sensible(key)
         ]
-        self.key_footer.show([(keys.ascii_shown(key) if self._ascii else key, what) for key, what in hints])
+        self.key_footer.show([(keys.shown_as(key, self._ascii), what) for key, what in hints])
 
     @on(TurnList.Opened)
     def _opened(self) -> None:

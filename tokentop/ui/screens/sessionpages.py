@@ -133,7 +133,7 @@ def session_help(ascii_only: bool) -> SessionHelp:
     def lines(_width: int) -> Lines:
         out: list[Line] = [[("Keys of a session", "title")], []]
         for key in keys.SESSION_KEYS:
-            shown = keys.ascii_shown(key.shown) if ascii_only else key.shown
+            shown = keys.shown_as(key.shown, ascii_only)
             out.append([(f"  {shown:<12}", "key"), (key.help, "muted")])
         out += [[], [("Words", "title")], []]
         out += [[(f"  {word:<14}", "key"), (meaning, "muted")] for word, meaning in _WORDS]

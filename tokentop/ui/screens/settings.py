@@ -23,6 +23,7 @@ from tokentop.ui.glyphs import safe
 from tokentop.ui.keyboard import TypedInput
 from tokentop.ui.over import Over
 from tokentop.ui.paint import fit, palette_of
+from tokentop.ui.screens.listpage import moves
 from tokentop.ui.settings import AT_ONCE, Entry
 
 if TYPE_CHECKING:
@@ -37,12 +38,7 @@ class SettingsScreen(Over[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,comma,f2", "leave", "leave", show=False),
-        Binding("down,j", "move(1)", show=False),
-        Binding("up,k", "move(-1)", show=False),
-        Binding("pagedown", "move(10)", show=False),
-        Binding("pageup", "move(-10)", show=False),
-        Binding("home,g", "move(-1000)", show=False),
-        Binding("end,G", "move(1000)", show=False),
+        *moves("pagedown"),
         Binding("space", "change(1)", show=False),
         Binding("right,l", "change(1)", show=False),
         Binding("left,h", "change(-1)", show=False),

@@ -16,13 +16,12 @@ from tokentop import text
 from tokentop.engine.days import local
 from tokentop.nouns.recorded import Jump, Share, Spent
 from tokentop.ui.glyphs import safe
-from tokentop.ui.over import Over
 from tokentop.ui.paint import Painted, Piece, fit
-from tokentop.ui.screens.receipts import Note
+from tokentop.ui.screens.listpage import ListPage
 from tokentop.ui.theme import Palette
+from tokentop.ui.widgets.entries import Line, Note, entry_line
 from tokentop.ui.widgets.limits import gauge
 
-Line = Sequence[tuple[str, str]]  # pieces (text, role)
 Chosen = TypeVar("Chosen")
 _SHARE_TAKES = 52  # cells of a line without the names of session and model
 _NAMED = 4  # who spent while the curve rose
@@ -52,16 +51,8 @@ class ChoiceList(Painted):
             return [("  " + self._empty, palette["muted"])]
         if number >= self._count:
             return [("", palette.base)]
-        chosen = number == self.at
-        style = palette.selected if chosen else palette.__getitem__
-        pieces = [("> " if chosen else "  ", style("strong"))]
-        room = width - 2
-        for piece, role in self._line_of(number, room):
-            shown = fit(piece, min(room, cell_len(piece)))
-            pieces.append((shown, style(role)))
-            room -= cell_len(shown)
-        pieces.append((" " * max(0, room), style("")))
-        return pieces
+        line = self._line_of(number, width - 2)
+        return entry_line(line, width, palette, chosen=number == self.at)
 
     def on_click(self, event: events.Click) -> None:
         event.stop()
@@ -70,26 +61,11 @@ class ChoiceList(Painted):
             self.refresh()
 
 
-class ChoiceScreen(Over[Chosen | None]):
+class ChoiceScreen(ListPage[Chosen | None]):
     """A head, entries, a foot. Enter answers with the entry under the cursor."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,left", "close", "close", show=False),
-        Binding("j,down", "move(1)", show=False),
-        Binding("k,up", "move(-1)", show=False),
-        Binding("pagedown,space", "move(10)", show=False),
-        Binding("pageup", "move(-10)", show=False),
-        Binding("g,home", "move(-100000)", show=False),
-        Binding("G,end", "move(100000)", show=False),
-        Binding("enter,l,right", "choose", show=False),
-    ]
-    AUTO_FOCUS = ""
-    DEFAULT_CSS = """
-    ChoiceScreen { align: center middle; background: $background 55%; }
-    ChoiceScreen #box {
-        width: 94%; max-width: 130; height: 80%; padding: 0 1; background: $surface; border: round $primary;
-    }
-    """
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,l,right", "choose", show=False)]
+    DEFAULT_CSS = "ChoiceScreen #box { height: 80%; }"
 
     def __init__(
         self, head: Line, columns: Callable[[int], Line], entries: Sequence[Chosen],
@@ -117,9 +93,6 @@ class ChoiceScreen(Over[Chosen | None]):
 
     def on_resize(self) -> None:
         self._heads.show([("  ", ""), *self._columns(max(0, self.list.size.width - 2))])
-
-    def action_close(self) -> None:
-        self.dismiss(None)
 
     def action_move(self, by: int) -> None:
         self.list.move(by)

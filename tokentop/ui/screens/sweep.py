@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tokentop.nouns.actions import Orphan
-from tokentop.ui import words
+from tokentop.ui.actions.sweep import orphan_lines, sweep_count, sweep_heading
 from tokentop.ui.screens.dialog import MANY
 from tokentop.ui.screens.listed import ListDialog
 
@@ -24,7 +24,7 @@ class SweepScreen(ListDialog[bool]):
 
     @property
     def _count(self) -> int:
-        return words.sweep_count(self.doomed)
+        return sweep_count(self.doomed)
 
     @property
     def possible(self) -> bool:
@@ -45,11 +45,11 @@ class SweepScreen(ListDialog[bool]):
         return False
 
     def heading(self) -> str:
-        return words.sweep_heading(self.doomed)
+        return sweep_heading(self.doomed)
 
     def verb(self) -> str:
         return f"end {'it' if self._count == 1 else 'them'}"
 
     def lines(self) -> Iterator[tuple[str, str]]:
         for orphan in self.orphans:
-            yield from words.orphan_lines(orphan, self._now_ms)
+            yield from orphan_lines(orphan, self._now_ms)

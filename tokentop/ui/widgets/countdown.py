@@ -8,7 +8,7 @@ from typing import Any
 from textual.screen import Screen
 
 from tokentop.nouns.actions import Countdown
-from tokentop.ui import words
+from tokentop.ui.actions.plan import VERBS
 from tokentop.ui.glyphs import safe
 from tokentop.ui.paint import Painted, Piece
 from tokentop.ui.theme import Palette
@@ -66,7 +66,7 @@ def countdown_lines(countdowns: Sequence[Countdown], passed_ms: int) -> list[tup
     lines: list[tuple[str, str, str]] = []
     for at, one in enumerate(countdowns[:_SHOWN]):
         seconds = -(-max(0, one.left_ms - passed_ms) // 1000)
-        verb = words.VERBS[one.action]
+        verb = VERBS[one.action]
         pid = f" {one.pid}" if one.pid else ""
         others = f" and {one.processes - 1} below it" if one.processes > 1 else ""
         who = f"{safe(one.agent, 20)}{pid}{others}"

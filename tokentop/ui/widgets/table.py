@@ -18,9 +18,10 @@ from tokentop.ui.cells import Scene
 from tokentop.ui.columns import Placed
 from tokentop.ui.glyphs import LOOKS, RESTING, TAG, safe
 from tokentop.ui.grouping import Head
+from tokentop.ui.lines import Line
 from tokentop.ui.paint import NO_WAY, Piece, Way, fit, palette_of, strip, way_of
 from tokentop.ui.theme import Palette
-from tokentop.ui.view import Change, Line, View
+from tokentop.ui.view import Change, View
 
 _CACHE_LINES = 240  # each is kept as drawn and as filtered
 _AFTER_TICK_S = 0.05  # the tick of the screen comes first: it paints what waits, and one paint is left out
@@ -261,7 +262,7 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
             yield TAG, "key"
         else:
             yield f"{mark} ", "strong"
-        head = self.view.heads.get(line.key)
+        head = self.view.groups.heads.get(line.key)
         if head is not None:
             yield from self._head_pieces(head, line)
             return

@@ -8,7 +8,6 @@ from tokentop.nouns.picture import Row
 from tokentop.ui import keys
 from tokentop.ui.keys import Key
 from tokentop.ui.screens.live import LiveScreen
-from tokentop.ui.screens.pages import HelpPage, help_lines
 
 _PAST = "this is the past: nothing can be done to it. Esc goes back to now"
 _NOT_HERE = frozenset(
@@ -16,7 +15,7 @@ _NOT_HERE = frozenset(
 )
 
 
-class PastActions(LiveScreen):
+class PastKeys(LiveScreen):
     """Keys that act say why they do not; what is about the present is left out of help and footer."""
 
     HOLDS = False  # no dialog asks about a row of the past
@@ -34,40 +33,16 @@ class PastActions(LiveScreen):
         return Look(row.key, row.last_ms, steps_note="not recorded: tokentop session tells them", missing="")
 
     def _refuse(self) -> None:
-        self.app.notify(_PAST, markup=False, timeout=4)
+        self.say(_PAST, timeout=4)
 
-    def _act(self, action: Action, dialog: bool) -> None:
+    def act(self, action: Action, dialog: bool) -> None:
         self._refuse()
 
-    def action_interrupt(self) -> None:
-        self._refuse()
-
-    def action_sweep(self) -> None:
-        self._refuse()
-
-    def action_tag(self) -> None:
-        self._refuse()
-
-    def action_tag_tree(self) -> None:
-        self._refuse()
-
-    def action_jump(self) -> None:
-        self._refuse()
-
-    def action_log(self) -> None:
-        self._refuse()
-
-    def action_inside(self) -> None:
-        self._refuse()
-
-    def action_palette(self) -> None:
-        self._refuse()
-
-    def action_demo(self) -> None:
-        self._refuse()
+    action_interrupt = action_sweep = action_tag = action_tag_tree = action_jump = _refuse
+    action_log = action_inside = action_palette = action_demo = _refuse
 
     def action_window(self, step: int) -> None:
-        self.app.notify("recorded are the rates of the last minute", markup=False, timeout=3)
+        self.say("recorded are the rates of the last minute")
 
     # ------------------------------------------------------------ footer and help
 
@@ -75,16 +50,14 @@ class PastActions(LiveScreen):
         if self.focused is self.filter_line.input:
             super().show_footer()
             return
-        shown = keys.ascii_shown if self.options.ascii else str
-        hints = [(shown(key.shown), key.label) for key in keys.REPLAY_KEYS if key.footer]
+        ascii_only = self.options.ascii
+        hints = [(keys.shown_as(key.shown, ascii_only), key.label) for key in keys.REPLAY_KEYS if key.footer]
         self.key_footer.show(hints)
 
-    def action_help(self) -> None:
+    def help_keys(self) -> list[Key]:
         replaced = {name for key in keys.REPLAY_KEYS for name in key.keys.split(",")}
         usable = [
             key for key in keys.KEYS
             if not key.acts and key.id not in _NOT_HERE and not replaced.issuperset(key.keys.split(","))
         ]  # fmt: skip
-        ascii_only = self.options.ascii
-        shown = [*(key for key in keys.REPLAY_KEYS if key.footer or key.id == "close"), *usable]
-        self.app.push_screen(HelpPage(lambda width: help_lines(shown, width, ascii_only)), self._from_help)
+        return [*(key for key in keys.REPLAY_KEYS if key.footer or key.id == "close"), *usable]
