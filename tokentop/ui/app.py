@@ -15,9 +15,11 @@ from functools import partial
 from typing import Any, ClassVar
 
 from msgspec.structs import replace
+from rich.console import RenderableType
 from rich.segment import Segments
 from rich.text import Text
 from textual import events
+from textual._compositor import ChopsUpdate
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.message import Message
@@ -38,6 +40,7 @@ from tokentop.ui.screens.dialog import Dialog
 from tokentop.ui.screens.inline import InlineScreen
 from tokentop.ui.screens.live import LiveScreen
 from tokentop.ui.screens.lookpages import OriginsPage
+from tokentop.ui.shown import Shown
 from tokentop.ui.source import Source, UiOptions
 from tokentop.ui.theme import DEFAULT_THEME, THEMES
 
@@ -56,6 +59,7 @@ class TokentopApp(App[str]):
     COMMANDS: ClassVar = {Commands}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+q", "quit", "quit", show=False, priority=True),
+        Binding("ctrl+l", "redraw", "redraw", show=False, priority=True),
         Binding("ctrl+c", "help_quit", "quit", show=False, system=True),
     ]
     CSS = """
@@ -83,6 +87,7 @@ class TokentopApp(App[str]):
         self._ctrl_c_s = -_CTRL_C_S
         if options.no_color and not self.no_color:
             self.to_monochrome()
+        self._shown = Shown()
         self._gate = Gate(options.ascii)
         self._filters.append(self._gate)
         for theme in THEMES:
@@ -198,10 +203,25 @@ class TokentopApp(App[str]):
         if self._driver is not None and not self.is_headless:
             self._driver.write(sequence)
 
+    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+        if isinstance(renderable, ChopsUpdate):
+            if not self._batch_count:
+                renderable = self._shown.news(renderable)
+        elif renderable is not None:
+            self._shown.forget()
+        super()._display(screen, renderable)
+
+    def action_redraw(self) -> None:
+        """Write the whole screen again: something else has written on the terminal."""
+        self._shown.forget()
+        self.screen.refresh()
+
     # ------------------------------------------------------------ focus, keys
 
     async def on_event(self, event: events.Event) -> None:
         """Keys for the live screen and the dialog are carried out before the next one is looked at."""
+        if isinstance(event, events.Resize):
+            self._shown.forget()
         if self.call_off.takes(event):
             return
         screen = self.screen_stack[-1] if self.screen_stack else None

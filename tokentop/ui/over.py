@@ -10,8 +10,10 @@ from rich.style import Style
 from textual.color import Color
 from textual.filter import LineFilter
 from textual.geometry import Region, Size
+from textual.reactive import Reactive
 from textual.screen import ModalScreen
 from textual.strip import Strip
+from textual.widget import Widget
 
 Answer = TypeVar("Answer")
 
@@ -22,6 +24,10 @@ class Over(ModalScreen[Answer]):
     Textual draws all that is beneath anew for each repaint of a translucent modal screen: 40 to 90 ms for each key
     on a table of 50 lines. Here the picture is taken again only when the screen beneath has changed.
     """
+
+    focused: Reactive[Widget | None] = Reactive(
+        None, repaint=False
+    )  # who has it draws it: not the whole screen
 
     def __init__(self) -> None:
         super().__init__()

@@ -12,7 +12,8 @@ from rich.style import Style
 from textual.color import Color
 from textual.containers import Container, Vertical
 from textual.filter import ANSIToTruecolor, LineFilter
-from textual.geometry import Region
+from textual.geometry import Region, Size
+from textual.reactive import Reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -113,18 +114,24 @@ def bare_lines(widget: Widget, crop: Region) -> list[Strip]:
     return [blank] * crop.height
 
 
-class BareContainer(Container):
+class Bare(Widget):
+    """Holds others and never scrolls: its own ground is all there is to draw, and another size changes none of it.
+
+    It stands last among the bases: Textual takes the style of the first.
+    """
+
+    virtual_size = Reactive(Size(0, 0), layout=True, repaint=False)
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        return bare_lines(self, crop)
+
+
+class BareContainer(Container, Bare):
     """A Container drawn so."""
 
-    def render_lines(self, crop: Region) -> list[Strip]:
-        return bare_lines(self, crop)
 
-
-class BareVertical(Vertical):
+class BareVertical(Vertical, Bare):
     """A Vertical drawn so."""
-
-    def render_lines(self, crop: Region) -> list[Strip]:
-        return bare_lines(self, crop)
 
 
 class Painted(Widget):

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, cast
 from textual import on
 from textual.app import ComposeResult
 from textual.geometry import Region
+from textual.reactive import Reactive
 from textual.screen import Screen
 from textual.strip import Strip
+from textual.widget import Widget
 
 from tokentop import text
 from tokentop.nouns.looks import Look
@@ -44,6 +46,9 @@ class LivePicture(Screen[None]):
     AUTO_FOCUS = "LiveTable"
     HOLDS = True  # no line moves behind a dialog
     keys_at_once = True  # each is carried out before the next one is looked at
+    focused: Reactive[Widget | None] = Reactive(
+        None, repaint=False
+    )  # who has it draws it: not the whole screen
     DEFAULT_CSS = """
     LivePicture #body { layout: vertical; height: 1fr; }
     LivePicture #body.right { layout: horizontal; }

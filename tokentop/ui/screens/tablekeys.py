@@ -71,10 +71,10 @@ class TableKeys(LivePicture):
 
     def action_filter(self) -> None:
         """The filter line has the keys from here on, although it is yet to be drawn."""
-        self.filter_line.add_class("open")
         self.filter_line.input.select_all()
         self.set_focus(self.filter_line.input, scroll_visible=False)
-        self.show_footer()
+        self.show_footer()  # before the lines move: it is in their first picture then
+        self.filter_line.add_class("open")
 
     def action_match(self, step: int) -> None:
         before = self.view.cursor

@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.widgets import Static
 
 from tokentop.ui.keyboard import TypedInput
-from tokentop.ui.paint import Painted, Piece
+from tokentop.ui.paint import Bare, Painted, Piece
 from tokentop.ui.theme import Palette
 
 
@@ -58,7 +58,7 @@ class FilterInput(TypedInput):
         self.left(False)
 
 
-class FilterLine(Horizontal):
+class FilterLine(Horizontal, Bare):
     """Input and note side by side."""
 
     DEFAULT_CSS = """

@@ -201,6 +201,19 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     # ------------------------------------------------------------ drawing
 
+    def _on_focus(self, event: events.Focus) -> None:
+        """It looks the same with the keys and without: no repaint, as any other widget's."""
+        self._take_focus(event, True, events.DescendantFocus(self))
+
+    def _on_blur(self, event: events.Blur) -> None:
+        self._take_focus(event, False, events.DescendantBlur(self))
+
+    def _take_focus(self, event: events.Event, has_focus: bool, told: events.Event) -> None:
+        event.prevent_default()
+        self.has_focus = has_focus
+        if self.parent is not None:
+            self.parent.post_message(told)
+
     def render_lines(self, crop: Region) -> list[Strip]:
         """The visible lines of `crop`: nothing stands round them, so no style is laid over them again."""
         palette, width = palette_of(self, self.view.follow), self.room

@@ -50,8 +50,8 @@ class TableFilter(FilterLine):
         self._changed(moved)
 
     def _leave(self, keep: bool) -> None:
+        self._left()
         if keep:
             self.set_class(bool(self.input.value.strip()), "open")
         else:
             self.apply("")
-        self._left()
