@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.git_build import DAY_S, Repo, lines
-from tokentop.answers.bought import bring_up, of_session
+from tokentop.answers.bought import of_session
+from tokentop.answers.catching_up import bring_up
 from tokentop.pricing import PriceTable
 from tokentop.store import db
 

@@ -1,192 +1,21 @@
-"""What the tokens bought: the store's sessions, their logs' outlines and git, brought up to date and put together.
+"""What the tokens bought, from what is kept of sessions, their outlines and git; `catching_up.py` brings it up to date.
 
-Called by who asks for it, never by the collector: logs and git may take seconds. All of one call stays within a time
-limit; what was not looked at is said, and comes with the next call.
+Reads only. sqlite3.Error.
 """
 
 from __future__ import annotations
 
-import os
 import sqlite3
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
-from msgspec.structs import replace
-
-from tokentop.agents import all_agents
-from tokentop.engine.outcome import Worker
 from tokentop.engine.tally import Bought, Credited, Done, total
-from tokentop.engine.work import Work, models_of, spent_by, waited, work_of
-from tokentop.ingest.commits import Budget
-from tokentop.ingest.outlining import Outliner
-from tokentop.ingest.repository import Place, place_of
-from tokentop.nouns.sessions import Role
-from tokentop.pricing.table import PriceTable
-from tokentop.store import gitwork, outcomes, outlines, reader, worked
-from tokentop.store.outcomes import Kept, Line
+from tokentop.engine.work import Waste
+from tokentop.store import outcomes, worked
 from tokentop.store.worked import Part, Told
 
-from .harvest import Report, harvest
-
-_PAGE = 200
-_LAST = (1 << 62, 1 << 62)
-_FOLDERS = 200  # of one session's edits
 GONE = -1
 NONE = 0
-
-
-def bring_up(
-    db: sqlite3.Connection, prices: PriceTable, since_ms: int, now_ms: int, *, days: int, seconds: float
-) -> Report:
-    """Look at logs and repositories of the sessions used since a time, and keep what they tell. sqlite3.Error.
-
-    Logs take half of the time at most.
-    """
-    budget = Budget(seconds / 2)
-    unread = _outlines(db, since_ms, now_ms, budget)
-    lines = outcomes.lines(db, since_ms)
-    kept, later, fresh = _works(db, lines, budget, prices)
-    roots = roots_of(db, lines)
-    places: dict[str, Place | None] = {}
-
-    def place(folder: str) -> Place | None:
-        if folder not in places:
-            places[folder] = place_of(folder) if folder.startswith("/") else None
-        return places[folder]
-
-    for line in lines:
-        place(line.cwd)
-    found = {place.common: place for place in places.values() if place is not None}
-    workers = _workers(lines, kept, roots, place)
-    found |= {one.common: one for one in places.values() if one is not None}
-    report = harvest(db, workers, found.values(), since_ms, now_ms, days=days, seconds=seconds)
-    report.unread_logs = unread
-    report.later = len(later)
-    numbers = {common: gitwork.repo_of(db, common)[0] for common in found}
-    exists = {cwd: os.path.isdir(cwd) for cwd in places}
-    new = []
-    for line in lines:
-        old = kept[line.id]
-        at = places[line.cwd]
-        number = numbers[at.common] if at is not None else NONE if exists[line.cwd] else GONE
-        if number == GONE and old.place > 0:
-            number = old.place  # its folder was in a repository, and is not there any more
-        if line.id in fresh or (number != old.place and line.id not in later):
-            new.append((line.id, Kept(line.last_ms, old.outline_ms, number, old.work)))
-    outcomes.keep_works(db, new)
-    return report
-
-
-def _outlines(db: sqlite3.Connection, since_ms: int, now_ms: int, budget: Budget) -> int:
-    """Read the logs that were not read since they have changed, newest first; return how many are left."""
-    agents = {one.id: one for one in all_agents()}
-    before: tuple[int, int] | None = _LAST
-    left = 0
-    while before is not None:
-        page = outlines.wanted(db, since_ms, before, _PAGE)
-        for session in page.sessions:
-            agent = agents.get(session.agent)
-            if agent is None:
-                continue
-            if not budget.left_s:
-                left += 1
-                continue
-            reader = Outliner(agent, session, now_ms)
-            while not (done := reader.step()) and budget.left_s:
-                pass
-            if done:
-                outlines.keep(db, session, reader.outline())
-            else:
-                left += 1
-        before = page.before
-    return left
-
-
-def _works(
-    db: sqlite3.Connection, lines: Sequence[Line], budget: Budget, prices: PriceTable
-) -> tuple[dict[int, Kept], set[int], set[int]]:
-    """The work of each session, those for which there was no time, and those that were worked out anew.
-
-    What is kept serves while nothing is new.
-    """
-    stored = outcomes.works(db, (line.id for line in lines))
-    times = outcomes.outline_times(db, (line.id for line in lines))
-    found: dict[int, Kept] = {}
-    later: set[int] = set()
-    fresh: set[int] = set()
-    for line in sorted(lines, key=lambda one: -one.last_ms):
-        old = stored.get(line.id)
-        read_ms = times.get(line.id, 0)
-        if old is not None and (old.last_ms, old.outline_ms) == (line.last_ms, read_ms):
-            found[line.id] = old
-            continue
-        place = old.place if old is not None else NONE
-        if not budget.left_s:
-            later.add(line.id)
-            found[line.id] = old if old is not None else Kept(line.last_ms, read_ms, place, Work())
-            continue
-        outline = outcomes.outline(db, line.id) if read_ms else None
-        events = reader.events_of_one(db, line.id)
-        work = work_of(outline, line.cwd, [spent_by(event) for event in events])
-        work = replace(work, waste=(*work.waste, *waited(events, prices)), models=models_of(events))
-        found[line.id] = Kept(line.last_ms, read_ms, place, work)
-        fresh.add(line.id)
-    return found, later, fresh
-
-
-def roots_of(db: sqlite3.Connection, lines: Iterable[Line]) -> dict[int, int]:
-    """The session that each one belongs to: a sub-agent's work is its root's, anything else is its own."""
-    by_name = {(line.agent, line.sid): line.id for line in lines}
-    wanted = {
-        line.id: (line.agent, _root(line)) for line in lines if line.role == Role.SUB_AGENT or "/" in line.sid
-    }
-    missing = {name for name in wanted.values() if name[1] and name not in by_name}
-    by_name |= outcomes.ids(db, missing)
-    return {line.id: by_name.get(wanted.get(line.id, ("", "")), line.id) for line in lines}
-
-
-def _root(line: Line) -> str:
-    return line.root_sid or line.sid.partition("/")[0]
-
-
-def _workers(
-    lines: Sequence[Line], kept: dict[int, Kept], roots: dict[int, int], place: Callable[[str], Place | None]
-) -> list[Worker]:
-    members: dict[int, list[Line]] = defaultdict(list)
-    for line in lines:
-        members[roots[line.id]].append(line)
-    workers = []
-    for root, some in members.items():
-        works = [kept[line.id].work for line in some]
-        edits: dict[str, tuple[int, ...]] = {}
-        for work in works:
-            for path, times in work.edits.items():
-                edits[path] = tuple(sorted((*edits.get(path, ()), *times)))
-        folders = dict.fromkeys(
-            [line.cwd for line in some] + [os.path.dirname(path) for path in edits][:_FOLDERS]
-        )
-        found = [one for one in map(place, folders) if one is not None]
-        workers.append(
-            Worker(
-                root, some[0].agent, frozenset(line.sid for line in some), frozenset(one.top for one in found),
-                frozenset(one.common for one in found), _united(span for work in works for span in work.spans),
-                tuple(run for work in works for run in work.runs), edits,
-            )
-        )  # fmt: skip
-    return workers
-
-
-def _united(spans: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    found: list[tuple[int, int]] = []
-    for start, end in sorted(spans):
-        if found and start <= found[-1][1]:
-            found[-1] = (found[-1][0], max(found[-1][1], end))
-        else:
-            found.append((start, end))
-    return tuple(found)
-
-
-# ------------------------------------------------------------ what is kept, put together
+Pairs = tuple[tuple[int, str], ...]
 
 
 def gather(
@@ -224,11 +53,11 @@ def _done(root: int, some: Sequence[Part], since_ms: int, until_ms: int) -> Done
     head = some[0]
     work = head.work
     spent = head.cost_nusd or head.unpriced_tokens or head.unknown_calls
-    if len(some) == 1 and work is not None and spent and not (work.tests or work.pulls or work.waste):
+    if len(some) == 1 and work is not None and spent:
         return Done(  # most of them
             root, head.agent, head.sid, head.project, _model([work]), head.title, head.last_ms, work.spans, head.cost_nusd,
             head.unpriced_tokens, head.unknown_calls, head.estimated, _in_repository([head.place]), work.told, work.changed,
-            (), (), (),
+            *_dated([work], since_ms, until_ms),
         )  # fmt: skip
     works, places = [], []
     cost = unpriced = unknown = last_ms = 0
@@ -245,7 +74,7 @@ def _done(root: int, some: Sequence[Part], since_ms: int, until_ms: int) -> Done
         if part.work is not None:
             works.append(part.work)
             places.append(part.place)
-    spans = works[0].spans if len(works) == 1 else _united([span for work in works for span in work.spans])
+    spans = works[0].spans if len(works) == 1 else united([span for work in works for span in work.spans])
     if not (cost or unpriced or unknown or any(start < until_ms and end >= since_ms for start, end in spans)):
         return None
     edited = [work for work in works if work.changed]
@@ -253,10 +82,29 @@ def _done(root: int, some: Sequence[Part], since_ms: int, until_ms: int) -> Done
         root, head.agent, head.sid, head.project, _model(works), head.title, last_ms, spans, cost, unpriced, unknown,
         estimated, _in_repository(places), bool(works) and all(work.told for work in works),
         edited[0].changed if len(edited) == 1 else len({path for work in edited for path in work.paths}),
+        *_dated(works, since_ms, until_ms),
+    )  # fmt: skip
+
+
+def _dated(works: Sequence[Told], since_ms: int, until_ms: int) -> tuple[Pairs, Pairs, tuple[Waste, ...]]:
+    """Tests, pull requests and waste of a time; most works have none."""
+    return (
         tuple([one for work in works if work.tests for one in work.tests if since_ms <= one[0] < until_ms]),
         tuple([one for work in works if work.pulls for one in work.pulls if since_ms <= one[0] < until_ms]),
-        tuple([one for work in works if work.waste for one in work.waste if since_ms <= one.at_ms < until_ms]),
-    )  # fmt: skip
+        tuple(
+            [one for work in works if work.waste for one in work.waste if since_ms <= one.at_ms < until_ms]
+        ),
+    )
+
+
+def united(spans: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    found: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], end))
+        else:
+            found.append((start, end))
+    return tuple(found)
 
 
 def _in_repository(places: Sequence[int | None]) -> bool | None:

@@ -237,8 +237,12 @@ def _turn(number: int, at_ms: int, prompted: bool, items: Sequence[Item]) -> Tur
 
 def _turn_of_one(number: int, at_ms: int, prompted: bool, item: Item, event: Priced) -> Turn:
     """A response alone: a long session has thousands of them."""
-    own = figures((event,))
-    model = event.usage.model
+    usage, cost, model = event.usage, event.cost_nusd, event.usage.model
+    own = (
+        Figures(usage.tokens, 1, cost or 0, usage.tokens.total if cost is None else 0, event.estimated)
+        if usage.kind is Kind.RESPONSE
+        else figures((event,))
+    )
     begins = at_ms or item.at_ms
     return Turn(
         number, begins, max(begins, item.at_ms), prompted, (model,) if model else (), own, own, item.miss.tokens,

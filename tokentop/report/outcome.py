@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta, tzinfo
 from typing import Any
 
-from tokentop.answers.bought import bring_up, gather
+from tokentop.answers.bought import gather
+from tokentop.answers.catching_up import bring_up
 from tokentop.answers.harvest import Report
 from tokentop.clock import now_ms
 from tokentop.engine.days import local, midnight_ms

@@ -3,40 +3,55 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from tokentop.nouns.usage import Priced, Tokens, Usage
 
-from .flags import FLAG_AT_ESTIMATED, FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_TELEMETRY, kind_of
+from .flags import (
+    FLAG_AT_ESTIMATED,
+    FLAG_COST_ESTIMATED,
+    FLAG_ESTIMATED,
+    FLAG_TELEMETRY,
+    FLAGS_MAX,
+    kind_of,
+)
 from .hours import within
 from .slots import BUCKETS
 
 _NEVER = str(1 << 62)
+_COLUMNS = (
+    f"e.at_ms, e.took_ms, e.model, e.tier, e.flags, {', '.join('e.' + name for name in BUCKETS)}, e.cost_nusd"
+)
+_QUALITY = tuple(
+    (
+        kind_of(flags), bool(flags & FLAG_ESTIMATED), bool(flags & (FLAG_ESTIMATED | FLAG_COST_ESTIMATED)),
+        bool(flags & FLAG_AT_ESTIMATED), bool(flags & FLAG_TELEMETRY),
+    )
+    for flags in range(FLAGS_MAX + 1)
+)  # fmt: skip
 
 
 def events_of(db: sqlite3.Connection, agent: str, sid: str, since_ms: int = 0) -> list[Priced]:
     """Events of one session and of the sub-agents filed under it, by time."""
     rows = db.execute(
-        "SELECT e.id, s.agent, s.sid, e.at_ms, e.took_ms, m.provider, m.name, coalesce(t.tier, ''),"
-        f" coalesce(t.geo, ''), e.flags, {', '.join('e.' + b for b in BUCKETS)}, e.cost_nusd"
+        f"SELECT e.id, s.agent, s.sid, {_COLUMNS}"
         # Two ranges of the index: with OR in one question SQLite goes through all sessions of the agent.
         " FROM (SELECT id, agent, sid FROM session WHERE agent=?1 AND sid=?2 UNION ALL"
         " SELECT id, agent, sid FROM session WHERE agent=?1 AND sid >= ?2 || '/' AND sid < ?2 || '0') s"
-        " CROSS JOIN event e ON e.session = s.id JOIN model m ON m.id = e.model LEFT JOIN tier t ON t.id = e.tier"
-        " WHERE e.at_ms >= ?3 ORDER BY e.at_ms, e.id",
+        " CROSS JOIN event e ON e.session = s.id WHERE e.at_ms >= ?3 ORDER BY e.at_ms, e.id",
         (agent, sid, since_ms),
     )
-    return [_priced(row) for row in rows]
+    return list(_priced(db, rows))
 
 
 def events_of_one(db: sqlite3.Connection, session: int) -> list[Priced]:
     """Events of one session, by its number, without those of sub-agents; by time."""
     rows = db.execute(
-        "SELECT e.id, '', '', e.at_ms, e.took_ms, m.provider, m.name, coalesce(t.tier, ''), coalesce(t.geo, ''),"
-        f" e.flags, {', '.join('e.' + b for b in BUCKETS)}, e.cost_nusd FROM event e JOIN model m ON m.id = e.model"
-        " LEFT JOIN tier t ON t.id = e.tier WHERE e.session = ? ORDER BY e.at_ms, e.id",
+        f"SELECT e.id, '', '', {_COLUMNS} FROM event e WHERE e.session = ? ORDER BY e.at_ms, e.id",
         (session,),
     )
-    return [_priced(row) for row in rows]
+    return list(_priced(db, rows))
 
 
 def same_calls(db: sqlite3.Connection, call: Usage, within_ms: int) -> list[int]:
@@ -81,14 +96,12 @@ def recent_events(db: sqlite3.Connection, since_ms: int) -> list[Priced]:
     CROSS JOIN keeps the order: without it SQLite reads every event there is, to find few sessions.
     """
     rows = db.execute(
-        "SELECT e.id, s.agent, s.sid, e.at_ms, e.took_ms, m.provider, m.name, coalesce(t.tier, ''),"
-        f" coalesce(t.geo, ''), e.flags, {', '.join('e.' + b for b in BUCKETS)}, e.cost_nusd"
-        " FROM session s CROSS JOIN event e JOIN model m ON m.id = e.model"
-        " LEFT JOIN tier t ON t.id = e.tier WHERE e.session = s.id AND s.last_ms >= ?1 AND e.at_ms >= ?1"
+        f"SELECT e.id, s.agent, s.sid, {_COLUMNS} FROM session s CROSS JOIN event e"
+        " WHERE e.session = s.id AND s.last_ms >= ?1 AND e.at_ms >= ?1"
         f" AND {within('?1', _NEVER)} ORDER BY e.at_ms",
         (since_ms,),
     )
-    return [_priced(row) for row in rows]
+    return list(_priced(db, rows))
 
 
 def recent_tokens(
@@ -104,15 +117,24 @@ def recent_tokens(
     return [(at_ms - took if took else at_ms, took, tuple(parts)) for at_ms, took, *parts in rows]
 
 
-def _priced(row: tuple[object, ...]) -> Priced:
-    identity, agent, sid, at_ms, took, provider, model, tier, geo, flags, *counts, cost = row
-    assert isinstance(flags, int)
-    assert isinstance(at_ms, int)
-    assert isinstance(took, int)
-    event = Usage(
-        str(agent), str(sid), "", at_ms, str(model), Tokens(*counts), str(provider),  # type: ignore[arg-type]
-        took, str(tier), str(geo), kind=kind_of(flags), at_estimated=bool(flags & FLAG_AT_ESTIMATED),
-        estimated=bool(flags & FLAG_ESTIMATED), start_ms=at_ms - took if took else 0,
-        telemetry=bool(flags & FLAG_TELEMETRY),
-    )  # fmt: skip
-    return Priced(identity, event, cost, bool(flags & (FLAG_ESTIMATED | FLAG_COST_ESTIMATED)))  # type: ignore[arg-type]
+def _priced(db: sqlite3.Connection, rows: Iterable[tuple[Any, ...]]) -> Iterator[Priced]:
+    """Names of models and tiers are looked up here: a join would make new text of them for every call."""
+    models = {
+        number: (provider, name)
+        for number, provider, name in db.execute("SELECT id, provider, name FROM model")
+    }
+    tiers = {number: (tier, geo) for number, tier, geo in db.execute("SELECT id, tier, geo FROM tier")}
+    none = ("", "")
+    for identity, agent, sid, at_ms, took, model, tier, flags, a, b, c, d, e, f, cost in rows:
+        provider, name = models[model]
+        service, geo = tiers.get(tier, none)
+        kind, estimated, cost_estimated, at_estimated, telemetry = _QUALITY[flags]
+        yield Priced(
+            identity,
+            Usage(
+                agent, sid, "", at_ms, name, Tokens(a, b, c, d, e, f), provider, took, service, geo, kind=kind,
+                at_estimated=at_estimated, estimated=estimated, start_ms=at_ms - took if took else 0, telemetry=telemetry,
+            ),
+            cost,
+            cost_estimated,
+        )  # fmt: skip
