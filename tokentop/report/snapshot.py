@@ -8,9 +8,9 @@ from tokentop.nouns.actions import After, Receipt
 from tokentop.nouns.picture import Row, Snapshot
 from tokentop.nouns.processes import ChildProc
 from tokentop.nouns.usage import Figures
+from tokentop.store.slots import BUCKETS
 
 from .out import iso, money, plain_table, usd
-from .usage import BUCKETS
 
 
 def document(snapshot: Snapshot) -> dict[str, Any]:

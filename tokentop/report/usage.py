@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta, tzinfo
+from operator import attrgetter
 from typing import Any
 
 from msgspec import Struct
@@ -13,6 +14,7 @@ from tokentop.engine.days import DAY_MS, HOUR_MS, local
 from tokentop.nouns.usage import Tokens
 from tokentop.store import by_day, reader
 from tokentop.store.reader import Filter, Slot
+from tokentop.store.slots import BUCKETS, span_of
 from tokentop.text import clean, digits3
 
 from .out import fits, fitted_table, iso, money, room, usd, wrapped
@@ -21,7 +23,6 @@ DIMENSIONS = ("day", "hour", "agent", "model", "project", "session", "provider")
 _NEVER_MS = 1 << 62
 _LONG_MS = 400 * DAY_MS
 _SHORT = {"RESPONSES": "RESP", "CACHE READ": "READ"}  # heads of a narrow table
-BUCKETS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning")
 
 
 class Line(Struct, gc=False):
@@ -67,26 +68,27 @@ def collect(db: sqlite3.Connection, wanted: Filter, by: Sequence[str], zone: tzi
     """The groups, sorted by their key; an estimate stays apart from the exact row of its group."""
     slots: Iterable[Slot]
     if "session" in by and {*by} <= {"session", "agent", "project"} and not wanted.model:
-        slots = reader.sessions_as_slots(db, wanted, _span(wanted), by)
+        slots = reader.sessions_as_slots(db, wanted, span_of(wanted), by)
     elif "session" in by:
-        slots = reader.events_as_slots(db, wanted, _span(wanted), by_slot="day" in by or "hour" in by)
+        slots = reader.events_as_slots(db, wanted, span_of(wanted), by_slot="day" in by or "hour" in by)
     elif "hour" in by:
         slots = reader.usage(db, wanted, by_slot=True, by=by, width=_slots_of_hours(db, wanted, zone))
     else:
         slots = by_day.sums(db, wanted, by, zone)
-    lines: dict[tuple[tuple[str, ...], bool], Line] = {}
+    exact: dict[tuple[str, ...], Line] = {}
+    estimates: dict[tuple[str, ...], Line] = {}
     key_of = _keys(by, zone)
     for slot in slots:
-        place = (key_of(slot), slot.estimated)
-        line = lines.get(place)
+        lines, key = estimates if slot.estimated else exact, key_of(slot)
+        line = lines.get(key)
         if line is None:
-            lines[place] = Line.of(place[0], slot)
+            lines[key] = Line.of(key, slot)
         else:
             line.add(slot)
-    for slot, credits_milli in reader.logged_credits(db, wanted, _span(wanted)):
-        place = (key_of(slot), slot.estimated)
-        lines.setdefault(place, Line(*place)).credits_milli += credits_milli
-    return [lines[key] for key in sorted(lines)]
+    for slot, credits_milli in reader.logged_credits(db, wanted, span_of(wanted)):
+        lines, key = estimates if slot.estimated else exact, key_of(slot)
+        lines.setdefault(key, Line(key, slot.estimated)).credits_milli += credits_milli
+    return sorted([*exact.values(), *estimates.values()], key=attrgetter("key"))
 
 
 def _slots_of_hours(db: sqlite3.Connection, wanted: Filter, zone: tzinfo) -> int:
@@ -102,26 +104,29 @@ def _slots_of_hours(db: sqlite3.Connection, wanted: Filter, zone: tzinfo) -> int
     )
 
 
-def _span(wanted: Filter) -> tuple[int, int]:
-    since = wanted.since_ms if wanted.since_ms is not None else -(1 << 62)
-    return since, wanted.until_ms if wanted.until_ms is not None else 1 << 62
-
-
 def _keys(by: Sequence[str], zone: tzinfo) -> Callable[[Slot], tuple[str, ...]]:
-    """What a slot is called in these dimensions; a name of a time is worked out once."""
-    if list(by) == ["session"]:  # there are many of them
-        return lambda slot: (slot.session or "unknown",)
-    times: dict[tuple[str, int], str] = {}
+    """What a slot is called in these dimensions; there are many slots."""
+    names = [_named_time(name, zone) if name in ("day", "hour") else attrgetter(name) for name in by]
+    if len(names) == 1:
+        (name,) = names
+        return lambda slot: (name(slot) or "unknown",)
+    if len(names) == 2:
+        first, second = names
+        return lambda slot: (first(slot) or "unknown", second(slot) or "unknown")
+    return lambda slot: tuple([name(slot) or "unknown" for name in names])
 
-    def name(slot: Slot, dimension: str) -> str:
-        if dimension not in ("day", "hour"):
-            return value_of(slot, dimension, zone)
-        known = times.get((dimension, slot.slot_ms))
-        if known is None:
-            known = times[dimension, slot.slot_ms] = value_of(slot, dimension, zone)
-        return known
 
-    return lambda slot: tuple([name(slot, dimension) for dimension in by])
+def _named_time(dimension: str, zone: tzinfo) -> Callable[[Slot], str]:
+    """The name of a time, worked out once for each."""
+    known: dict[int, str] = {}
+
+    def name(slot: Slot) -> str:
+        found = known.get(slot.slot_ms)
+        if found is None:
+            found = known[slot.slot_ms] = value_of(slot, dimension, zone)
+        return found
+
+    return name
 
 
 def value_of(slot: Slot, dimension: str, zone: tzinfo) -> str:
@@ -132,8 +137,6 @@ def value_of(slot: Slot, dimension: str, zone: tzinfo) -> str:
         return local(slot.slot_ms, zone).date().isoformat()
     if dimension == "hour":
         return local(slot.slot_ms, zone).strftime("%Y-%m-%dT%H:00%z")
-    if dimension == "model":
-        return slot.model or "unknown"
     return str(getattr(slot, dimension)) or "unknown"
 
 

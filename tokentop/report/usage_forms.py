@@ -13,11 +13,12 @@ from msgspec.structs import replace
 from tokentop.engine.days import local, midnight_ms
 from tokentop.store import by_day
 from tokentop.store.reader import Filter
+from tokentop.store.slots import BUCKETS
 from tokentop.text import clean, plural
 
 from .chart import bars, year
 from .out import iso, money, plain_table, usd
-from .usage import BUCKETS, Line, collect, cost_mark, cost_text, total_of
+from .usage import Line, collect, cost_mark, cost_text, total_of
 
 _BARS = 60
 _WIDTH = 78
