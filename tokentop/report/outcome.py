@@ -79,7 +79,9 @@ def summed(
     """The groups, the most expensive first, days in their order."""
     if by != "day":
         sums = add_up(done, shares, lambda session, _at: _key(session, by), at_ms)
-        return sorted(sums, key=lambda one: (-one.cost_nusd, one.key))
+        return sorted(
+            sums, key=lambda one: -one.cost_nusd
+        )  # those that cost the same stay in the order of their keys
     days: dict[int, tuple[str, ...]] = {}  # by quarter hours, of which each lies in one day
 
     def day_of(at: int) -> tuple[str, ...]:
