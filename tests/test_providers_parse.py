@@ -384,7 +384,13 @@ def test_a_day_is_final_two_days_after_its_end() -> None:
 
 
 def test_what_is_used_of_a_limit_is_that_of_its_own_period() -> None:
-    key = {"limit": 1000, "limit_remaining": 572.84, "usage": 1427.16, "usage_daily": 9.96, "usage_monthly": 427.16}
+    key = {
+        "limit": 1000,
+        "limit_remaining": 572.84,
+        "usage": 1427.16,
+        "usage_daily": 9.96,
+        "usage_monthly": 427.16,
+    }
 
     def used(**more: Any) -> dict[str, tuple[str, int | None]]:
         found = parsed("openrouter", "key", {"data": {**key, **more}}).balances or []
