@@ -29,7 +29,9 @@ def run(arguments: Arguments) -> int:
     zone, at_ms = local_zone(os.environ), now_ms()
     try:
         since = parse_when(arguments.since, zone, at_ms, end=False) if arguments.since else None
-        until = parse_when(arguments.until, zone, at_ms, end=True) if arguments.until else None
+        until = (
+            parse_when(arguments.until, zone, at_ms, end=True, after_ms=since) if arguments.until else None
+        )
     except BadTime as error:
         raise UsageError(str(error)) from error
     if since is not None and until is not None and since >= until:
@@ -74,13 +76,13 @@ def _usage_text(
     from . import usage_forms
 
     if arguments.heatmap or arguments.chart:
-        from .chart import seven_bits
+        from tokentop.sevenbits import to_ascii
 
         if arguments.heatmap:
             text = usage_forms.heatmap(store.db, wanted, local_zone(os.environ), at_ms)
         else:
             text = usage_forms.chart(lines, by)
-        return seven_bits(text) if store.settings.ascii else text
+        return to_ascii(text) if store.settings.ascii else text
     if arguments.md:
         return usage_forms.markdown(lines, by).rstrip("\n")
     return usage.as_text(lines, by)
