@@ -487,8 +487,10 @@ def test_cpu_is_measured_between_ticks_and_not_over_the_life_of_the_process(worl
     wait_for(lambda: [proc.cpu_pct for proc in world.tick()] == [0.0])
 
 
-def test_a_child_between_fork_and_exec_does_not_make_its_agent_a_launcher(world):
-    """The child of a tool call looks like its agent until it has its own program."""
+@pytest.mark.parametrize("exe", ["", "/usr/bin/sleep"])
+def test_a_child_between_fork_and_exec_does_not_make_its_agent_a_launcher(world, exe):
+    """The child of a tool call looks like its agent until it has its own program, which may be seen before its
+    arguments: they are read one after the other."""
     from tokentop.procs.match import Evidence
     from tokentop.procs.rows import picture
 
@@ -499,7 +501,12 @@ def test_a_child_between_fork_and_exec_does_not_make_its_agent_a_launcher(world)
 
     at_ms = now_ms()
     young = msgspec.structs.replace(
-        proc, pid=4194001, ppid=proc.pid, start_ticks=proc.start_ticks + 9, started_ms=at_ms
+        proc,
+        pid=4194001,
+        ppid=proc.pid,
+        start_ticks=proc.start_ticks + 9,
+        started_ms=at_ms,
+        exe=exe or proc.exe,
     )
     table = {proc.pid: proc, young.pid: young}
     base = Evidence(
