@@ -361,7 +361,7 @@ def test_children_are_swept_when_the_agent_died_before_the_first_signal(world):
     fake = world.claude(children=[{"argv": IGNORE_TERM}])
     plan = world.watcher.plan(world.row(only(world.tick())), Action.TERMINATE, now_ms())
     os.kill(fake.pid, signal.SIGKILL)
-    fake.process.wait(5)
+    fake.process.wait(30)
     receipt = execute(plan, now_ms=now_ms)
     assert receipt.result == "already gone"
     assert sent(receipt, fake.pid) == []

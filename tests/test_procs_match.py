@@ -68,7 +68,7 @@ def test_a_stale_entry_of_a_dead_process_gives_no_row_and_is_left_alone(world):
     fake = world.claude()
     world.tick()
     os.kill(fake.pid, signal.SIGKILL)
-    fake.process.wait(5)
+    fake.process.wait(30)
     path = world.home / f".claude/sessions/{fake.pid}.json"
     before = path.read_bytes()
     assert world.tick() == ()
@@ -363,7 +363,7 @@ def test_an_mcp_server_without_its_agent_is_an_orphan_at_the_next_tick(world):
     fake = world.claude(children=[{"argv": SLEEP, "env": {}, "pipes": True, "setsid": False}])
     world.tick()
     os.kill(fake.pid, signal.SIGKILL)
-    fake.process.wait(5)
+    fake.process.wait(30)
     (orphan,) = world.tick()
     assert orphan.ident.pid == fake.children[0]
     assert (orphan.role, orphan.session_id, orphan.state) == (ProcRole.ORPHAN, fake.session_id, State.ORPHAN)
@@ -583,7 +583,7 @@ def test_what_an_ended_process_wrote_last_is_not_the_next_ones(world):
     last_ms = now_ms() + 1_000
     world.tick([resumed(world, "old", last_ms)])
     wrote.process.kill()
-    wrote.process.wait(5)
+    wrote.process.wait(30)
     (proc,) = world.tick([resumed(world, "old", last_ms)])
     assert (proc.ident.pid, proc.session_id) == (waits.pid, "")
     (proc,) = world.tick([resumed(world, "old", last_ms + 60_000)])
