@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -58,8 +58,16 @@ def filler(size: int, number: int = 0) -> bytes:
     return json.dumps(body, separators=(",", ":")).encode() + b"\n"
 
 
+def midday() -> str:
+    """A zone where it is about noon: what a test writes now is of the same day when it asks."""
+    ahead = 12 - datetime.now(UTC).hour
+    return f"Etc/GMT{-ahead:+d}"
+
+
 class Scratch:
     """A home of its own with Claude Code's folder, a state directory, and tokentop run in them."""
+
+    zone = "UTC"
 
     def __init__(self, root: Path) -> None:
         self.home = root / "home"
@@ -74,7 +82,7 @@ class Scratch:
 
     def environ(self, **changes: str | None) -> dict[str, str]:
         env = {
-            "HOME": str(self.home), "TOKENTOP_STATE_DIR": str(self.state), "PATH": os.environ["PATH"], "TZ": "UTC",
+            "HOME": str(self.home), "TOKENTOP_STATE_DIR": str(self.state), "PATH": os.environ["PATH"], "TZ": self.zone,
             "PYTHONPATH": str(REPOSITORY), "XDG_CONFIG_HOME": str(self.home / ".config"), "PYTHONDONTWRITEBYTECODE": "1",
         }  # fmt: skip
         if self.config.exists():
@@ -216,6 +224,13 @@ def tick_until(subject: Collector, pictures: list[Snapshot], wanted: object, sec
             return pictures[-1]
         time.sleep(wait_s)
     raise AssertionError(f"never came: mode {pictures[-1].mode!r}, health {pictures[-1].health}")
+
+
+def bytes_in(folder: Path) -> bytes:
+    """What the files of a folder hold; read anew where one was renamed meanwhile, as a running tokentop does."""
+    while True:
+        with suppress(FileNotFoundError):
+            return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
 def wait_for(condition: object, seconds: float = 30) -> None:

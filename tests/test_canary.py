@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from .faults import Scratch
+from .faults import Scratch, bytes_in
 
 CASES = Path(__file__).parent / "agents"
 # What the recorded logs say, and what they say here: of the same length, so that agents' databases stay whole.
@@ -60,11 +60,6 @@ def at_rest(scratch: Scratch) -> tuple[int, ...]:
     return (0,)  # it is being made
 
 
-def files(scratch: Scratch) -> bytes:
-    """The database, its log, and all else in the state directory."""
-    return b"".join(path.read_bytes() for path in scratch.state.iterdir() if path.is_file())
-
-
 @pytest.mark.parametrize("titles", [False, True])
 def test_no_word_of_the_recorded_logs_is_stored(tmp_path: Path, titles: bool) -> None:
     scratch = Scratch(tmp_path)
@@ -82,12 +77,12 @@ def test_no_word_of_the_recorded_logs_is_stored(tmp_path: Path, titles: bool) ->
             now = at_rest(scratch)
             same = same + 1 if now == before else 0
             before = now
-        kept = files(scratch)
+        kept = bytes_in(scratch.state)
     finally:
         process.kill()
         process.communicate()
     assert scratch.run("sessions", "retry").returncode in (0, 3)  # indexes what the other one has not yet
-    kept += files(scratch)
+    kept += bytes_in(scratch.state)
     stored = {canary for canary in CANARIES if canary in kept}
     with closing(sqlite3.connect(f"file:{scratch.database}?mode=ro", uri=True)) as db:
         shown = " ".join(row[0] for row in db.execute("SELECT title FROM session")).encode()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .faults import PROJECT, Scratch, dumps, line, record
+from .faults import PROJECT, Scratch, bytes_in, dumps, line, record
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_no_prompt_or_reply_is_kept(scratch: Scratch, titles: bool) -> None:
         while not (scratch.database.exists() and scratch.run("usage", "--project", PROJECT).returncode == 0):
             assert time.monotonic() < end_s
             time.sleep(0.05)
-        kept = b"".join(path.read_bytes() for path in scratch.state.iterdir())
+        kept = bytes_in(scratch.state)
     finally:
         process.kill()
         process.communicate()

@@ -206,7 +206,7 @@ def test_git_that_is_missing_hangs_or_does_not_end_is_said(tmp_path, monkeypatch
     assert notes[0] in {"missing": ["git cannot be run"], "hanging": [slow], "endless": [slow, large]}[where]
     if where != "missing":
         pid = int((tmp_path / "pid").read_text())
-        for _ in range(100):
+        for _ in range(600):
             if not alive(pid):
                 break
             time.sleep(0.05)

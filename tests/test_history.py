@@ -509,16 +509,16 @@ def test_an_answer_that_is_not_wanted_any_more_is_interrupted(filled: Store) -> 
 
     def wait() -> int:
         under_way.set()
-        go_on.wait(10)
+        go_on.wait(60)
         return 0
 
     archive._asking.open().set_progress_handler(wait, 1)
     thread = threading.Thread(target=lambda: answers.append(archive.answer(Ask("flaky"))))
     thread.start()
-    assert under_way.wait(10)
+    assert under_way.wait(60)
     archive.interrupt()
     go_on.set()
-    thread.join(10)
+    thread.join(60)
     assert answers == [None]
     archive._asking.open().set_progress_handler(None, 0)
     again = archive.answer(Ask("flaky"))

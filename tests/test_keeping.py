@@ -26,7 +26,7 @@ from tokentop.store.indexing import Indexer
 from tokentop.store.recover import replace_damaged
 from tokentop.store.writer import Writer
 
-from .faults import Scratch
+from .faults import Scratch, bytes_in
 
 DAY = 86_400_000
 NOW = 1_795_269_600_000  # 2026-11-21 14:00 UTC
@@ -88,10 +88,6 @@ def check(scratch: Scratch) -> Any:
     done = run(scratch, "db", "check", "--json")
     assert done.returncode == 0, done.stdout
     return json.loads(done.stdout)
-
-
-def bytes_of(folder: Path) -> bytes:
-    return b"".join(path.read_bytes() for path in folder.iterdir() if path.is_file())
 
 
 # ------------------------------------------------------------ purge
@@ -166,7 +162,7 @@ def test_of_a_forgotten_session_no_word_is_left_in_the_files(scratch: Scratch) -
     assert "receipts" in done.stdout
     assert run(scratch, "sessions", "glockenspiel").returncode == 3
     fill(scratch.state, [Session("claude", "alone", title="glockenspiel", title_rank=1, branch="marimba")])
-    kept = bytes_of(scratch.state)
+    kept = bytes_in(scratch.state)
     assert b"glockenspiel" not in kept
     assert b"lockenspiel" not in kept
     assert b"marimba" not in kept

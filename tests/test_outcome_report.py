@@ -13,7 +13,7 @@ from tokentop.answers.catching_up import bring_up
 from tokentop.pricing import PriceTable
 from tokentop.store import db
 
-from .faults import MODEL, Scratch, stamp
+from .faults import MODEL, Scratch, stamp, wait_for
 
 CALL_USD = (3 * 3 + 100 * 0.3 + 20 * 3.75 + 7 * 15) / 1e6  # of one call, at the price of the model
 
@@ -277,10 +277,7 @@ def test_beside_a_tokentop_that_writes_it_keeps_what_it_found(scratch, tmp_path,
     watching = scratch.start("watch")
     try:
         lock = scratch.state / "lock"
-        for _ in range(200):
-            if lock.exists() and lock.read_text().strip():
-                break
-            time.sleep(0.05)
+        wait_for(lambda: lock.exists() and lock.read_text().strip())
         assert outcome(scratch)["totals"]["commits"] == {"sure": 1, "guessed": 0}
         connection = db.open_reader(scratch.state)
         try:

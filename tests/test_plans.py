@@ -21,7 +21,7 @@ from tokentop.settings.spending import Plan, minutes_of
 from tokentop.store import db, reader
 from tokentop.store.writer import Writer
 
-from .faults import Scratch, line, stamp
+from .faults import Scratch, line, midday, stamp
 
 NOW = 1_795_294_800_000
 USD = 1_000_000_000
@@ -157,6 +157,7 @@ def test_windows_of_the_settings_are_looked_at(windows: str, said: str) -> None:
 
 def test_the_command_on_a_real_store(tmp_path: Path) -> None:
     scratch = Scratch(tmp_path)
+    scratch.zone = midday()
     scratch.log(line(n, output=100_000, timestamp=stamp(round(time.time() * 1000))) for n in range(4))
     scratch.config.write_text(
         '[[plans]]\nagent = "claude"\nname = "Pro"\nfee_usd = 2\nwindows = { 1d = 12 }\n'

@@ -17,6 +17,7 @@ from tests.fake_agents.world import (
     World,
     agents,
     is_alive,
+    is_deaf,
     now_ms,
     row,
     start_ticks,
@@ -103,7 +104,9 @@ def test_a_tool_that_ignores_term_is_swept_with_kill(world):
     argv = ["/bin/sh", "-c", "setsid /bin/sh -c \"trap '' TERM; while :; do sleep 0.2; done\" & wait"]
     fake = world.claude(children=[{"argv": argv}])
     stubborn = wait_for(
-        lambda: [p for p in world.ours() if b"trap" in cmdline(p) and b"setsid" not in cmdline(p)]
+        lambda: [
+            p for p in world.ours() if b"trap" in cmdline(p) and b"setsid" not in cmdline(p) and is_deaf(p)
+        ]
     )
     world.tick()
     receipt = world.act(only(world.tick()), Action.TERMINATE)
@@ -361,7 +364,7 @@ def test_children_are_swept_when_the_agent_died_before_the_first_signal(world):
     fake = world.claude(children=[{"argv": IGNORE_TERM}])
     plan = world.watcher.plan(world.row(only(world.tick())), Action.TERMINATE, now_ms())
     os.kill(fake.pid, signal.SIGKILL)
-    fake.process.wait(5)
+    fake.process.wait(30)
     receipt = execute(plan, now_ms=now_ms)
     assert receipt.result == "already gone"
     assert sent(receipt, fake.pid) == []
@@ -583,7 +586,7 @@ def test_psutil_ends_the_same_tree_where_there_is_no_pidfd(world):
     """processes.md section 9: the fallback of other systems, run here on real processes."""
     from tokentop.procs.psutil_source import PsutilProbe, PsutilSource
 
-    fake = world.claude(children=[{"argv": IGNORE_TERM}], fields={"procStart": lstart_of_now()})
+    fake = world.claude(children=[{"argv": IGNORE_TERM}], fields={"procStart": "$LSTART"})
     world.watch(PsutilSource(SPECS))
     proc = only(world.tick())
     assert (proc.session_id, proc.confidence) == (fake.session_id, "exact")
@@ -591,12 +594,6 @@ def test_psutil_ends_the_same_tree_where_there_is_no_pidfd(world):
     assert receipt.result == "ended"
     assert not is_alive(fake.pid)
     assert not is_alive(fake.children[0])
-
-
-def lstart_of_now():
-    import time
-
-    return time.strftime("%a %b %e %H:%M:%S %Y")
 
 
 def test_psutil_sends_nothing_when_the_creation_time_differs(world):

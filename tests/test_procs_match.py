@@ -68,7 +68,7 @@ def test_a_stale_entry_of_a_dead_process_gives_no_row_and_is_left_alone(world):
     fake = world.claude()
     world.tick()
     os.kill(fake.pid, signal.SIGKILL)
-    fake.process.wait(5)
+    fake.process.wait(30)
     path = world.home / f".claude/sessions/{fake.pid}.json"
     before = path.read_bytes()
     assert world.tick() == ()
@@ -363,7 +363,7 @@ def test_an_mcp_server_without_its_agent_is_an_orphan_at_the_next_tick(world):
     fake = world.claude(children=[{"argv": SLEEP, "env": {}, "pipes": True, "setsid": False}])
     world.tick()
     os.kill(fake.pid, signal.SIGKILL)
-    fake.process.wait(5)
+    fake.process.wait(30)
     (orphan,) = world.tick()
     assert orphan.ident.pid == fake.children[0]
     assert (orphan.role, orphan.session_id, orphan.state) == (ProcRole.ORPHAN, fake.session_id, State.ORPHAN)
@@ -487,8 +487,10 @@ def test_cpu_is_measured_between_ticks_and_not_over_the_life_of_the_process(worl
     wait_for(lambda: [proc.cpu_pct for proc in world.tick()] == [0.0])
 
 
-def test_a_child_between_fork_and_exec_does_not_make_its_agent_a_launcher(world):
-    """The child of a tool call looks like its agent until it has its own program."""
+@pytest.mark.parametrize("exe", ["", "/usr/bin/sleep"])
+def test_a_child_between_fork_and_exec_does_not_make_its_agent_a_launcher(world, exe):
+    """The child of a tool call looks like its agent until it has its own program, which may be seen before its
+    arguments: they are read one after the other."""
     from tokentop.procs.match import Evidence
     from tokentop.procs.rows import picture
 
@@ -499,7 +501,12 @@ def test_a_child_between_fork_and_exec_does_not_make_its_agent_a_launcher(world)
 
     at_ms = now_ms()
     young = msgspec.structs.replace(
-        proc, pid=4194001, ppid=proc.pid, start_ticks=proc.start_ticks + 9, started_ms=at_ms
+        proc,
+        pid=4194001,
+        ppid=proc.pid,
+        start_ticks=proc.start_ticks + 9,
+        started_ms=at_ms,
+        exe=exe or proc.exe,
     )
     table = {proc.pid: proc, young.pid: young}
     base = Evidence(
@@ -576,7 +583,7 @@ def test_what_an_ended_process_wrote_last_is_not_the_next_ones(world):
     last_ms = now_ms() + 1_000
     world.tick([resumed(world, "old", last_ms)])
     wrote.process.kill()
-    wrote.process.wait(5)
+    wrote.process.wait(30)
     (proc,) = world.tick([resumed(world, "old", last_ms)])
     assert (proc.ident.pid, proc.session_id) == (waits.pid, "")
     (proc,) = world.tick([resumed(world, "old", last_ms + 60_000)])

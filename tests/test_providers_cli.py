@@ -29,7 +29,7 @@ from tokentop.settings.load import load
 from tokentop.store import bills, db, reader
 from tokentop.store.bill_writer import keep
 
-from .faults import Scratch, line, one_line
+from .faults import Scratch, bytes_in, line, one_line
 from .provider_build import ACCOUNTS, KEYS, Fake, serving
 
 ALL = (
@@ -401,10 +401,6 @@ def plant(scratch: Scratch, base: str) -> dict[str, str]:
     }  # fmt: skip
 
 
-def state_files(scratch: Scratch) -> bytes:
-    return b"".join(path.read_bytes() for path in scratch.state.rglob("*") if path.is_file())
-
-
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("mode", ["ok", "401", "redirect", "echo"])
 def test_no_key_comes_out_anywhere(scratch: Scratch, fake: Fake, mode: str) -> None:
@@ -422,7 +418,7 @@ def test_no_key_comes_out_anywhere(scratch: Scratch, fake: Fake, mode: str) -> N
         said += done.stdout + done.stderr
     assert len(fake.log()) > 20 or mode == "echo"
     assert CANARY not in said
-    assert CANARY.encode() not in state_files(scratch)
+    assert CANARY.encode() not in bytes_in(scratch.state)
     assert not any(CANARY in str(entry["path"]) + str(entry["query"]) for entry in fake.log())
     assert fake.control("log")["leaks"] == []
 
@@ -474,5 +470,5 @@ def test_a_poller_that_crashes_tells_its_kind_alone(
     detail = next(d.detail for d in pictures[-1].health if d.source == "vercel.credits")
     assert "RuntimeError" in detail
     assert CANARY not in caplog.text + repr(pictures)
-    assert CANARY.encode() not in state_files(scratch)
+    assert CANARY.encode() not in bytes_in(scratch.state)
     assert datetime.now(UTC).year >= 2026

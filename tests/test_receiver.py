@@ -43,7 +43,7 @@ class Listening(Receiver):
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()))
         self._thread.start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(60)
 
     def _take(self, heard: Heard) -> bool:
         if self.room:
@@ -58,7 +58,7 @@ class Listening(Receiver):
 
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._task.cancel)
-        self._thread.join(10)
+        self._thread.join(60)
         assert not self._thread.is_alive()
 
 

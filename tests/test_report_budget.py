@@ -10,7 +10,7 @@ import pytest
 
 from tokentop.settings.load import parse
 
-from .faults import PROJECT, Scratch, line, stamp
+from .faults import PROJECT, Scratch, line, midday, stamp
 
 MINE = '# mine\ntheme = ""  # plain\n\n[budgets]  # dollars\nweek = 800\n'
 
@@ -18,6 +18,7 @@ MINE = '# mine\ntheme = ""  # plain\n\n[budgets]  # dollars\nweek = 800\n'
 @pytest.fixture
 def scratch(tmp_path: Path) -> Scratch:
     home = Scratch(tmp_path)
+    home.zone = midday()
     now = stamp(round(time.time() * 1000))
     # 100,000 output tokens at 15 dollars per million each: 4 dollars and a half in all.
     home.log((line(n, output=100_000, timestamp=now) for n in range(3)), "s-1.jsonl")

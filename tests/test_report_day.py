@@ -15,7 +15,7 @@ from tokentop.report import chart, usage_forms
 from tokentop.report.usage import Line, cost_text
 from tokentop.store.reader import Filter
 
-from .faults import Scratch
+from .faults import Scratch, midday
 from .test_outcome_report import CALL_USD, Log
 
 DAY_S = 86_400
@@ -25,7 +25,9 @@ DAY_S = 86_400
 def scratch(tmp_path):
     """Calls: 4 today just after midnight, 8 yesterday, 6 a day on each of the ten days before; two projects."""
     scratch = Scratch(tmp_path)
-    midnight = int(datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0).timestamp())
+    scratch.zone = midday()
+    here = datetime.now(ZoneInfo(scratch.zone))
+    midnight = int(here.replace(hour=0, minute=0, second=0, microsecond=0).timestamp())
     for ago, count in [(0, 4), (1, 8), *((ago, 6) for ago in range(2, 12))]:
         for project, share in (("api", count - count // 4), ("web", count // 4)):
             log = Log(scratch, f"d{ago}-{project}", f"/work/{project}", midnight - ago * DAY_S - 29)
@@ -43,7 +45,8 @@ def told(scratch, *words):
 
 def test_yesterday_on_one_screen(scratch):
     found = told(scratch, "yesterday")
-    assert found["day"] == (datetime.now(UTC).date() - timedelta(days=1)).isoformat()
+    here = datetime.now(ZoneInfo(scratch.zone))
+    assert found["day"] == (here.date() - timedelta(days=1)).isoformat()
     assert (found["responses"], float(found["spent_usd"])) == (8, pytest.approx(8 * CALL_USD))
     assert found["projected"] is None
     assert float(found["usual"]["usd"]) == pytest.approx(6 * CALL_USD)

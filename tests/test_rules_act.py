@@ -21,6 +21,7 @@ import pytest
 from tests.agents.build_claude import Transcript, tool, usage
 from tests.fake_agents.screen import APART, Screen
 from tests.fake_agents.world import SLEEP, Fake, World, agents, is_alive, now_ms, wait_for
+from tests.faults import midday
 from tests.ui.terminal import Terminal
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,7 +61,7 @@ class Machine(World):
     @property
     def environ(self) -> dict[str, str]:
         return {
-            "PATH": os.environ["PATH"], "HOME": str(self.home), "TZ": "UTC", "PYTHONPATH": str(ROOT),
+            "PATH": os.environ["PATH"], "HOME": str(self.home), "TZ": midday(), "PYTHONPATH": str(ROOT),
             "TOKENTOP_STATE_DIR": str(self.state), "TOKENTOP_CONFIG": str(self.config),
         }  # fmt: skip
 

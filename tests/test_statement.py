@@ -23,7 +23,7 @@ from tokentop.settings.load import load
 from tokentop.store import bill_writer, db, reader
 from tokentop.store.ours import utc_day
 
-from .faults import BASE_MS, Scratch, collector, line, stamp, tick_until, wait_for
+from .faults import BASE_MS, Scratch, collector, line, midday, stamp, tick_until, wait_for
 
 USD = 1_000_000_000
 HOUR_MS = 3_600_000
@@ -84,6 +84,7 @@ def told(scratch: Scratch, now_ms: int) -> None:
 @pytest.fixture
 def scratch(tmp_path: Path) -> Scratch:
     home = Scratch(tmp_path)
+    home.zone = midday()
     home.config.write_text(SETTINGS)
     now_ms = round(time.time() * 1000)
     home.log(line(n, output=100_000, timestamp=stamp(now_ms - n)) for n in range(3))

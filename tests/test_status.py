@@ -16,13 +16,14 @@ import pytest
 from tests.test_two_tokentops import wait_for, watching
 from tokentop.store import left
 
-from .faults import Scratch, line, one_line
+from .faults import Scratch, line, midday, one_line
 
 
 @pytest.fixture
 def scratch(tmp_path: Path) -> Scratch:
     """Ten responses of now, so that they are today's."""
     home = Scratch(tmp_path)
+    home.zone = midday()
     now = datetime.now(UTC).isoformat()
     home.log(line(n, timestamp=now) for n in range(10))
     return home

@@ -8,7 +8,7 @@ import uuid
 
 import pytest
 
-from tests.fake_agents.world import IGNORE_TERM, SLEEP, SPECS, World, is_alive, now_ms, wait_for
+from tests.fake_agents.world import IGNORE_TERM, SLEEP, SPECS, World, is_alive, is_deaf, now_ms, wait_for
 from tests.test_procs_match import open_cmdline, orphan_of
 from tokentop.procs import execute
 
@@ -55,7 +55,7 @@ def test_an_orphan_that_ignores_term_is_killed(world):
     script = f'setsid /bin/sh -c "{IGNORE_TERM[2]}" & echo $! > {path}'
     subprocess.run(["/bin/sh", "-c", script], env=env, check=True)
     pid = int(path.read_text())
-    wait_for(lambda: open_cmdline(pid).startswith(b"/bin/sh\0-c\0trap"))
+    wait_for(lambda: open_cmdline(pid).startswith(b"/bin/sh\0-c\0trap") and is_deaf(pid))
     found = wait_for(lambda: [one for one in orphans(world) if one.plan.target.pid == pid])
     receipt = execute(found[0].plan, now_ms=now_ms, agents=SPECS)
     assert receipt.result == "ended"

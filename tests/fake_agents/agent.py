@@ -3,7 +3,7 @@
 What it does comes as JSON in FAKE_AGENT:
   ignore    signal names to ignore
   linger_s  how long it goes on after the first TERM or INT
-  registry  {path: document}; "$PID" and "$START" in it are replaced; removed again on a clean end
+  registry  {path: document}; "$PID", "$START" and "$LSTART" in it are replaced; removed again on a clean end
   open      files to hold open; "$PID" in a name is replaced
   children  [{"argv": [...], "env": {...}, "setsid": bool, "pipes": bool}]
   spawn     another script to run as worker (a launcher), with FAKE_WORKER as its FAKE_AGENT, or with
@@ -43,6 +43,13 @@ def start_ticks() -> str:
         return stat.read().rpartition(b")")[2].split()[19].decode()
 
 
+def lstart() -> str:
+    """When it was started, as `ps -o lstart` writes it."""
+    up_s = int(start_ticks()) / os.sysconf("SC_CLK_TCK")
+    at_s = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + up_s
+    return time.strftime("%a %b %e %H:%M:%S %Y", time.localtime(at_s))
+
+
 written: list[str] = []
 
 
@@ -61,6 +68,7 @@ files = [open(path.replace("$PID", str(os.getpid())), "a") for path in spec.get(
 for path, document in spec.get("registry", {}).items():
     path = path.replace("$PID", str(os.getpid()))
     text = json.dumps(document).replace('"$PID"', str(os.getpid())).replace("$START", start_ticks())
+    text = text.replace("$LSTART", lstart())
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w") as file:
         file.write(text)

@@ -20,6 +20,7 @@ from tokentop.nouns.processes import AgentProc, ProcRole
 from tokentop.nouns.sessions import State
 from tokentop.nouns.usage import Figures
 from tokentop.procs import ProcWatcher, execute
+from tokentop.procs.linux import ignores
 from tokentop.procs.scan import LinuxSource
 
 AGENT = Path(__file__).parent / "agent.py"
@@ -62,6 +63,11 @@ def is_alive(pid: int) -> bool:
         return stat(pid)[0] not in "ZX"
     except OSError:
         return False
+
+
+def is_deaf(pid: int) -> bool:
+    """It ignores TERM: a shell that is to do so has come to its `trap`."""
+    return ignores(pid, signal.SIGTERM)
 
 
 def start_ticks(pid: int) -> int:

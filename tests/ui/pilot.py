@@ -13,7 +13,7 @@ from tokentop.nouns.picture import Snapshot
 from tokentop.ui.app import TokentopApp
 from tokentop.ui.source import UiOptions
 
-PATIENCE_S = 15.0
+PATIENCE_S = 60.0
 
 
 @asynccontextmanager
@@ -34,11 +34,12 @@ async def screen(
 
 
 async def until(pilot: Pilot[str], true: Callable[[], bool]) -> None:
-    """Wait until a condition holds; fails when it never does."""
+    """Wait until a condition holds and what came with it is laid out; fails when it never does."""
     end = time.monotonic() + PATIENCE_S
     while not true():
         assert time.monotonic() < end, "the screen never got there"
         await pilot.pause(0.02)
+    await pilot.pause(0)  # a screen that has just been pushed is empty still
 
 
 async def show(app: TokentopApp, pilot: Pilot[str], snapshot: Snapshot) -> None:

@@ -24,7 +24,7 @@ async def test_the_dialog_keeps_its_row_when_others_push_in_above() -> None:
     async with screen() as (app, pilot, source):
         app.live.go_to("b1")
         await pilot.press("K")
-        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen) and app.screen.seen)
         before = [line.key for line in app.live.view.lines]
         new = (build.row("n1", rate=10**6), build.row("n2", rate=10**6), *build.picture())
         await show(app, pilot, build.snapshot(new, 20))
@@ -41,7 +41,7 @@ async def test_a_dialog_says_when_its_row_has_left() -> None:
     async with screen() as (app, pilot, _):
         app.live.go_to("b1")
         await pilot.press("K")
-        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen) and app.screen.seen)
         await show(app, pilot, build.snapshot(build.picture()[:2], 20))
         await until(pilot, lambda: "already gone" in text(app))
 
@@ -53,7 +53,7 @@ async def test_two_presses_in_a_row_plan_once() -> None:
         app.live.action_terminate()
         app.live.go_to("b1")
         app.live.action_terminate()
-        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen) and app.screen.seen)
         assert source.planned == [("a1", Action.TERMINATE)]
 
 
@@ -62,7 +62,7 @@ async def test_enter_sends_nothing_and_kill_needs_its_own_yes() -> None:
     async with screen() as (app, pilot, source):
         app.live.go_to("a1")
         await pilot.press("K")
-        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen) and app.screen.seen)
         await pilot.press("enter")
         await pilot.press("k")
         await until(pilot, lambda: "KILL cannot be caught" in text(app))
@@ -79,7 +79,7 @@ async def test_terminate_is_two_keys_and_the_receipt_is_kept() -> None:
     async with screen() as (app, pilot, source):
         app.live.go_to("a1")
         await pilot.press("K")
-        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen) and app.screen.seen)
         shown = text(app)
         for part in ("fix the flaky retry test", "30122", "30007", "$18.40/h", "claude --resume", "SIGTERM"):
             assert part in shown
@@ -97,7 +97,7 @@ async def test_a_refusal_is_shown_in_words_and_yes_sends_nothing() -> None:
         source.plan_fields = {"refusal": "not permitted, owner=root"}
         app.live.go_to("a1")
         await pilot.press("K")
-        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen) and app.screen.seen)
         assert "not permitted, owner=root" in text(app)
         await pilot.press("y")
         await until(pilot, lambda: not isinstance(app.screen, ConfirmScreen))
@@ -111,7 +111,7 @@ async def test_a_process_that_changed_under_the_dialog_is_not_taken_over() -> No
     async with screen() as (app, pilot, source):
         app.live.go_to("a1")
         await pilot.press("K")
-        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen) and app.screen.seen)
         source.plan_fields = {"target": build.ident(999)}
         await pilot.press("k")
         await until(pilot, lambda: "the process has changed" in text(app))
@@ -125,7 +125,7 @@ async def test_many_processes_or_other_sessions_must_be_typed() -> None:
         source.plan_fields = {"shared_session_ids": ("s1", "s2", "s3")}
         app.live.go_to("b1")
         await pilot.press("K")
-        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen) and app.screen.seen)
         assert "3 other sessions" in text(app)
         await pilot.press("y")
         await pilot.pause(0.1)
@@ -147,7 +147,7 @@ async def test_interrupt_and_freeze_act_at_once_only_on_exact_rows(key: str, act
         app.live.go_to("b1s")
         await pilot.pause()
         await pilot.press(key)
-        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen) and app.screen.seen)
         assert "matched by inference" in text(app)
         assert len(source.executed) == 1
 
@@ -165,7 +165,7 @@ async def test_stopping_a_turn_asks_where_a_tool_of_it_may_be_ended_and_shows_wh
         }
         app.live.go_to("a1")
         await pilot.press("x")
-        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen) and app.screen.seen)
         shown = text(app)
         assert "tools     30122 tool bash -c make" in shown
         assert "30120 tool npm run dev  in the background" in shown

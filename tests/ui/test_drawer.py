@@ -198,7 +198,7 @@ async def test_a_slow_answer_holds_nothing_up_and_is_not_shown_for_another_row()
     def slow(row: Row) -> Look:
         found.looked.append(row.key)
         if row.key == "a1":
-            gate.wait(10)
+            gate.wait(60)
         return Look(row.key, build.NOW, (Step("tool", "Grep", f"needle-{row.key}", build.NOW, "ok"),))
 
     found.look = slow  # type: ignore[method-assign]

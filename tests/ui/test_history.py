@@ -92,7 +92,7 @@ async def test_a_late_answer_to_an_older_question_is_dropped() -> None:
 
         def history(self, ask: Ask) -> Listing | None:
             if ask.query == "x":
-                self.gate.wait(10)
+                self.gate.wait(60)
                 return Listing(ask, (1,))
             return Listing(ask, (1, 2, 3) if ask.query else ())
 

@@ -45,7 +45,7 @@ async def test_every_screen_survives_and_shows_hostile_text(name: str, size: tup
         check(app)
         app.live.go_to("a1")
         await pilot.press("K")
-        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen) and app.screen.seen)
         check(app)
         await pilot.press("k")
         await pilot.pause(0.1)

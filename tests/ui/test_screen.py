@@ -54,7 +54,7 @@ async def test_every_size_draws_its_regions_and_survives_the_dialog_and_the_draw
         if size == (500, 200):  # drawing is what matters there, each key costs a second
             return
         await pilot.press("enter", "K")
-        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen) and app.screen.seen)
         await pilot.press("escape", "question_mark", "escape", "t", "slash", "x", "escape")
         assert app.is_running
 

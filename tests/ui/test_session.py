@@ -223,7 +223,7 @@ async def test_nothing_waits_for_a_log_that_is_slow_to_read() -> None:
     answer = source.told
 
     def slow(agent: str, session_id: str) -> Timeline | None:
-        gate.wait(10)
+        gate.wait(60)
         return answer
 
     source.tell = slow  # type: ignore[method-assign]

@@ -77,14 +77,10 @@ def agent_roles(evidence: Evidence) -> dict[int, ProcRole]:
 
 
 def _in_limbo(proc: Proc, evidence: Evidence) -> bool:
-    """Between fork and exec a tool still looks like the agent that forked it."""
+    """Between fork and exec a tool still looks like the agent that forked it; its program may be seen before its
+    arguments."""
     parent = evidence.table.get(proc.ppid)
-    return (
-        parent is not None
-        and parent.argv == proc.argv
-        and parent.exe == proc.exe
-        and evidence.now_ms - proc.started_ms < LIMBO_MS
-    )
+    return parent is not None and parent.argv == proc.argv and evidence.now_ms - proc.started_ms < LIMBO_MS
 
 
 def _is_launcher(parent: Proc, child: Proc) -> bool:
