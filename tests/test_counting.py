@@ -381,7 +381,7 @@ def test_a_bad_root_is_one_finding_and_the_other_agents_go_on(home: Scratch, kin
     problems = [e for e in found["health"]["errors"] if e["source"] == "claude"]
     assert len(problems) == (0 if kind in ("missing", "empty") else 1)
     looked = {a["agent"]: a["looked"][0]["found"] for a in home.run("doctor")["agents"]}
-    assert looked["codex"] == "1 files"
+    assert looked["codex"] == "1 file"
     expected = {
         "missing": "no such folder",
         "empty": "0 files",

@@ -19,7 +19,8 @@ from tests.fake_agents.world import World, wait_for
 from tokentop.answers.look import Target, target
 from tokentop.engine.binding import proc_key
 from tokentop.engine.live import LiveState
-from tokentop.engine.rates import REMEMBERED, Rates, minutes_of
+from tokentop.engine.meter import minutes_of
+from tokentop.engine.rates import REMEMBERED, Rates
 from tokentop.nouns.picture import Row, Snapshot
 from tokentop.nouns.processes import AgentProc
 from tokentop.nouns.usage import Figures

@@ -221,7 +221,7 @@ class Ledger:
 
     def health(self) -> tuple[Diagnostic, ...]:
         """What could not be read: now, and so far."""
-        return (*self.notes, *self.follower.diagnostics.values(), *reader.health(self.db))
+        return (*self.notes, *self.follower.failures.diagnostics.values(), *reader.health(self.db))
 
     def close(self) -> None:
         self.follower.close()

@@ -16,7 +16,7 @@ from tokentop.agents import all_agents
 from tokentop.agents.base import Agent
 from tokentop.engine.binding import proc_key
 from tokentop.engine.live import LiveState
-from tokentop.engine.rates import minutes_of
+from tokentop.engine.meter import minutes_of
 from tokentop.ingest.glance import glance
 from tokentop.nouns.looks import Inside, LogTail, Look, Minutes, Port, Step
 from tokentop.nouns.picture import Row

@@ -183,3 +183,18 @@ class Actor:
         cpu = round(noise.uniform(20.0, 180.0), 1) if busy else 0.0
         tool = ChildProc(self.tool_ident, self.pid, ProcRole.TOOL, self.command, self.phase_ms, cpu, 90 << 20)
         return (tool,)
+
+
+def orphan(start_ms: int) -> AgentProc:
+    """A server that an agent of this morning has left running."""
+    return AgentProc(
+        ident=Ident(FIRST_PID - 5, 1, _UID, "demo", "/usr/bin/node", "node"),
+        agent="claude",
+        role=ProcRole.ORPHAN,
+        cwd="/home/dev/src/web",
+        command="node node_modules/.bin/vite --port 5173",
+        started_ms=start_ms - 11 * 3_600_000,
+        cpu_pct=3.1,
+        rss_bytes=412 << 20,
+        run_state="S",
+    )

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from tokentop.demo import deeds
+from tokentop.demo.account import MINUTE_MS
 from tokentop.demo.actor import Actor
 from tokentop.demo.cast import MODELS, dice
 from tokentop.demo.past import DAYS as PAST_DAYS
 from tokentop.demo.past import Ended, ended
-from tokentop.demo.world import MINUTE_MS, World
+from tokentop.demo.world import World
 from tokentop.engine.days import Day, day_bounds, group_days, local, midnight_ms
 from tokentop.engine.forecast import HISTORY_DAYS, Forecaster
 from tokentop.engine.live import LiveState
@@ -104,13 +105,13 @@ class DemoSource:
         world.run(now_ms)
         self._keep_slot(world, now_ms)
         self.live.set_procs(world.processes(now_ms), now_ms)
-        self.live.set_today(world.today)
+        self.live.set_today(world.account.today)
         self.live.watched(now_ms / 1000)
         if now_ms // _FORECAST_MS != self._forecast_ms:
             self._forecast_ms = now_ms // _FORECAST_MS
             self._quotas(now_ms)
             burn = self.live.rates.total().burn_nusd_per_h
-            self.live.set_forecast(self._forecaster.project(now_ms, world.today.cost_nusd, burn))
+            self.live.set_forecast(self._forecaster.project(now_ms, world.account.today.cost_nusd, burn))
         if self.live.longer is not None:
             self._look_back(world, self.live.longer, now_ms)
         picture = take(self.live, now_ms)
@@ -127,11 +128,11 @@ class DemoSource:
         assert world is not None
         start_ms, _, _ = day_bounds(now_ms, self.zone)
         burn = self.live.rates.total().burn_nusd_per_h
-        forecast = self._forecaster.project(now_ms, world.today.cost_nusd, burn)
+        forecast = self._forecaster.project(now_ms, world.account.today.cost_nusd, burn)
         slots = sorted(self._slots.items())
-        spent = cumulated(slots, SLOT_MS, start_ms, now_ms, world.today.cost_nusd)
+        spent = cumulated(slots, SLOT_MS, start_ms, now_ms, world.account.today.cost_nusd)
         return statement(
-            self.seed, self.zone, now_ms, world.today, forecast, self._forecaster, picture.quotas, self._days, spent
+            self.seed, self.zone, now_ms, world.account.today, forecast, self._forecaster, picture.quotas, self._days, spent
         )  # fmt: skip
 
     def told(self, now_ms: int) -> Told:
@@ -149,8 +150,8 @@ class DemoSource:
             if len(actor.deeds) != self._kept.get(actor.key):
                 self._kept[actor.key] = len(actor.deeds)
                 outlines.append((actor.session(now_ms), _outline(actor.deeds, now_ms)))
-        facts += world.facts
-        world.facts, world.gone = [], []
+        facts += world.account.facts
+        world.account.facts, world.gone = [], []
         return Told(facts, outlines)
 
     def look_back(self, minutes: int) -> None:
@@ -164,7 +165,9 @@ class DemoSource:
             for key, track in window.wanted():
                 cells: dict[int, tuple[int, int, int]] = {}
                 before = [track.own.tokens.fresh, track.own.tokens.cache_read, track.own.cost_nusd]
-                for _, at_ms, *parts in (one for one in world.spent if one[0] == key and one[1] >= since_ms):
+                for _, at_ms, *parts in (
+                    one for one in world.account.spent if one[0] == key and one[1] >= since_ms
+                ):
                     cell = (at_ms - since_ms) // window.cell_ms
                     old = cells.get(cell, (0, 0, 0))
                     cells[cell] = (old[0] + parts[0], old[1] + parts[1], old[2] + parts[2])
@@ -185,7 +188,7 @@ class DemoSource:
         self._begun_ms = now_ms
         start_ms, _, today = day_bounds(now_ms, self.zone)
         self._day = today.isoformat()
-        world.day_start_ms = start_ms
+        world.account.day_start_ms = start_ms
         rng = dice(f"{self.seed}/history")
         history: list[tuple[int, int]] = []
         for back in range(HISTORY_DAYS, 0, -1):
@@ -198,13 +201,13 @@ class DemoSource:
         self._days = group_days(history, self.zone)
         self._forecaster = Forecaster(self._days, self.zone)
         hours = self._hours(start_ms, now_ms - PAST_MS, 1.0)
-        known = world.spent_since(start_ms)
+        known = world.account.told_since(start_ms)
         earlier = max(known, sum(cost for _, cost in hours))  # on a quiet morning it is all the fleet's own
         calls = max(0, earlier) // (90_000_000)  # about nine cents each
         spent = Tokens(
             input=400 * calls, cache_read=70_000 * calls, cache_write_1h=2_400 * calls, output=900 * calls
         )
-        world.today = Figures(spent, calls, earlier)
+        world.account.today = Figures(spent, calls, earlier)
         for from_ms in range(start_ms, now_ms - PAST_MS, SLOT_MS):
             until_ms = min(from_ms + SLOT_MS, now_ms - PAST_MS)
             self._slots[from_ms] = sum(cost for _, cost in self._hours(from_ms, until_ms, 1.0))
@@ -216,10 +219,10 @@ class DemoSource:
             world.run(at_ms)
             self.live.set_procs(world.processes(at_ms), at_ms)
             take(self.live, at_ms)
-        for _, at_ms, _, _, cost in world.spent:
+        for _, at_ms, _, _, cost in world.account.spent:
             slot = at_ms - at_ms % SLOT_MS
             self._slots[slot] = self._slots.get(slot, 0) + (cost if at_ms >= start_ms else 0)
-        self._counted = world.today.cost_nusd
+        self._counted = world.account.today.cost_nusd
         return world
 
     def _end_before(self, hours: list[tuple[int, int]], end_ms: int, known_nusd: int = 0) -> None:
@@ -241,18 +244,22 @@ class DemoSource:
         if today.isoformat() > self._day:
             world.run(start_ms)
             yesterday = local(start_ms - HOUR_MS, self.zone)
-            cost = world.today.cost_nusd
+            cost = world.account.today.cost_nusd
             hours = tuple((h * HOUR_MS, HOUR_MS, round(cost * _SHAPE[h] / sum(_SHAPE))) for h in range(24))
             self._days = (*self._days, Day(yesterday.date(), hours, sum(h[2] for h in hours)))
             self._forecaster = Forecaster(self._days, self.zone)
-            self._day, world.day_start_ms, world.today = today.isoformat(), start_ms, Figures()
+            self._day, world.account.day_start_ms, world.account.today = (
+                today.isoformat(),
+                start_ms,
+                Figures(),
+            )
             self._slots, self._counted = {}, 0
 
     def _keep_slot(self, world: World, now_ms: int) -> None:
         """What was spent since the last picture belongs to the present quarter hour."""
         slot = now_ms - now_ms % SLOT_MS
-        self._slots[slot] = self._slots.get(slot, 0) + world.today.cost_nusd - self._counted
-        self._counted = world.today.cost_nusd
+        self._slots[slot] = self._slots.get(slot, 0) + world.account.today.cost_nusd - self._counted
+        self._counted = world.account.today.cost_nusd
 
     def _quotas(self, now_ms: int) -> None:
         """What the hook and the logs tell: two logins of Claude, one of them not seen for long, and one of Codex."""

@@ -1,21 +1,19 @@
 """The invented world: agents that think, run tools, wait, send out sub-agents. Pure and seeded.
 
-A queue of moments drives it: the same seed and the same calls give the same world.
+An agenda of moments drives it: the same seed and the same calls give the same world.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections import deque
-
-from tokentop.demo.actor import FIRST_PID, Actor, deed
+from tokentop.demo.account import MINUTE_MS, Account
+from tokentop.demo.actor import Actor, deed, orphan
+from tokentop.demo.agenda import Agenda
 from tokentop.demo.cast import (
     ASKED,
     FILES,
     HAIKU,
     HOUSE,
     IN_A_LOOP,
-    MODELS,
     PLACES,
     PROJECTS,
     SUB_TASKS,
@@ -26,12 +24,10 @@ from tokentop.demo.cast import (
 )
 from tokentop.engine.live import LiveState
 from tokentop.nouns.outline import Deed
-from tokentop.nouns.processes import AgentProc, Ident, ProcRole
-from tokentop.nouns.sessions import Activity, Context, Session, State
-from tokentop.nouns.usage import Figures, Priced, Tokens, Usage
+from tokentop.nouns.processes import AgentProc
+from tokentop.nouns.sessions import Activity, Context, State
+from tokentop.nouns.usage import Tokens
 
-MINUTE_MS = 60_000
-SPENT_MS = 125 * MINUTE_MS  # how long single responses are remembered
 FLEET = 40
 GAP_MS = 30 * MINUTE_MS  # a longer pause of the clock (a machine that slept) passes in the world unseen
 _TEMPERS = {3: "runaway", 5: "limited", 8: "asking", 20: "asking", 33: "asking"}
@@ -44,20 +40,13 @@ class World:
         self.live = live
         self.seed = seed
         self.now_ms = start_ms
-        self.day_start_ms = 0
-        self.today = Figures()
+        self.account = Account()
         self.rng = dice(f"{seed}/world")
         self.actors: dict[str, Actor] = {}
         self._born = 0
-        self._events = 0
-        self.spent: deque[tuple[str, int, int, int, int]] = (
-            deque()
-        )  # key, at_ms, fresh tokens, reads, nano-dollars
-        self.facts: list[Session | Usage] = []  # what its logs would tell, until it is taken
         self.gone: list[Actor] = []  # ended, until their deeds are taken
-        self._queue: list[tuple[int, int, Actor]] = []
-        self._pushed = 0
-        self.orphan: AgentProc | None = self._orphan(start_ms)
+        self._agenda = Agenda()
+        self.orphan: AgentProc | None = orphan(start_ms)
         for _ in range(FLEET):
             self._birth(start_ms, self.rng.randint(5, 290) * MINUTE_MS)
 
@@ -66,46 +55,15 @@ class World:
     def run(self, now_ms: int) -> None:
         """Let everything happen until `now_ms`; a clock that stands or steps back moves nothing."""
         if now_ms - self.now_ms > 2 * GAP_MS + 10 * MINUTE_MS:
-            self._sleep(now_ms - self.now_ms - GAP_MS)
-        while self._queue and self._queue[0][0] <= now_ms:
-            at_ms, _, actor = heapq.heappop(self._queue)
-            if actor.alive and not actor.frozen and at_ms == actor.due:
-                self.now_ms = at_ms
-                self.live.advance(at_ms)
-                self._step(actor, at_ms)
+            gap_ms = now_ms - self.now_ms - GAP_MS
+            self._agenda.postpone(self.actors.values(), gap_ms)
+            self.now_ms += gap_ms
+        for at_ms, actor in self._agenda.due(now_ms):
+            self.now_ms = at_ms
+            self.live.advance(at_ms)
+            self._step(actor, at_ms)
         self.now_ms = max(self.now_ms, now_ms)
         self.live.advance(now_ms)
-
-    def _sleep(self, gap_ms: int) -> None:
-        for actor in self.actors.values():
-            actor.due += 0 if actor.frozen else gap_ms
-            actor.phase_ms += gap_ms
-        self._queue = [(at + gap_ms, number, actor) for at, number, actor in self._queue]
-        self.now_ms += gap_ms
-
-    def push(self, actor: Actor) -> None:
-        self._pushed += 1
-        heapq.heappush(self._queue, (actor.due, self._pushed, actor))
-
-    def _wake(self, actor: Actor, at_ms: int) -> None:
-        """What it waited for is over: it goes on at once, or when it is thawed."""
-        if actor.frozen:
-            actor.due = 700
-        else:
-            actor.due = at_ms + 700
-            self.push(actor)
-
-    def _enter(self, actor: Actor, phase: str, at_ms: int, for_ms: float) -> None:
-        actor.enter(phase, at_ms, max(1, round(for_ms)))
-        self.push(actor)
-
-    def spent_since(self, since_ms: int) -> int:
-        """Nano-dollars of the calls from before the world began that were made since a time."""
-        return sum(
-            MODELS[fact.model].cost_nusd(fact.tokens) or 0
-            for fact in self.facts
-            if isinstance(fact, Usage) and fact.at_ms >= since_ms
-        )
 
     # ------------------------------------------------------------ births and ends
 
@@ -123,7 +81,7 @@ class World:
             actor.spend(tokens, actor.model.cost_nusd(tokens))
             self._tell_before(actor, actor.started_ms + before * 2 * MINUTE_MS, tokens)
         self.live.load_session(actor.session(at_ms), actor.own)
-        self._enter(actor, "idle", at_ms, actor.rng.uniform(0, 4 * MINUTE_MS))
+        self._agenda.enter(actor, "idle", at_ms, actor.rng.uniform(0, 4 * MINUTE_MS))
         return actor
 
     def _tell_before(self, actor: Actor, at_ms: int, tokens: Tokens) -> None:
@@ -132,21 +90,12 @@ class World:
         if at_ms == actor.started_ms or rng.random() < 0.12:
             actor.deeds.append(Deed("prompt", at_ms=at_ms))
         at_ms += rng.randrange(1_000, 60_000)
-        self._tell(actor, at_ms, tokens, rng.randrange(2_000, 30_000))
+        self.account.tell(actor, at_ms, tokens, rng.randrange(2_000, 30_000))
         tool, command = rng.choice(TOOLS)
         failed = bool(command) and rng.random() < 0.12
         actor.deeds.append(
             deed(tool, command or rng.choice(FILES), at_ms + 31_000, rng.randrange(20, 9_000), failed=failed)
         )
-
-    def _tell(self, actor: Actor, at_ms: int, tokens: Tokens, took_ms: int) -> Usage:
-        """A call as the log of the session would tell it."""
-        usage = Usage(
-            actor.agent, actor.session_id, f"{actor.session_id}/{actor.own.responses}", at_ms, actor.model.name, tokens,
-            provider=actor.model.provider, duration_ms=took_ms,
-        )  # fmt: skip
-        self.facts += (actor.session(at_ms), usage)
-        return usage
 
     def _actor(self, agent: str, model: Model, place: tuple[str, str, str]) -> Actor:
         actor = Actor(self._born, self.seed, agent, model, place)
@@ -172,7 +121,7 @@ class World:
         if actor.parent is None and actor.nested_in is None:
             self._birth(at_ms, 0)
         elif actor.nested_in is not None and actor.nested_in.alive:
-            self._wake(actor.nested_in, at_ms)
+            self._agenda.wake(actor.nested_in, at_ms)
 
     # ------------------------------------------------------------ what an agent does
 
@@ -200,7 +149,7 @@ class World:
         length = (
             actor.rng.lognormvariate(2.6, 0.6) if actor.temper != "runaway" else actor.rng.uniform(20, 36)
         )
-        self._enter(actor, "call", at_ms, min(90.0, max(2.0, length)) * 1000)
+        self._agenda.enter(actor, "call", at_ms, min(90.0, max(2.0, length)) * 1000)
 
     def _tokens(self, actor: Actor, seconds: float = 15.0) -> Tokens:
         rng = actor.rng
@@ -223,23 +172,12 @@ class World:
         cost = actor.model.cost_nusd(tokens)
         actor.spend(tokens, cost)
         actor.say(at_ms)
-        self._events += 1
-        usage = self._tell(actor, actor.call_started_ms, tokens, at_ms - actor.call_started_ms)
+        priced = self.account.answered(actor, at_ms, tokens, cost)
         self.live.load_session(actor.session(at_ms), actor.own)
-        self.live.apply_usage(Priced(self._events, usage, cost))
-        self.spent.append((actor.key, at_ms, tokens.fresh, tokens.cache_read, cost or 0))
-        while self.spent[0][1] < at_ms - SPENT_MS:
-            self.spent.popleft()
+        self.live.apply_usage(priced)
         self.live.apply_context(
             Context(actor.agent, actor.session_id, at_ms, actor.context, actor.model.window)
         )
-        if usage.at_ms >= self.day_start_ms:
-            self.count_today(tokens, cost)
-
-    def count_today(self, tokens: Tokens, cost: int | None) -> None:
-        day = self.today
-        unpriced = day.unpriced_tokens + (tokens.total if cost is None else 0)
-        self.today = Figures(day.tokens + tokens, day.responses + 1, day.cost_nusd + (cost or 0), unpriced)
 
     def _decide(self, actor: Actor, at_ms: int) -> None:
         """After an answer: a tool, helpers, a question, a limit, or the end of the turn."""
@@ -253,7 +191,7 @@ class World:
         if actor.temper == "limited" and roll < 0.3:
             actor.deeds.append(Deed("limit", "429", at_ms=at_ms))
             self._say(actor, at_ms, State.LIMITED, detail="usage limit, resets in 9 min", ends_call="")
-            self._enter(actor, "limit", at_ms, rng.uniform(7, 9) * MINUTE_MS)
+            self._agenda.enter(actor, "limit", at_ms, rng.uniform(7, 9) * MINUTE_MS)
         elif actor.temper == "runaway":
             self._tool(actor, at_ms, ended, rng.uniform(1, 4))
         elif not helper and roll < 0.02:
@@ -264,7 +202,7 @@ class World:
             self._tool(actor, at_ms, ended, rng.lognormvariate(2.2, 1.1))
         else:
             self._say(actor, at_ms, State.IDLE, ends_call=ended)
-            self._enter(actor, "idle", at_ms, min(20.0, rng.lognormvariate(0.7, 0.8)) * MINUTE_MS)
+            self._agenda.enter(actor, "idle", at_ms, min(20.0, rng.lognormvariate(0.7, 0.8)) * MINUTE_MS)
 
     def _tool(self, actor: Actor, at_ms: int, ended: str, seconds: float) -> None:
         tools = IN_A_LOOP if actor.temper == "runaway" else TOOLS
@@ -280,7 +218,7 @@ class World:
             seconds = 600
         actor.begin_step(at_ms)
         self._say(actor, at_ms, State.TOOL, tool=actor.tool, ends_call=ended)
-        self._enter(actor, "tool", at_ms, min(600.0, max(0.4, seconds)) * 1000)
+        self._agenda.enter(actor, "tool", at_ms, min(600.0, max(0.4, seconds)) * 1000)
 
     def _nest(self, actor: Actor, at_ms: int) -> None:
         nested = self._helper(actor, "claude", HAIKU, "review the diff", at_ms)
@@ -293,7 +231,7 @@ class World:
         actor.tool, actor.command = "Task", ""
         actor.deeds.append(Deed("tool", "Task", at_ms=at_ms, result="ok", call_id=str(actor.calls)))
         self._say(actor, at_ms, State.TOOL, tool="Task", ends_call=ended)
-        self._enter(actor, "team", at_ms, 60 * MINUTE_MS)
+        self._agenda.enter(actor, "team", at_ms, 60 * MINUTE_MS)
         for number, title in enumerate(actor.rng.sample(SUB_TASKS, actor.team)):
             sub = self._helper(
                 actor, actor.agent, HAIKU if actor.agent == "claude" else actor.model, title, at_ms
@@ -306,7 +244,7 @@ class World:
         actor.tool, actor.command = "Bash", ""
         state = State.TOOL if actor.agent == "claude" else State.PERMISSION
         self._say(actor, at_ms, state, tool="Bash", detail=actor.rng.choice(ASKED), ends_call=ended)
-        self._enter(actor, "ask", at_ms, actor.rng.uniform(0.3, 4) * MINUTE_MS)
+        self._agenda.enter(actor, "ask", at_ms, actor.rng.uniform(0.3, 4) * MINUTE_MS)
 
     def _finish(self, actor: Actor, at_ms: int) -> None:
         """A sub-agent or one-shot has answered for the last time; who waits for it goes on."""
@@ -316,7 +254,7 @@ class World:
         if waiting is not None and waiting.alive:
             waiting.team -= 1
             if waiting.team <= 0 and waiting.phase == "team":
-                self._wake(waiting, at_ms)
+                self._agenda.wake(waiting, at_ms)
 
     def _say(
         self,
@@ -341,41 +279,21 @@ class World:
         actor.team = 0
         actor.deeds.append(Deed("interrupt", at_ms=at_ms))
         self._say(actor, at_ms, State.IDLE, detail="interrupted", ends_call=str(actor.calls))
-        self._enter(actor, "idle", at_ms, actor.rng.uniform(2, 9) * MINUTE_MS)
+        self._agenda.enter(actor, "idle", at_ms, actor.rng.uniform(2, 9) * MINUTE_MS)
 
     def freeze(self, actor: Actor, at_ms: int, frozen: bool) -> None:
-        """Stop or continue the process with its sub-agents; what was due is due as much later."""
-        for one in (actor, *(a for a in self.actors.values() if a.parent is actor)):
-            if frozen == one.frozen:
-                continue
-            one.frozen = frozen
-            if frozen:
-                one.due -= at_ms  # keeps what was left
-            else:
-                one.due = at_ms + max(1, one.due)
-                self.push(one)
+        """Stop or continue the process with its sub-agents."""
+        below = (a for a in self.actors.values() if a.parent is actor)
+        self._agenda.freeze((actor, *below), at_ms, frozen)
 
     def end_tool(self, actor: Actor, at_ms: int) -> None:
         """The tool is gone: its agent reads the failure."""
         for other in list(self.actors.values()):
             if other.nested_in is actor:
                 self.end(other, at_ms)
-        self._wake(actor, at_ms)
+        self._agenda.wake(actor, at_ms)
 
     def processes(self, now_ms: int) -> tuple[AgentProc, ...]:
         """One pass over the invented process table."""
         found = [a.process(now_ms) for a in self.actors.values() if a.parent is None and a.alive]
         return (*found, self.orphan) if self.orphan else tuple(found)
-
-    def _orphan(self, start_ms: int) -> AgentProc:
-        return AgentProc(
-            ident=Ident(FIRST_PID - 5, 1, 1000, "demo", "/usr/bin/node", "node"),
-            agent="claude",
-            role=ProcRole.ORPHAN,
-            cwd="/home/dev/src/web",
-            command="node node_modules/.bin/vite --port 5173",
-            started_ms=start_ms - 11 * 60 * MINUTE_MS,
-            cpu_pct=3.1,
-            rss_bytes=412 << 20,
-            run_state="S",
-        )

@@ -12,11 +12,6 @@ WRITTEN_MS = 5_000  # a log may be written this much before or after what the pr
 LINGER_MS = 10_000  # an ended row stays this long as done
 
 
-def ident_key(ident: Ident) -> tuple[int, int]:
-    """What tells a process from a later one with its pid."""
-    return ident.pid, ident.start_ticks
-
-
 def proc_key(ident: Ident) -> str:
     """Return the row key of a process without a session."""
     return f"proc:{ident.pid}:{ident.start_ticks}"
@@ -54,7 +49,7 @@ class Binding:
         self.frozen_since = {
             ident: self.frozen_since.get(ident, at_ms)
             for p in alive
-            if p.run_state in {"T", "t"} and (ident := ident_key(p.ident))
+            if p.run_state in {"T", "t"} and (ident := p.ident.key)
         }
         self._number((*loose, *self.orphans))
         # Nothing ends, lingers or lives in a daemon: the same processes would change nothing later.
@@ -89,10 +84,8 @@ class Binding:
     def _without_launchers(self, procs: tuple[AgentProc, ...], at_ms: int) -> tuple[AgentProc, ...]:
         """A launcher whose worker ended ends next, or starts another: for a moment it is no agent of its own."""
         self._launchers = {k: v for k, v in self._launchers.items() if 0 <= at_ms - v <= LINGER_MS}
-        self._launchers |= {ident_key(p.wrapper): at_ms for p in procs if p.wrapper is not None}
-        return tuple(
-            p for p in procs if p.role is not ProcRole.AGENT or ident_key(p.ident) not in self._launchers
-        )
+        self._launchers |= {p.wrapper.key: at_ms for p in procs if p.wrapper is not None}
+        return tuple(p for p in procs if p.role is not ProcRole.AGENT or p.ident.key not in self._launchers)
 
     def _sort_out(
         self, procs: Iterable[AgentProc]
@@ -153,9 +146,9 @@ class Binding:
 
     def _note_ends(self, alive: Iterable[AgentProc], loose: dict[str, AgentProc], at_ms: int) -> None:
         """Which of the loose processes have ended since the last pass."""
-        idents = {ident_key(p.ident) for p in alive} | self._launchers.keys()  # a launcher was the row before
+        idents = {p.ident.key for p in alive} | self._launchers.keys()  # a launcher was the row before
         for key, proc in self.loose.items():
-            if ident_key(proc.ident) not in idents:
+            if proc.ident.key not in idents:
                 self.gone[key] = (proc, at_ms)
         self.gone = {k: v for k, v in self.gone.items() if 0 <= at_ms - v[1] <= LINGER_MS and k not in loose}
 

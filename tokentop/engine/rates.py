@@ -1,17 +1,14 @@
 """Rates of the last minute and the graphs of the last hour.
 
-An event is spread over the time its response took, in whole tokens and nano-dollars, so that the sum
-over all cells is exactly what was fed. The work of an event is proportional to its own length; reading
-a rate costs the few cells of its window. Pure: the clock comes in through `advance()`.
+An event is spread over the time its response took, in whole tokens and nano-dollars; reading a rate costs the
+few cells of its window. Pure: the clock comes in through `advance()`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from operator import add, sub
-
 from msgspec import Struct
 
+from tokentop.engine.meter import Entry, Meter, minutes_of
 from tokentop.nouns.looks import Minutes
 from tokentop.nouns.picture import Series
 from tokentop.nouns.usage import Priced
@@ -44,111 +41,18 @@ _NO_RATE = Rate()
 _NO_SPARK = (0.0,) * SPARK_SAMPLES
 
 
-class _Entry(Struct, frozen=True, gc=False):
-    key: str
-    start_ms: int
-    span_ms: int
-    parts: tuple[int, int, int, int, int]  # output, writes, input, reads, cost
-    seen_ms: int  # the clock when it was added: cells that were too old then hold nothing of it
-
-
-class _Meter:
-    """Sums in cells of `step` ms, for `keep` ms back. Cells are found by absolute number: no shifting."""
-
-    __slots__ = ("cells", "inner", "keep", "since", "span", "step", "summed")
-
-    def __init__(self, step: int, keep: int) -> None:
-        self.step = step
-        self.keep = keep
-        self.since = -1  # of `summed`, -1 = to be summed
-        self.summed = 0
-        self.span: tuple[int, int] | None = (
-            None  # (first, last) cell that `inner` is between, None = to be summed
-        )
-        self.inner: tuple[int, ...] = ()
-        self.cells: dict[int, tuple[int, ...]] = {}
-
-    def change(self, entry: _Entry, parts: tuple[int, ...], now_ms: int, sign: int) -> None:
-        self.since, self.span = -1, None
-        start, span, step = entry.start_ms, entry.span_ms, self.step
-        first, cell = (max(entry.seen_ms, now_ms) - self.keep) // step, start // step
-        if span > 0 and (start + span - 1) // step != cell:
-            for cell, part in _spread(start, span, parts, step, first):
-                self._put(cell, part, sign)
-        elif cell >= first:  # within one cell, as most are
-            self._put(cell, parts, sign)
-
-    def _put(self, cell: int, part: tuple[int, ...], sign: int) -> None:
-        cells = self.cells
-        old = cells.get(cell)
-        new = tuple(map(add if sign > 0 else sub, old or (0,) * len(part), part))
-        if any(new):
-            cells[cell] = new
-        elif old is not None:
-            del cells[cell]
-
-    def prune(self, now_ms: int) -> None:
-        first = (now_ms - self.keep) // self.step
-        for cell in [c for c in self.cells if c < first]:
-            del self.cells[cell]
-
-    def window(self, from_ms: int, to_ms: int) -> tuple[int, ...]:
-        """Sums of (from_ms, to_ms]; the cell at the old edge counts by its share."""
-        step = self.step
-        first, last = from_ms // step, to_ms // step
-        if self.span != (first, last):  # until a cell's end or an event only the share of the edge moves
-            self.span, self.inner = (first, last), ()
-            for cell, part in self.cells.items():
-                if first < cell <= last:
-                    self.inner = tuple(map(add, self.inner, part)) if self.inner else part
-        edge = self.cells.get(first)
-        if edge is None:
-            return self.inner
-        share = (first + 1) * step - from_ms
-        values = tuple([p * share // step for p in edge])
-        return tuple(map(add, self.inner, values)) if self.inner else values
-
-
-def _spread(
-    start: int, span: int, parts: tuple[int, ...], step: int, first: int
-) -> Iterator[tuple[int, tuple[int, ...]]]:
-    """Yield (cell, share) for the cells from `first` on; all shares together are exactly `parts`. `span` > 0."""
-    end = start + span
-    for cell in range(max(start // step, first), (end - 1) // step + 1):
-        low = max(cell * step, start) - start
-        high = min((cell + 1) * step, end) - start
-        yield cell, tuple(p * high // span - p * low // span for p in parts)
-
-
 class _SessionMeters:
     __slots__ = ("coarse", "fine", "last_ms", "past", "past_cell", "rate", "rate_ms", "spark")
 
     def __init__(self) -> None:
-        self.fine = _Meter(FINE_MS, WINDOW_MS + BACK_MS + FINE_MS)
-        self.coarse = _Meter(COARSE_MS, (SPARK_SAMPLES + 1) * 60_000)
+        self.fine = Meter(FINE_MS, WINDOW_MS + BACK_MS + FINE_MS)
+        self.coarse = Meter(COARSE_MS, (SPARK_SAMPLES + 1) * 60_000)
         self.last_ms = 0
         self.rate = Rate()  # as of `rate_ms`; -1 = to be computed
         self.rate_ms = -1
         self.past: tuple[float, ...] = ()  # the spark but its newest sample, as of `past_cell`
         self.past_cell = -1
         self.spark: tuple[float, ...] = ()  # the same object while its samples are the same
-
-
-def minutes_of(
-    events: Iterable[tuple[int, int, tuple[int, ...]]], now_ms: int, source: str, count: int = 60
-) -> Minutes:
-    """Events (start, duration, output, writes, input, reads) in cells of a minute that end with the present one."""
-    last = now_ms // 60_000
-    first = last - count + 1
-    cells = [[0] * count for _ in range(4)]
-    for start, span, parts in events:
-        spread = _spread(start, span, parts, 60_000, first) if span > 0 else [(start // 60_000, parts)]
-        for cell, share in spread:
-            if first <= cell <= last:
-                for kind, part in zip(cells, share, strict=True):
-                    kind[cell - first] += part
-    output, writes, fresh, reads = map(tuple, cells)
-    return Minutes(output, writes, fresh, reads, first * 60_000, source)
 
 
 class Rates:
@@ -158,10 +62,10 @@ class Rates:
         self.now_ms = 0
         self._peak_ms = 0
         self._pruned_ms = 0
-        self._all = _Meter(STEP_MS, HOUR_MS + 2 * SERIES_STEP_MS)
+        self._all = Meter(STEP_MS, HOUR_MS + 2 * SERIES_STEP_MS)
         self._sessions: dict[str, _SessionMeters] = {}
-        self._spent: dict[str, _Meter] = {}  # money alone, of the last hour
-        self._entries: dict[int, _Entry] = {}
+        self._spent: dict[str, Meter] = {}  # money alone, of the last hour
+        self._entries: dict[int, Entry] = {}
         self._total: Rate | None = None  # of all sessions at `_total_ms`; None = to be summed
         self._total_ms = 0
         self._samples: dict[int, tuple[int, ...]] = {}  # closed samples of the series, as last computed
@@ -201,7 +105,7 @@ class Rates:
             del self._entries[next(iter(self._entries))]
         return before
 
-    def _entry(self, priced: Priced, key: str) -> _Entry:
+    def _entry(self, priced: Priced, key: str) -> Entry:
         usage, tokens = priced.usage, priced.usage.tokens
         span = max(0, min(usage.duration_ms, HOUR_MS))
         start = (usage.start_ms or usage.at_ms) + max(0, usage.duration_ms) - span
@@ -210,9 +114,9 @@ class Rates:
         writes = tokens.cache_write_5m + tokens.cache_write_1h
         cost = priced.cost_nusd or 0
         parts = (tokens.output, writes, tokens.input, tokens.cache_read, cost)
-        return _Entry(key, start, span, parts, self._peak_ms)
+        return Entry(key, start, span, parts, self._peak_ms)
 
-    def _change(self, entry: _Entry, sign: int) -> None:
+    def _change(self, entry: Entry, sign: int) -> None:
         peak = self._peak_ms
         self._total = None
         self._all.change(entry, entry.parts, peak, sign)
@@ -222,7 +126,7 @@ class Rates:
             self._samples.pop(sample, None)
         if entry.parts[4]:
             spent = self._spent.get(entry.key) or self._spent.setdefault(
-                entry.key, _Meter(COARSE_MS, HOUR_MS + WINDOW_MS)
+                entry.key, Meter(COARSE_MS, HOUR_MS + WINDOW_MS)
             )
             spent.change(entry, entry.parts[4:], peak, sign)
         meters = self._sessions.get(entry.key)

@@ -20,13 +20,11 @@ class Backlog:
         self._paths.add(path)
         self._bytes += max(0, size)
 
-    def read(self, path: str, size: int) -> None:
-        """So much of a file was read, whether it is one of these or not."""
-        if path in self._paths:
-            self._done_bytes += size
-
-    def done(self, path: str) -> None:
-        self._paths.discard(path)
+    def read(self, path: str, size: int, *, done: bool) -> None:
+        """So much of one of these was read; `done` = to its end."""
+        self._done_bytes += size
+        if done:
+            self._paths.discard(path)
 
     def clear(self) -> None:
         """Nothing waits any more."""

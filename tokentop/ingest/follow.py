@@ -6,7 +6,6 @@ works on every file system and costs no watches.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import Struct
@@ -14,27 +13,27 @@ from msgspec.structs import replace
 
 from tokentop.agents.base import Agent, Database
 from tokentop.latelog import LateLog
-from tokentop.nouns.facts import Cursor, Diagnostic, Fact, Looked, Progress
+from tokentop.nouns.facts import Cursor, Fact, Looked, Progress
 from tokentop.nouns.sessions import Session
-from tokentop.text import clean
 
 from .active import ACTIVE_S, Active
 from .archive import Archive
 from .backlog import Backlog
-from .discover import LogEntry, Names, roots, state_of, walk
+from .discover import LogEntry, state_of
 from .document import Document
+from .failures import Failures
 from .forks import Forks
 from .openlogs import MAX_OPEN, OpenLogs, Reader
+from .places import Places
 from .signs import last_signs
 from .tail import Tail, open_log
 
 log = LateLog(__name__)
 
 INT64 = (1 << 63) - 1  # inode numbers are unsigned, the store's integers are not
-MAX_PROJECTS = 2_000
 SLICE_BYTES = 8 << 20
 SLICE_FACTS = 5_000
-RETRY_S = (5.0, 60.0)
+SIDECAR_BYTES = 1 << 20
 REST_S = 0.4  # between two looks at a document or a database that changes all the time
 REREAD_BYTES_PER_S = 5 << 20  # a document of 50 MB is read anew every 10 s at most
 
@@ -59,20 +58,15 @@ class Follower:
         calm_s: float = 0.0,
     ) -> None:  # fmt: skip
         self._agents = {agent.id: agent for agent in agents}
-        self._environ = environ
-        self._extra: dict[str, list[str]] = {agent: list(paths) for agent, paths in extra_roots.items()}
+        self.places = Places(self._agents, environ, extra_roots, projects)
+        self.failures = Failures()
         self._live = live  # False: a report, which wants no status
         self._recall = cursors  # of files, by their paths; those of files that are gone are never asked for
         self._cursors: dict[str, Cursor] = {}
-        self._projects = dict.fromkeys(projects)  # where agents that log into projects may have worked
         self._files: dict[str, LogEntry] = {}
-        self._folders: dict[str, int] = {}
-        self._names = Names()
         self._active = Active()
-        self._absent: list[str] = []
         self._urgent: dict[str, None] = {}
         self._todo: dict[str, None] = {}
-        self._failed: dict[str, tuple[float, int]] = {}
         self._rests: dict[str, float] = {}  # documents and databases that are left alone until then
         self._forks = Forks(self._cursors)
         self._logs = OpenLogs(self._agents, self._cursors, self._forks, calm_s)
@@ -81,7 +75,6 @@ class Follower:
         self._walked = False
         self._backlog = Backlog()
         self.looked: tuple[Looked, ...] = ()
-        self.diagnostics: dict[str, Diagnostic] = {}
 
     # ------------------------------------------------------------ what there is
 
@@ -89,23 +82,11 @@ class Follower:
         """Look for files everywhere. What is new or changed is queued, newest first."""
         first = not self._walked
         self._walked = True
-        listing = walk(
-            self._agents.values(),
-            self._environ,
-            self._extra,
-            self._projects,
-            self._names.turn(wall_ns, self._files),
-        )
+        listing = self.places.walk(wall_ns, self._files)
         self.looked = tuple(listing.looked)
         unknown = [path for path in listing.files if path not in self._files and path not in self._cursors]
         self._cursors.update((cursor.path, cursor) for cursor in self._recall(unknown))
-        for place in list(self.diagnostics):
-            if place not in listing.files:  # gone, or said again by this walk
-                del self.diagnostics[place]
-        for diagnostic in listing.diagnostics:
-            self.diagnostics[f"walk:{diagnostic.detail}"] = diagnostic
-        self._folders = listing.folders
-        self._absent = listing.absent
+        self.failures.walked(listing)
         changed = [entry for entry in listing.files.values() if self._changed(entry, now_s)]
         self._files = listing.files
         self._rests = {path: due_s for path, due_s in self._rests.items() if path in listing.files}
@@ -130,21 +111,6 @@ class Follower:
                 # little of a database is ever read
                 self._backlog.add(entry.path, 0 if isinstance(entry.source, Database) else unread)
         self._active.limit(now_s, self._files, self._logs.drop)
-
-    def add_root(self, agent: str, root: str) -> bool:
-        """Read another profile folder as well; True if it is new, so that a walk is due."""
-        known = self._extra.setdefault(agent, [])
-        if root in known or root in roots(self._agents[agent], self._environ):
-            return False
-        known.append(root)
-        return True
-
-    def add_project(self, folder: str) -> bool:
-        """Look for logs in another project folder as well; True if it is new, so that a walk is due."""
-        if not folder or folder in self._projects or len(self._projects) >= MAX_PROJECTS:
-            return False
-        self._projects[folder] = None
-        return True
 
     def _changed(self, entry: LogEntry, now_s: float) -> bool:
         old = self._files.get(entry.path)
@@ -173,7 +139,7 @@ class Follower:
         """Queue active files that changed; True if a folder changed, so that a walk is due."""
         if not self.look(now_s, all_folders):
             return False
-        return self._folders_changed(all_folders) or any(os.path.isdir(path) for path in self._absent)
+        return self.places.changed(list if all_folders else self._active.folders)
 
     def look(self, now_s: float, everything: bool = False) -> bool:
         """Queue active files that changed; True when it was the turn of all of them."""
@@ -214,17 +180,6 @@ class Follower:
             tail.flush(self._held)
         self._logs.drop(path)
 
-    def _folders_changed(self, everything: bool) -> bool:
-        folders = self._folders
-        watched = folders if everything else self._active.folders(folders)
-        for folder in watched:
-            try:
-                if os.stat(folder).st_mtime_ns != folders[folder]:
-                    return True
-            except OSError:
-                return True
-        return False
-
     # ------------------------------------------------------------ reading
 
     @property
@@ -242,16 +197,19 @@ class Follower:
         while (self._urgent or self._todo) and batch.bytes < slice_bytes and len(batch.facts) < SLICE_FACTS:
             queue = self._urgent or self._todo
             path = next(iter(queue))
-            if path in self._backlog:
+            first, before = path in self._backlog, batch.bytes
+            if first:
                 batch.live = False
-            if self._read(path, batch, now_s):
+            done = self._read(path, batch, now_s)
+            if first:
+                self._backlog.read(path, batch.bytes - before, done=done)
+            if done:
                 queue.pop(path, None)
-                self._backlog.done(path)
             elif batch.bytes >= slice_bytes or len(batch.facts) >= SLICE_FACTS:
                 self._pause(path, batch)
         for fact in batch.facts:
             if isinstance(fact, Session):
-                self.add_project(fact.cwd)
+                self.places.add_project(fact.cwd)
         return batch
 
     def _pause(self, path: str, batch: Batch) -> None:
@@ -281,89 +239,67 @@ class Follower:
         if self._live and now_s < self._rests.get(path, 0.0):
             self._files[path] = replace(entry, mtime_ns=-1)  # looks changed to a later poll
             return True
-        failed = self._failed.get(path)
-        if failed is not None and now_s < failed[0]:
+        if now_s < self.failures.until_s.get(path, 0.0):
             self._files.pop(path, None)  # the next walk queues it again
             return True
         try:
             if path in self._anew:
                 self._begin_anew(entry, batch)
-            if entry.sidecar:
-                self._sidecar(entry, batch)
-                self._failed.pop(path, None)
-                self.diagnostics.pop(path, None)
-                return True
-            tail = self._logs.reader(entry, live=self._live and path in self._active)
-            read, at_end = tail.read(batch.facts)
-            if at_end:
-                self._commit(path, tail, batch, at_end=True)
-            batch.bytes += read
-            self._backlog.read(path, read)
-            if at_end:
-                self._files[path] = tail.entry if not isinstance(tail, Archive) else entry
-                if path in self._active:
-                    self._logs.keep(path, now_s)
-                else:
-                    self._logs.drop(path)
-            if at_end and not isinstance(tail, Tail | Archive):
-                self._rests[path] = now_s + max(REST_S, read / REREAD_BYTES_PER_S)
-            self._failed.pop(path, None)
-            self.diagnostics.pop(path, None)
-            if isinstance(tail, Document) and not tail.is_whole:
-                name = clean(entry.relative, 120)
-                self.diagnostics[path] = Diagnostic(entry.agent, "half", f"{name} is no whole document (yet)")
+            at_end = self._sidecar(entry, batch) if entry.sidecar else self._slice(entry, batch, now_s)
         except Exception as error:  # whatever is wrong with one log, the others go on
             if not isinstance(error, OSError | ImportError):
                 log.exception("a log could not be decoded")
-            self._fail(entry, error, now_s)
+            self._logs.drop(path)
+            self._files.pop(path, None)  # the next walk queues it again
+            if not isinstance(error, FileNotFoundError):
+                self.failures.failed(entry, error, now_s)
             return True
+        return at_end
+
+    def _slice(self, entry: LogEntry, batch: Batch, now_s: float) -> bool:
+        """Read one slice; True at the end of the file."""
+        path = entry.path
+        tail = self._logs.reader(entry, live=self._live and path in self._active)
+        read, at_end = tail.read(batch.facts)
+        if at_end:
+            self._commit(path, tail, batch, at_end=True)
+        batch.bytes += read
+        if at_end:
+            self._files[path] = tail.entry if not isinstance(tail, Archive) else entry
+            if path in self._active:
+                self._logs.keep(path, now_s)
+            else:
+                self._logs.drop(path)
+            if not isinstance(tail, Tail | Archive):
+                self._rests[path] = now_s + max(REST_S, read / REREAD_BYTES_PER_S)
+        if path in self.failures.diagnostics:
+            self.failures.clear(path)
+        if isinstance(tail, Document) and not tail.is_whole:
+            self.failures.half(entry)
         return at_end
 
     def _begin_anew(self, entry: LogEntry, batch: Batch) -> None:
         """Forget what was counted of this log, together with the position that says it was read."""
         self._anew.discard(entry.path)
         batch.forget.append((entry.agent, entry.session_id))
-        batch.cursors.append(
-            Cursor(
-                entry.path,
-                entry.agent,
-                entry.dev,
-                entry.ino,
-                0,
-                0,
-                0,
-                0,
-                0,
-                0,
-                self._agents[entry.agent].version,
-            )
-        )
+        batch.cursors.append(self._cursor(entry, 0, 0))
 
-    def _sidecar(self, entry: LogEntry, batch: Batch) -> None:
+    def _sidecar(self, entry: LogEntry, batch: Batch) -> bool:
         with open_log(entry.path) as file:
-            data = file.read(1 << 20)
+            data = file.read(SIDECAR_BYTES)
         if entry.source.read_sidecar is not None:
             batch.facts.extend(entry.source.read_sidecar(entry.file, data))
-        version = self._agents[entry.agent].version
-        cursor = Cursor(
-            entry.path, entry.agent, entry.dev, entry.ino, 0, 0, entry.size, 0, entry.size, entry.mtime_ns, version
-        )  # fmt: skip
+        cursor = self._cursor(entry, entry.size, entry.mtime_ns)
         batch.cursors.append(cursor)
         batch.bytes += len(data)
         self._cursors[entry.path] = cursor
+        self.failures.clear(entry.path)
+        return True
 
-    def _fail(self, entry: LogEntry, error: Exception, now_s: float) -> None:
-        self._logs.drop(entry.path)
-        self._files.pop(entry.path, None)  # the next walk queues it again
-        if isinstance(error, FileNotFoundError):
-            return
-        tries = self._failed.get(entry.path, (0.0, 0))[1] + 1
-        self._failed[entry.path] = (now_s + min(RETRY_S[1], RETRY_S[0] * tries), tries)
-        reason = f"{type(error).__name__}; see the log file"
-        if isinstance(error, OSError | ImportError):
-            reason = getattr(error, "strerror", "") or str(error)
-        detail = f"{clean(entry.relative, 120)}: {clean(reason, 80)}"
-        self.diagnostics[entry.path] = Diagnostic(entry.agent, "unreadable", detail)
+    def _cursor(self, entry: LogEntry, size: int, mtime_ns: int) -> Cursor:
+        """The cursor of a file that was read up to `size`, and whose beginning is not looked at."""
+        version = self._agents[entry.agent].version
+        return Cursor(entry.path, entry.agent, entry.dev, entry.ino, 0, 0, size, 0, size, mtime_ns, version)
 
     # ------------------------------------------------------------ for the screen
 

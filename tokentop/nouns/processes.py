@@ -32,6 +32,10 @@ class Ident(Struct, frozen=True, gc=False):
     exe: str = ""
     argv0: str = ""
 
+    @property
+    def key(self) -> tuple[int, int]:
+        return self.pid, self.start_ticks
+
 
 class ChildProc(Struct, frozen=True, gc=False):
     """A descendant of an agent (tool shell, MCP server, dev server)."""

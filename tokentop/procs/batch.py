@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from msgspec import structs
 
 from tokentop.nouns.actions import Action, KillPlan, Receipt
-from tokentop.nouns.processes import Ident
 from tokentop.procs.match import INFERRED
 
 _ENDS = (Action.TERMINATE, Action.KILL)
@@ -43,11 +42,11 @@ def _coverers(plans: Sequence[KillPlan]) -> dict[int, int]:
     for at, plan in enumerate(plans):
         if plan.target is None or plan.refusal:
             continue
-        first.setdefault(_key(plan.target), at)
+        first.setdefault(plan.target.key, at)
         if plan.action in _ENDS:
             for planned in plan.tree:
                 if planned.ident != plan.target:
-                    below.setdefault(_key(planned.ident), []).append(at)
+                    below.setdefault(planned.ident.key, []).append(at)
     found: dict[int, int] = {}
     for at, plan in enumerate(plans):
         if plan.target is None or plan.refusal:
@@ -70,8 +69,8 @@ def _top(
         seen.add(at)
         target = plans[at].target
         assert target is not None
-        above = [one for one in below.get(_key(target), ()) if one not in seen]
-        at = above[0] if above else first[_key(target)]
+        above = [one for one in below.get(target.key, ()) if one not in seen]
+        at = above[0] if above else first[target.key]
     return at
 
 
@@ -83,11 +82,11 @@ def carry_out(plans: Sequence[KillPlan], act: Act) -> tuple[Receipt, ...]:
     done: dict[int, Receipt] = {}
     own = [at for at, plan in enumerate(plans) if plan.through is None]
     done.update(zip(own, act([plans[at] for at in own]), strict=True))
-    by_target = {_key(target): done[at] for at in own if (target := plans[at].target) is not None}
+    by_target = {target.key: done[at] for at in own if (target := plans[at].target) is not None}
     left = []
     for at, plan in enumerate(plans):
         if plan.through is not None:
-            found = _reached(plan, by_target.get(_key(plan.through)))
+            found = _reached(plan, by_target.get(plan.through.key))
             if found is None:
                 left.append(at)
             else:
@@ -104,7 +103,7 @@ def _reached(plan: KillPlan, by: Receipt | None) -> Receipt | None:
         return None
     rungs = tuple(rung for rung in by.rungs if rung.pid == target.pid)
     ended, alive = target.pid in by.ended_pids, target.pid in by.survivors
-    same = (by.pid, by.start_ticks) == _key(target)
+    same = (by.pid, by.start_ticks) == target.key
     if not (ended or alive or rungs or same):
         return None
     result = by.result if same else "ended" if ended else "still alive"
@@ -120,7 +119,3 @@ def _reached(plan: KillPlan, by: Receipt | None) -> Receipt | None:
         cost_nusd=plan.cost_nusd, burn_nusd_per_h=plan.burn_nusd_per_h, resume=plan.resume, title=plan.title,
         project=plan.project, way=f"with {who}, which it is below",
     )  # fmt: skip
-
-
-def _key(ident: Ident) -> tuple[int, int]:
-    return ident.pid, ident.start_ticks

@@ -35,7 +35,7 @@ class Leftovers(Ending):
         super().__init__(plan, probe, own, specs, note)
         self._above: dict[Key, Key | None] = {}  # parent within the same tool, None = its topmost process
         self._hosts: set[Key] = set()  # parents of other agents
-        self._awaited = {_key(ident) for ident in plan.means.awaited}
+        self._awaited = {ident.key for ident in plan.means.awaited}
         self._recorded: set[int] = set()
         self._planned = {one.ident.pid for one in plan.tree}
         owner = plan.means.daemon or plan.target
@@ -64,7 +64,7 @@ class Leftovers(Ending):
             time.sleep(_LOOK_EVERY_S)
         apart = {self._top(key) for key in self._hosts}
         for ident in alive:
-            top = self._top(_key(ident))
+            top = self._top(ident.key)
             goes = top not in apart and (top in self._awaited or not self._lives(top))
             (self.left if goes else self.background).append(ident)
         self._known = {ident.pid: ident for ident in self.left}
@@ -81,9 +81,9 @@ class Leftovers(Ending):
 
     def in_words(self, survivors: Sequence[Ident]) -> list[str]:
         """What became of the tools, one sentence each. `survivors` = what `end` gave."""
-        alive = {_key(ident) for ident in survivors}
+        alive = {ident.key for ident in survivors}
         out = []
-        ended = [ident for ident in self.left if _key(ident) not in alive and ident.pid not in self.skipped]
+        ended = [ident for ident in self.left if ident.key not in alive and ident.pid not in self.skipped]
         for idents, words in (
             (ended, "left behind and ended"),
             (survivors, "left behind and still alive"),
@@ -97,7 +97,7 @@ class Leftovers(Ending):
         """Children of the agent that the plan does not know; those of a shared daemon need the session's mark."""
         plan, marks = self._plan, frozenset(self._plan.means.marks)
         owner = plan.means.daemon or plan.target
-        known = {_key(one.ident) for one in (*plan.tree, *plan.stays)}
+        known = {one.ident.key for one in (*plan.tree, *plan.stays)}
         found: dict[int, Ident] = {}
         for pid, brief in snapshot.items():
             if owner is None or brief.ppid != owner.pid or (pid, brief.start_ticks) in known:
@@ -116,7 +116,7 @@ class Leftovers(Ending):
         found = family(parents, self._known)
         agents = {pid for pid in found if self._is_agent(pid)}
         hosts = (self._known.get(snapshot[pid].ppid) for pid in agents)
-        self._hosts |= {_key(ident) for ident in hosts if ident is not None}
+        self._hosts |= {ident.key for ident in hosts if ident is not None}
         detached = {pid for pid in found - self._planned if self._is_detached(pid)}
         return found - family(parents, agents | detached)
 
@@ -134,7 +134,7 @@ class Leftovers(Ending):
 
     def _seen(self, ident: Ident, brief: Brief) -> None:
         parent = self._known.get(brief.ppid)
-        self._above.setdefault(_key(ident), _key(parent) if parent is not None else None)
+        self._above.setdefault(ident.key, parent.key if parent is not None else None)
 
     def _lives(self, key: Key) -> bool:
         brief = self._snapshot.get(key[0])
@@ -154,7 +154,3 @@ def names(idents: Sequence[Ident]) -> str:
     shown = [f"{ident.pid} {clean(stem(ident.argv0 or ident.exe), 24)}" for ident in idents[:_NAMED]]
     more = len(idents) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
-
-
-def _key(ident: Ident) -> Key:
-    return ident.pid, ident.start_ticks

@@ -105,16 +105,14 @@ class Planner:
     def _of_proc(self, proc: Proc, action: Action, facts: Facts, force: bool) -> KillPlan:
         """A process by pid: an agent, its launcher, a child, an orphan or a service."""
         for one in self._procs:
-            if (one.ident.pid, one.ident.start_ticks) == proc.key or (
-                one.wrapper and (one.wrapper.pid, one.wrapper.start_ticks) == proc.key
-            ):
+            if one.ident.key == proc.key or (one.wrapper and one.wrapper.key == proc.key):
                 facts = facts if facts.session_id else self._facts_of(one, facts)
                 if one.role is ProcRole.AGENT:
                     return self._of_agent(one, action, facts, force)
                 return self._of_single(proc, one.role, action, facts, force, one)
         for one in self._procs:
             for child in one.children:
-                if (child.ident.pid, child.ident.start_ticks) == proc.key:
+                if child.ident.key == proc.key:
                     facts = facts if facts.session_id else self._facts_of(one, facts)
                     return self._of_single(proc, child.role, action, facts, force)
         if proc.identity and proc.identity.role in SERVICES:

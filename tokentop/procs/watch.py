@@ -179,9 +179,7 @@ class ProcWatcher:
             return
         owner = Owner(receipt.agent, receipt.session_id, (receipt.pid, receipt.start_ticks), ProcRole.TOOL)
         found = {
-            (ident.pid, ident.start_ticks): owner
-            for ident in receipt.left_behind
-            if ident.boot_id == self._source.host.boot_id
+            ident.key: owner for ident in receipt.left_behind if ident.boot_id == self._source.host.boot_id
         }
         self._owners = {**found, **self._owners}
         self._source.track(found)
@@ -205,7 +203,7 @@ class ProcWatcher:
             if proc.role is ProcRole.AGENT and proc.session_id:
                 key = proc.agent, proc.session_id
                 self._held.pop(key, None)
-                self._held[key] = Held((proc.ident.pid, proc.ident.start_ticks), now_ms)
+                self._held[key] = Held(proc.ident.key, now_ms)
         while len(self._held) > HELD_MAX:
             del self._held[next(iter(self._held))]
 

@@ -151,7 +151,7 @@ def _leader(folder: Path, settings: Settings, notes: list[str], quiet: bool) -> 
             ledger.close()
         raise Failure(_said(error, folder)) from error
     try:
-        current = (*ledger.notes, *ledger.follower.diagnostics.values())
+        current = (*ledger.notes, *ledger.follower.failures.diagnostics.values())
         yield Access(ledger.db, folder, settings, current, notes, ledger.follower.looked, events, writes=True)
     except sqlite3.DatabaseError as error:
         if not db.is_damaged(error):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import Struct
+from msgspec import field
 
 from tokentop.agents._lines import LineReader
 from tokentop.agents.base import LogFile
@@ -20,35 +20,24 @@ from tokentop.agents.decoding import (
     obj,
     string,
     text,
-    tokens,
 )
 from tokentop.nouns.sessions import Activity, Context, Role, Session, State
-from tokentop.nouns.usage import Kind, Tokens, Usage
+from tokentop.nouns.usage import Kind
 from tokentop.text import title
 
+from .calls import Calls
 from .sidecar import AGENT_ID
-from .totals import Vector, add, nano_of, rest, vector_of
+from .totals import Vector, add, rest, vector_of
+from .usage import Said, counted, heard, lost, nano_told, spoken, usage_of
 
 _NEEDLES = (b'"session.', b'"assistant.turn_', b'"subagent.', b'"abort"')
 _MESSAGE, _USER = b'"assistant.message"', b'"user.message"'
 _LIVE = (b'"tool.execution_', b'"permission.')
-_NANO_PER_CREDIT = 10**9  # one AI unit is one credit
-_NUSD_PER_CREDIT = 10**7
-_MAX_OPEN = 64
 _MAX_SAID = 2_000
 _LIMITS = frozenset({"rate_limit", "quota"})
 
 
-class _Said(Struct):
-    """A message of a version without usage records, until the shutdown tells the totals."""
-
-    session_id: str
-    at_ms: int
-    model: str
-    output: int | None  # None = not told
-
-
-class _Memory(Struct):
+class _Memory(Calls):
     """Decoder state between slices and restarts: plain data."""
 
     session_id: str = ""
@@ -59,12 +48,9 @@ class _Memory(Struct):
     titled: bool = False
     has_records: bool = False
     owner: str = ""  # of copied lines: the session that made the last copied call
-    whole: dict[str, Vector] = {}  # counted in the session, by model
-    part: dict[str, Vector] = {}  # counted since the last shutdown or resume
-    said: dict[str, _Said] = {}
-    calls: dict[str, tuple[str, int]] = {}  # open request by sub-agent ("" = main): its id and start
-    goes_on: dict[str, bool] = {}  # whether the last answer asked for a tool, by sub-agent
-    tools: dict[str, tuple[str, str]] = {}  # running: sub-agent and name, by call
+    whole: dict[str, Vector] = field(default_factory=dict)  # counted in the session, by model
+    part: dict[str, Vector] = field(default_factory=dict)  # counted since the last shutdown or resume
+    said: dict[str, Said] = field(default_factory=dict)
 
 
 class CopilotLines(LineReader[_Memory]):
@@ -117,21 +103,20 @@ class CopilotLines(LineReader[_Memory]):
         self._context.clear()
 
     def _record(self, found: dict[str, Any]) -> None:
-        event = found
-        kind = event.get("type")
+        kind = found.get("type")
         handler = self._handlers.get(kind) if isinstance(kind, str) else None
         if handler is None:
             return
-        memory, data = self._memory, obj(event.get("data"))
-        told_ms = epoch_ms(event.get("timestamp"))
+        memory, data = self._memory, obj(found.get("data"))
+        told_ms = epoch_ms(found.get("timestamp"))
         self._at_ms, self._timeless = told_ms or memory.first_ms or self._file.mtime_ms, not told_ms
         self._copied = self._at_ms < memory.first_ms
         # Older versions name a sub-agent only by the tool call that started it.
-        self._agent = identifier(string(event.get("agentId"))) or identifier(
+        self._agent = identifier(string(found.get("agentId"))) or identifier(
             string(data.get("parentToolCallId"))
         )
         self._event_id = (
-            identifier(string(event.get("id"))) or f"{memory.session_id}:{self._at_ms}:{self._agent}"
+            identifier(string(found.get("id"))) or f"{memory.session_id}:{self._at_ms}:{self._agent}"
         )
         handler(data)
 
@@ -208,37 +193,21 @@ class CopilotLines(LineReader[_Memory]):
             else identifier(string(usage.get("apiCallId"))) or self._event_id
         )
         memory.has_records = True
-        self._goes_on(usage.get("finishReason") == "tool_calls")
+        memory.answered(self._agent, goes_on=usage.get("finishReason") == "tool_calls")
         model = label(string(usage.get("model"))) or memory.model
-        nano = obj(usage.get("copilotUsage")).get("totalNanoAiu")
-        counted = vector_of(usage, nano_of(nano))
-        self._note(model, counted)
-        self._count(key, model, usage, None if nano is None else nano_of(nano))
+        nano = nano_told(usage)
+        self._note(model, vector_of(usage, nano or 0))
+        self._count(key, model, usage, nano)
         self._answered()
 
     def _count(
         self, key: str, model: str, usage: dict[str, Any], nano: int | None, kind: Kind = Kind.RESPONSE
     ) -> None:
-        """A response, or what a total holds beyond them: the counts are told the same way."""
-        found = tokens(
-            AGENT_ID, self.facts, prompt=usage.get("inputTokens"), cache_read=usage.get("cacheReadTokens"),
-            cache_write=usage.get("cacheWriteTokens"), output=usage.get("outputTokens"),
-            reasoning=usage.get("reasoningTokens"),
-        )  # fmt: skip
         session_id, at_ms = self._session(), self._at_ms
-        took = min(count(usage.get("duration")) or 0, 86_400_000)
-        own_key = label(string(usage.get("modelProvider"))) or label(string(usage.get("providerType")))
-        self.facts.append(
-            Usage(
-                AGENT_ID, session_id, key, at_ms, model, found,
-                own_key if usage.get("isByok") and own_key else "github-copilot", took,
-                logged_nusd=None if nano is None else nano * _NUSD_PER_CREDIT // _NANO_PER_CREDIT,
-                kind=kind, start_ms=at_ms - took if took else 0, at_estimated=self._timeless,
-                credits_milli=None if nano is None else nano * 1000 // _NANO_PER_CREDIT,
-            )
-        )  # fmt: skip
+        found = counted(self.facts, session_id, key, at_ms, model, usage, nano, kind, timeless=self._timeless)
+        self.facts.append(found)
         if kind is Kind.RESPONSE and not self._copied:
-            used, window = found.prompt + found.output, count(usage.get("maxPromptTokens")) or 0
+            used, window = found.tokens.prompt + found.tokens.output, count(usage.get("maxPromptTokens")) or 0
             self._context[session_id] = Context(AGENT_ID, session_id, at_ms, used, window)
 
     def _copied_from(self, source: str) -> None:
@@ -260,9 +229,8 @@ class CopilotLines(LineReader[_Memory]):
         """Its call has no usage record and is not in the shutdown's totals either."""
         used = obj(data.get("compactionTokensUsed"))
         if self._memory.has_records and any(vector_of(used, 0)):
-            nano = obj(used.get("copilotUsage")).get("totalNanoAiu")
             model = label(string(used.get("model"))) or label(string(data.get("model"))) or self._memory.model
-            self._count(self._event_id, model, used, None if nano is None else nano_of(nano))
+            self._count(self._event_id, model, used, nano_told(used))
         self._gauge(data.get("postCompactionTokens"), data.get("tokenLimit"))
 
     def _usage_info(self, data: dict[str, Any]) -> None:
@@ -278,23 +246,20 @@ class CopilotLines(LineReader[_Memory]):
         """An answer; in versions without records all that is known of a call until the shutdown."""
         memory = self._memory
         if self.live:
-            self._goes_on(bool(data.get("toolRequests")))
+            memory.answered(self._agent, goes_on=bool(data.get("toolRequests")))
         if memory.has_records:
             return
         key = identifier(string(data.get("messageId"))) or self._event_id
-        told, said = count(data.get("outputTokens")), memory.said.get(key)
-        output = told or None
-        if said is not None:
-            output = max(said.output or 0, output or 0) or None
-        now = _Said(
-            said.session_id if said else self._session(), said.at_ms if said else self._at_ms,
-            label(string(data.get("model"))) or (said.model if said else memory.model), output,
-        )  # fmt: skip
-        if said is not None or len(memory.said) < _MAX_SAID:
+        before, model = memory.said.get(key), label(string(data.get("model")))
+        now, gained = heard(
+            before or Said(self._session(), self._at_ms, memory.model, None),
+            model,
+            count(data.get("outputTokens")),
+        )
+        if before is not None or len(memory.said) < _MAX_SAID:
             memory.said[key] = now
-        gained = (output or 0) - ((said.output or 0) if said else 0)
         self._note(now.model, [0, gained, 0, 0, 0, 0])
-        self.facts.append(_spoken(key, now, final=False))
+        self.facts.append(spoken(key, now, final=False))
         self._answered()
 
     def _shutdown(self, data: dict[str, Any]) -> None:
@@ -307,14 +272,9 @@ class CopilotLines(LineReader[_Memory]):
         more = rest(metrics, memory.whole if cumulative else memory.part)
         if not self._copied:
             for model, vector in more.items():
-                prompt, output, read, written, reasoning, nano = vector
-                usage = {
-                    "inputTokens": prompt, "outputTokens": output, "cacheReadTokens": read,
-                    "cacheWriteTokens": written, "reasoningTokens": reasoning,
-                }  # fmt: skip
-                self._count(f"{self._event_id}:{model}", model, usage, nano or None, Kind.HIDDEN)
+                self._count(f"{self._event_id}:{model}", model, *usage_of(vector), Kind.HIDDEN)
             if metrics:
-                self.facts += [_spoken(key, said, final=True) for key, said in memory.said.items()]
+                self.facts += [spoken(key, said, final=True) for key, said in memory.said.items()]
         for model, vector in more.items():
             add(memory.whole, model, vector)
         memory.part, memory.said = {}, {}
@@ -325,28 +285,17 @@ class CopilotLines(LineReader[_Memory]):
     # ------------------------------------------------------------ status
 
     def _turn_start(self, _data: dict[str, Any]) -> None:
-        memory = self._memory
-        if len(memory.calls) < _MAX_OPEN:
-            memory.calls[self._agent] = (self._event_id, self._at_ms)
+        self._memory.send(self._agent, self._event_id, self._at_ms)
         self._activity(State.WORKING, call_id=self._event_id)
 
     def _answered(self) -> None:
-        call, _ = self._memory.calls.pop(self._agent, ("", 0))
+        call, _ = self._memory.take(self._agent)
         if call:
             self._activity(State.WORKING, ends_call=call)
 
     def _turn_end(self, _data: dict[str, Any]) -> None:
         """The end of a turn whose request is unanswered stands before the abort or the error that tells why."""
-        memory = self._memory
-        if not self._agent:
-            memory.tools.clear()
-        asked = memory.goes_on.get(self._agent) and self._agent not in memory.calls
-        self._activity(State.WORKING if asked else State.IDLE)
-
-    def _goes_on(self, goes_on: bool) -> None:
-        known = self._memory.goes_on
-        if self._agent in known or len(known) < _MAX_OPEN:
-            known[self._agent] = goes_on
+        self._activity(State.WORKING if self._memory.end_turn(self._agent) else State.IDLE)
 
     def _abort(self, _data: dict[str, Any]) -> None:
         self._memory.goes_on.clear()
@@ -360,30 +309,25 @@ class CopilotLines(LineReader[_Memory]):
         self._agent = ""
 
     def _lost(self) -> None:
-        """A request that was cut off: it was billed, and its usage will never be written."""
-        call, at_ms = self._memory.calls.pop(self._agent, ("", 0))
+        call, at_ms = self._memory.take(self._agent)
         if call and not self._copied:
             session_id = self._session()
-            self.facts.append(
-                Usage(AGENT_ID, session_id, call, at_ms, self._memory.model, Tokens(), kind=Kind.UNKNOWN)
-            )
+            self.facts.append(lost(session_id, call, at_ms, self._memory.model))
             self._activity(State.IDLE, ends_call=call)
 
     def _error(self, data: dict[str, Any]) -> None:
         state = State.LIMITED if data.get("errorType") in _LIMITS else State.ERROR
-        self._goes_on(False)
-        self._memory.calls.pop(self._agent, None)
+        self._memory.answered(self._agent, goes_on=False)
+        self._memory.take(self._agent)
         self._activity(state, detail=text(data.get("message"), 120))
 
     def _tool(self, data: dict[str, Any]) -> None:
-        memory, name = self._memory, text(data.get("toolName"), 40)
-        if len(memory.tools) < _MAX_OPEN:
-            memory.tools[identifier(string(data.get("toolCallId")))] = (self._agent, name)
+        name = text(data.get("toolName"), 40)
+        self._memory.start_tool(self._agent, identifier(string(data.get("toolCallId"))), name)
         self._activity(State.TOOL, name)
 
     def _tool_end(self, data: dict[str, Any]) -> None:
-        memory = self._memory
-        memory.tools.pop(identifier(string(data.get("toolCallId"))), None)
+        self._memory.tools.pop(identifier(string(data.get("toolCallId"))), None)
         self._tools_go_on()
 
     def _permission(self, data: dict[str, Any]) -> None:
@@ -396,7 +340,7 @@ class CopilotLines(LineReader[_Memory]):
         self._tools_go_on()
 
     def _tools_go_on(self) -> None:
-        running = next((name for agent, name in self._memory.tools.values() if agent == self._agent), "")
+        running = self._memory.running(self._agent)
         self._activity(State.TOOL if running else State.WORKING, running)
 
     def _activity(
@@ -406,12 +350,3 @@ class CopilotLines(LineReader[_Memory]):
             self.facts.append(
                 Activity(AGENT_ID, self._session(), self._at_ms, state, tool, detail, call_id, ends_call)
             )
-
-
-def _spoken(key: str, said: _Said, *, final: bool) -> Usage:
-    """A call of which only the output is known; after the shutdown a total covers the rest."""
-    unknown = said.output is None and not final
-    return Usage(
-        AGENT_ID, said.session_id, key, said.at_ms, said.model, Tokens(output=said.output or 0), "github-copilot",
-        kind=Kind.UNKNOWN if unknown else Kind.RESPONSE, estimated=not final and not unknown,
-    )  # fmt: skip
