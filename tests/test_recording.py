@@ -28,8 +28,8 @@ from tokentop.store import frames as stored
 from tokentop.store.receipts import append_action
 from tokentop.ui.cells import Scene
 from tokentop.ui.columns import COLUMNS
+from tokentop.ui.rowline import name_of
 from tokentop.ui.view import View
-from tokentop.ui.widgets.table import name_of
 
 START = build.NOW
 HOUR_MS = 3_600_000

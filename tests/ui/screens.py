@@ -240,13 +240,13 @@ SHOTS: tuple[Shot, ...] = (
     Shot("history-error", ("3", "slash", *"cost>x"), "needs a number"),
     Shot("history-empty", ("3",), "0 sessions", _source(lambda: build.snapshot(**_EMPTY))),  # type: ignore[arg-type]
     Shot("history-ascii", ("3",), "newest first", _source(demo), options=UiOptions(ascii=True)),
-    Shot("past", ("B",), "PAST", film.source),
+    Shot("past", ("B",), "today", film.source),
     Shot("past-gap", ("B", "see: ago", "g", *["shift+right"] * 12), "did not run", film.source),
     Shot("past-empty", ("B",), "nothing is recorded yet", lambda: film.source(with_film=False)),
-    Shot("past-span", ("B", "J", "see:Where the bill", "enter"), "48.0%", film.source),
-    Shot("past-jumps", ("B", "J"), "Where the bill jumped", film.source),
-    Shot("past-help", ("B", "question_mark"), "play, or hold", film.source),
-    Shot("past-refused", ("B", "K"), "this is the past", film.source),
+    Shot("past-span", ("B", "see:today", "J", "see:Where the bill", "enter"), "48.0%", film.source),
+    Shot("past-jumps", ("B", "see:today", "J"), "Where the bill jumped", film.source),
+    Shot("past-help", ("B", "see:today", "question_mark"), "play, or hold", film.source),
+    Shot("past-refused", ("B", "see:today", "K"), "this is the past", film.source),
     Shot("toast", ("x",), "SIGINT sent", cursor="a1"),
 )
 # fmt: on

@@ -12,7 +12,7 @@ from textual.content import Content
 from tokentop.ui.glyphs import safe
 from tokentop.ui.keys import KEYS, shown_as
 from tokentop.ui.paint import fit
-from tokentop.ui.widgets.table import name_of
+from tokentop.ui.rowline import name_of
 
 if TYPE_CHECKING:
     from tokentop.ui.app import TokentopApp

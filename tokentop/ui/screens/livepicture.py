@@ -24,6 +24,7 @@ from tokentop.ui.keys import Key
 from tokentop.ui.layout import layout
 from tokentop.ui.pace import TICK_S, Pace
 from tokentop.ui.paint import BareContainer, BareVertical, bare_lines
+from tokentop.ui.rowline import name_of
 from tokentop.ui.source import UiOptions
 from tokentop.ui.view import View
 from tokentop.ui.widgets.countdown import Countdowns, lift_toasts
@@ -33,8 +34,9 @@ from tokentop.ui.widgets.filterline import FilterInput
 from tokentop.ui.widgets.footer import KeyFooter
 from tokentop.ui.widgets.overview import Overview
 from tokentop.ui.widgets.strip import TotalsStrip
-from tokentop.ui.widgets.table import LiveTable, TableHead, name_of
+from tokentop.ui.widgets.table import LiveTable
 from tokentop.ui.widgets.tablefilter import TableFilter
+from tokentop.ui.widgets.tablehead import TableHead
 
 if TYPE_CHECKING:
     from tokentop.ui.app import TokentopApp

@@ -9,7 +9,8 @@ from tokentop.ui.grouping import CYCLE
 from tokentop.ui.screens.livepicture import LivePicture
 from tokentop.ui.widgets.empty import ORPHANS
 from tokentop.ui.widgets.strip import TotalsStrip
-from tokentop.ui.widgets.table import LiveTable, TableHead
+from tokentop.ui.widgets.table import LiveTable
+from tokentop.ui.widgets.tablehead import TableHead
 
 _REFRESH_S = (0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0)
 

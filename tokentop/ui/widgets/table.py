@@ -6,7 +6,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable
 
-from rich.cells import cell_len
 from textual import events
 from textual.geometry import Region, Size
 from textual.message import Message
@@ -16,10 +15,10 @@ from textual.strip import Strip
 from tokentop.nouns.picture import Row
 from tokentop.ui.cells import Scene
 from tokentop.ui.columns import Placed
-from tokentop.ui.glyphs import LOOKS, RESTING, TAG, safe
-from tokentop.ui.grouping import Head
+from tokentop.ui.glyphs import TAG
 from tokentop.ui.lines import Line
-from tokentop.ui.paint import NO_WAY, Piece, Way, fit, palette_of, strip, way_of
+from tokentop.ui.paint import NO_WAY, Way, palette_of, strip, way_of
+from tokentop.ui.rowline import head_pieces, row_pieces
 from tokentop.ui.theme import Palette
 from tokentop.ui.view import Change, View
 
@@ -277,111 +276,6 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
             yield f"{mark} ", "strong"
         head = self.view.groups.heads.get(line.key)
         if head is not None:
-            yield from self._head_pieces(head, line)
-            return
-        resting = row.status.state in RESTING or not line.match
-        for at, (column, width) in enumerate(self.placed):
-            if at:
-                yield " ", ""
-            if column.id == "session":
-                yield from session_pieces(row, line, width)
-                continue
-            text, role = column.cell(row, self._scene(width))
-            if resting and role in {"", "strong", "muted"}:
-                role = "dim"
-            yield fit(text, width, column.right), role
-
-    def _head_pieces(self, head: Head, line: Line) -> Iterable[tuple[str, str]]:
-        """The header of a group: its name, how many are in which state, and the sums."""
-        for at, (column, width) in enumerate(self.placed):
-            if at:
-                yield " ", ""
-            if column.id == "session":
-                yield from group_pieces(head, line, width)
-                continue
-            text, role = column.cell(head.row, self._scene(width)) if column.summed else ("", "")
-            yield fit(text, width, column.right), "title" if role in {"", "strong", "muted"} else role
-
-
-def group_pieces(head: Head, line: Line, width: int) -> Iterable[tuple[str, str]]:
-    """`▾ api  !1 ●3`; the counts are what a narrow screen keeps."""
-    chips = [(f" {LOOKS[state].glyph}{count}", state.value) for state, count in head.counts]
-    while chips and sum(len(chip) for chip, _ in chips) > width - len(line.lead) - 4:
-        chips.pop()  # the least urgent
-    room = width - len(line.lead) - sum(len(chip) for chip, _ in chips)
-    name = safe(head.row.title, 80)
-    yield line.lead, "dim"
-    shown = fit(name, min(room, max(cell_len(name), 1)))
-    yield shown, "title"
-    yield from chips
-    yield " " * max(0, room - cell_len(shown)), ""
-
-
-def session_pieces(row: Row, line: Line, width: int) -> Iterable[tuple[str, str]]:
-    """Tree lines, title, and how many rows are folded away."""
-    room = width
-    if line.lead:
-        lead = line.lead if len(line.lead) <= width // 2 else line.lead[-(width // 2) :]
-        room -= len(lead)
-        yield lead, "dim"
-    tail = f" +{line.hidden}" if line.hidden and room > 8 else ""
-    name, role = name_of(row)
-    if not line.match or (row.status.state in RESTING and role == ""):
-        role = "dim"
-    yield fit(name, room - len(tail)), role
-    yield tail, "tool"
-
-
-def name_of(row: Row) -> tuple[str, str]:
-    """The name of a row and its role: title, command, or what is left to tell it by."""
-    if row.kind in {"tool", "orphan"}:
-        return safe(f"{row.pid or '?'} {row.command or row.title}"), "muted"
-    if row.title:
-        return safe(row.title), ""
-    if row.session_id:
-        return f"({safe(row.session_id, 13)})", "muted"
-    return safe(row.command) or "(no session yet)", "muted"
-
-
-class TableHead(ScrollView):
-    """The heads of the columns; a click sorts."""
-
-    class Chosen(Message):
-        """The head of a column was clicked."""
-
-        def __init__(self, column_id: str) -> None:
-            super().__init__()
-            self.column_id = column_id
-
-    DEFAULT_CSS = "TableHead { height: 1; scrollbar-size: 0 0; overflow: hidden hidden; }"
-
-    def __init__(self, table: LiveTable) -> None:
-        super().__init__()
-        self.table = table
-
-    def render_line(self, y: int) -> Strip:
-        palette = palette_of(self)
-        order = self.table.view.order
-        pieces: list[Piece] = [(" ", palette["head"])]
-        for column, width in self.table.placed:
-            # The cell between two columns holds the arrow, so that no head moves when the sort does.
-            sorted_here = column.id == order.sort_id and (column.id != "status" or order.reverse)
-            role = "key" if sorted_here else "head"
-            shown = fit(column.head(self.table.view.window_min) if width > 1 else "", width, column.right)
-            gap = " "
-            if sorted_here:
-                head, gap = shown.lstrip(), "↑" if order.reverse else "↓"
-                if column.right and head != shown:  # ... or the one before its own text, where that is free
-                    shown, gap = (gap + head).rjust(len(shown)), " "
-            pieces += [(gap, palette[role]), (shown, palette[role])]
-        return strip(pieces, self.size.width, palette.base)
-
-    def on_click(self, event: events.Click) -> None:
-        event.stop()
-        x = 2
-        for column, width in self.table.placed:
-            if x <= event.x < x + width:
-                if column.sort is not None:
-                    self.post_message(self.Chosen(column.id))
-                return
-            x += width + 1
+            yield from head_pieces(head, line, self.placed, self._scene)
+        else:
+            yield from row_pieces(row, line, self.placed, self._scene)
