@@ -214,7 +214,7 @@ def collector(scratch: Scratch) -> tuple[Collector, list[Snapshot]]:
     return Collector(scratch.state, scratch.environ(), Settings(), pictures.append), pictures
 
 
-def tick_until(subject: Collector, pictures: list[Snapshot], wanted: object, seconds: float = 30) -> Snapshot:
+def tick_until(subject: Collector, pictures: list[Snapshot], wanted: object, seconds: float = 60) -> Snapshot:
     """Tick as the collector thread does until a picture is as wanted."""
     assert callable(wanted)
     end_s = time.monotonic() + seconds
@@ -233,7 +233,7 @@ def bytes_in(folder: Path) -> bytes:
             return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
-def wait_for(condition: object, seconds: float = 30) -> None:
+def wait_for(condition: object, seconds: float = 60) -> None:
     assert callable(condition)
     end_s = time.monotonic() + seconds
     while not condition():

@@ -73,7 +73,7 @@ def run(scratch: Scratch, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def wait_for(true: Callable[[], bool]) -> None:
-    end_s = time.monotonic() + 30
+    end_s = time.monotonic() + 60
     while not true():
         assert time.monotonic() < end_s
         time.sleep(0.05)

@@ -61,8 +61,9 @@ def test_a_thread_without_a_running_turn_is_left_alone(world, serve):
 def test_a_daemon_that_does_not_comply_is_reported_in_words(world, serve, mode, words):
     """processes.md case 101."""
     serve("thread-1", mode=mode)
+    limit_s = 0.6 if words == "time limit" else 30.0
     with pytest.raises(RpcError, match=words):
-        interrupt_turn(str(socket_path(world.home)), "thread-1", limit_s=0.6)
+        interrupt_turn(str(socket_path(world.home)), "thread-1", limit_s=limit_s)
 
 
 def test_a_missing_socket_is_reported_in_words(world):
