@@ -82,6 +82,7 @@ def test_the_start_does_not_read_every_event_of_the_history(tmp_path: Path) -> N
     connection.set_trace_callback(asked.append)
     assert reader.recent_events(connection, 1) == []
     connection.set_trace_callback(None)
-    plan = connection.execute(f"EXPLAIN QUERY PLAN {asked[-1]}").fetchall()
+    [of_events] = [sql for sql in asked if "event" in sql]  # the others read few names
+    plan = connection.execute(f"EXPLAIN QUERY PLAN {of_events}").fetchall()
     connection.close()
     assert not [row for row in plan if row[3].startswith("SCAN")], plan

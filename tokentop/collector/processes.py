@@ -114,9 +114,9 @@ class ProcessLooks:
         new = False
         for proc in self._procs:
             if proc.agent in in_projects:
-                new |= follower.places.add_project(proc.cwd)
+                new |= follower.folders.add_project(proc.cwd)
             if proc.profile:
-                new |= follower.places.add_root(proc.agent, proc.profile)
+                new |= follower.folders.add_root(proc.agent, proc.profile)
         return new
 
     def own(self) -> tuple[float, int] | None:

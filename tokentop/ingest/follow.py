@@ -22,9 +22,9 @@ from .backlog import Backlog
 from .discover import LogEntry, state_of
 from .document import Document
 from .failures import Failures
+from .folders import Folders
 from .forks import Forks
 from .openlogs import MAX_OPEN, OpenLogs, Reader
-from .places import Places
 from .signs import last_signs
 from .tail import Tail, open_log
 
@@ -58,7 +58,7 @@ class Follower:
         calm_s: float = 0.0,
     ) -> None:  # fmt: skip
         self._agents = {agent.id: agent for agent in agents}
-        self.places = Places(self._agents, environ, extra_roots, projects)
+        self.folders = Folders(self._agents, environ, extra_roots, projects)
         self.failures = Failures()
         self._live = live  # False: a report, which wants no status
         self._recall = cursors  # of files, by their paths; those of files that are gone are never asked for
@@ -82,7 +82,7 @@ class Follower:
         """Look for files everywhere. What is new or changed is queued, newest first."""
         first = not self._walked
         self._walked = True
-        listing = self.places.walk(wall_ns, self._files)
+        listing = self.folders.walk(wall_ns, self._files)
         self.looked = tuple(listing.looked)
         unknown = [path for path in listing.files if path not in self._files and path not in self._cursors]
         self._cursors.update((cursor.path, cursor) for cursor in self._recall(unknown))
@@ -139,7 +139,7 @@ class Follower:
         """Queue active files that changed; True if a folder changed, so that a walk is due."""
         if not self.look(now_s, all_folders):
             return False
-        return self.places.changed(list if all_folders else self._active.folders)
+        return self.folders.changed(list if all_folders else self._active.folders)
 
     def look(self, now_s: float, everything: bool = False) -> bool:
         """Queue active files that changed; True when it was the turn of all of them."""
@@ -209,7 +209,7 @@ class Follower:
                 self._pause(path, batch)
         for fact in batch.facts:
             if isinstance(fact, Session):
-                self.places.add_project(fact.cwd)
+                self.folders.add_project(fact.cwd)
         return batch
 
     def _pause(self, path: str, batch: Batch) -> None:

@@ -12,7 +12,7 @@ from .discover import Listing, LogEntry, Names, roots, walk
 MAX_PROJECTS = 2_000
 
 
-class Places:
+class Folders:
     """Remembers which folders there are, so that a changed one is noticed between two walks."""
 
     def __init__(
