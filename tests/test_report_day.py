@@ -1,6 +1,8 @@
 """`tokentop today`, `yesterday`, and the other forms of `tokentop usage`, on days whose truth is known."""
 
 import json
+import os
+import pty
 import sqlite3
 import time
 from contextlib import closing
@@ -231,3 +233,43 @@ def test_a_year_names_only_the_shades_that_it_has():
     assert chart.year({day: 10**9}, day)[-1].split("  ")[-1] == "░ to $1.00"
     many = chart.year({day - timedelta(days=n): (n + 1) * 10**9 for n in range(8)}, day)[-1]
     assert [shade for shade in "░▒▓█" if shade in many] == list("░▒▓█")
+
+
+def on_a_terminal(scratch, *words, **env):
+    """What a report writes to a terminal of its own."""
+    master, slave = pty.openpty()
+    try:
+        process = scratch.start(*words, env={"TERM": "xterm", **env}, stdout=slave)
+        out, eof = b"", False
+        os.close(slave)
+        while not eof:
+            try:
+                part = os.read(master, 65_536)
+            except OSError:
+                part = b""
+            out, eof = out + part, not part
+        assert process.wait() == 0
+        process.stderr.close()
+        return out
+    finally:
+        os.close(master)
+
+
+@pytest.mark.parametrize("env", [{"LC_ALL": "C"}, {"LANG": "C"}, {"TERM": "linux"}, {"LANG": "de_DE.ISO-8859-1"}])
+def test_a_terminal_that_knows_only_seven_bits_gets_no_more_from_a_report(scratch, env):
+    assert not on_a_terminal(scratch, "today", LANG="C.UTF-8").isascii()
+    for words in (("today",), ("usage", "--heatmap"), ("forecast",), ("usage", "--chart")):
+        out = on_a_terminal(scratch, *words, **env)
+        assert out.isascii()
+        assert b"?" not in out
+    assert "█" in scratch.run("today", env=env).stdout, "a pipe gets the text as it is"
+
+
+def test_the_setting_goes_for_every_report_on_a_terminal(scratch):
+    log = Log(scratch, "wide", "/work/größe", int(time.time()) - 40)
+    log.call()
+    assert not on_a_terminal(scratch, "usage", "--by", "project", LANG="C.UTF-8").isascii()
+    scratch.config.write_text("ascii = true\n")
+    assert b"gr??e" in on_a_terminal(scratch, "usage", "--by", "project", LANG="C.UTF-8")
+    rows = json.loads(on_a_terminal(scratch, "usage", "--by", "project", "--json", LANG="C.UTF-8"))["rows"]
+    assert "größe" in {row["project"] for row in rows}

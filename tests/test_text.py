@@ -197,3 +197,7 @@ def test_hostile_characters_become_visible_marks() -> None:
     assert text.clean("a\x00b\x7f\x9b") == "a␀b␡�"
     assert text.clean("\u202ex\u2066\u2028\ud800\u200d") == "�x����"
     assert len(text.clean("e" + "\u0301" * 10_000)) <= 4
+
+
+def test_signs_above_and_below_a_letter_take_no_cell() -> None:
+    assert [text.cell_len(word) for word in ("né", "ne\u0301", "ที่", "修复", "a\u200db")] == [2, 2, 1, 4, 2]

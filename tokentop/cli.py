@@ -73,6 +73,11 @@ def _write_any_text() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    if sys.stdout is not None and sys.stdout.isatty():
+        from .sevenbits import restrict, wants_ascii
+
+        if wants_ascii(os.environ):
+            restrict(sys.stdout)
 
 
 def _discard_output() -> None:

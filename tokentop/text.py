@@ -107,12 +107,15 @@ def title(text: str) -> str:
     return clean(mask_secrets(" ".join(text[:400].split())), TITLE_CHARS)
 
 
+_NO_CELL = frozenset({"Mn", "Me", "Cf"})
+
+
 def cell_len(text: str) -> int:
     """How many cells a text takes in a terminal: wide letters two, combining marks none."""
     if text.isascii():
         return len(text)
     return sum(
-        0 if unicodedata.combining(char) else 1 + (unicodedata.east_asian_width(char) in "WF")
+        0 if unicodedata.category(char) in _NO_CELL else 1 + (unicodedata.east_asian_width(char) in "WF")
         for char in text
     )
 

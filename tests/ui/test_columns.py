@@ -13,10 +13,11 @@ from tokentop.nouns.money import Quota
 from tokentop.nouns.picture import Status
 from tokentop.nouns.sessions import State
 from tokentop.nouns.usage import Figures
+from tokentop.sevenbits import to_ascii, wants_ascii
 from tokentop.ui import columns, facts, filtering
 from tokentop.ui.cells import Scene, most_urgent
 from tokentop.ui.columns import AS_DECLARED, BY_ID, FROZEN, Choice
-from tokentop.ui.glyphs import LOOKS, to_ascii, wants_ascii
+from tokentop.ui.glyphs import LOOKS
 from tokentop.ui.layout import layout
 from tokentop.ui.paint import fit
 
@@ -188,6 +189,9 @@ def test_every_state_fits_its_cell_and_differs_without_colour(state: State) -> N
     [
         ({"TERM": "linux", "LANG": "C.UTF-8"}, True),
         ({"TERM": "xterm", "LANG": "C"}, True),
+        ({"TERM": "xterm", "LANG": "C", "LC_CTYPE": "C.UTF-8"}, True),  # as Python makes of the line above
+        ({"TERM": "xterm", "LANG": "de_DE.utf8", "LC_CTYPE": "C.UTF-8"}, False),
+        ({"TERM": "xterm", "LC_CTYPE": "C.UTF-8"}, False),
         ({"TERM": "xterm", "LANG": "en_US.ISO-8859-1"}, True),
         ({"TERM": "xterm", "LANG": "de_DE.utf8"}, False),
         ({"TERM": "xterm"}, False),

@@ -23,6 +23,7 @@ from tokentop.nouns.sessions import Session
 from tokentop.places import state_dir
 from tokentop.settings.config import Settings
 from tokentop.settings.load import load
+from tokentop.sevenbits import restrict
 from tokentop.store import daily, db
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class Access(Struct):
 def opened(*, quiet: bool = False) -> Iterator[Access]:
     """Open the store and catch up. Raises SettingsError, Failure."""
     settings = load(os.environ)
+    if settings.ascii:
+        restrict(sys.stdout)
     with folder_for() as (folder, notes):
         lock = Lock(folder)
         until_s = time.monotonic() + _PATIENCE_S

@@ -12,16 +12,7 @@ from .out import money
 SPARKS = "▁▂▃▄▅▆▇█"
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _HEAT = "·░▒▓█"
-_ASCII = str.maketrans(
-    dict(zip("▁▂▃▄▅▆▇█░▒▓·", "_.:-=+*#-+*.", strict=True)) | {"≥": ">", "≈": "~", "…": "~"}
-    | dict.fromkeys("▏▎▍▌▋▊▉", "#")
-)  # fmt: skip
 _NAMES = ("Mon", "", "Wed", "", "Fri", "", "Sun")
-
-
-def seven_bits(text: str) -> str:
-    """The same with ASCII characters only, for who has set that."""
-    return text.translate(_ASCII).encode("ascii", "replace").decode()
 
 
 def sparks(values: Sequence[int]) -> str:

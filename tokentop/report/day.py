@@ -18,6 +18,7 @@ from tokentop.engine.profile import HISTORY_DAYS
 from tokentop.engine.rates import Rates
 from tokentop.nouns.facts import Diagnostic
 from tokentop.nouns.recorded import Mark
+from tokentop.sevenbits import to_ascii
 from tokentop.settings.zone import local_zone
 from tokentop.store import by_day, dayview, frames, reader
 from tokentop.store.dayview import Hit, Spender
@@ -25,7 +26,7 @@ from tokentop.store.reader import Filter
 from tokentop.text import clean, clock, plural, window_name
 
 from . import access
-from .chart import bars, columns_beside, seven_bits, sparks
+from .chart import bars, columns_beside, sparks
 from .out import iso, money, print_json, short_ids, usd
 from .usage import Line, collect, cost_mark, total_of
 
@@ -75,7 +76,7 @@ def day(which: str, as_json: bool) -> int:
         print_json(document(told, at_ms))
     else:
         text = as_text(told, zone, at_ms)
-        print(seven_bits(text) if plain else text)
+        print(to_ascii(text) if plain else text)
     return 0
 
 
@@ -205,7 +206,7 @@ def _interval(found: tuple[int, int, int] | None) -> dict[str, str] | None:
 
 def as_text(told: Told, zone: tzinfo, at_ms: int) -> str:
     """The page: at most 24 lines of at most 80 characters."""
-    head = f"{told.day:%A} {told.day.day} {told.day:%B %Y}" + f" · {clock(at_ms, zone)}" * told.is_today
+    head = f"{told.day:%A} {told.day.day} {told.day:%B %Y}" + f" ∙ {clock(at_ms, zone)}" * told.is_today
     lines = [head, _spent(told), *_at_noon(told), _against(told), _hours_line(told, zone, at_ms), ""]
     left = bars(told.projects[:_TOP], "PROJECT", 38)
     right = bars(told.agents[:_TOP], "AGENT", 38)

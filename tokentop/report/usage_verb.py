@@ -74,13 +74,13 @@ def _usage_text(
     from . import usage_forms
 
     if arguments.heatmap or arguments.chart:
-        from .chart import seven_bits
+        from tokentop.sevenbits import to_ascii
 
         if arguments.heatmap:
             text = usage_forms.heatmap(store.db, wanted, local_zone(os.environ), at_ms)
         else:
             text = usage_forms.chart(lines, by)
-        return seven_bits(text) if store.settings.ascii else text
+        return to_ascii(text) if store.settings.ascii else text
     if arguments.md:
         return usage_forms.markdown(lines, by).rstrip("\n")
     return usage.as_text(lines, by)

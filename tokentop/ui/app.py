@@ -27,10 +27,11 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from tokentop.nouns.picture import Snapshot
+from tokentop.sevenbits import wants_ascii
 from tokentop.ui.calloff import CallOff
 from tokentop.ui.commander import Commander
 from tokentop.ui.gate import Gate
-from tokentop.ui.glyphs import safe, wants_ascii
+from tokentop.ui.glyphs import safe
 from tokentop.ui.herald import Herald
 from tokentop.ui.jumper import Jumper
 from tokentop.ui.keyboard import deliver

@@ -9,8 +9,8 @@ from rich.segment import Segment
 from textual.color import Color
 from textual.filter import LineFilter
 
+from tokentop.sevenbits import to_ascii
 from tokentop.text import clean
-from tokentop.ui.glyphs import to_ascii
 
 
 class Gate(LineFilter):
@@ -41,7 +41,7 @@ class Gate(LineFilter):
 def _pass(text: str, ascii_only: bool) -> str:
     safe = guard(text)
     if ascii_only:
-        safe = to_ascii(safe)
+        safe = to_ascii(safe, cell_len)
     return safe if safe == text else set_cell_size(safe, cell_len(text))
 
 

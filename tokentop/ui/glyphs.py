@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-
 from msgspec import Struct
-from rich.cells import cell_len
 
 from tokentop.nouns.sessions import State
 from tokentop.text import clean
@@ -41,37 +37,7 @@ RESTING = frozenset({State.IDLE, State.DONE, State.UNKNOWN})
 
 TAG = "◆"
 
-_TO_ASCII = str.maketrans(
-    {
-        "●": "*", "▶": ">", "✗": "x", "◷": "%", "⊘": "o", "‖": "=", "○": ".", "✓": "-", "·": "_", "∙": "-",
-        "∅": "!", "–": "-", "…": "~", "≈": "~", "≥": ">", "→": ">", "↑": "^", "↓": "v", "←": "<",
-        "▾": "v", "▸": ">", "├": "|", "└": "`", "│": "|", "─": "-", "╭": "+", "╮": "+", "╰": "+", "╯": "+",
-        "█": "#", "▉": "#", "▊": "#", "▋": "#", "▌": "#", "▍": "-", "▎": "-", "▏": "-", "░": ".",
-        "▁": "_", "▂": ".", "▃": ":", "▄": "-", "▅": "=", "▆": "+", "▇": "#",
-        "◆": "#", "¢": "c", "▔": "-", "🔎": "/ ",
-    }
-)  # fmt: skip
-
 SPARKS = "▁▂▃▄▅▆▇█"
-
-
-def to_ascii(text: str) -> str:
-    """`text` in 7 bits and as many cells: known glyphs become their twin, everything else `?`."""
-    if text.isascii():
-        return text
-    return "".join(c if c < "\x80" else "?" * cell_len(c) for c in text.translate(_TO_ASCII))
-
-
-def wants_ascii(environ: Mapping[str, str] | None = None) -> bool:
-    """True on a terminal that cannot show more: TERM=linux or dumb, or a locale without UTF-8."""
-    env = os.environ if environ is None else environ
-    if env.get("TERM", "") in {"linux", "dumb"}:
-        return True
-    locale = env.get("LC_ALL") or env.get("LC_CTYPE") or env.get("LANG") or ""
-    if locale in {"C", "POSIX"}:
-        return True
-    encoding = locale.partition(".")[2].partition("@")[0].lower().replace("-", "")
-    return encoding not in {"", "utf8"}
 
 
 def safe(text: str, limit: int = 400) -> str:
