@@ -145,6 +145,24 @@ def test_what_is_no_time_of_day(words: str) -> None:
         parse_when(words, UTC, 0, end=False)
 
 
+@pytest.mark.parametrize(
+    ("begin", "end", "wanted"),
+    [
+        ("20:30", "21:00", "2026-11-21T21:00+01:00"),  # it is 20:45: the last 21:00 was yesterday's
+        ("22:00", "02:00", "2026-11-21T02:00+01:00"),
+        ("03:00", "05:00", "2026-11-21T05:00+01:00"),
+        ("yesterday", "19:00", "2026-11-21T19:00+01:00"),
+        ("yesterday", "yesterday 21:00", "2026-11-20T21:00+01:00"),
+    ],
+)
+def test_the_end_of_a_span_comes_after_its_beginning(begin: str, end: str, wanted: str) -> None:
+    zone = timezone(timedelta(hours=1))
+    clock_ms = int(datetime(2026, 11, 21, 20, 45, tzinfo=zone).timestamp() * 1000)
+    from_ms = parse_when(begin, zone, clock_ms, end=False)
+    until_ms = parse_when(end, zone, clock_ms, end=True, after_ms=from_ms)
+    assert until_ms == int(datetime.fromisoformat(wanted).timestamp() * 1000)
+
+
 def test_spans_agree_with_the_events_whatever_the_lives_of_sessions(tmp_path: Path) -> None:
     """Random sessions and spans against sums over all events; sub-agents count for their session."""
     import random

@@ -255,7 +255,9 @@ def on_a_terminal(scratch, *words, **env):
         os.close(master)
 
 
-@pytest.mark.parametrize("env", [{"LC_ALL": "C"}, {"LANG": "C"}, {"TERM": "linux"}, {"LANG": "de_DE.ISO-8859-1"}])
+@pytest.mark.parametrize(
+    "env", [{"LC_ALL": "C"}, {"LANG": "C"}, {"TERM": "linux"}, {"LANG": "de_DE.ISO-8859-1"}]
+)
 def test_a_terminal_that_knows_only_seven_bits_gets_no_more_from_a_report(scratch, env):
     assert not on_a_terminal(scratch, "today", LANG="C.UTF-8").isascii()
     for words in (("today",), ("usage", "--heatmap"), ("forecast",), ("usage", "--chart")):

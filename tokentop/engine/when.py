@@ -16,13 +16,23 @@ class BadTime(ValueError):
     """Not a time; the text says what would be one."""
 
 
-def parse_when(text: str, zone: tzinfo, now_ms: int, *, end: bool) -> int:
+def parse_when(text: str, zone: tzinfo, now_ms: int, *, end: bool, after_ms: int | None = None) -> int:
     """A day, a moment, `today`, `yesterday 22:10`, `03:12` (the last one), or how long ago (`90m`, `24h`, `7d`).
 
-    A day as the end of a span means to its last millisecond: the result is the start of the next day.
+    A day as the end of a span means to its last millisecond: the result is the start of the next day. `after_ms` is
+    where the span begins: a time of day that would lie before it is that of the day after (22:00 to 02:00).
     Raises BadTime, also for what lies outside of the calendar.
     """
     ms = _parse(text, zone, now_ms, end)
+    if (
+        after_ms is not None
+        and ms <= after_ms
+        and (match := _CLOCK.fullmatch(text.strip().lower()))
+        and not match[1]
+    ):
+        ms = _time_of_day(
+            match, local(ms, zone).date() + timedelta(days=1), local(ms, zone).date(), zone, now_ms
+        )
     try:
         local(ms, UTC)
     except (OverflowError, ValueError):

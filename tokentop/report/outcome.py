@@ -61,7 +61,9 @@ def _period(arguments: argparse.Namespace, zone: tzinfo, at_ms: int) -> tuple[in
         since = arguments.since or ""
         first = local(at_ms, zone).date() - timedelta(days=PERIOD_DAYS - 1)
         since_ms = parse_when(since, zone, at_ms, end=False) if since else midnight_ms(first, zone)
-        until_ms = parse_when(arguments.until, zone, at_ms, end=True) if arguments.until else at_ms + 1
+        until_ms = at_ms + 1
+        if arguments.until:
+            until_ms = parse_when(arguments.until, zone, at_ms, end=True, after_ms=since_ms)
     except BadTime as error:
         raise UsageError(str(error)) from error
     if since_ms >= until_ms:

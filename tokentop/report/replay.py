@@ -39,17 +39,19 @@ def replay(at: str | None, since: str | None, until: str | None, *, as_json: boo
         return _moment(moment_of(at, zone, clock_ms), zone, as_json)
     if since or until:
         from_ms = moment_of(since, zone, clock_ms) if since else day_bounds(clock_ms, zone)[0]
-        until_ms = moment_of(until, zone, clock_ms, end=True) if until else clock_ms
+        until_ms = moment_of(until, zone, clock_ms, end=True, after_ms=from_ms) if until else clock_ms
         if from_ms >= until_ms:
             raise UsageError(f"--from {since or 'today'} is not before --until {until or 'now'}")
         return _span(from_ms, until_ms, zone, as_json)
     return _overview(clock_ms, zone, as_json)
 
 
-def moment_of(words: str, zone: tzinfo, clock_ms: int, *, end: bool = False) -> int:
+def moment_of(
+    words: str, zone: tzinfo, clock_ms: int, *, end: bool = False, after_ms: int | None = None
+) -> int:
     """A time of the command line. UsageError."""
     try:
-        return parse_when(words, zone, clock_ms, end=end)
+        return parse_when(words, zone, clock_ms, end=end, after_ms=after_ms)
     except BadTime as error:
         raise UsageError(str(error)) from error
 

@@ -29,7 +29,9 @@ def run(arguments: Arguments) -> int:
     zone, at_ms = local_zone(os.environ), now_ms()
     try:
         since = parse_when(arguments.since, zone, at_ms, end=False) if arguments.since else None
-        until = parse_when(arguments.until, zone, at_ms, end=True) if arguments.until else None
+        until = (
+            parse_when(arguments.until, zone, at_ms, end=True, after_ms=since) if arguments.until else None
+        )
     except BadTime as error:
         raise UsageError(str(error)) from error
     if since is not None and until is not None and since >= until:
