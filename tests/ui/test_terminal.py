@@ -41,6 +41,32 @@ def test_q_leaves_with_status_0_and_stop_and_continue_come_back_to_the_screen() 
         assert terminal.modes_kept
 
 
+@pytest.mark.parametrize("end", [b"q", signal.SIGTERM])
+def test_a_stop_without_warning_leaves_keys_and_the_terminal_as_they_were(
+    end: bytes | signal.Signals,
+) -> None:
+    with Terminal(driver("live")) as terminal:
+        terminal.wait_for(b"flaky retry")
+        for _ in range(2):
+            terminal.signal(signal.SIGSTOP)
+            terminal.read(0.2)
+            mark = len(terminal.output)
+            terminal.signal(signal.SIGCONT)
+            terminal.wait_for(b"\x1b[?1049h", mark)
+            terminal.wait_for(b"flaky retry", mark)
+        if isinstance(end, bytes):
+            terminal.send(b"?")
+            terminal.wait_for(b"next row", mark)
+            terminal.send(b"\x1b")
+            terminal.read(0.5)
+            terminal.send(end)
+        else:
+            terminal.signal(end)
+        assert terminal.wait() == (0 if isinstance(end, bytes) else 128 + end)
+        assert terminal.restored
+        assert terminal.modes_kept
+
+
 def test_ctrl_c_twice_leaves_and_once_does_not() -> None:
     with Terminal(driver("still")) as terminal:
         terminal.wait_for(b"flaky retry")

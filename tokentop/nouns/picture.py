@@ -117,6 +117,11 @@ class Snapshot(Struct, frozen=True, gc=False):
     watched: tuple[Receipt, ...] = ()  # the newest whose seconds afterwards are over, oldest first
 
     @property
+    def today_is_known(self) -> bool:
+        """Whether the store has been asked: the first picture comes before that, and it may not be readable."""
+        return self.forecast is not None or self.today.cost_nusd > 0
+
+    @property
     def burn_is_partial(self) -> bool:
         """Whether something without a price is being spent: the sum of $/h is then at least."""
         return any(row.own.unpriced_tokens and row.own.tokens_per_min > 0 for row in self.rows)

@@ -27,6 +27,7 @@ from tokentop.text import plural
 from .access import folder_for
 from .enter import Enter
 from .out import money
+from .snapshot import today_text
 
 _LOOK_S = 0.1  # between two looks at what the collector has published
 _SECOND_LOOK_S = 0.25  # CPU use needs two looks at the processes
@@ -93,7 +94,8 @@ def watch() -> int:
                     clock = local(picture.at_ms, zone).strftime("%H:%M:%S")
                     _tell(picture, told, clock)
                     teller.tell(picture, clock, "Enter" if enter.heard else "tokentop rules cancel")
-                    if picture.at_ms // 60_000 != minute:
+                    said = picture.at_ms // 60_000 == minute
+                    if not said and (picture.today_is_known or picture.mode.startswith("paused")):
                         minute = picture.at_ms // 60_000
                         _summary(picture, clock)
                 if not runtime.alive:
@@ -145,7 +147,7 @@ def _summary(picture: Snapshot, clock: str) -> None:
     forecast = picture.forecast
     line = (
         f"{clock}  {plural(agents, 'agent')}  {picture.totals.tokens_per_min:,.0f} tok/min"
-        f"  {money(picture.totals.burn_nusd_per_h)}/h  today {money(picture.today.cost_nusd)}"
+        f"  {'≥' * picture.burn_is_partial}{money(picture.totals.burn_nusd_per_h)}/h  today {today_text(picture)}"
     )
     if forecast is not None and forecast.method != "none":
         line += f" -> {money(forecast.projected_nusd)}"

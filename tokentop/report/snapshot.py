@@ -138,6 +138,11 @@ def _burn_unknown(figures: Figures) -> bool:
     return figures.tokens_per_min > 0 and bool(figures.unpriced_tokens) and not figures.burn_nusd_per_h
 
 
+def today_text(snapshot: Snapshot) -> str:
+    """Today's bill with its mark; `?` where it could not be asked for."""
+    return today_mark(snapshot) + money(snapshot.today.cost_nusd) if snapshot.today_is_known else "?"
+
+
 def today_mark(snapshot: Snapshot) -> str:
     """`≥` where a part of today's bill is not known or could not be read, `≈` where one is an estimate."""
     today = snapshot.today
@@ -186,7 +191,7 @@ def as_text(snapshot: Snapshot) -> str:
     totals, forecast = snapshot.totals, snapshot.forecast
     head = (
         f"{counts}   {totals.tokens_per_min:,.0f} tok/min   {'≥' * snapshot.burn_is_partial}{money(totals.burn_nusd_per_h)}/h"
-        f"   today {today_mark(snapshot)}{money(snapshot.today.cost_nusd)}"
+        f"   today {today_text(snapshot)}"
     )
     if snapshot.today.unpriced_tokens:
         head += f" + {snapshot.today.unpriced_tokens:,} tokens unpriced"

@@ -72,6 +72,17 @@ class EscapeGate:
 class QuickEscape(LinuxDriver):
     """The driver of Linux and macOS with an Escape key that is there at once."""
 
+    def _sigcont_application(self, *_: object) -> None:
+        """Begin anew after a stop.
+
+        SIGSTOP gives no chance to put the terminal back first, as SIGTSTP does. Textual would begin a second time all
+        the same: with two threads that read keys, and with its own raw modes as those to be restored.
+        """
+        if self._auto_restart and not self._must_signal_resume and self._key_thread is not None:
+            self.suspend_application_mode()
+            self._must_signal_resume = True
+        super()._sigcont_application()
+
     def run_input_thread(self) -> None:
         parser, gate = XTermParser(self._debug), EscapeGate()
         decode = getincrementaldecoder("utf-8")("replace").decode

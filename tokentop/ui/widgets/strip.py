@@ -58,6 +58,8 @@ def today_pieces(snapshot: Snapshot, room: str) -> tuple[tuple[str, str], ...]:
     partial = snapshot.progress.reading or today.unpriced_tokens > 0 or today.unknown_calls > 0
     partial = partial or snapshot.mode.startswith("paused")  # what is new cannot be read
     mark = "≥" if partial else "≈" if today.estimated else ""
+    if not snapshot.today_is_known:
+        return ("today ", "muted"), (f"${text.UNKNOWN}", "dim")
     pieces = [("today ", "muted"), (text.money(spent_nusd, mark, width=width + len(mark)), "strong")]
     if forecast is not None and forecast.method != "none" and room != "bare":
         pieces += [(" → ", "dim"), (text.money(forecast.projected_nusd), "strong")]
