@@ -18,8 +18,8 @@ from tokentop.engine.profile import HISTORY_DAYS
 from tokentop.engine.rates import Rates
 from tokentop.nouns.facts import Diagnostic
 from tokentop.nouns.recorded import Mark
-from tokentop.sevenbits import to_ascii
 from tokentop.settings.zone import local_zone
+from tokentop.sevenbits import to_ascii
 from tokentop.store import by_day, dayview, frames, reader
 from tokentop.store.dayview import Hit, Spender
 from tokentop.store.reader import Filter
