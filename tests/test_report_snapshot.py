@@ -105,7 +105,12 @@ def test_what_has_no_price_burns_an_unknown_sum_not_nothing() -> None:
     assert line.split()[-4:-1] == ["100", "?", "unpriced"]
 
 
-def test_a_bill_that_cannot_be_read_on_is_at_least() -> None:
-    paused = structs.replace(take(LiveState(), NOW), mode="paused: cannot write (disk full)")
-    assert "today ≥$0.00" in as_text(paused)
-    assert "≥$0.00" in "".join(text for text, _ in today_pieces(paused, "full"))
+def test_a_bill_that_was_not_asked_for_is_unknown_and_one_that_cannot_be_read_on_is_at_least() -> None:
+    live = LiveState()
+    first = take(live, NOW)
+    assert as_text(first).splitlines()[0].endswith("today ?")
+    assert "".join(text for text, _ in today_pieces(first, "full")) == "today $?"
+    live.set_today(Figures(cost_nusd=10**9))
+    paused = structs.replace(take(live, NOW), mode="paused: cannot write (disk full)")
+    assert "today ≥$1.00" in as_text(paused)
+    assert "≥$1.00" in "".join(text for text, _ in today_pieces(paused, "full"))
