@@ -17,6 +17,7 @@ from tests.long_session import SID, long_session
 from tests.test_exports import HOSTILE
 from tokentop.answers.exporting import write_timeline
 from tokentop.clock import now_ms
+from tokentop.nouns.history import Ask
 from tokentop.runtime import DemoRuntime, Runtime
 from tokentop.settings.config import Settings
 from tokentop.store import db, outlines
@@ -50,6 +51,19 @@ def outline_count(home: Scratch) -> int:
         return outlines.state(connection)[0]
     finally:
         connection.close()
+
+
+def test_the_store_is_one_file_after_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Scratch(tmp_path)
+    home.write(LOG, long_session(20))
+    home.read()
+    with running(home, monkeypatch) as runtime:
+        until(lambda: (found := runtime.history(Ask())) is not None and found.order != ())
+        listing = runtime.history(Ask())
+        assert listing is not None
+        assert len(runtime.entries(listing.order)) == 1
+        assert (home.state / "tokentop.db-wal").exists()
+    assert [path.name for path in home.state.glob("tokentop.db*")] == ["tokentop.db"]
 
 
 def test_a_session_is_told_exported_and_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

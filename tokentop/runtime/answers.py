@@ -104,6 +104,13 @@ class Answers:
             return Scan(problem=SAID_OFF)
         return self._archive.search_said(query, told)
 
+    def let_go(self) -> None:
+        """Close what reads the store: who writes can then leave it in one file."""
+        if "_archive" in self.__dict__:
+            self._archive.interrupt()
+            with self._answering, self._reading:
+                self._archive.close()
+
     @cached_property
     def _archive(self) -> Archive:
         from tokentop.answers.archive import Archive

@@ -68,6 +68,7 @@ class Runtime(Answers):
 
     def stop(self) -> None:
         """End the collector: it commits what it has read, then closes the store."""
+        self.let_go()
         self._questions.end()
         self._aside.stop()
         self._poller.stop()
