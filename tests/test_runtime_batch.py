@@ -4,12 +4,15 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.fake_agents.world import IGNORE_TERM, World, is_alive, now_ms, wait_for
+from tests.agents.build_claude import usage
+from tests.fake_agents.world import IGNORE_TERM, SLEEP, World, is_alive, now_ms, wait_for
+from tests.test_aftermath import log_of
 from tokentop.nouns.actions import Action
 from tokentop.nouns.picture import Snapshot
 from tokentop.runtime import Runtime
@@ -80,6 +83,27 @@ def test_read_only_in_the_settings_refuses_the_command(world, tmp_path):
     assert dry.returncode == 0
     assert str(fake.pid) in dry.stdout
     assert is_alive(fake.pid)
+
+
+def test_a_session_is_found_by_its_id_while_a_tool_of_it_runs(world, tmp_path):
+    """A tool that has run for two seconds is a line of its own, of the same session."""
+    fake = world.claude(children=[{"argv": SLEEP}])
+    path, log = log_of(world, fake.session_id, now_ms() - 60_000)
+    log.user("go on")
+    log.reply("it runs", usage(fresh=10, output=20, read=0, w5=0))
+    path.write_bytes(log.bytes())
+    time.sleep(2.5)
+    environ = {
+        "PATH": os.environ["PATH"], "HOME": str(world.home), "TZ": "UTC", "PYTHONPATH": str(ROOT),
+        "TOKENTOP_STATE_DIR": str(tmp_path / "state"),
+    }  # fmt: skip
+    for target in (fake.session_id, fake.session_id[:8]):
+        done = subprocess.run(
+            [sys.executable, "-m", "tokentop", "kill", target, "--dry-run", "--json"], env=environ,
+            capture_output=True, text=True,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, "")
+        assert str(fake.pid) in done.stdout
 
 
 def test_a_read_only_source_refuses_to_execute_whoever_asks(world, tmp_path):

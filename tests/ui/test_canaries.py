@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from tests.fake_agents.world import World
-from tests.faults import Scratch, wait_for
+from tests.faults import Scratch, bytes_in, wait_for
 from tests.provider_build import Fake, serving
-from tests.test_providers_cli import CANARY, echo, plant, state_files
+from tests.test_providers_cli import CANARY, echo, plant
 from tests.ui.pilot import lines, until
 from tests.ui.terminal import Terminal
 from tokentop.runtime import Runtime
@@ -151,8 +151,8 @@ async def test_no_view_shows_a_key(
             await pilot.pause(0.12)
             pictures.append(app.export_screenshot())
             texts.append("\n".join(lines(app)))
-        kept = state_files(place.scratch)
-    kept += state_files(place.scratch)
+        kept = bytes_in(place.scratch.state)
+    kept += bytes_in(place.scratch.state)
     seen = "\n".join(texts)
     assert len({hash(text) for text in texts}) > 15
     for shown in (
@@ -248,4 +248,4 @@ def test_no_crash_shows_a_key(place: Place, kind: str) -> None:
     assert kind == "worker" or "Error" in said
     assert CANARY.encode() not in terminal.output
     assert CANARY not in said
-    assert CANARY.encode() not in state_files(place.scratch)
+    assert CANARY.encode() not in bytes_in(place.scratch.state)

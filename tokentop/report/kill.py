@@ -93,8 +93,12 @@ def _resolve(target: str, rows: Sequence[Row]) -> Row | int:
         return mine[0] if len(mine) == 1 else pid
     if len(target) < 4:
         raise UsageError(f"{target!r} is too short for a session id; give at least 4 characters or a pid")
+    rows = [row for row in rows if row.kind != "tool"]  # a tool has the session of its agent
     exact = [row for row in rows if row.session_id == target]
     found = exact or [row for row in rows if row.session_id.startswith(target) and "/" not in row.session_id]
+    found = [
+        row for row in found if row.kind == "agent"
+    ] or found  # not what an earlier process of it left behind
     if not found:
         raise NothingMatched(
             f"no running agent has a session that begins with {target!r}; see: tokentop --once"

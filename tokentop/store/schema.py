@@ -169,16 +169,20 @@ CREATE TABLE line (
   unknown_calls INTEGER NOT NULL, estimated INTEGER NOT NULL, below INTEGER NOT NULL
 );
 CREATE INDEX line_last ON line
-  (last_ms, session, root, tokens, cost_nusd, unpriced_tokens, unknown_calls) WHERE root = session;
+  (last_ms, session, root, tokens, cost_nusd, unpriced_tokens, unknown_calls, estimated)
+  WHERE root = session;
 CREATE INDEX line_cost ON line (cost_nusd, session) WHERE root = session;
 CREATE INDEX line_tokens ON line (tokens, session) WHERE root = session;
 CREATE INDEX line_responses ON line (responses, session) WHERE root = session;
 CREATE INDEX line_project ON line
-  (project, last_ms DESC, session DESC, root, tokens, cost_nusd, unpriced_tokens, unknown_calls) WHERE root = session;
+  (project, last_ms DESC, session DESC, root, tokens, cost_nusd, unpriced_tokens, unknown_calls, estimated)
+  WHERE root = session;
 CREATE INDEX line_agent ON line
-  (agent, last_ms DESC, session DESC, root, tokens, cost_nusd, unpriced_tokens, unknown_calls) WHERE root = session;
+  (agent, last_ms DESC, session DESC, root, tokens, cost_nusd, unpriced_tokens, unknown_calls, estimated)
+  WHERE root = session;
 CREATE INDEX line_model ON line
-  (model, last_ms DESC, session DESC, root, tokens, cost_nusd, unpriced_tokens, unknown_calls) WHERE root = session;
+  (model, last_ms DESC, session DESC, root, tokens, cost_nusd, unpriced_tokens, unknown_calls, estimated)
+  WHERE root = session;
 CREATE INDEX line_below ON line (root) WHERE root != session;
 {FOUND};
 CREATE TABLE near (key TEXT NOT NULL, term TEXT NOT NULL, PRIMARY KEY (key, term)) WITHOUT ROWID;

@@ -226,8 +226,10 @@ class LivePicture(Screen[None]):
 
     def place_columns(self) -> None:
         """Columns for the room the table has; a scroll bar takes from SESSION only."""
-        view = self.view
-        placed = place(self.table.outer_size.width, self.table.room, view.choice, view.window_min)
+        self._place(self.table.outer_size.width, self.table.room)
+
+    def _place(self, width: int, room: int) -> None:
+        placed = place(width, room, self.view.choice, self.view.window_min)
         if placed != self.table.placed:
             self.table.put(placed)
             self.head.refresh()
@@ -241,9 +243,18 @@ class LivePicture(Screen[None]):
     def set_drawer(self, shown: bool) -> None:
         self.drawer_open = shown
         self.detail.set_class(shown, "open")
+        self._place_beside(shown)
         self.show_detail()
         self.show_footer()
         self.call_after_refresh(self.table.show_cursor)
+
+    def _place_beside(self, drawer: bool) -> None:
+        """Columns for the room that the table will have: it is drawn once for its new width, not twice."""
+        size = self.app.size
+        plan = layout(size.width, size.height)
+        if plan.drawer_right:
+            width = size.width - (plan.drawer if drawer else 0)
+            self._place(width, width - (self.table.outer_size.width - self.table.room))
 
     def show_detail(self) -> None:
         """Of the selected row, while the drawer is open."""
