@@ -6,7 +6,6 @@ import os
 import queue
 import signal
 import sys
-import threading
 import time
 from types import FrameType
 
@@ -64,12 +63,10 @@ def watch() -> int:
     """
     settings = load(os.environ)
     zone = local_zone(os.environ)
-    stop = threading.Event()
-    ended_by: list[int] = []
+    ended_by: list[int] = []  # no Event: a signal that comes while one is waited for would wait for itself
 
     def end(number: int, _frame: FrameType | None) -> None:
         ended_by.append(number)
-        stop.set()
 
     for number in (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])):
         signal.signal(number, end)
@@ -84,7 +81,7 @@ def watch() -> int:
         runtime.start(pictures.put)
         minute = -1
         try:
-            while not stop.is_set():
+            while not ended_by:
                 if enter.pressed():
                     for one in counting:
                         runtime.cancel(one.id)
@@ -100,7 +97,7 @@ def watch() -> int:
                         _summary(picture, clock)
                 if not runtime.alive:
                     raise Failure("the collector stopped by an error of its own")
-                stop.wait(_LOOK_S)
+                time.sleep(_LOOK_S)
         finally:
             runtime.stop()
             while not pictures.empty():
