@@ -7,6 +7,7 @@ import threading
 
 import pytest
 from msgspec.structs import replace
+from textual import events
 
 from tests.ui import build
 from tests.ui.pilot import lines, screen, show, text, until
@@ -381,6 +382,19 @@ async def test_between_the_opening_and_the_first_picture_a_key_gets_its_hint_and
         app.push_screen(leaving)
         await until(pilot, lambda: app.screen is app.live)
         assert source.executed == []
+
+
+async def test_what_was_typed_before_the_picture_confirms_nothing_however_late_it_arrives() -> None:
+    """The thread that reads the terminal may be stopped between two keys of one write."""
+    async with screen() as (app, pilot, source):
+        late = events.Key("y", "y")
+        await pilot.press("K")
+        await until(pilot, lambda: app.commander.dialog is not None and app.commander.dialog.seen)
+        app.post_message(late)
+        await until(pilot, lambda: "press it again" in text(app))
+        assert source.executed == []
+        await pilot.press("y")
+        await until(pilot, lambda: len(source.executed) == 1)
 
 
 def test_in_a_terminal_keys_in_one_write_never_confirm() -> None:

@@ -235,9 +235,10 @@ class TokentopApp(App[str]):
         if not self.app_focus:  # a terminal that sends keys has the focus
             self.app_focus = True
         if isinstance(screen, Dialog):
-            if not screen.seen and isinstance(event, events.Key):
+            heard = screen.answers(event)
+            if not heard and isinstance(event, events.Key):
                 screen.too_early(event.key)
-            await deliver(self, event, heard=screen.seen)
+            await deliver(self, event, heard=heard)
         elif screen is not self.live or not self.commander.asking:
             await deliver(self, event, heard=True)
         elif isinstance(event, events.Key) and event.key == "escape":

@@ -94,7 +94,8 @@ class QuickEscape(LinuxDriver):
                     if not data:
                         break  # the terminal is gone
                     known = gate.take(decode(data), time.monotonic())
-                    for event in parser.feed(known) if known else ():  # nothing at all would be the end
+                    # Nothing at all would be the end. What came in one piece was typed before any of it was carried out.
+                    for event in list(parser.feed(known)) if known else ():
                         self.process_message(event)
                 elif gate.escape(time.monotonic()):
                     self.process_message(events.Key("escape", ESC))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from typing import ClassVar, TypeVar
 
 from rich.style import Style
 from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.css.query import NoMatches
+from textual.events import Event
 from textual.widgets import Input, Static
 
 from tokentop.ui.gate import guard
@@ -48,6 +50,7 @@ class Dialog(Over[Answer]):
         super().__init__()
         self.hint = ""
         self.seen = False
+        self._seen_s = 0.0
         self._leaving = False
 
     # ------------------------------------------------------------ what a dialog says of itself
@@ -124,11 +127,16 @@ class Dialog(Over[Answer]):
         with contextlib.suppress(NoMatches):  # not composed yet
             laid_out = self.query_one("#body", Static).size.height > 0
             self.seen = laid_out or self.app.size.height < _LEAST_LINES
+            self._seen_s = time.monotonic()
 
     def on_mount(self) -> None:
         self.app.theme_changed_signal.subscribe(self, lambda _: self.show())
         if self._leaving:
             self.call_later(self.action_no)
+
+    def answers(self, event: Event) -> bool:
+        """Whether what was typed may be an answer to the picture: it came after it."""
+        return self.seen and event.time >= self._seen_s
 
     def too_early(self, key: str) -> None:
         """A key came before the first picture. To leave is always meant; anything else is asked for again."""
