@@ -124,7 +124,7 @@ def outcomes(connection: sqlite3.Connection, now_ms: int) -> Iterator[Report]:
 
     def ask(count: int, by: str) -> list[Sum]:
         span = (since(now_ms, count).since_ms or 0, now_ms + 1)  # as the report has it
-        done, shares = gather(connection, *span, 30, named=by == "session")
+        done, shares = gather(connection, *span, 14, named=by == "session")
         return outcome.summed(connection, done, shares, by, span, now_ms, UTC)
 
     yield "outcome from what is kept, 7 days", lambda: ask(7, "project")

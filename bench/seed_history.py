@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import seed_names
+from seed_work import Worked
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -130,6 +131,10 @@ class Seed:
         )
         db.execute(f"CREATE INDEX event_session ON event (session, {EVENT_HOUR})")
         db.execute("COMMIT")
+        indexer = Indexer(db)
+        while indexer.index_some():
+            pass
+        Worked(db, self._now_ms, rng).write()
 
     def _sum_up(self) -> None:
         """Session sums and rollups from the same rows that become the events."""
@@ -245,9 +250,6 @@ def seed(folder: Path, events: int, sessions: int, days: int, now_ms: int) -> No
     connection = open_writer(folder)
     try:
         Seed(connection, now_ms, random.Random(7)).write(events, sessions, days)
-        indexer = Indexer(connection)
-        while indexer.index_some():
-            pass
     finally:
         connection.close()
 
