@@ -18,7 +18,6 @@ from tokentop.answers.bought import gather
 from tokentop.answers.chronicle import tell
 from tokentop.engine.days import day_bounds, group_days, local, midnight_ms
 from tokentop.engine.forecast import HISTORY_DAYS, Forecaster
-from tokentop.engine.tally import Sum
 from tokentop.pricing import PriceTable
 from tokentop.report import day, outcome, usage, usage_cache, usage_forms
 from tokentop.store import compare, daily, db, reader, spans
@@ -26,6 +25,7 @@ from tokentop.store.reader import Filter
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 RUNS = 9
+DAYS = 14  # so long a line must stay to have survived, as by default
 Report = tuple[str, Callable[[], object]]
 GROUPINGS = (
     ("agent",), ("project",), ("model",), ("provider",), ("day",), ("project", "model"), ("day", "agent"), ("day", "project"),
@@ -122,10 +122,10 @@ def who_spent(connection: sqlite3.Connection, now_ms: int) -> Iterator[Report]:
 def outcomes(connection: sqlite3.Connection, now_ms: int) -> Iterator[Report]:
     """From what is kept: logs and git are looked at before, for as long as the settings allow."""
 
-    def ask(count: int, by: str) -> list[Sum]:
+    def ask(count: int, by: str) -> object:
         span = (since(now_ms, count).since_ms or 0, now_ms + 1)  # as the report has it
-        done, shares = gather(connection, *span, 14, named=by == "session")
-        return outcome.summed(connection, done, shares, by, span, now_ms, UTC)
+        found = gather(connection, *span, DAYS, now_ms, by, outcome.days_in(UTC, span))
+        return outcome.summed(connection, found, by, span, now_ms, UTC)
 
     yield "outcome from what is kept, 7 days", lambda: ask(7, "project")
     for by in outcome.DIMENSIONS:

@@ -155,12 +155,14 @@ class Seed:
         agents = [agent for *agent, _ in seed_names.AGENTS]
         weights = [weight for *_, weight in seed_names.AGENTS]
         begins = sorted(moment(days, self._now_ms, rng) for _ in sizes)
-        mains: list[tuple[int, str, str, seed_names.Project, str, int]] = []
+        mains: list[tuple[int, str, str, seed_names.Project, str, tuple[int, int]]] = []
         for number, (count, began_ms) in enumerate(zip(sizes, begins, strict=True), 1):
             template = rng.randrange(TEMPLATES)
             length_ms = self._ends[template, count - 1]
             first_ms = min(began_ms, self._now_ms - 60_000 - length_ms)
             parent = rng.choice(mains[-40:]) if mains and rng.random() < SUB_AGENTS else None
+            if parent is not None:  # it begins while its parent is at work
+                first_ms = min(rng.randrange(*parent[5]), self._now_ms - 60_000 - length_ms)
             if parent is None:
                 agent, provider, models = rng.choices(agents, weights)[0]
                 folder, sid = (
@@ -168,7 +170,7 @@ class Seed:
                     str(uuid.UUID(int=rng.getrandbits(128), version=4)),
                 )
                 parent_sid, root_sid, role, branch = "", sid, "", seed_names.branch(rng)
-                mains.append((number, agent, sid, folder, branch, 0))
+                mains.append((number, agent, sid, folder, branch, (first_ms, first_ms + length_ms + 1)))
                 title = seed_names.title(folder, rng)
             else:
                 _, agent, root_sid, folder, branch, _ = parent

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
+from tokentop.answers.bought import refresh
 from tokentop.engine.outcome import Run, spans_of
 from tokentop.engine.work import Waste, Work
 from tokentop.store import gitwork, outcomes
@@ -53,6 +54,7 @@ class Worked:
             outcomes.keep_works(self._db, [self._one(row) for row in some])
         for folder, commits in self._commits.items():
             self._change(self._repos[folder], commits)
+        refresh(self._db, SURVIVE_DAYS)
 
     def _templates(self) -> None:
         calls: dict[int, list[tuple[int, int]]] = {}

@@ -1,130 +1,80 @@
 """What the tokens bought, from what is kept of sessions, their outlines and git; `catching_up.py` brings it up to date.
 
-Reads only. sqlite3.Error.
+sqlite3.Error.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 
-from tokentop.engine.tally import Bought, Credited, Done, total
-from tokentop.engine.work import Waste
-from tokentop.store import outcomes, worked
-from tokentop.store.worked import Part, Told
+from msgspec import Struct
 
-GONE = -1
-NONE = 0
-Pairs = tuple[tuple[int, str], ...]
+from tokentop.engine.tally import Bought, Credited, Done, total, whole_of
+from tokentop.store import bought, outcomes, worked
+from tokentop.store.bought import Grouped, grouped
+from tokentop.store.worked import Part
+
+from .families import done_of
+
+_LEAST_MS, _MOST_MS = -(1 << 62), 1 << 62
+_PAGE = 500  # sessions of one transaction
+
+
+class Gathered(Struct, frozen=True):
+    """The sessions of a time: most as they are kept; those that lie in it with a part, by what they did in it."""
+
+    kept: Grouped
+    done: list[Done]
+    shares: list[Credited]  # of `done`
+    nobodys: int  # commits
+
+    def __bool__(self) -> bool:
+        return bool(self.kept.sums or self.done)
 
 
 def gather(
-    db: sqlite3.Connection, since_ms: int, until_ms: int, days: int, *, named: bool = True
-) -> tuple[list[Done], list[Credited]]:
-    """Sessions of a time span and the changes that were made in it, as they are kept. sqlite3.Error.
+    db: sqlite3.Connection, since_ms: int, until_ms: int, days: int, now_ms: int, by: str, day_of: Callable[[int], str]
+) -> Gathered:  # fmt: skip
+    """Sessions of a time span and the changes that were made in it, as they are kept. Reads only. sqlite3.Error.
 
-    `named` False leaves ids and titles of sessions out.
+    `by`: session, project, agent, model, day.
     """
+    kept = grouped(db, since_ms, until_ms, days, now_ms, by, day_of)
+    done = _done(worked.parts(db, kept.others, since_ms, until_ms), since_ms, until_ms)
+    shares = [
+        share
+        for share in outcomes.credited(db, (one.key for one in done), days)
+        if since_ms <= share.at_ms < until_ms
+    ]
+    return Gathered(kept, done, shares, outcomes.nobodys(db, since_ms, until_ms))
+
+
+def _done(parts: Iterable[Part], since_ms: int, until_ms: int) -> list[Done]:
     members: dict[int, list[Part]] = {}
-    for part in worked.parts(db, since_ms, until_ms, named=named):
+    for part in parts:
         members.setdefault(part.root, []).append(part)
-    found = (_done(root, some, since_ms, until_ms) for root, some in members.items())
-    done = [one for one in found if one is not None]
-    return done, _once(outcomes.credited(db, since_ms, until_ms, days))
+    found = (done_of(root, some, since_ms, until_ms) for root, some in members.items())
+    return [one for one in found if one is not None]
 
 
-def _once(shares: Sequence[Credited]) -> list[Credited]:
-    """A commit that several clones of a repository hold counts in one: where it is known whose it is."""
-    owners = {share.hash: share.repo for share in shares if share.session}
-    seen: set[tuple[str, int]] = set()
-    found = []
-    for share in shares:
-        if (
-            owners.setdefault(share.hash, share.repo) == share.repo
-            and (share.hash, share.session) not in seen
-        ):
-            seen.add((share.hash, share.session))
-            found.append(share)
-    return found
-
-
-def _done(root: int, some: Sequence[Part], since_ms: int, until_ms: int) -> Done | None:
-    """What a session and those below it did; None = nothing in that time."""
-    head = some[0]
-    work = head.work
-    spent = head.cost_nusd or head.unpriced_tokens or head.unknown_calls
-    if len(some) == 1 and work is not None and spent:
-        return Done(  # most of them
-            root, head.agent, head.sid, head.project, _model([work]), head.title, head.last_ms, work.spans, head.cost_nusd,
-            head.unpriced_tokens, head.unknown_calls, head.estimated, _in_repository([head.place]), work.told, work.changed,
-            *_dated([work], since_ms, until_ms),
-        )  # fmt: skip
-    works, places = [], []
-    cost = unpriced = unknown = last_ms = 0
-    estimated = False
-    for part in some:
-        cost += part.cost_nusd
-        unpriced += part.unpriced_tokens
-        unknown += part.unknown_calls
-        estimated = estimated or part.estimated
-        if part.id == root:
-            head = part
-        if part.last_ms > last_ms:
-            last_ms = part.last_ms
-        if part.work is not None:
-            works.append(part.work)
-            places.append(part.place)
-    spans = works[0].spans if len(works) == 1 else united([span for work in works for span in work.spans])
-    if not (cost or unpriced or unknown or any(start < until_ms and end >= since_ms for start, end in spans)):
-        return None
-    edited = [work for work in works if work.changed]
-    return Done(
-        root, head.agent, head.sid, head.project, _model(works), head.title, last_ms, spans, cost, unpriced, unknown,
-        estimated, _in_repository(places), bool(works) and all(work.told for work in works),
-        edited[0].changed if len(edited) == 1 else len({path for work in edited for path in work.paths}),
-        *_dated(works, since_ms, until_ms),
-    )  # fmt: skip
-
-
-def _dated(works: Sequence[Told], since_ms: int, until_ms: int) -> tuple[Pairs, Pairs, tuple[Waste, ...]]:
-    """Tests, pull requests and waste of a time; most works have none."""
-    return (
-        tuple([one for work in works if work.tests for one in work.tests if since_ms <= one[0] < until_ms]),
-        tuple([one for work in works if work.pulls for one in work.pulls if since_ms <= one[0] < until_ms]),
-        tuple(
-            [one for work in works if work.waste for one in work.waste if since_ms <= one.at_ms < until_ms]
-        ),
-    )
-
-
-def united(spans: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    found: list[tuple[int, int]] = []
-    for start, end in sorted(spans):
-        if found and start <= found[-1][1]:
-            found[-1] = (found[-1][0], max(found[-1][1], end))
-        else:
-            found.append((start, end))
-    return tuple(found)
-
-
-def _in_repository(places: Sequence[int | None]) -> bool | None:
-    """Whether any of them worked in one; None = a folder is gone, or none was looked at."""
-    known = {place for place in places if place is not None}
-    if not known:
-        return None
-    return True if max(known) > NONE else None if GONE in known else False
-
-
-def _model(works: Sequence[Told]) -> str:
-    """The model on which most was spent; of those without a price the one with most tokens."""
-    if len(works) == 1 and len(works[0].models) == 1:
-        return works[0].models[0][0]
-    sums: dict[str, tuple[int, int]] = {}
-    for work in works:
-        for name, cost, tokens in work.models:
-            known = sums.get(name, (0, 0))
-            sums[name] = known[0] + cost, known[1] + tokens
-    return max(sums, key=lambda name: (sums[name], name), default="")
+def refresh(db: sqlite3.Connection, days: int) -> None:
+    """Make the sums anew that have moved since they were kept. `days` = how long a line must stay to have survived."""
+    roots = bought.stale(db, days)
+    for at in range(0, len(roots), _PAGE):
+        some = roots[at : at + _PAGE]
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            done = _done(worked.parts_of(db, worked.members(db, some)), _LEAST_MS, _MOST_MS)
+            shares: dict[int, list[Credited]] = {}
+            for share in outcomes.credited(db, some, days):
+                shares.setdefault(share.session, []).append(share)
+            bought.keep(db, days, some, [(one.key, whole_of(one, shares.get(one.key, []))) for one in done])
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
 
 
 def of_session(db: sqlite3.Connection, agent: str, sid: str, days: int) -> tuple[Done | None, list[Credited]]:
@@ -135,10 +85,10 @@ def of_session(db: sqlite3.Connection, agent: str, sid: str, days: int) -> tuple
     number = outcomes.ids(db, [(agent, sid)]).get((agent, sid))
     if number is None:
         return None, []
-    some = worked.parts_of(db, (line.id for line in outcomes.family(db, agent, sid)))
+    some = worked.parts_of(db, {line.id: number for line in outcomes.family(db, agent, sid)})
     if all(part.id != number or part.work is None for part in some):
         return None, []
-    return _done(number, some, 0, 1 << 62), outcomes.credited_to(db, number, days)
+    return done_of(number, some, _LEAST_MS, _MOST_MS), outcomes.credited(db, [number], days)
 
 
 def bought_by(db: sqlite3.Connection, agent: str, sid: str, days: int, now_ms: int) -> Bought | None:

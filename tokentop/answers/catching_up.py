@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
+import msgspec
 from msgspec.structs import replace
 
 from tokentop.agents import all_agents
@@ -19,12 +20,13 @@ from tokentop.engine.work import Work, models_of, spent_by, waited, work_of
 from tokentop.ingest.commits import Budget
 from tokentop.ingest.outlining import Outliner
 from tokentop.ingest.repository import Place, place_of
-from tokentop.nouns.sessions import Role
 from tokentop.pricing.table import PriceTable
 from tokentop.store import gitwork, outcomes, outlines, reader
+from tokentop.store.indexing import Indexer
 from tokentop.store.outcomes import Kept, Line
 
-from .bought import GONE, NONE, united
+from .bought import refresh
+from .families import GONE, NONE, united
 from .harvest import Report, harvest
 
 _PAGE = 200
@@ -41,9 +43,12 @@ def bring_up(
     """
     budget = Budget(seconds / 2)
     unread = _outlines(db, since_ms, now_ms, budget)
+    indexer = Indexer(db)
+    while indexer.index_some():
+        pass
     lines = outcomes.lines(db, since_ms)
     kept, later, fresh = _works(db, lines, budget, prices)
-    roots = roots_of(db, lines)
+    roots = _roots(db, lines)
     places: dict[str, Place | None] = {}
 
     def place(folder: str) -> Place | None:
@@ -71,6 +76,7 @@ def bring_up(
         if line.id in fresh or (number != old.place and line.id not in later):
             new.append((line.id, Kept(line.last_ms, old.outline_ms, number, old.work)))
     outcomes.keep_works(db, new)
+    refresh(db, days)
     return report
 
 
@@ -131,19 +137,14 @@ def _works(
     return found, later, fresh
 
 
-def roots_of(db: sqlite3.Connection, lines: Iterable[Line]) -> dict[int, int]:
-    """The session that each one belongs to: a sub-agent's work is its root's, anything else is its own."""
-    by_name = {(line.agent, line.sid): line.id for line in lines}
-    wanted = {
-        line.id: (line.agent, _root(line)) for line in lines if line.role == Role.SUB_AGENT or "/" in line.sid
-    }
-    missing = {name for name in wanted.values() if name[1] and name not in by_name}
-    by_name |= outcomes.ids(db, missing)
-    return {line.id: by_name.get(wanted.get(line.id, ("", "")), line.id) for line in lines}
-
-
-def _root(line: Line) -> str:
-    return line.root_sid or line.sid.partition("/")[0]
+def _roots(db: sqlite3.Connection, lines: Sequence[Line]) -> dict[int, int]:
+    """The session that each one is listed below, or itself."""
+    found = {line.id: line.id for line in lines}
+    rows = db.execute(
+        "SELECT session, root FROM line WHERE session IN (SELECT value FROM json_each(?))",
+        (msgspec.json.encode(list(found)),),
+    )
+    return found | dict(rows.fetchall())
 
 
 def _workers(

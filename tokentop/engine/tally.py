@@ -7,9 +7,11 @@ Pure.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from operator import attrgetter
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from .work import Waste
 
@@ -67,7 +69,7 @@ class Done(Struct, frozen=True, gc=False):
         return self.edits > 0
 
 
-class Pair(Struct):
+class Pair(Struct, gc=False):
     """What is sure, and what is guessed on top of it."""
 
     sure: float = 0.0
@@ -84,7 +86,7 @@ class Pair(Struct):
             self.guessed += amount
 
 
-class Sum(Struct):
+class Sum(Struct, gc=False):
     """Of a group. Money in nano-dollars; lines and commits may be shares."""
 
     key: tuple[str, ...]
@@ -101,7 +103,7 @@ class Sum(Struct):
     young: float = 0.0  # of `survived`: lines that have not had their days
     waiting: float = 0.0  # added lines of which it is not known whether they survived
     unread: float = 0.0  # commits whose lines are not known
-    files: set[tuple[int, int]] = field(default_factory=set)
+    files: set[int] = field(default_factory=set)  # hashes of repository and path
     edits: int = 0  # files that calls of editing tools changed, committed or not; each session's are its own
     pulls: set[str] = field(default_factory=set)
     passed: int = 0
@@ -136,6 +138,16 @@ class Sum(Struct):
     def per_line_nusd(self) -> float | None:
         """Of a surviving line, as far as they were looked at; None = there is none, or no cost is known."""
         return self.cost_nusd / self.survived.both if self.survived.both and self.priced else None
+
+
+class Whole(Struct, frozen=True):
+    """What a session and everything below it brought in its whole life, as if it had ended, without what it cost."""
+
+    from_ms: int  # of all that is in the sum
+    to_ms: int
+    worked: bool  # calls of it are known
+    model: str
+    sum: Sum
 
 
 class Bought(Struct, frozen=True):
@@ -187,9 +199,49 @@ def total(done: Sequence[Done], shares: Sequence[Credited], now_ms: int) -> Sum:
     return sums[0] if sums else Sum(("total",))
 
 
-def nobodys(shares: Iterable[Credited]) -> int:
-    """Commits of the repositories looked at that are no session's, as far as is known."""
-    return sum(1 for share in shares if not share.session and share.counts)
+_ADDED = (
+    "sessions", "cost_nusd", "unpriced_tokens", "unknown_calls", "young", "waiting", "unread", "edits", "passed", "failed",
+    "untold", "unchanged", "unchanged_nusd", "unclear", "unclear_nusd", "abandoned", "abandoned_nusd", "loops_nusd",
+    "retries_nusd", "hidden_nusd", "waiting_nusd", "waste_unknown", "silent",
+)  # fmt: skip
+_PAIRS = ("commits", "added", "removed", "survived")
+_SURE, _GUESSED = attrgetter("sure"), attrgetter("guessed")
+
+
+def merged(key: tuple[str, ...], sums: Sequence[Sum]) -> Sum:
+    """One group of several, by columns: there are thousands."""
+    if len(sums) == 1:
+        return sums[0] if sums[0].key == key else replace(sums[0], key=key)
+    found = Sum(key)
+    for name in _ADDED:
+        setattr(found, name, sum(map(attrgetter(name), sums)))
+    for name in _PAIRS:
+        pairs = [*map(attrgetter(name), sums)]
+        setattr(found, name, Pair(sum(map(_SURE, pairs)), sum(map(_GUESSED, pairs))))
+    found.estimated = any(map(attrgetter("estimated"), sums))
+    found.priced = any(map(attrgetter("priced"), sums))
+    found.files = set().union(*map(attrgetter("files"), sums))
+    found.pulls = set().union(*map(attrgetter("pulls"), sums))
+    return found
+
+
+_FOREVER_MS = 1 << 62
+
+
+def whole_of(session: Done, shares: Sequence[Credited]) -> Whole:
+    """`shares` are its own, of all times."""
+    found = total([session], shares, _FOREVER_MS)
+    found.sessions = found.cost_nusd = found.unpriced_tokens = found.unknown_calls = 0
+    found.unchanged_nusd = found.unclear_nusd = found.abandoned_nusd = 0
+    found.estimated = found.priced = False
+    times = [
+        *(at_ms for span in session.spans for at_ms in span),
+        *(at_ms for at_ms, _ in (*session.tests, *session.pulls)),
+        *(piece.at_ms for piece in session.waste),
+        *(share.at_ms for share in shares),
+    ]
+    from_ms, to_ms = min(times, default=session.last_ms), max(times, default=session.last_ms)
+    return Whole(from_ms, to_ms, bool(session.spans), session.model, found)
 
 
 def ended_unchanged(session: Done, has_credit: bool, now_ms: int) -> bool | None:
@@ -209,14 +261,25 @@ def was_resumed(session: Done) -> bool:
     )
 
 
+def cost_of(session: Done) -> Sum:
+    """What it cost, and nothing else."""
+    found = Sum(())
+    _cost(found, session)
+    return found
+
+
+def _cost(line: Sum, session: Done) -> None:
+    line.sessions += 1
+    line.cost_nusd += session.cost_nusd
+    line.unpriced_tokens += session.unpriced_tokens
+    line.unknown_calls += session.unknown_calls
+    line.estimated = line.estimated or session.estimated
+    line.priced = line.priced or session.priced
+
+
 def _session(line: Sum, session: Done, has_credit: bool, now_ms: int, *, with_money: bool) -> None:
     if with_money:
-        line.sessions += 1
-        line.cost_nusd += session.cost_nusd
-        line.unpriced_tokens += session.unpriced_tokens
-        line.unknown_calls += session.unknown_calls
-        line.estimated = line.estimated or session.estimated
-        line.priced = line.priced or session.priced
+        _cost(line, session)
     line.silent += not session.told
     line.edits += session.edits
     unchanged = ended_unchanged(session, has_credit, now_ms)
@@ -250,10 +313,13 @@ def _dated(session: Done, of: Callable[[Done, int], Sum | None]) -> None:
             line.waiting_nusd += cost if piece.kind == "waiting" else 0
 
 
+_SPREAD, _MASK = 0x9E3779B97F4A7C15, (1 << 63) - 1  # the same path in two repositories is two files
+
+
 def _share(line: Sum, share: Credited) -> None:
     if share.counts:
         line.commits.add(share.share, share.sure)
-    line.files.update((share.repo, path) for path in share.files)
+    line.files.update([path ^ share.repo * _SPREAD & _MASK for path in share.files])
     if share.added is None or share.removed is None:
         line.unread += share.share
         return

@@ -5,23 +5,25 @@ from __future__ import annotations
 import argparse
 import os
 import sqlite3
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta, tzinfo
 from typing import Any
 
-from tokentop.answers.bought import gather
+from msgspec.structs import replace
+
+from tokentop.answers.bought import Gathered, gather
 from tokentop.answers.catching_up import bring_up
 from tokentop.answers.harvest import Report
 from tokentop.clock import now_ms
 from tokentop.engine.days import local, midnight_ms
-from tokentop.engine.tally import Credited, Done, Pair, Sum, add_up, nobodys, total
+from tokentop.engine.tally import Done, Pair, Sum, add_up, cost_of, merged
 from tokentop.engine.when import BadTime, parse_when
 from tokentop.errors import NothingMatched, UsageError
 from tokentop.export.brought import both, figures, survived
 from tokentop.ledger import prices
 from tokentop.settings.zone import local_zone
 from tokentop.store import by_day
-from tokentop.store.hours import SLOT_MS
 from tokentop.store.reader import Filter
 from tokentop.text import clean, plural
 
@@ -43,16 +45,15 @@ def outcome(arguments: argparse.Namespace) -> int:
         report = bring_up(
             writable, prices(store.settings), since_ms, at_ms, days=days, seconds=store.settings.outcome_s
         )
-        done, shares = gather(writable, since_ms, until_ms, days, named=by == "session")
-        sums = summed(writable, done, shares, by, (since_ms, until_ms), at_ms, zone)
-        whole = total(done, shares, at_ms)
+        found = gather(writable, since_ms, until_ms, days, at_ms, by, days_in(zone, (since_ms, until_ms)))
+        sums, whole = summed(writable, found, by, (since_ms, until_ms), at_ms, zone)
         notes = store.notes
-    if not done and not any(share.session for share in shares):
+    if not found:
         raise NothingMatched("no session was used in that time; widen it with --since")
     if arguments.json:
-        print_json(document(sums, whole, shares, report, notes, by, (since_ms, until_ms), at_ms, days))
+        print_json(document(sums, whole, found.nobodys, report, notes, by, (since_ms, until_ms), at_ms, days))
     else:
-        print(as_text(sums, whole, shares, report, by, days))
+        print(as_text(sums, whole, found.nobodys, report, by, days))
     return 0
 
 
@@ -75,39 +76,63 @@ def _period(arguments: argparse.Namespace, zone: tzinfo, at_ms: int) -> tuple[in
 
 
 def summed(
-    connection: sqlite3.Connection, done: Sequence[Done], shares: Sequence[Credited], by: str,
-    span: tuple[int, int], at_ms: int, zone: tzinfo,
-) -> list[Sum]:  # fmt: skip
-    """The groups, the most expensive first, days in their order."""
-    if by != "day":
-        sums = add_up(done, shares, lambda session, _at: _key(session, by), at_ms)
-        return sorted(
-            sums, key=lambda one: -one.cost_nusd
-        )  # those that cost the same stay in the order of their keys
-    days: dict[int, tuple[str, ...]] = {}  # by quarter hours, of which each lies in one day
+    connection: sqlite3.Connection, found: Gathered, by: str, span: tuple[int, int], at_ms: int, zone: tzinfo
+) -> tuple[list[Sum], Sum]:  # fmt: skip
+    """The groups, the most expensive first, days in their order; and all of them together."""
+    if by == "day":
+        return _by_day(connection, found, span, at_ms, zone)
+    partly = add_up(found.done, found.shares, lambda session, _at: _key(session, by), at_ms)
+    sums = _merged(found.kept.sums, partly, "" if by == "session" else "unknown")
+    whole = merged(("total",), sums)
+    # Those that cost the same stay in the order of their keys.
+    return sorted(sums, key=lambda one: -one.cost_nusd), whole
 
-    def day_of(at: int) -> tuple[str, ...]:
-        slot = at // SLOT_MS
-        if slot not in days:
-            days[slot] = (local(at, zone).date().isoformat(),)
-        return days[slot]
 
-    sums = add_up(done, shares, lambda _session, at: day_of(at), at_ms, with_money=False)
-    found = {one.key: one for one in sums}
+def _merged(kept: Sequence[Sum], partly: Sequence[Sum], nameless: str = "") -> list[Sum]:
+    groups: dict[tuple[str, ...], list[Sum]] = {}
+    for one in (*kept, *partly):
+        key = one.key if all(one.key) else tuple(part or nameless for part in one.key)
+        groups.setdefault(key, []).append(one)
+    return [merged(key, groups[key]) for key in sorted(groups)]
+
+
+def _by_day(
+    connection: sqlite3.Connection, found: Gathered, span: tuple[int, int], at_ms: int, zone: tzinfo
+) -> tuple[list[Sum], Sum]:
+    """Each thing on its day. Cost is that of the day's calls; a session is counted on each day on which it worked."""
+    day_of = days_in(zone, span)
+    partly = add_up(found.done, found.shares, lambda _session, at: (day_of(at),), at_ms, with_money=False)
+    whole = merged(("total",), [*found.kept.sums, *partly, *map(cost_of, found.done)])
+    sums = {one.key: replace(one) for one in _merged(found.kept.sums, partly)}
+    for one in sums.values():
+        one.sessions = found.kept.worked.get(one.key, 0)
+        one.cost_nusd = one.unpriced_tokens = one.unknown_calls = 0
+        one.estimated = one.priced = False
     for slot in by_day.sums(connection, Filter(*span), ("day",), zone):
         key = (local(slot.slot_ms, zone).date().isoformat() if slot.slot_ms else "unknown",)
-        one = found.setdefault(key, Sum(key))
+        one = sums.setdefault(key, Sum(key))
         one.cost_nusd += slot.cost_nusd
         one.unpriced_tokens += slot.unpriced_tokens
         one.unknown_calls += slot.unknown_calls
         one.estimated = one.estimated or slot.estimated or slot.cost_estimated
         one.priced = one.priced or slot.cost_nusd > 0 or slot.unpriced_tokens < slot.tokens.total
-    for session in done:
+    for session in found.done:
         for day in {day_of(max(start, span[0])) for start, end in session.spans if end >= span[0]}:
-            if day not in found:
-                found[day] = Sum(day)
-            found[day].sessions += 1
-    return [found[key] for key in sorted(found)]
+            sums.setdefault((day,), Sum((day,))).sessions += 1
+    return [sums[key] for key in sorted(sums)], whole
+
+
+def days_in(zone: tzinfo, span: tuple[int, int]) -> Callable[[int], str]:
+    """The local day of a moment; those of a time are known."""
+    first, last = (local(at_ms, zone).date() for at_ms in span)
+    days = [first + timedelta(days=n) for n in range((last - first).days + 2)]
+    starts, names = [midnight_ms(day, zone) for day in days], [day.isoformat() for day in days]
+
+    def day_of(at_ms: int) -> str:
+        at = bisect_right(starts, at_ms)
+        return names[at - 1] if 0 < at < len(starts) else local(at_ms, zone).date().isoformat()
+
+    return day_of
 
 
 def _key(session: Done | None, by: str) -> tuple[str, ...] | None:
@@ -115,14 +140,14 @@ def _key(session: Done | None, by: str) -> tuple[str, ...] | None:
         return None
     if by == "session":
         return (session.agent, session.sid, session.title)
-    return (str(getattr(session, by)) or "unknown",)
+    return (str(getattr(session, by)),)
 
 
 # ------------------------------------------------------------ JSON
 
 
 def document(
-    sums: Sequence[Sum], total: Sum, shares: Sequence[Credited], report: Report, notes: Sequence[str], by: str,
+    sums: Sequence[Sum], total: Sum, nobodys: int, report: Report, notes: Sequence[str], by: str,
     span: tuple[int, int], at_ms: int, days: int,
 ) -> dict[str, Any]:  # fmt: skip
     """`tokentop.outcome/1`."""
@@ -135,7 +160,7 @@ def document(
         "survive_days": days,
         "rows": [_named(one, by) | figures(one) for one in sums],
         "totals": figures(total),
-        "nobodys_commits": nobodys(shares),
+        "nobodys_commits": nobodys,
         "not_looked_at": {
             "repositories": report.notes,
             "changes_waiting": report.waiting,
@@ -156,9 +181,7 @@ def _named(one: Sum, by: str) -> dict[str, Any]:
 # ------------------------------------------------------------ text
 
 
-def as_text(
-    sums: Sequence[Sum], total: Sum, shares: Sequence[Credited], report: Report, by: str, days: int
-) -> str:
+def as_text(sums: Sequence[Sum], total: Sum, nobodys: int, report: Report, by: str, days: int) -> str:
     """A table for people, totals last, then what was wasted and what is not known."""
     heads = [
         "COST", "COMMITS", "+LINES", "-LINES", "SURVIVED", "FILES", "PRS", "TESTS", "$/COMMIT", "$/100 LINES", "UNCHANGED",
@@ -179,7 +202,7 @@ def as_text(
         least={"TITLE": 20, "PROJECT": 16, "MODEL": 16},
     )  # fmt: skip
     lines = [part for line in _waste(total) for part in wrapped(line, cells, 31)]
-    lines += [part for line in _unknown(total, shares, report, days) for part in wrapped(line, cells, 2)]
+    lines += [part for line in _unknown(total, nobodys, report, days) for part in wrapped(line, cells, 2)]
     return "\n".join([table, "", *lines])
 
 
@@ -236,15 +259,17 @@ def _waste(total: Sum) -> list[str]:
     return found
 
 
-def _unknown(total: Sum, shares: Sequence[Credited], report: Report, days: int) -> list[str]:
+def _unknown(total: Sum, nobodys: int, report: Report, days: int) -> list[str]:
     """What cannot be said, or was not looked at."""
     said = []
     if total.commits.guessed or total.added.guessed:
         said.append(
             "~ guessed, from files that were edited or from place and time; what is without ~ is sure"
         )
-    if loose := nobodys(shares):
-        said.append(f"{plural(loose, 'commit')} in these repositories: no session is known to have made them")
+    if nobodys:
+        said.append(
+            f"{plural(nobodys, 'commit')} in these repositories: no session is known to have made them"
+        )
     if total.young:
         said.append(
             f"{round(total.young):,} of the surviving lines are younger than {plural(days, 'day')}: as it is now"

@@ -63,6 +63,8 @@ class CreditRow(Struct, frozen=True, gc=False):
     why: str
 
 
+_CHANGE = "hash, at_ms, state, counts, added, removed, files"
+_CREDIT = "hash, session, share, sure, why"
 _commits = msgspec.msgpack.Decoder(_Commit)
 _mades = msgspec.msgpack.Decoder(_Made)
 _encode = msgspec.msgpack.Encoder().encode
@@ -167,33 +169,35 @@ def keep_changes(
     changes: Sequence[ChangeRow],
     credit: Sequence[CreditRow],
 ) -> None:
-    """Replace the changes since a time, and who made them."""
+    """Make the changes since a time, and who made them, what is told; rows that are so already are not written."""
+    of_repo = (repo, since_ms)
+    new = {
+        (one.hash, one.at_ms, one.state, int(one.counts), one.added, one.removed, one.files.tobytes())
+        for one in changes
+    }
+    mine = {(one.hash, one.session, one.share, int(one.sure), one.why) for one in credit}
     with _transaction(db):
-        db.execute(
-            "DELETE FROM git_credit WHERE repo=?1 AND hash IN (SELECT hash FROM git_change WHERE repo=?1 AND at_ms >= ?2)",
-            (repo, since_ms),
-        )
-        db.execute("DELETE FROM git_change WHERE repo=? AND at_ms >= ?", (repo, since_ms))
-        db.executemany(
-            "INSERT OR REPLACE INTO git_change (repo, hash, at_ms, state, counts, added, removed, files)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                (
-                    repo,
-                    one.hash,
-                    one.at_ms,
-                    one.state,
-                    one.counts,
-                    one.added,
-                    one.removed,
-                    one.files.tobytes(),
-                )
-                for one in changes
-            ],
+        old = set(db.execute(f"SELECT {_CHANGE} FROM git_change WHERE repo=? AND at_ms >= ?", of_repo))
+        theirs = set(
+            db.execute(
+                f"SELECT {_CREDIT} FROM git_credit WHERE repo=?1 AND hash IN"
+                " (SELECT hash FROM git_change WHERE repo=?1 AND at_ms >= ?2)",
+                of_repo,
+            )
         )
         db.executemany(
-            "INSERT OR REPLACE INTO git_credit (repo, hash, session, share, sure, why) VALUES (?, ?, ?, ?, ?, ?)",
-            [(repo, one.hash, one.session, one.share, one.sure, one.why) for one in credit],
+            "DELETE FROM git_credit WHERE repo=? AND hash=? AND session=?",
+            [(repo, *row[:2]) for row in theirs - mine],
+        )
+        gone = {row[0] for row in old} - {row[0] for row in new}
+        db.executemany("DELETE FROM git_change WHERE repo=? AND hash=?", [(repo, name) for name in gone])
+        db.executemany(
+            f"INSERT OR REPLACE INTO git_change (repo, {_CHANGE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [(repo, *row) for row in new - old],
+        )
+        db.executemany(
+            f"INSERT OR REPLACE INTO git_credit (repo, {_CREDIT}) VALUES (?, ?, ?, ?, ?, ?)",
+            [(repo, *row) for row in mine - theirs],
         )
 
 

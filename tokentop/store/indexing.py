@@ -26,13 +26,20 @@ _SUMS = (
     " sum(s.cost_nusd), sum(s.unpriced_tokens), sum(s.unknown_calls), max(s.estimated), count(*) - 1"
 )
 _SESSION = (
-    "SELECT s.agent, s.sid, s.parent_sid, s.role, p.name, s.model, s.title, s.branch, s.first_ms, coalesce(o.tools, ''),"
+    "SELECT s.agent, s.sid, p.name, s.model, s.title, s.branch, s.first_ms, coalesce(o.tools, ''),"
     " coalesce(o.files, '') FROM session s JOIN project p ON p.id = s.project LEFT JOIN outline o ON o.session = s.id"
     " WHERE s.id = ?"
 )
 _NEWEST_MODEL = (
     "SELECT m.name FROM event e JOIN model m ON m.id = e.model WHERE e.session = ? AND m.name != ''"
     f" ORDER BY {EVENT_HOUR.replace('at_ms', 'e.at_ms')} DESC, e.at_ms DESC LIMIT 1"
+)
+
+
+_ABOVE = (  # its parent; where that is not known, the session that a sub-agent was started in
+    "SELECT a.id, a.sid FROM session s JOIN session a ON a.agent = s.agent AND a.id != s.id AND a.sid != ''"
+    " AND a.sid IN (s.parent_sid, CASE s.role WHEN 'sub-agent' THEN s.root_sid ELSE '' END)"
+    " WHERE s.agent = ? AND s.sid = ? AND s.role != 'fork' ORDER BY a.sid = s.parent_sid DESC LIMIT 1"
 )
 
 
@@ -107,8 +114,8 @@ class Indexer:
             db.execute("DELETE FROM found WHERE rowid = ?", (session,))
             self._note_below(session)
             return {before[0]} - {session} if before else set()
-        agent, sid, parent_sid, role, project, model, title, branch, first_ms, tools, files = found
-        root = self._root(session, agent, sid, parent_sid, role)
+        agent, sid, project, model, title, branch, first_ms, tools, files = found
+        root = self._root(session, agent, sid)
         model = model or newest_model(db, session)
         db.execute(
             _PUT_LINE, (session, root, agent, project, model, title, branch, first_ms, *self._sums("s.id = ?", session), 0)
@@ -117,20 +124,16 @@ class Indexer:
         if before is None or before[0] != root:
             self._note_below(session)
             self._note_children(session, agent, sid)
+            self._note_bought(session, root, before)
         return {root} if before is None else {root, before[0]}
 
-    def _root(self, session: int, agent: str, sid: str, parent_sid: str, role: str) -> int:
-        """The session that one is listed below: the outermost parent that is known; a fork stands for itself."""
+    def _root(self, session: int, agent: str, sid: str) -> int:
+        """The session that one is listed below: the outermost one that is known; a fork stands for itself."""
         for _ in range(_DEEPEST):
-            if not parent_sid or parent_sid == sid or role == "fork":
-                break
-            found = self.db.execute(
-                "SELECT id, sid, parent_sid, role FROM session WHERE agent = ? AND sid = ?",
-                (agent, parent_sid),
-            ).fetchone()
+            found = self.db.execute(_ABOVE, (agent, sid)).fetchone()
             if found is None:
                 break
-            session, sid, parent_sid, role = found
+            session, sid = found
         return session
 
     def _note_below(self, session: int) -> None:
@@ -140,14 +143,23 @@ class Indexer:
             (session,),
         )
 
+    def _note_bought(self, session: int, root: int, before: tuple[int] | None) -> None:
+        """What a session did is now another one's."""
+        if self.db.execute("SELECT 1 FROM work WHERE session = ?", (session,)).fetchone():
+            roots = {root, before[0] if before else session}
+            self.db.executemany("INSERT OR IGNORE INTO bought_stale VALUES (?)", [(one,) for one in roots])
+
     def _note_children(self, session: int, agent: str, sid: str) -> None:
         """Sub-agents that were read before their parent."""
-        self.db.execute(
-            "INSERT OR IGNORE INTO changed SELECT s.id FROM session s JOIN line l ON l.session = s.id"
-            " WHERE s.parent_sid = ? AND s.parent_sid != '' AND s.agent = ? AND s.id != ? AND l.root = l.session"
-            " AND s.role != 'fork'",
-            (sid, agent, session),
-        )
+        for these, values in (
+            ("s.parent_sid = ?3 AND s.parent_sid != ''", (agent, session, sid)),
+            ("s.sid >= ?3 AND s.sid < ?4", (agent, session, f"{sid}/", f"{sid}0")),  # Claude Code's
+        ):
+            self.db.execute(
+                "INSERT OR IGNORE INTO changed SELECT s.id FROM session s JOIN line l ON l.session = s.id"
+                f" WHERE s.agent = ?1 AND s.id != ?2 AND {these} AND l.root = l.session AND s.role != 'fork'",
+                values,
+            )
 
     def _sums(self, where: str, value: int) -> tuple[object, ...]:
         found = self.db.execute(f"SELECT {_SUMS} FROM session s WHERE {where}", (value,)).fetchone()

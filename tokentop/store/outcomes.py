@@ -198,30 +198,28 @@ def spent_between(
 
 
 _CREDITED = (
-    "SELECT coalesce(k.session, 0), c.repo, c.hash, c.at_ms, coalesce(k.share, 1.0), coalesce(k.sure, 0),"
-    " coalesce(k.why, ''), c.counts, c.state, c.added, c.removed, v.survived, coalesce(v.settled, 0), c.files"
+    "SELECT k.session, c.repo, c.hash, c.at_ms, k.share, k.sure, k.why, c.counts, c.state, c.added, c.removed,"
+    " v.survived, coalesce(v.settled, 0), c.files FROM git_credit k JOIN git_change c ON c.repo = k.repo AND c.hash = k.hash"
+    " LEFT JOIN git_survival v ON v.repo = c.repo AND v.hash = c.hash AND v.days = ?2"
+    " WHERE k.session IN (SELECT value FROM json_each(?1))"
+    # A commit that several clones of a repository hold counts in one.
+    " AND k.repo = (SELECT min(o.repo) FROM git_credit o WHERE o.hash = k.hash) ORDER BY c.at_ms, c.hash"
 )
-_SURVIVED = " LEFT JOIN git_survival v ON v.repo = c.repo AND v.hash = c.hash AND v.days = ?1"
 
 
-def credited(db: sqlite3.Connection, since_ms: int, until_ms: int, days: int) -> list[Credited]:
-    """All changes of a time span, each share of one apart; nobody's have the session 0."""
-    rows = db.execute(
-        f"{_CREDITED} FROM git_change c LEFT JOIN git_credit k ON k.repo = c.repo AND k.hash = c.hash{_SURVIVED}"
-        " WHERE c.at_ms >= ?2 AND c.at_ms < ?3 ORDER BY c.at_ms, c.hash",
-        (days, since_ms, until_ms),
-    )
-    return [_credited(row) for row in rows]
+def credited(db: sqlite3.Connection, sessions: Iterable[int], days: int) -> list[Credited]:
+    """The changes of some sessions (with all below them), oldest first, each share of one apart."""
+    return [_credited(row) for row in db.execute(_CREDITED, (msgspec.json.encode(list(sessions)), days))]
 
 
-def credited_to(db: sqlite3.Connection, session: int, days: int) -> list[Credited]:
-    """The changes of one session (with all below it), oldest first."""
-    rows = db.execute(
-        f"{_CREDITED} FROM git_credit k JOIN git_change c ON c.repo = k.repo AND c.hash = k.hash{_SURVIVED}"
-        " WHERE k.session = ?2 ORDER BY c.at_ms, c.hash",
-        (days, session),
-    )
-    return [_credited(row) for row in rows]
+def nobodys(db: sqlite3.Connection, since_ms: int, until_ms: int) -> int:
+    """Commits of a time, of the repositories looked at, that are no session's, as far as is known."""
+    row = db.execute(
+        "SELECT count(DISTINCT c.hash) FROM git_change c WHERE c.at_ms >= ? AND c.at_ms < ? AND c.counts"
+        " AND NOT EXISTS (SELECT 1 FROM git_credit k WHERE k.hash = c.hash)",
+        (since_ms, until_ms),
+    ).fetchone()
+    return int(row[0])
 
 
 def line_of(row: tuple[Any, ...]) -> Line:

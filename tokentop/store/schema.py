@@ -155,6 +155,15 @@ def _noted(table: str, key: str, into: str, column: str) -> str:
     )
 
 
+def _moved(table: str, roots: str) -> str:
+    """Triggers that note in `bought_stale` whose sums a new, changed or deleted row of a table moves."""
+    return "".join(
+        f"CREATE TRIGGER {table}_bought_{what.lower()} AFTER {what} ON {table}"
+        f" BEGIN INSERT OR IGNORE INTO bought_stale {roots.format(row=row)}; END;\n"
+        for what, row in (("INSERT", "new"), ("UPDATE", "new"), ("DELETE", "old"))
+    )
+
+
 _V4 = f"""
 CREATE TABLE outline (
   session INTEGER PRIMARY KEY, log_size INTEGER NOT NULL, log_mtime_ns INTEGER NOT NULL, version INTEGER NOT NULL,
@@ -264,7 +273,7 @@ CREATE TABLE git_change (
   repo INTEGER NOT NULL, hash TEXT NOT NULL, at_ms INTEGER NOT NULL, state TEXT NOT NULL, counts INTEGER NOT NULL,
   added INTEGER, removed INTEGER, files BLOB NOT NULL, PRIMARY KEY (repo, hash)
 ) WITHOUT ROWID;
-CREATE INDEX git_change_at ON git_change (at_ms);
+CREATE INDEX git_change_at ON git_change (at_ms, counts);
 CREATE TABLE git_survival (
   repo INTEGER NOT NULL, hash TEXT NOT NULL, days INTEGER NOT NULL, tree TEXT NOT NULL, settled INTEGER NOT NULL,
   survived INTEGER NOT NULL, PRIMARY KEY (repo, hash, days)
@@ -279,6 +288,22 @@ CREATE TABLE work (
   files INTEGER, document BLOB NOT NULL
 );
 CREATE INDEX work_files ON work (files, place, last_ms, outline_ms);
+CREATE INDEX git_credit_hash ON git_credit (hash);
+CREATE TABLE bought (
+  root INTEGER PRIMARY KEY, days INTEGER NOT NULL, from_ms INTEGER NOT NULL, to_ms INTEGER NOT NULL,
+  worked INTEGER NOT NULL, commits_sure REAL NOT NULL, commits_guessed REAL NOT NULL, added_sure REAL NOT NULL,
+  added_guessed REAL NOT NULL, removed_sure REAL NOT NULL, removed_guessed REAL NOT NULL, survived_sure REAL NOT NULL,
+  survived_guessed REAL NOT NULL, young REAL NOT NULL, waiting REAL NOT NULL, unread REAL NOT NULL,
+  edits INTEGER NOT NULL, passed INTEGER NOT NULL, failed INTEGER NOT NULL, untold INTEGER NOT NULL,
+  unchanged INTEGER NOT NULL, unclear INTEGER NOT NULL, abandoned INTEGER NOT NULL, loops_nusd INTEGER NOT NULL,
+  retries_nusd INTEGER NOT NULL, hidden_nusd INTEGER NOT NULL, waiting_nusd INTEGER NOT NULL,
+  waste_unknown INTEGER NOT NULL, silent INTEGER NOT NULL, model TEXT NOT NULL, pulls TEXT NOT NULL, files BLOB NOT NULL
+);
+CREATE TABLE bought_stale (root INTEGER PRIMARY KEY);
+{_moved("work", "SELECT coalesce((SELECT root FROM line WHERE session = {row}.session), {row}.session)")}
+{_moved("git_credit", "SELECT {row}.session UNION SELECT session FROM git_credit WHERE hash = {row}.hash")}
+{_moved("git_change", "SELECT session FROM git_credit WHERE hash = {row}.hash")}
+{_moved("git_survival", "SELECT session FROM git_credit WHERE hash = {row}.hash")}
 CREATE TRIGGER work_gone AFTER DELETE ON session BEGIN
   DELETE FROM work WHERE session = old.id; DELETE FROM git_credit WHERE session = old.id;
 END;

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from operator import itemgetter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -69,27 +68,26 @@ class Part(Struct, frozen=True, gc=False):
 
 _TOLD = msgspec.msgpack.Decoder(list[Told | None])
 _EDITS = msgspec.msgpack.Decoder(dict[str, msgspec.Raw])
-# A sub-agent's work is its root's, anything else is its own.
-_ROOT = (
-    "CASE WHEN s.role = 'sub-agent' OR instr(s.sid, '/') THEN coalesce((SELECT r.id FROM session r"
-    " WHERE r.agent = s.agent AND r.sid = CASE s.root_sid WHEN '' THEN substr(s.sid, 1, instr(s.sid || '/', '/') - 1)"
-    " ELSE s.root_sid END), s.id) ELSE s.id END"
-)
 _PARTS = (
-    "SELECT s.id, {root}, s.project, {sid}, {title}, s.first_ms, s.last_ms, s.cost_nusd, s.unpriced_tokens,"
-    " s.unknown_calls, s.estimated, w.place, w.document FROM session s LEFT JOIN work w ON w.session = s.id"
+    "SELECT s.id, s.project, s.sid, s.title, s.first_ms, s.last_ms, s.cost_nusd, s.unpriced_tokens, s.unknown_calls,"
+    " s.estimated, w.place, w.document FROM session s LEFT JOIN work w ON w.session = s.id WHERE s.id IN ({})"
 )
-_NAMED = _PARTS.format(root=_ROOT, sid="s.sid", title="s.title")
-_NAMELESS = _PARTS.format(root=_ROOT, sid="''", title="''")
 
 
-def parts(db: sqlite3.Connection, since_ms: int, until_ms: int, *, named: bool = True) -> list[Part]:
-    """The sessions that may have worked in a time span, and what they spent in it. `named` False: without id and title."""
+def members(db: sqlite3.Connection, roots: Iterable[int]) -> dict[int, int]:
+    """What is listed below some sessions, and these themselves -> the session it belongs to."""
+    found = {root: root for root in roots}
     rows = db.execute(
-        f"{_NAMED if named else _NAMELESS} WHERE s.last_ms >= ? AND s.first_ms < ?",  # sorted here: SQLite would read all
-        (since_ms, until_ms),
-    ).fetchall()
-    found = {part.id: part for part in _as_parts(db, sorted(rows, key=itemgetter(0)))}
+        "SELECT session, root FROM line WHERE root IN (SELECT value FROM json_each(?)) AND root != session",
+        (msgspec.json.encode(list(found)),),
+    )
+    return found | dict(rows.fetchall())
+
+
+def parts(db: sqlite3.Connection, roots: Iterable[int], since_ms: int, until_ms: int) -> list[Part]:
+    """Sessions and what is below them, as far as they may have worked in a time span, and what they spent in it."""
+    some = parts_of(db, members(db, roots))
+    found = {part.id: part for part in some if part.last_ms >= since_ms and part.first_ms < until_ms}
     partly = [
         part.id
         for part in found.values()
@@ -113,31 +111,30 @@ def parts(db: sqlite3.Connection, since_ms: int, until_ms: int, *, named: bool =
             unknown_calls=unknown,
             estimated=bool(estimated),
         )
-    return list(found.values())
+    return [found[number] for number in sorted(found)]
 
 
-def parts_of(db: sqlite3.Connection, sessions: Iterable[int]) -> list[Part]:
-    """Some sessions with all that they spent."""
+def parts_of(db: sqlite3.Connection, roots: Mapping[int, int]) -> list[Part]:
+    """Some sessions (-> the one each belongs to) with all that they spent."""
     return [
         part
-        for some in batches(sessions)
-        for part in _as_parts(
-            db, db.execute(f"{_NAMED} WHERE s.id IN ({marks(some)}) ORDER BY s.id", some).fetchall()
-        )
+        for some in batches(sorted(roots))
+        for part in _as_parts(db, db.execute(_PARTS.format(marks(some)), some).fetchall(), roots)
     ]
 
 
-def _as_parts(db: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> Iterator[Part]:
+def _as_parts(
+    db: sqlite3.Connection, rows: Sequence[tuple[Any, ...]], roots: Mapping[int, int]
+) -> Iterator[Part]:
     projects: dict[int, tuple[str, str]] = {
         number: (agent, name) for number, agent, name in db.execute("SELECT id, agent, name FROM project")
     }
     documents = [_NIL if row[-1] is None else row[-1] for row in rows]
     works = _TOLD.decode(b"".join([_ARRAY32, len(rows).to_bytes(4, "big"), *documents]))
-    for (
-        (session, root, number, sid, title, first, last, cost, unpriced, unknown, estimated, place, _),
-        work,
-    ) in zip(rows, works, strict=True):
+    for row, work in zip(rows, works, strict=True):
+        session, number, sid, title, first, last, cost, unpriced, unknown, estimated, place, _ = row
         agent, project = projects[number]
         yield Part(
-            session, root, agent, sid, project, title, first, last, cost, unpriced, unknown, bool(estimated), place, work
+            session, roots[session], agent, sid, project, title, first, last, cost, unpriced, unknown, bool(estimated), place,
+            work,
         )  # fmt: skip
