@@ -211,6 +211,7 @@ def test_the_cost_of_quarter_hours_follows_the_rollups(store):
     [
         ("UPDATE daily SET cost_nusd = cost_nusd + 1 WHERE day = (SELECT max(day) FROM daily)", "days: "),
         ("DELETE FROM daily_agent WHERE day = (SELECT max(day) FROM daily)", "days by agent: "),
+        ("UPDATE daily_project SET project = project || '_'", "days by project: "),
         ("UPDATE daily_block SET output = output + 1", "blocks of days: "),
         ("UPDATE slot_cost SET cost_nusd = cost_nusd + 1", "quarter hours: "),
     ],

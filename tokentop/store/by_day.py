@@ -11,7 +11,7 @@ from datetime import tzinfo
 
 from msgspec.structs import replace
 
-from .daily import BLOCK, FIRST, SUMMED, UNKNOWN, day_of, days_of, is_of, stale, starts_ms
+from .daily import BLOCK, FIRST, KEPT, SUMMED, UNKNOWN, day_of, days_of, is_of, stale, starts_ms
 from .slots import Filter, Slot, slot_of
 from .usage import usage
 
@@ -19,6 +19,7 @@ DIMENSIONS = ("day", "agent", "project", "provider", "model")
 _COLUMNS = {
     "day": "r.day", "agent": "p.agent", "project": "p.name", "provider": "m.provider", "model": "m.name",
 }  # fmt: skip
+_OF_TABLE = {"daily_agent": {"agent": "r.agent"}, "daily_project": {"project": "r.project"}}
 _DAYS = (  # from one to the next, through the key
     "WITH RECURSIVE d (day) AS (SELECT min(day) FROM daily WHERE day >= ?1 AND day < ?2 UNION ALL"
     " SELECT (SELECT min(day) FROM daily WHERE day > d.day AND day < ?2) FROM d WHERE d.day IS NOT NULL)"
@@ -53,8 +54,12 @@ def _of_days(
 ) -> Iterator[Slot]:  # fmt: skip
     """Days of a span, of the smallest table that tells what is asked."""
     first, last = span
-    if not (wanted.project or wanted.model) and {*by} <= {"day", "agent"}:
+    told = {*by, *(name for name in ("agent", "project", "model") if getattr(wanted, name))}
+    if told <= {"day", "agent"}:
         yield from _summed(db, "daily_agent", "day", wanted, by, zone, [span], without)
+        return
+    if "day" in by and told <= {"day", "project"}:
+        yield from _summed(db, "daily_project", "day", wanted, by, zone, [span], without)
         return
     since, until = -(-first // BLOCK), last // BLOCK
     if "day" in by or since >= until:
@@ -72,13 +77,13 @@ def _summed(
     db: sqlite3.Connection, table: str, key: str, wanted: Filter, by: Sequence[str], zone: tzinfo,
     spans: Iterable[tuple[int, int]], without: Sequence[int],
 ) -> Iterator[Slot]:  # fmt: skip
-    agent = "r.agent" if table == "daily_agent" else "p.agent"
+    column_of = _COLUMNS | _OF_TABLE.get(table, {})
     named = [name for name in DIMENSIONS if name in by]
-    columns = [agent if name == "agent" else _COLUMNS[name] for name in named]
+    columns = [column_of[name] for name in named]
     parts, values = [f"r.{key} >= ?", f"r.{key} < ?"], []
-    for column, value in ((agent, wanted.agent), ("p.name", wanted.project), ("m.name", wanted.model)):
+    for name, value in (("agent", wanted.agent), ("project", wanted.project), ("model", wanted.model)):
         if value:
-            parts.append(f"{column} = ?")
+            parts.append(f"{column_of[name]} = ?")
             values.append(value)
     if without:
         parts.append(f"r.{key} NOT IN ({', '.join(map(str, without))})")
@@ -88,9 +93,12 @@ def _summed(
         "m." in said
     )
     selected = [columns[named.index(name)] if name in named else "''" for name in DIMENSIONS[1:]]
+    alone = table in _OF_TABLE and {key, *_OF_TABLE[table]} == {*named}  # each row is a group by itself
     query = (
-        f"SELECT {'r.day' if 'day' in named else UNKNOWN}, {', '.join(selected)}, r.flags, {SUMMED} FROM {table} r{joins}"
-        f" WHERE {where} GROUP BY {', '.join([*columns, 'r.flags'])}"
+        f"SELECT {'r.day' if 'day' in named else UNKNOWN}, {', '.join(selected)}, r.flags, {KEPT if alone else SUMMED}"
+        f" FROM {table} r{joins} WHERE {where}"
+        + f" GROUP BY {', '.join([*columns, 'r.flags'])}"
+        * (not alone)
     )
     starts: dict[int, int] = {UNKNOWN: 0}
     for span in spans:

@@ -1,6 +1,7 @@
 """Sums of local days beside the rollups of quarter hours, so that a question over years reads days.
 
-Beside the days stand their sums by agent alone, and blocks of 32 days: a year by project reads twelve times less.
+Beside the days stand their sums by agent alone and by the project's name alone, and blocks of 32 days: a year by
+project reads twelve times less.
 A day whose rollups have changed is in `daily_stale` (by UTC day, put there by triggers) until `refresh` has made it
 anew; a question reads such days from the rollups, so that an answer never depends on when that was. sqlite3.Error.
 """
@@ -28,7 +29,11 @@ _UTC = ("UTC", "Etc/UTC")  # the same as the one without a name
 _FEW = 40  # changed days that a question reads from the rollups rather than to write
 _SUMS = ("responses", *ROLLED)
 BLOCK = 32  # days
-_NAMES = ", ".join(_SUMS)
+_BY_NAME = (
+    ("daily_agent", "agent", "p.agent"),
+    ("daily_project", "project", "p.name"),
+)  # table, its column, of what
+KEPT = ", ".join(_SUMS)
 SUMMED = ", ".join(f"sum(r.{name})" for name in _SUMS)
 
 
@@ -43,7 +48,7 @@ def refresh(db: sqlite3.Connection, zone: tzinfo, most: int = -1) -> int:
     db.execute("BEGIN IMMEDIATE")
     try:
         if not mine:
-            for table in ("daily", "daily_agent", "daily_block"):
+            for table in ("daily", *(table for table, _, _ in _BY_NAME), "daily_block"):
                 db.execute(f"DELETE FROM {table}")
             db.execute(f"INSERT OR IGNORE INTO daily_stale SELECT DISTINCT slot / {_SLOTS} FROM rollup")
             db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_ZONE, _named(zone)))
@@ -53,21 +58,22 @@ def refresh(db: sqlite3.Connection, zone: tzinfo, most: int = -1) -> int:
             first, last = _slots(day, zone)
             db.execute("DELETE FROM daily WHERE day=?", (day,))
             db.execute(
-                f"INSERT INTO daily (day, project, model, flags, {_NAMES})"
+                f"INSERT INTO daily (day, project, model, flags, {KEPT})"
                 f" SELECT ?, r.project, r.model, r.flags, {SUMMED} FROM rollup r WHERE r.slot >= ? AND r.slot < ?"
                 " GROUP BY r.project, r.model, r.flags",
                 (day, first, last),
             )
-            db.execute("DELETE FROM daily_agent WHERE day=?", (day,))
-            db.execute(
-                f"INSERT INTO daily_agent (day, agent, flags, {_NAMES}) SELECT ?1, p.agent, r.flags, {SUMMED}"
-                " FROM daily r JOIN project p ON p.id = r.project WHERE r.day = ?1 GROUP BY p.agent, r.flags",
-                (day,),
-            )
+            for table, column, of in _BY_NAME:
+                db.execute(f"DELETE FROM {table} WHERE day=?", (day,))
+                db.execute(
+                    f"INSERT INTO {table} (day, {column}, flags, {KEPT}) SELECT ?1, {of}, r.flags, {SUMMED}"
+                    f" FROM daily r JOIN project p ON p.id = r.project WHERE r.day = ?1 GROUP BY {of}, r.flags",
+                    (day,),
+                )
         for block in {day // BLOCK for day in days}:
             db.execute("DELETE FROM daily_block WHERE block=?", (block,))
             db.execute(
-                f"INSERT INTO daily_block (block, project, model, flags, {_NAMES})"
+                f"INSERT INTO daily_block (block, project, model, flags, {KEPT})"
                 f" SELECT ?, r.project, r.model, r.flags, {SUMMED} FROM daily r WHERE r.day >= ? AND r.day < ?"
                 " GROUP BY r.project, r.model, r.flags",
                 (block, block * BLOCK, (block + 1) * BLOCK),
@@ -98,16 +104,17 @@ def problems(db: sqlite3.Connection, zone: tzinfo) -> list[str]:
     )
     without = f"day NOT IN ({', '.join(map(str, changed))})"
     found += _differ(
-        db, "days", f"SELECT day, project, model, flags, {_NAMES} FROM daily WHERE {without}",
+        db, "days", f"SELECT day, project, model, flags, {KEPT} FROM daily WHERE {without}",
         f"SELECT day, project, model, flags, {SUMMED} {of_rollups} GROUP BY 1, 2, 3, 4", pairs,
     )  # fmt: skip
-    found += _differ(
-        db, "days by agent", f"SELECT day, agent, flags, {_NAMES} FROM daily_agent WHERE {without}",
-        f"SELECT day, p.agent, flags, {SUMMED} {of_rollups} JOIN project p ON p.id = r.project GROUP BY 1, 2, 3", pairs,
-    )  # fmt: skip
+    for table, column, of in _BY_NAME:
+        found += _differ(
+            db, f"days by {column}", f"SELECT day, {column}, flags, {KEPT} FROM {table} WHERE {without}",
+            f"SELECT day, {of}, flags, {SUMMED} {of_rollups} JOIN project p ON p.id = r.project GROUP BY 1, 2, 3", pairs,
+        )  # fmt: skip
     blocks = f"NOT IN ({', '.join(str(day // BLOCK) for day in changed)})"
     found += _differ(
-        db, "blocks of days", f"SELECT block, project, model, flags, {_NAMES} FROM daily_block WHERE block {blocks}",
+        db, "blocks of days", f"SELECT block, project, model, flags, {KEPT} FROM daily_block WHERE block {blocks}",
         f"SELECT day / {BLOCK}, project, model, flags, {SUMMED} {of_rollups} WHERE day / {BLOCK} {blocks}"
         " GROUP BY 1, 2, 3, 4", pairs,
     )  # fmt: skip

@@ -237,6 +237,10 @@ CREATE TABLE daily_agent (
   day INTEGER NOT NULL, agent TEXT NOT NULL, flags INTEGER NOT NULL,
   {_SUMS}, PRIMARY KEY (day, agent, flags)
 ) WITHOUT ROWID;
+CREATE TABLE daily_project (
+  day INTEGER NOT NULL, project TEXT NOT NULL, flags INTEGER NOT NULL,
+  {_SUMS}, PRIMARY KEY (day, project, flags)
+) WITHOUT ROWID;
 CREATE TABLE daily_block (
   block INTEGER NOT NULL, project INTEGER NOT NULL, model INTEGER NOT NULL, flags INTEGER NOT NULL,
   {_SUMS}, PRIMARY KEY (block, project, model, flags)
