@@ -264,10 +264,10 @@ def test_spans_of_time_find_their_calls_in_any_year(tmp_path):
         assert "event_session (session=? AND <expr>>?" in plan[0][3]
 
 
-def test_usage_by_session_is_the_sum_of_its_calls(tmp_path):
-    """Sums of whole sessions are taken where they tell all; at the edges, and of unusual sessions, calls are read."""
-    rng, found = random.Random(11), []
-    for n in range(600):
+def sessions_of_all_kinds(rng, numbers):
+    """Calls of 24 sessions, six hours apart, each in its own project; those of some of them are unusual."""
+    found = []
+    for n in numbers:
         sid, at_ms = f"s{n % 24}", START + (n % 24) * DAY_MS // 4 + rng.randrange(DAY_MS // 6)
         unusual = n % 24
         found += [
@@ -276,35 +276,62 @@ def test_usage_by_session_is_the_sum_of_its_calls(tmp_path):
                   Tokens(rng.randrange(99), 5, 3, 0, 7), estimated=unusual == 5 and n % 3 == 0,
                   logged_nusd=77 if unusual == 7 else None, at_estimated=unusual == 9),
         ]  # fmt: skip
+    return found
+
+
+def of_calls(connection, wanted):
+    """What the calls of a span say by (session, estimated): responses, tokens, cost, unpriced tokens, logged cost."""
+    calls = {}
+    for sid, project, at_ms, flags, cost, logged, *counts in connection.execute(
+        "SELECT s.sid, p.name, e.at_ms, e.flags, e.cost_nusd, x.logged_nusd, e.input, e.cache_read, e.cache_write_5m,"
+        " e.cache_write_1h, e.output FROM event e JOIN session s ON s.id = e.session JOIN project p"
+        " ON p.id = s.project LEFT JOIN event_extra x ON x.id = e.id"
+    ):
+        if not (wanted.since_ms or -1) <= at_ms < (wanted.until_ms or 1 << 60) or wanted.project not in (
+            "",
+            project,
+        ):
+            continue
+        sums = calls.setdefault((sid, bool(flags & 2)), [0] * 5)
+        values = (1, sum(counts), cost or 0, sum(counts) if cost is None else 0, logged or 0)
+        calls[sid, bool(flags & 2)] = [a + b for a, b in zip(sums, values, strict=True)]
+    return calls
+
+
+@pytest.mark.parametrize("zone", ZONES[:4], ids=str)
+def test_usage_by_session_is_the_sum_of_its_calls(tmp_path, zone):
+    """Sums of whole sessions are taken where they tell all; at the edges, and of unusual sessions, calls are read.
+
+    So it is whether the sums of days, which tell where there is something unusual, are made, behind or not made at all.
+    """
+    rng = random.Random(11)
     with closing(db.open_writer(tmp_path / "state")) as connection:
         writer = Writer(connection, PriceTable.load())
-        writer.commit(found)
+
+        def check():
+            for wanted in (
+                Filter(), Filter(START), Filter(START + DAY_MS // 2 - 5, START + 3 * DAY_MS), Filter(START + DAY_MS, project="p9"),
+                Filter(until_ms=START + 2 * DAY_MS + 7), Filter(START + 9 * DAY_MS // 4, START + 10 * DAY_MS // 4),
+            ):  # fmt: skip
+                lines = usage.collect(connection, wanted, ("session",), zone)
+                told = {
+                    (one.key[0], one.estimated): [
+                        one.responses, one.tokens.total, one.cost_nusd, one.unpriced_tokens, one.logged_nusd
+                    ]
+                    for one in lines
+                }  # fmt: skip
+                assert told == of_calls(connection, wanted)
+                assert {one.key[0] for one in lines if one.at_estimated} <= {"s9"}
+            slots = reader.sessions_as_slots(connection, Filter(START), (START, 1 << 60))
+            assert len([slot for slot in slots if not slot.model]) > 10  # most are read as sums
+
+        writer.commit(sessions_of_all_kinds(rng, range(500)))
         connection.execute("INSERT INTO purged SELECT id, 0, 0, 0 FROM session WHERE sid = 's11'")
-        for wanted in (
-            Filter(), Filter(START), Filter(START + DAY_MS // 2 - 5, START + 3 * DAY_MS), Filter(START + DAY_MS, project="p9"),
-            Filter(until_ms=START + 2 * DAY_MS + 7),
-        ):  # fmt: skip
-            calls = {}
-            for sid, project, at_ms, flags, cost, logged, *counts in connection.execute(
-                "SELECT s.sid, p.name, e.at_ms, e.flags, e.cost_nusd, x.logged_nusd, e.input, e.cache_read, e.cache_write_5m,"
-                " e.cache_write_1h, e.output FROM event e JOIN session s ON s.id = e.session JOIN project p"
-                " ON p.id = s.project LEFT JOIN event_extra x ON x.id = e.id"
-            ):
-                if not (wanted.since_ms or -1) <= at_ms < (
-                    wanted.until_ms or 1 << 60
-                ) or wanted.project not in ("", project):
-                    continue
-                sums = calls.setdefault((sid, bool(flags & 2)), [0] * 5)
-                values = (1, sum(counts), cost or 0, sum(counts) if cost is None else 0, logged or 0)
-                calls[sid, bool(flags & 2)] = [a + b for a, b in zip(sums, values, strict=True)]
-            lines = usage.collect(connection, wanted, ("session",), UTC)
-            told = {
-                (one.key[0], one.estimated): [
-                    one.responses, one.tokens.total, one.cost_nusd, one.unpriced_tokens, one.logged_nusd
-                ]
-                for one in lines
-            }  # fmt: skip
-            assert told == calls
-            assert {one.key[0] for one in lines if one.at_estimated} <= {"s9"}
-        slots = reader.sessions_as_slots(connection, Filter(START), (START, 1 << 60))
-        assert len([slot for slot in slots if not slot.model]) > 10  # most are read as sums
+        connection.execute("INSERT INTO imported_sum SELECT id, 0, 0, 0, 0, '' FROM session WHERE sid = 's13'")
+        check()
+        daily.refresh(connection, zone)
+        check()
+        writer.commit(sessions_of_all_kinds(rng, range(500, 600)))
+        check()
+        daily.refresh(connection, zone, 3)
+        check()

@@ -47,8 +47,8 @@ class Line(Struct, gc=False):
         """The group of which this is the first."""
         return cls(
             key, slot.estimated, slot.responses, slot.tokens, slot.cost_nusd, slot.cost_estimated, slot.unpriced_tokens,
-            slot.cost_nusd > 0 or slot.unpriced_tokens < slot.tokens.total, slot.unknown_calls, slot.logged_nusd,
-            at_estimated=slot.at_estimated, telemetry_responses=slot.responses if slot.telemetry else 0,
+            slot.cost_nusd > 0 or slot.unpriced_tokens < slot.tokens.total, slot.unknown_calls, slot.logged_nusd, 0,
+            slot.at_estimated, slot.responses if slot.telemetry else 0,
         )  # fmt: skip
 
     def add(self, slot: Slot) -> None:

@@ -22,6 +22,16 @@ from .slots import BUCKETS, Filter, Slot, slot_of, span_of, where_of
 
 _UNUSUAL = FLAG_ESTIMATED | FLAG_COST_ESTIMATED | FLAG_AT_ESTIMATED | FLAG_TELEMETRY
 _MARGIN_MS = 600_000  # a call may have begun before the first record of its session's log
+_DAY_MS = 86_400_000
+_SLOTS = _DAY_MS // SLOT_MS  # of a day
+# Of days that may have a part of ?1 to ?2 in any zone; of those that are not made yet (`daily.py`), and without a time, too.
+_UNUSUAL_PROJECTS = (
+    f"SELECT project FROM daily WHERE day BETWEEN ?1 / {_DAY_MS} - 4 AND ?2 / {_DAY_MS} + 1 AND (flags & ?4 OR logged_nusd)"
+    " UNION ALL SELECT r.project FROM daily_stale d CROSS JOIN rollup r"
+    f" ON r.slot >= d.day * {_SLOTS} AND r.slot < (d.day + 1) * {_SLOTS}"
+    f" WHERE d.day BETWEEN ?1 / {_DAY_MS} AND ?2 / {_DAY_MS} AND (r.flags & ?4 OR r.logged_nusd)"
+    " UNION ALL SELECT project FROM rollup WHERE slot <= 0"
+)
 
 
 def events_as_slots(
@@ -85,36 +95,40 @@ def sessions_as_slots(
         column if name in by else "''" for name, column in (("agent", "s.agent"), ("project", "p.name"))
     )
     alive = "s.last_ms >= ?1 AND s.first_ms < ?2 + ?3"
-    usual = db.execute(
-        f"SELECT s.id, s.first_ms, s.last_ms, {names}, s.sid, {', '.join('s.' + name for name in SUMS)}"
-        f" FROM session s{join} WHERE {alive} AND s.first_ms > 0 AND NOT s.estimated"
+    usual = (
+        f"FROM session s{join} WHERE {alive} AND s.first_ms > 0 AND NOT s.estimated"
         " AND s.id NOT IN (SELECT session FROM purged) AND s.id NOT IN (SELECT session FROM imported_sum)"
-        " AND s.project NOT IN (SELECT project FROM rollup WHERE slot >= ?1 / ?4 AND slot <= ?2 / ?4"
-        " AND (flags & ?5 OR logged_nusd)) AND s.project NOT IN (SELECT project FROM rollup WHERE slot <= 0)"
-        f"{where}",
-        (since_ms, until_ms, _MARGIN_MS, SLOT_MS, _UNUSUAL, *values),
-    ).fetchall()
-    begins_ms = since_ms + _MARGIN_MS
+        f" AND s.project NOT IN ({_UNUSUAL_PROJECTS}){where}"
+    )
+    bound = (since_ms, until_ms, _MARGIN_MS, _UNUSUAL, *values)
+    whole = "s.first_ms >= ?1 + ?3 AND s.last_ms < ?2"
+    count = 0
+    for agent, project, sid, *sums in db.execute(
+        f"SELECT {names}, s.sid, {', '.join('s.' + name for name in SUMS)} {usual} AND {whole}", bound
+    ):
+        count += 1
+        if sums[0] or any(sums):
+            yield _of_session(agent, project, sid, sums)
     partly: dict[int, Sums] = {}
     named: dict[int, tuple[str, str, str]] = {}
-    for number, first_ms, last_ms, agent, project, sid, *sums in usual:
-        if first_ms < begins_ms or last_ms >= until_ms:
-            partly[number], named[number] = sums, (agent, project, sid)
-        elif sums[0] or any(sums):
-            yield _of_session(agent, project, sid, sums)
+    for number, agent, project, sid, *sums in db.execute(
+        f"SELECT s.id, {names}, s.sid, {', '.join('s.' + name for name in SUMS)} {usual} AND NOT ({whole})",
+        bound,
+    ):
+        partly[number], named[number] = sums, (agent, project, sid)
     for number, found in parts(db, partly, since_ms, until_ms).items():
         yield _of_session(*named[number], found)
-    (count,) = db.execute(
-        f"SELECT count(*) FROM session s WHERE {alive}", (since_ms, until_ms, _MARGIN_MS)
-    ).fetchone()
-    if count > len(usual):
-        yield from events_as_slots(db, wanted, span, by_slot=False, without=[row[0] for row in usual])
+    (alive_count,) = db.execute(f"SELECT count(*) FROM session s WHERE {alive}", bound[:3]).fetchone()
+    if alive_count > count + len(partly):
+        told = [row[0] for row in db.execute(f"SELECT s.id {usual}", bound)]
+        yield from events_as_slots(db, wanted, span, by_slot=False, without=told)
 
 
 def _of_session(agent: str, project: str, sid: str, sums: Sums) -> Slot:
-    responses, *tokens, cost, unpriced, unknown, _ = sums
+    responses, fresh, read, write_5m, write_1h, output, reasoning, cost, unpriced, unknown, _ = sums
     return Slot(
-        0, agent, project, "", "", sid.partition("/")[0], False, False, responses, Tokens(*tokens), cost, unpriced, unknown
+        0, agent, project, "", "", sid.partition("/")[0], False, False, responses,
+        Tokens(fresh, read, write_5m, write_1h, output, reasoning), cost, unpriced, unknown,
     )  # fmt: skip
 
 
