@@ -327,7 +327,9 @@ def test_usage_by_session_is_the_sum_of_its_calls(tmp_path, zone):
 
         writer.commit(sessions_of_all_kinds(rng, range(500)))
         connection.execute("INSERT INTO purged SELECT id, 0, 0, 0 FROM session WHERE sid = 's11'")
-        connection.execute("INSERT INTO imported_sum SELECT id, 0, 0, 0, 0, '' FROM session WHERE sid = 's13'")
+        connection.execute(
+            "INSERT INTO imported_sum SELECT id, 0, 0, 0, 0, '' FROM session WHERE sid = 's13'"
+        )
         check()
         daily.refresh(connection, zone)
         check()

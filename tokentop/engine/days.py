@@ -52,7 +52,10 @@ def day_bounds(at_ms: int, zone: tzinfo) -> tuple[int, int, date]:
 
 def wall_ms(at_ms: int, zone: tzinfo) -> int:
     """Return the wall-clock time since midnight: on a day of 23 hours noon is still 12 h."""
-    t = local(at_ms, zone)
+    return _since_midnight_ms(local(at_ms, zone))
+
+
+def _since_midnight_ms(t: datetime) -> int:
     return ((t.hour * 60 + t.minute) * 60 + t.second) * 1000 + t.microsecond // 1000
 
 
@@ -65,11 +68,11 @@ def group_days(history: History, zone: tzinfo) -> tuple[Day, ...]:
     found: dict[date, list[tuple[int, int, int]]] = {}
     for start_ms, cost in history:
         try:
-            wall = wall_ms(start_ms, zone)
-            day = local(start_ms, zone).date()
+            begins = local(start_ms, zone)
         except (OverflowError, ValueError):
             continue
-        found.setdefault(day, []).append((wall, min(HOUR_MS, DAY_MS - wall), cost))
+        wall = _since_midnight_ms(begins)
+        found.setdefault(begins.date(), []).append((wall, min(HOUR_MS, DAY_MS - wall), cost))
     days: list[Day] = []
     for day in sorted(found):
         gap = (day - days[-1].day).days if days else 0

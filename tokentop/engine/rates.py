@@ -179,6 +179,11 @@ class Rates:
         """How far back the sums of all sessions together go."""
         return HOUR_MS
 
+    @property
+    def kept_ms(self) -> int:
+        """What ended longer ago than this changes nothing here."""
+        return self._all.keep
+
     def sums(self, key: str, back_ms: int) -> tuple[int, int, int]:
         """Fresh tokens, cache reads and nano-dollars of one session in the last minutes, 12 at most."""
         meters = self._sessions.get(key)

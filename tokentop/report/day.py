@@ -109,7 +109,7 @@ def _projected(
     """The same as on the live screen: from the past days, the last minute and the last hour."""
     rates = Rates()
     rates.advance(at_ms)
-    for priced in reader.recent_events(db, at_ms - 2 * _HOUR_MS):
+    for priced in reader.recent_events(db, at_ms - rates.kept_ms):
         rates.add(priced, priced.usage.session_id)
     history = reader.cost_by_hour(db, start_ms - (HISTORY_DAYS + 1) * 24 * _HOUR_MS, start_ms)
     found = Forecaster(group_days(history, zone), zone).project(at_ms, today_nusd, *rates.burns())

@@ -102,14 +102,21 @@ def _summed(
     )
     starts: dict[int, int] = {UNKNOWN: 0}
     for span in spans:
-        for day, agent, project, provider, model, flags, responses, *rest in db.execute(
-            query, (*span, *values)
-        ):
-            if not (responses or any(rest)):
+        # There are very many rows: a list of each one's sums would take some time more.
+        for (
+            day, agent, project, provider, model, flags, responses, fresh, read, write_5m, write_1h, output, reasoning, cost,
+            unpriced, unknown, logged,
+        ) in db.execute(query, (*span, *values)):  # fmt: skip
+            if not (
+                responses or any((fresh, read, write_5m, write_1h, output, cost, unpriced, unknown, logged))
+            ):
                 continue
             if day not in starts:
                 starts[day] = starts_ms(day, zone)
-            yield slot_of(starts[day], agent, project, provider, model, "", flags, responses, rest)
+            yield slot_of(
+                starts[day], agent, project, provider, model, "", flags, responses, fresh, read, write_5m, write_1h, output,
+                reasoning, cost, unpriced, unknown, logged,
+            )  # fmt: skip
 
 
 def _of_rollups(db: sqlite3.Connection, wanted: Filter, by: Sequence[str], zone: tzinfo) -> Iterator[Slot]:

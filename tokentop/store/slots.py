@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from msgspec import Struct
 
 from tokentop.nouns.usage import Tokens
@@ -68,11 +66,11 @@ def span_of(wanted: Filter) -> tuple[int, int]:
 
 def slot_of(
     slot_ms: int, agent: str, project: str, provider: str, model: str, sid: str, flags: int, responses: int,
-    sums: Sequence[int],
+    fresh: int, read: int, write_5m: int, write_1h: int, output: int, reasoning: int, cost: int, unpriced: int, unknown: int,
+    logged: int,
 ) -> Slot:  # fmt: skip
-    """`sums` are those of `ROLLED`."""
+    """What begins with `fresh` are the sums of `ROLLED`."""
     estimated, cost_estimated, at_estimated, telemetry = _QUALITY[flags]
-    fresh, read, write_5m, write_1h, output, reasoning, cost, unpriced, unknown, logged = sums
     return Slot(
         slot_ms, agent, project, provider, model, sid.partition("/")[0] if sid else "", estimated, cost_estimated, responses,
         Tokens(fresh, read, write_5m, write_1h, output, reasoning), cost, unpriced, unknown, logged, at_estimated, telemetry,

@@ -49,7 +49,7 @@ def usage(
     rows = db.execute(query, bound)
     for slot, agent, project, provider, model, flags, responses, *rest in rows:
         if responses or any(rest):
-            yield slot_of(slot * SLOT_MS, agent, project, provider, model, "", flags, responses, rest)
+            yield slot_of(slot * SLOT_MS, agent, project, provider, model, "", flags, responses, *rest)
     for span in _edges(wanted, first, last):
         yield from events_as_slots(db, wanted, span, by_slot=by_slot)
 
@@ -81,7 +81,7 @@ def spent(db: sqlite3.Connection, since_ms: int, until_ms: int) -> Figures:
         f"SELECT flags, {sums} FROM rollup WHERE slot >= ? AND slot < ? GROUP BY flags", (first, last)
     )
     slots = [
-        slot_of(0, "", "", "", "", "", flags, responses, rest)
+        slot_of(0, "", "", "", "", "", flags, responses, *rest)
         for flags, responses, *rest in rows
         if responses or any(rest)
     ]

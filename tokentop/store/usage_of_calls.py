@@ -18,10 +18,11 @@ from .flags import (
 )
 from .hours import SLOT_MS, within
 from .shares import SUMS, Sums, parts
-from .slots import BUCKETS, Filter, Slot, slot_of, span_of, where_of
+from .slots import BUCKETS, ROLLED, Filter, Slot, slot_of, span_of, where_of
 
 _UNUSUAL = FLAG_ESTIMATED | FLAG_COST_ESTIMATED | FLAG_AT_ESTIMATED | FLAG_TELEMETRY
 _MARGIN_MS = 600_000  # a call may have begun before the first record of its session's log
+_NOTHING = (0,) * len(ROLLED)
 _DAY_MS = 86_400_000
 _SLOTS = _DAY_MS // SLOT_MS  # of a day
 # Of days that may have a part of ?1 to ?2 in any zone; of those that are not made yet (`daily.py`), and without a time, too.
@@ -77,7 +78,7 @@ def events_as_slots(
     ) in rows:
         sums = [*counts, cost, unpriced, count if flags & FLAG_UNKNOWN else 0, logged]
         responses = 0 if flags & (FLAG_HIDDEN | FLAG_UNKNOWN) else count
-        yield slot_of(slot_number * SLOT_MS, agent, project, provider, model, sid, flags, responses, sums)
+        yield slot_of(slot_number * SLOT_MS, agent, project, provider, model, sid, flags, responses, *sums)
 
 
 def sessions_as_slots(
@@ -102,30 +103,30 @@ def sessions_as_slots(
     )
     bound = (since_ms, until_ms, _MARGIN_MS, _UNUSUAL, *values)
     whole = "s.first_ms >= ?1 + ?3 AND s.last_ms < ?2"
-    count = 0
-    for agent, project, sid, *sums in db.execute(
-        f"SELECT {names}, s.sid, {', '.join('s.' + name for name in SUMS)} {usual} AND {whole}", bound
-    ):
+    sums, count = ", ".join(f"s.{name}" for name in SUMS), 0
+    for row in db.execute(f"SELECT {names}, s.sid, {sums} {usual} AND {whole}", bound):
         count += 1
-        if sums[0] or any(sums):
-            yield _of_session(agent, project, sid, sums)
+        if any(row[3:]):
+            yield _of_session(*row)
     partly: dict[int, Sums] = {}
     named: dict[int, tuple[str, str, str]] = {}
-    for number, agent, project, sid, *sums in db.execute(
-        f"SELECT s.id, {names}, s.sid, {', '.join('s.' + name for name in SUMS)} {usual} AND NOT ({whole})",
-        bound,
+    for number, agent, project, sid, *own in db.execute(
+        f"SELECT s.id, {names}, s.sid, {sums} {usual} AND NOT ({whole})", bound
     ):
-        partly[number], named[number] = sums, (agent, project, sid)
+        partly[number], named[number] = own, (agent, project, sid)
     for number, found in parts(db, partly, since_ms, until_ms).items():
-        yield _of_session(*named[number], found)
+        yield _of_session(*named[number], *found)
     (alive_count,) = db.execute(f"SELECT count(*) FROM session s WHERE {alive}", bound[:3]).fetchone()
     if alive_count > count + len(partly):
         told = [row[0] for row in db.execute(f"SELECT s.id {usual}", bound)]
         yield from events_as_slots(db, wanted, span, by_slot=False, without=told)
 
 
-def _of_session(agent: str, project: str, sid: str, sums: Sums) -> Slot:
-    responses, fresh, read, write_5m, write_1h, output, reasoning, cost, unpriced, unknown, _ = sums
+def _of_session(
+    agent: str, project: str, sid: str, responses: int, fresh: int, read: int, write_5m: int, write_1h: int, output: int,
+    reasoning: int, cost: int, unpriced: int, unknown: int, _estimated: int,
+) -> Slot:  # fmt: skip
+    """What begins with `responses` are `SUMS`."""
     return Slot(
         0, agent, project, "", "", sid.partition("/")[0], False, False, responses,
         Tokens(fresh, read, write_5m, write_1h, output, reasoning), cost, unpriced, unknown,
@@ -146,7 +147,7 @@ def logged_credits(
     )
     for at_ms, agent, project, provider, model, sid, flags, found in rows:
         slot = at_ms // SLOT_MS * SLOT_MS
-        yield slot_of(slot, agent, project, provider, model, sid, flags, 0, [0] * 10), found
+        yield slot_of(slot, agent, project, provider, model, sid, flags, 0, *_NOTHING), found
 
 
 def web_searches(db: sqlite3.Connection, wanted: Filter) -> Iterator[tuple[Slot, int]]:
@@ -161,4 +162,4 @@ def web_searches(db: sqlite3.Connection, wanted: Filter) -> Iterator[tuple[Slot,
     )
     for at_ms, agent, project, provider, model, sid, flags, searches in rows:
         slot = at_ms // SLOT_MS * SLOT_MS
-        yield slot_of(slot, agent, project, provider, model, sid, flags, 0, [0] * 10), searches
+        yield slot_of(slot, agent, project, provider, model, sid, flags, 0, *_NOTHING), searches
