@@ -22,7 +22,7 @@ from tokentop.engine.intervals import (
     raw,
 )
 from tokentop.engine.month import Ahead, days_ahead, look_ahead, project_month
-from tokentop.engine.profile import HISTORY_DAYS, Now, Past, Shape, all_views
+from tokentop.engine.profile import HISTORY_DAYS, Now, Past, Shape, all_views, middle_of
 from tokentop.nouns.money import Forecast, MonthForecast
 
 __all__ = ["HISTORY_DAYS", "Forecaster", "forecast", "project"]
@@ -124,7 +124,8 @@ class Forecaster:
             one.day: sum(share * view[at][1] for share, view in zip(hindsight.trust, views, strict=True))
             for at, one in enumerate(past)
         }
-        said = raw(views, past, hindsight.trust, begun=now.done > 0)
+        middles = [middle_of(view, begun=now.done > 0) for view in views]
+        said = raw(views, middles, past, hindsight.trust)
         if len(past) >= MIN_DAYS:
             return (said.middle, *ends(said, hindsight, begun=now.done > 0)), weights
         fade = burn * FADE_H * (1 - math.exp(-left_h / FADE_H))

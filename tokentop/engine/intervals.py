@@ -76,10 +76,12 @@ class Step(Struct, frozen=True):
     hindsight: Hindsight
 
 
-def raw(views: Sequence[Samples], past: Sequence[Past], trust: Sequence[float], *, begun: bool) -> Raw:
-    """The raw distribution of the rest of a day; `views` and `past` must not be empty."""
+def raw(
+    views: Sequence[Samples], middles: Sequence[float], past: Sequence[Past], trust: Sequence[float]
+) -> Raw:  # fmt: skip
+    """The raw distribution of the rest of a day; `views`, with their `middles`, and `past` must not be empty."""
     low, high = quantiles(blend(views, trust), (RAW_LOW, RAW_HIGH))
-    middle = sum(share * middle_of(view, begun=begun) for share, view in zip(trust, views, strict=True))
+    middle = sum(share * one for share, one in zip(trust, middles, strict=True))
     usual = sum(one.done + one.rest for one in past) / len(past)
     return Raw(min(low, middle), middle, max(high, middle), _FLOOR * usual + 1.0)
 
@@ -98,10 +100,11 @@ def replay(past: Sequence[Past]) -> Iterator[Step]:
         if len(before) < MIN_DAYS:
             continue
         views = all_views(now, before)
-        said = raw(views, before, trust.weights(), begun=one.done > 0)
+        middles = [middle_of(view, begun=one.done > 0) for view in views]
+        said = raw(views, middles, before, trust.weights())
         yield Step(index, now, said, _taught(trust, scores))
         scores.append((said.score(one.rest), one.done > 0))
-        trust.learn([middle_of(view, begun=one.done > 0) for view in views], one.rest)
+        trust.learn(middles, one.rest)
     yield Step(len(past), Now(date.max, 0, 0), _NOTHING, _taught(trust, scores))
 
 
