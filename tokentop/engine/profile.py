@@ -9,8 +9,10 @@ how well it has done on the user's own past days.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from datetime import date
+from itertools import accumulate
 
 from msgspec import Struct
 
@@ -95,7 +97,10 @@ Samples = list[tuple[float, float]]  # (rest of today in nano-dollars, weight)
 
 def all_views(now: Now, past: Sequence[Past], views: Sequence[View] = VIEWS) -> list[Samples]:
     """What each past day says about the rest of today, seen in each way. Weights of a view sum up to 1."""
-    kinds = {view.weekday: [_likeness(now.day, one.day, view.weekday) for one in past] for view in views}
+    days = [one.day for one in past]
+    kinds = {
+        weekday: _likeness(now.day, days, weekday) for weekday in dict.fromkeys(v.weekday for v in views)
+    }
     out = []
     for weekday, base in kinds.items():
         usual = sum(w * (one.done + one.rest) for w, one in zip(base, past, strict=True)) / sum(base)
@@ -128,36 +133,33 @@ def _seen(
     ]
 
 
-def _likeness(today: date, other: date, weekday: float) -> float:
-    weight = math.pow(0.5, (today - other).days / HALF_LIFE_DAYS)
-    if (today.weekday() >= 5) != (other.weekday() >= 5):
-        return weight * _OTHER_KIND
-    return weight * (weekday if today.weekday() == other.weekday() else 1.0)
+def _likeness(today: date, others: Sequence[date], weekday: float) -> list[float]:
+    named = today.weekday()
+    by_name = [
+        weekday if one == named else 1.0 if (one >= 5) == (named >= 5) else _OTHER_KIND for one in range(7)
+    ]
+    return [math.pow(0.5, (today - one).days / HALF_LIFE_DAYS) * by_name[one.weekday()] for one in others]
 
 
 def quantiles(values: Samples, levels: Sequence[float]) -> list[float]:
     """Weighted quantiles at ascending levels, linear between the middles of the weights."""
     ordered = sorted(values)
-    total = sum(weight for _, weight in ordered)
+    weights = [weight for _, weight in ordered]
+    middles = [
+        below + weight / 2 for below, weight in zip(accumulate(weights, initial=0.0), weights, strict=False)
+    ]
+    total = sum(weights)
     out: list[float] = []
-    below, at = 0.0, 0
-    previous = (0.0, ordered[0][0])
-    middle = ordered[0][1] / 2
     for level in levels:
         target = level * total
-        while at < len(ordered) and middle < target:
-            previous = (middle, ordered[at][0])
-            below += ordered[at][1]
-            at += 1
-            if at < len(ordered):
-                middle = below + ordered[at][1] / 2
-        if at >= len(ordered):
-            out.append(ordered[-1][0])
+        at = bisect_left(middles, target)
+        if at == 0 or at == len(ordered):
+            out.append(ordered[min(at, len(ordered) - 1)][0])
             continue
-        gap = middle - previous[0]
-        share = (target - previous[0]) / gap if gap > 0 else 1.0
-        value = ordered[at][0]
-        out.append(value if at == 0 else previous[1] + (value - previous[1]) * min(1.0, max(0.0, share)))
+        (before, _), (value, _) = ordered[at - 1 : at + 1]
+        gap = middles[at] - middles[at - 1]
+        share = (target - middles[at - 1]) / gap if gap > 0 else 1.0
+        out.append(before + (value - before) * min(1.0, max(0.0, share)))
     return out
 
 
