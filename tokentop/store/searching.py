@@ -9,8 +9,10 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from datetime import tzinfo
+from itertools import compress, repeat
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
 from tokentop.engine.terms import TEXT_LIMIT, Field, FilterError, Pattern
@@ -82,7 +84,8 @@ def _with_outcome(db: sqlite3.Connection, found: dict[int, Entry]) -> dict[int, 
     wanted = json.dumps([one.id for one in found.values() if one.below])
     members |= dict(
         db.execute(
-            "SELECT session, root FROM line WHERE root IN (SELECT value FROM json_each(?))", (wanted,)
+            "SELECT session, root FROM line WHERE root != session AND root IN (SELECT value FROM json_each(?))",
+            (wanted,),
         ).fetchall()
     )
     ids = json.dumps(list(members))
@@ -114,10 +117,12 @@ def _tried(db: sqlite3.Connection, wanted: Sieve, pattern: Pattern) -> Sieve:
     search, certain = pattern.compiled().search, pattern.certain
     level = "1" if wanted.any_level else "root = session"
     some = " AND title LIKE ?" * bool(certain)  # leaves most of them to SQLite, which is faster at that
-    rows = db.execute(
-        f"SELECT session, title FROM line NOT INDEXED WHERE {level}{some}", [f"%{certain}%"] * bool(certain)
-    )
-    ids = [session for session, title in rows if search(title, 0, TEXT_LIMIT)]
+    # As two lists: a row for each would take longer than the search.
+    ids, titles = map(msgspec.json.decode, db.execute(
+        f"SELECT json_group_array(session), json_group_array(title) FROM line NOT INDEXED"
+        f" WHERE {level}{some}", [f"%{certain}%"] * bool(certain)
+    ).fetchone())  # fmt: skip
+    ids = list(compress(ids, map(search, titles, repeat(0), repeat(TEXT_LIMIT))))
     like = ["line.session IN (SELECT value FROM json_each(?))"]
     values: list[object] = [json.dumps(ids)]
     for column, table in (("project", "SELECT DISTINCT name FROM project"), ("model", "SELECT DISTINCT name FROM model"),
