@@ -265,36 +265,40 @@ def test_spans_of_time_find_their_calls_in_any_year(tmp_path):
 
 
 def sessions_of_all_kinds(rng, numbers):
-    """Calls of 24 sessions, six hours apart, each in its own project; those of some of them are unusual."""
+    """Calls of 24 sessions, six hours apart, each in its own project; those of some of them are unusual.
+
+    The first half uses two models each; the last two share a time and a project, not a model.
+    """
     found = []
     for n in numbers:
-        sid, at_ms = f"s{n % 24}", START + (n % 24) * DAY_MS // 4 + rng.randrange(DAY_MS // 6)
-        unusual = n % 24
+        unusual, at = n % 24, min(n % 24, 22)
+        sid, at_ms = f"s{n % 24}", START + at * DAY_MS // 4 + rng.randrange(DAY_MS // 6)
+        model = "nn" if unusual == 22 or (unusual < 12 and n % 7 == 0) else "claude-sonnet-4-5"
         found += [
-            Session("claude", sid, cwd=f"/w/p{n % 24}", first_ms=START + (n % 24) * DAY_MS // 4),
-            Usage("claude", sid, f"k{n}", 0 if unusual == 3 and n % 5 == 0 else at_ms, "claude-sonnet-4-5" if n % 7 else "nn",
+            Session("claude", sid, cwd=f"/w/p{at}", first_ms=START + at * DAY_MS // 4),
+            Usage("claude", sid, f"k{n}", 0 if unusual == 3 and n % 5 == 0 else at_ms, model,
                   Tokens(rng.randrange(99), 5, 3, 0, 7), estimated=unusual == 5 and n % 3 == 0,
                   logged_nusd=77 if unusual == 7 else None, at_estimated=unusual == 9),
         ]  # fmt: skip
     return found
 
 
-def of_calls(connection, wanted):
-    """What the calls of a span say by (session, estimated): responses, tokens, cost, unpriced tokens, logged cost."""
+def of_calls(connection, wanted, by):
+    """What the calls of a span say by (names, estimated): responses, tokens, cost, unpriced tokens, logged cost."""
     calls = {}
-    for sid, project, at_ms, flags, cost, logged, *counts in connection.execute(
-        "SELECT s.sid, p.name, e.at_ms, e.flags, e.cost_nusd, x.logged_nusd, e.input, e.cache_read, e.cache_write_5m,"
-        " e.cache_write_1h, e.output FROM event e JOIN session s ON s.id = e.session JOIN project p"
-        " ON p.id = s.project LEFT JOIN event_extra x ON x.id = e.id"
+    for sid, project, provider, model, at_ms, flags, cost, logged, *counts in connection.execute(
+        "SELECT s.sid, p.name, m.provider, m.name, e.at_ms, e.flags, e.cost_nusd, x.logged_nusd, e.input, e.cache_read,"
+        " e.cache_write_5m, e.cache_write_1h, e.output FROM event e JOIN session s ON s.id = e.session JOIN project p"
+        " ON p.id = s.project JOIN model m ON m.id = e.model LEFT JOIN event_extra x ON x.id = e.id"
     ):
-        if not (wanted.since_ms or -1) <= at_ms < (wanted.until_ms or 1 << 60) or wanted.project not in (
-            "",
-            project,
-        ):
+        inside = (wanted.since_ms or -1) <= at_ms < (wanted.until_ms or 1 << 60)
+        if not inside or wanted.project not in ("", project) or wanted.model not in ("", model):
             continue
-        sums = calls.setdefault((sid, bool(flags & 2)), [0] * 5)
+        names = {"session": sid, "project": project, "provider": provider, "model": model}
+        key = (tuple(names[name] or "unknown" for name in by), bool(flags & 2))
+        sums = calls.setdefault(key, [0] * 5)
         values = (1, sum(counts), cost or 0, sum(counts) if cost is None else 0, logged or 0)
-        calls[sid, bool(flags & 2)] = [a + b for a, b in zip(sums, values, strict=True)]
+        calls[key] = [a + b for a, b in zip(sums, values, strict=True)]
     return calls
 
 
@@ -312,16 +316,19 @@ def test_usage_by_session_is_the_sum_of_its_calls(tmp_path, zone):
             for wanted in (
                 Filter(), Filter(START), Filter(START + DAY_MS // 2 - 5, START + 3 * DAY_MS), Filter(START + DAY_MS, project="p9"),
                 Filter(until_ms=START + 2 * DAY_MS + 7), Filter(START + 9 * DAY_MS // 4, START + 10 * DAY_MS // 4),
+                Filter(model="nn"),
             ):  # fmt: skip
-                lines = usage.collect(connection, wanted, ("session",), zone)
-                told = {
-                    (one.key[0], one.estimated): [
-                        one.responses, one.tokens.total, one.cost_nusd, one.unpriced_tokens, one.logged_nusd
-                    ]
-                    for one in lines
-                }  # fmt: skip
-                assert told == of_calls(connection, wanted)
-                assert {one.key[0] for one in lines if one.at_estimated} <= {"s9"}
+                for by in (("session",), ("model", "session"), ("session", "provider", "project")):
+                    lines = usage.collect(connection, wanted, by, zone)
+                    told = {
+                        (one.key, one.estimated): [
+                            one.responses, one.tokens.total, one.cost_nusd, one.unpriced_tokens, one.logged_nusd
+                        ]
+                        for one in lines
+                    }  # fmt: skip
+                    assert told == of_calls(connection, wanted, by)
+                    at = by.index("session")
+                    assert {one.key[at] for one in lines if one.at_estimated} <= {"s9"}
             slots = reader.sessions_as_slots(connection, Filter(START), (START, 1 << 60))
             assert len([slot for slot in slots if not slot.model]) > 10  # most are read as sums
 

@@ -67,10 +67,10 @@ class Line(Struct, gc=False):
 def collect(db: sqlite3.Connection, wanted: Filter, by: Sequence[str], zone: tzinfo) -> list[Line]:
     """The groups, sorted by their key; an estimate stays apart from the exact row of its group."""
     slots: Iterable[Slot]
-    if "session" in by and {*by} <= {"session", "agent", "project"} and not wanted.model:
+    if "session" in by and not {"day", "hour"} & {*by}:
         slots = reader.sessions_as_slots(db, wanted, span_of(wanted), by)
     elif "session" in by:
-        slots = reader.events_as_slots(db, wanted, span_of(wanted), by_slot="day" in by or "hour" in by)
+        slots = reader.events_as_slots(db, wanted, span_of(wanted), by_slot=True)
     elif "hour" in by:
         slots = reader.usage(db, wanted, by_slot=True, by=by, width=_slots_of_hours(db, wanted, zone))
     else:

@@ -17,7 +17,7 @@ from .flags import (
     FLAG_UNKNOWN,
 )
 from .hours import SLOT_MS, within
-from .shares import SUMS, Sums, parts
+from .shares import SUMS, parts
 from .slots import BUCKETS, ROLLED, Filter, Slot, slot_of, span_of, where_of
 
 _UNUSUAL = FLAG_ESTIMATED | FLAG_COST_ESTIMATED | FLAG_AT_ESTIMATED | FLAG_TELEMETRY
@@ -25,6 +25,12 @@ _MARGIN_MS = 600_000  # a call may have begun before the first record of its ses
 _NOTHING = (0,) * len(ROLLED)
 _DAY_MS = 86_400_000
 _SLOTS = _DAY_MS // SLOT_MS  # of a day
+# The one model that its project used while a session lasted; long ones are not asked.
+_ITS_MODEL = (
+    f" CROSS JOIN model m ON s.last_ms - s.first_ms < {_DAY_MS}"
+    " AND m.id = (SELECT CASE min(r.model) WHEN max(r.model) THEN min(r.model) END FROM rollup r"
+    f" WHERE r.slot BETWEEN (s.first_ms - ?3) / {SLOT_MS} AND s.last_ms / {SLOT_MS} AND r.project = s.project)"
+)
 # Of days that may have a part of ?1 to ?2 in any zone; of those that are not made yet (`daily.py`), and without a time, too.
 _UNUSUAL_PROJECTS = (
     f"SELECT project FROM daily WHERE day BETWEEN ?1 / {_DAY_MS} - 4 AND ?2 / {_DAY_MS} + 1 AND (flags & ?4 OR logged_nusd)"
@@ -84,17 +90,17 @@ def events_as_slots(
 def sessions_as_slots(
     db: sqlite3.Connection, wanted: Filter, span: tuple[int, int], by: Collection[str] = ("agent", "project")
 ) -> Iterator[Slot]:
-    """Usage of a time span by session, without models: from the sums of sessions, and calls at the edges.
+    """Usage of a time span by session: from the sums of sessions, and calls at the edges.
 
-    Not so where these do not tell all: what is estimated or purged, came as a sum, or where the log tells a cost.
-    What is not in `by` may be "".
+    Not so where these do not tell all: what is estimated or purged, came as a sum, or where the log tells a cost; and
+    where models are asked for, if there may have been two. What is not in `by` may be "".
     """
     since_ms, until_ms = span
-    where, values = where_of(wanted, "s.agent", "p.name", "s.model")
-    join = " JOIN project p ON p.id = s.project" * ("project" in by or "p." in where)
-    names = ", ".join(
-        column if name in by else "''" for name, column in (("agent", "s.agent"), ("project", "p.name"))
-    )
+    where, values = where_of(wanted, "s.agent", "p.name", "m.name")
+    columns = {"agent": "s.agent", "project": "p.name", "provider": "m.provider", "model": "m.name"}
+    names = ", ".join(column if name in by else "''" for name, column in columns.items())
+    with_model = "m." in names + where
+    join = " JOIN project p ON p.id = s.project" * ("p." in names + where) + _ITS_MODEL * with_model
     alive = "s.last_ms >= ?1 AND s.first_ms < ?2 + ?3"
     usual = (
         f"FROM session s{join} WHERE {alive} AND s.first_ms > 0 AND NOT s.estimated"
@@ -103,32 +109,31 @@ def sessions_as_slots(
     )
     bound = (since_ms, until_ms, _MARGIN_MS, _UNUSUAL, *values)
     whole = "s.first_ms >= ?1 + ?3 AND s.last_ms < ?2"
-    sums, count = ", ".join(f"s.{name}" for name in SUMS), 0
-    for row in db.execute(f"SELECT {names}, s.sid, {sums} {usual} AND {whole}", bound):
-        count += 1
-        if any(row[3:]):
+    sums = ", ".join(f"s.{name}" for name in SUMS)
+    told = []
+    for row in db.execute(f"SELECT s.id, {names}, s.sid, {sums} {usual} AND {whole}", bound):
+        told.append(row[0])
+        if row[6] or any(row[6:]):
             yield _of_session(*row)
-    partly: dict[int, Sums] = {}
-    named: dict[int, tuple[str, str, str]] = {}
-    for number, agent, project, sid, *own in db.execute(
-        f"SELECT s.id, {names}, s.sid, {sums} {usual} AND NOT ({whole})", bound
-    ):
-        partly[number], named[number] = own, (agent, project, sid)
-    for number, found in parts(db, partly, since_ms, until_ms).items():
-        yield _of_session(*named[number], *found)
-    (alive_count,) = db.execute(f"SELECT count(*) FROM session s WHERE {alive}", bound[:3]).fetchone()
-    if alive_count > count + len(partly):
-        told = [row[0] for row in db.execute(f"SELECT s.id {usual}", bound)]
+    if not with_model:
+        rows = db.execute(f"SELECT s.id, {names}, s.sid, {sums} {usual} AND NOT ({whole})", bound)
+        partly = {row[0]: row for row in rows}
+        told += partly
+        own = {number: row[6:] for number, row in partly.items()}
+        for number, found in parts(db, own, since_ms, until_ms).items():
+            yield _of_session(*partly[number][:6], *found)
+    (count,) = db.execute(f"SELECT count(*) FROM session s WHERE {alive}", bound[:3]).fetchone()
+    if count > len(told):
         yield from events_as_slots(db, wanted, span, by_slot=False, without=told)
 
 
 def _of_session(
-    agent: str, project: str, sid: str, responses: int, fresh: int, read: int, write_5m: int, write_1h: int, output: int,
-    reasoning: int, cost: int, unpriced: int, unknown: int, _estimated: int,
+    _number: int, agent: str, project: str, provider: str, model: str, sid: str, responses: int, fresh: int, read: int,
+    write_5m: int, write_1h: int, output: int, reasoning: int, cost: int, unpriced: int, unknown: int, _estimated: int,
 ) -> Slot:  # fmt: skip
     """What begins with `responses` are `SUMS`."""
     return Slot(
-        0, agent, project, "", "", sid.partition("/")[0], False, False, responses,
+        0, agent, project, provider, model, sid.partition("/")[0], False, False, responses,
         Tokens(fresh, read, write_5m, write_1h, output, reasoning), cost, unpriced, unknown,
     )  # fmt: skip
 
