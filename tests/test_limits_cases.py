@@ -23,7 +23,8 @@ from tokentop.nouns.money import Quota
 from tokentop.polling.pull import pull
 from tokentop.polling.schedule import after, due
 from tokentop.providers import anthropic, provider
-from tokentop.providers.base import BadReply, Request, Source, when_ms
+from tokentop.providers.base import Request, Source
+from tokentop.providers.decoding import BadReply, when_ms
 from tokentop.providers.http import Client
 from tokentop.store import bill_writer, db
 

@@ -16,20 +16,19 @@ from hypothesis import strategies as st
 from tokentop.nouns.billing import DEFAULT_PROJECT, NO_KEY
 from tokentop.nouns.usage import Tokens
 from tokentop.providers import _anthropic, all_providers, provider
-from tokentop.providers.base import (
+from tokentop.providers.base import Page, Request
+from tokentop.providers.decoding import (
     CENT,
     UNIT,
     BadReply,
     BadRow,
-    Page,
-    Request,
     count,
     decode,
     error_word,
     nano,
     row_of,
     when_ms,
-)  # fmt: skip
+)
 from tokentop.providers.openai import of_line_item, tokens_of
 
 from .provider_build import NOW_MS, ask

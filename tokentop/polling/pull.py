@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from tokentop.nouns.billing import Balance, Bill, Health, Name
 from tokentop.nouns.money import Quota
 from tokentop.nouns.usage import Tokens
-from tokentop.providers.base import Ask, BadReply, Page, Request, Source, error_word
+from tokentop.providers.base import Ask, Page, Request, Source
+from tokentop.providers.decoding import BadReply, error_word
 from tokentop.providers.http import Answer, Target, Trouble
 
 from .schedule import Chance, Went

@@ -8,7 +8,7 @@ from importlib import import_module
 
 from .base import Provider
 
-_SHARED = frozenset({"base", "http"})
+_SHARED = frozenset({"base", "decoding", "http"})
 
 
 @cache

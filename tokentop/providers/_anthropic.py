@@ -7,15 +7,13 @@ from typing import Any
 from tokentop.nouns.billing import DEFAULT_PROJECT, NO_KEY, Bill
 from tokentop.nouns.usage import Tokens
 
-from .base import (
+from .base import Ask, Page, dated
+from .decoding import (
     CENT,
-    Ask,
     BadRow,
-    Page,
     amount_text,
     count,
     currency,
-    dated,
     day_of,
     decode,
     nano,
@@ -24,7 +22,7 @@ from .base import (
     rows,
     text,
     when_ms,
-)  # fmt: skip
+)
 
 ID = "anthropic"
 _CLASSES = {

@@ -12,29 +12,8 @@ from tokentop.nouns.billing import Balance, Name
 
 from . import _anthropic
 from ._anthropic import ID
-from .base import (
-    BILL_SPANS,
-    CENT,
-    DAILY,
-    DAY,
-    HOUR,
-    Ask,
-    BadRow,
-    Page,
-    Provider,
-    Request,
-    Source,
-    Span,
-    currency,
-    decode,
-    iso_day,
-    maybe_nano,
-    part,
-    rfc3339,
-    row_of,
-    rows,
-    text,
-)  # fmt: skip
+from .base import BILL_SPANS, DAILY, DAY, HOUR, Ask, Page, Provider, Request, Source, Span, iso_day, rfc3339
+from .decoding import CENT, BadRow, currency, decode, maybe_nano, part, row_of, rows, text
 
 _ROOT = "/v1/organizations"
 _ANALYTICS_BETA = (("anthropic-beta", "analytics-usage-cost-2026-08-24"),)

@@ -13,18 +13,11 @@ from tokentop.nouns.billing import ENDPOINT, Balance
 from tokentop.nouns.money import Quota
 from tokentop.text import is_key
 
-from .base import (
+from .base import HOUR, Ask, Credential, Page, Provider, Request, Source, Span
+from .decoding import (
     CENT,
-    HOUR,
-    Ask,
     BadReply,
     BadRow,
-    Credential,
-    Page,
-    Provider,
-    Request,
-    Source,
-    Span,
     currency,
     decode,
     maybe_nano,
@@ -33,7 +26,7 @@ from .base import (
     row_of,
     text,
     when_ms,
-)  # fmt: skip
+)
 
 ID = "claude_oauth"
 _FIVE_HOURS, _WEEK, _MONTH = 300, 10_080, 43_200

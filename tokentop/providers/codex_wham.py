@@ -12,26 +12,8 @@ from tokentop.nouns.billing import ENDPOINT, Balance
 from tokentop.nouns.money import Quota
 from tokentop.text import is_key
 
-from .base import (
-    HOUR,
-    UNIT,
-    Ask,
-    BadReply,
-    BadRow,
-    Credential,
-    Page,
-    Provider,
-    Request,
-    Source,
-    Span,
-    decode,
-    nano,
-    number,
-    part,
-    row_of,
-    seconds_ms,
-    text,
-)  # fmt: skip
+from .base import HOUR, Ask, Credential, Page, Provider, Request, Source, Span
+from .decoding import UNIT, BadReply, BadRow, decode, nano, number, part, row_of, seconds_ms, text
 
 ID = "codex_wham"
 

@@ -12,24 +12,8 @@ from tokentop.nouns.billing import ENDPOINT
 from tokentop.nouns.money import Quota
 from tokentop.text import is_key
 
-from .base import (
-    HOUR,
-    Ask,
-    BadReply,
-    BadRow,
-    Credential,
-    Page,
-    Provider,
-    Request,
-    Source,
-    Span,
-    decode,
-    number,
-    part,
-    row_of,
-    text,
-    when_ms,
-)  # fmt: skip
+from .base import HOUR, Ask, Credential, Page, Provider, Request, Source, Span
+from .decoding import BadReply, BadRow, decode, number, part, row_of, text, when_ms
 
 ID = "copilot_user"
 _MONTH = 43_200

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tokentop.nouns.billing import Balance
 
-from .base import UNIT, Ask, Page, Provider, Request, Source, currency, decode, nano, row_of, rows
+from .base import Ask, Page, Provider, Request, Source
+from .decoding import UNIT, currency, decode, nano, row_of, rows
 
 ID = "deepseek"
 

@@ -7,27 +7,8 @@ from __future__ import annotations
 
 from tokentop.nouns.billing import Bill
 
-from .base import (
-    DAY,
-    HOUR,
-    UNIT,
-    Ask,
-    BadRow,
-    Page,
-    Provider,
-    Request,
-    Source,
-    Span,
-    amount_text,
-    dated,
-    decode,
-    iso_day,
-    nano,
-    number,
-    row_of,
-    rows,
-    text,
-)  # fmt: skip
+from .base import DAY, HOUR, Ask, Page, Provider, Request, Source, Span, dated, iso_day
+from .decoding import UNIT, BadRow, amount_text, decode, nano, number, row_of, rows, text
 
 ID = "github"
 

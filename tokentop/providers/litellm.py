@@ -7,24 +7,15 @@ from typing import Any
 from tokentop.nouns.billing import Balance, Bill
 from tokentop.nouns.usage import Tokens
 
-from .base import (
-    DAY,
-    HOUR,
+from .base import DAY, HOUR, Ask, Page, Provider, Request, Source, Span, dated, iso_day
+from .decoding import (
     UNIT,
-    Ask,
     BadReply,
     BadRow,
-    Page,
-    Provider,
-    Request,
-    Source,
-    Span,
     amount_text,
     count,
-    dated,
     day_of,
     decode,
-    iso_day,
     maybe_nano,
     nano,
     part,
@@ -32,7 +23,7 @@ from .base import (
     rows,
     text,
     when_ms,
-)  # fmt: skip
+)
 
 ID = "litellm"
 

@@ -13,25 +13,27 @@ from tokentop.nouns.usage import Tokens
 
 from .base import (
     BILL_SPANS,
-    CENT,
     DAILY,
     DAY,
     HOUR,
-    UNIT,
     Ask,
-    BadRow,
     Page,
     Provider,
     Request,
     Source,
     Span,
+    dated,
+    day_number,
+    iso_day,
+)
+from .decoding import (
+    CENT,
+    UNIT,
+    BadRow,
     amount_text,
     count,
     currency,
-    dated,
-    day_number,
     decode,
-    iso_day,
     maybe_nano,
     nano,
     part,
@@ -39,7 +41,7 @@ from .base import (
     rows,
     seconds_ms,
     text,
-)  # fmt: skip
+)
 
 ID = "openai"
 _ROOT = "/v1/organization"

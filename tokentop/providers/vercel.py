@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tokentop.nouns.billing import Balance
 
-from .base import UNIT, Ask, Page, Provider, Request, Source, decode, maybe_nano, nano, row_of
+from .base import Ask, Page, Provider, Request, Source
+from .decoding import UNIT, decode, maybe_nano, nano, row_of
 
 ID = "vercel"
 
