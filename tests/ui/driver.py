@@ -16,7 +16,7 @@ from tests.ui import build, hostile
 from tokentop.nouns.actions import Action, Jump, KillPlan
 from tokentop.nouns.picture import Row, Snapshot
 from tokentop.procs.jump import attach
-from tokentop.ui.app import run
+from tokentop.ui.run import run
 from tokentop.ui.source import UiOptions
 
 

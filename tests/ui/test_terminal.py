@@ -231,7 +231,7 @@ def test_two_hundred_changes_of_size_end_on_a_whole_screen() -> None:
 def test_importing_the_screen_imports_nothing_that_is_slow_or_not_its_business() -> None:
     """Section 18."""
     code = (
-        "import sys; from tokentop.ui.app import run; "
+        "import sys; from tokentop.ui.run import run; "
         "slow = {'psutil', 'httpx', 'sqlite_utils', 'sqlite3', 'zstandard'}; "
         "print(sorted(slow & set(sys.modules)))"
     )

@@ -13,9 +13,9 @@ from tests.ui import build
 from tests.ui.colour import EYES, Linear, contrast, distance, seen_by
 from tests.ui.pilot import lines, screen
 from tokentop.nouns.sessions import State
-from tokentop.ui.app import for_terminal
 from tokentop.ui.glyphs import LOOKS
 from tokentop.ui.paint import palette_of
+from tokentop.ui.run import for_terminal
 from tokentop.ui.source import UiOptions
 from tokentop.ui.theme import DEFAULT_THEME, THEMES, Palette
 

@@ -9,8 +9,7 @@ import os
 import signal
 import sys
 import time
-import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
 from typing import Any, ClassVar
 
@@ -27,9 +26,9 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from tokentop.nouns.picture import Snapshot
-from tokentop.sevenbits import wants_ascii
 from tokentop.ui.calloff import CallOff
 from tokentop.ui.commander import Commander
+from tokentop.ui.ending import crash_words, leave_at_once
 from tokentop.ui.gate import Gate
 from tokentop.ui.glyphs import safe
 from tokentop.ui.herald import Herald
@@ -49,7 +48,6 @@ _LEAST_GAP_S = 0.25  # between two snapshots that are drawn
 _CTRL_C_S = 2.0
 _SETTLED_S = 5.0
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
-_RESTORE = b"\x1b[?1000l\x1b[?1003l\x1b[?1006l\x1b[?1004l\x1b[?2004l\x1b[<u\x1b[?25h\x1b[?1049l"
 log = logging.getLogger(__name__)
 
 
@@ -301,83 +299,12 @@ class TokentopApp(App[str]):
 
     def _signalled(self, number: signal.Signals) -> None:
         """Leave in order; if the terminal is gone and blocks that, leave anyway."""
-        signal.signal(signal.SIGALRM, lambda *_: _leave_at_once(128 + number))
+        signal.signal(signal.SIGALRM, lambda *_: leave_at_once(128 + number))
         signal.alarm(3)
         self.exit(return_code=128 + number)
 
     def _fatal_error(self) -> None:
         """A crash names type and place, not values: locals and messages may hold secrets."""
-        error = sys.exc_info()[1]
-        frames = traceback.extract_tb(error.__traceback__) if error is not None else []
-        where = "\n".join(f"  {f.filename}:{f.lineno} in {f.name}" for f in frames[-12:])
-        log.error("crash: %s\n%s", type(error).__name__, where)
-        last = f" at {os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else ""
-        hint = f"Details: {self.options.log_path}" if self.options.log_path else where
-        message = Text(f"tokentop stopped by an error of its own: {type(error).__name__}{last}\n{hint}\n")
+        message = Text(crash_words(sys.exc_info()[1], self.options.log_path))
         self._exit_renderables.append(Segments(self.console.render(message, self.console.options)))
         self._close_messages_no_wait()
-
-
-def _leave_at_once(code: int) -> None:
-    """The terminal cannot be written to in order: put it right as far as it goes, and end."""
-    try:
-        fd = sys.__stderr__.fileno() if sys.__stderr__ else 2
-        os.set_blocking(fd, False)
-        os.write(fd, _RESTORE)
-    except OSError:
-        log.debug("terminal is gone")
-    os._exit(code)
-
-
-def run(source: Source, options: UiOptions) -> int:
-    """Run the screen until it is left; returns the exit status. Needs a terminal on stderr."""
-    if (
-        sys.__stderr__ is None
-        or not sys.__stderr__.isatty()
-        or not sys.__stdin__
-        or not sys.__stdin__.isatty()
-    ):
-        print_to = sys.stdout if sys.stdout and sys.stdout.isatty() else sys.stderr
-        if print_to is not None:
-            print_to.write(
-                "tokentop: the screen needs a terminal on standard input and standard error; "
-                "use `tokentop --once` or `--json`, and do not redirect 2>\n"
-            )
-        return 2
-    options = for_terminal(options, os.environ)
-    app = TokentopApp(source, options)
-    if sys.platform != "win32" and not options.inline:
-        from tokentop.ui.driver import QuickEscape
-
-        app.driver_class = QuickEscape
-    try:
-        # The strip leaves the mouse to the terminal: its scroll-back is what stands above.
-        result = app.run(mouse=options.mouse and not options.inline, inline=bool(options.inline))
-    finally:
-        signal.alarm(0)
-        source.stop()
-        _let_go_of_dead_streams()
-    if result == "demo":
-        os.execv(sys.executable, [sys.executable, "-m", "tokentop", "demo"])  # noqa: S606
-    return app.return_code or 0
-
-
-def _let_go_of_dead_streams() -> None:
-    """After a hang-up nothing can be written: the interpreter would end with status 120 instead of ours."""
-    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
-        if stream is None:
-            continue
-        try:
-            stream.flush()
-        except (OSError, ValueError):
-            devnull = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(devnull, stream.fileno() if not stream.closed else devnull)
-
-
-def for_terminal(options: UiOptions, environ: Mapping[str, str]) -> UiOptions:
-    """What the terminal can show: 7 bits where it knows no more, its own 16 colours on a Linux console."""
-    if wants_ascii(environ):
-        options = replace(options, ascii=True)
-    if environ.get("TERM") == "linux" and not options.theme and not environ.get("TEXTUAL_THEME"):
-        options = replace(options, theme="ansi-dark")
-    return options

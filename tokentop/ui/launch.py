@@ -64,7 +64,7 @@ def _without_memory(arguments: argparse.Namespace, settings: Settings) -> int:
 def _run(source: Runtime | DemoRuntime, options: UiOptions) -> int:
     gc.disable()  # imports leave no garbage: looking for it would take 20 ms of every start
     try:
-        from .app import run
+        from .run import run
     finally:
         gc.freeze()  # nor later: each full search went through all modules again, 60 ms without a repaint
         gc.set_threshold(*_GARBAGE)
