@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 
 from tokentop.agents import agent
-from tokentop.ingest.discover import LIST_EVERY, LogEntry, Names, walk
+from tokentop.ingest.discover import walk
+from tokentop.ingest.listing import LIST_EVERY, LogEntry, Names
 from tokentop.store import db, reader
 
 OLD_NS = 1_700_000_000_000_000_000

@@ -22,7 +22,8 @@ from msgspec import structs
 from tokentop.agents import all_agents
 from tokentop.agents.base import Source
 from tokentop.engine.live import LiveState
-from tokentop.ingest.discover import LogEntry, walk
+from tokentop.ingest.discover import walk
+from tokentop.ingest.listing import LogEntry
 from tokentop.ledger import Ledger, Step, prices
 from tokentop.nouns.facts import Diagnostic, Fact
 from tokentop.nouns.money import Quota

@@ -9,7 +9,7 @@ from typing import IO, Any
 from tokentop.agents.base import Decoder, JsonLines
 from tokentop.nouns.facts import Cursor, Fact
 
-from .discover import LogEntry
+from .listing import LogEntry
 from .scan import each_line
 from .tail import HEAD_BYTES, MAX_LINE_BYTES, FindVectors, fingerprint, guarded, open_log
 

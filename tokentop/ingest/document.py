@@ -12,7 +12,7 @@ from tokentop.nouns.sessions import Activity, Context
 from tokentop.nouns.usage import Usage
 from tokentop.text import clean
 
-from .discover import LogEntry
+from .listing import LogEntry
 from .tail import HEAD_BYTES, fingerprint, open_log, with_beside
 
 MAX_BYTES = 256 << 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tokentop.nouns.facts import Diagnostic
 from tokentop.text import clean
 
-from .discover import Listing, LogEntry
+from .listing import Listing, LogEntry
 
 RETRY_S = (5.0, 60.0)
 

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 
 from tokentop.agents.base import Agent
 
-from .discover import Listing, LogEntry, Names, roots, walk
+from .discover import walk
+from .listing import Listing, LogEntry, Names
+from .roots import roots
 
 MAX_PROJECTS = 2_000
 

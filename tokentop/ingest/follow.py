@@ -19,11 +19,11 @@ from tokentop.nouns.sessions import Session
 from .active import ACTIVE_S, Active
 from .archive import Archive
 from .backlog import Backlog
-from .discover import LogEntry, state_of
 from .document import Document
 from .failures import Failures
 from .folders import Folders
 from .forks import Forks
+from .listing import LogEntry, state_of
 from .openlogs import MAX_OPEN, OpenLogs, Reader
 from .signs import last_signs
 from .tail import Tail, open_log

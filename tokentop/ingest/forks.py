@@ -11,7 +11,7 @@ from tokentop.nouns.facts import Cursor
 from tokentop.text import clean
 
 from .archive import open_zst, read_zst
-from .discover import LogEntry
+from .listing import LogEntry
 from .scan import each_line
 from .tail import BLOCK_BYTES, MAX_LINE_BYTES, open_log
 

@@ -17,7 +17,7 @@ from tokentop.nouns.looks import LogTail, Step
 from tokentop.nouns.sessions import Activity, State
 from tokentop.text import one_line
 
-from .discover import LogEntry, state_of
+from .listing import LogEntry, state_of
 from .signs import last_signs
 from .tail import open_log
 

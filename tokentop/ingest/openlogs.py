@@ -9,9 +9,9 @@ from tokentop.agents.base import Agent, Database, JsonDocument
 from tokentop.nouns.facts import Cursor, Fact
 
 from .archive import Archive
-from .discover import LogEntry
 from .document import Document
 from .forks import Forks
+from .listing import LogEntry
 from .tail import BLOCK_BYTES, Tail
 
 MAX_OPEN = 64

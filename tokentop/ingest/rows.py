@@ -18,7 +18,7 @@ import msgspec
 from tokentop.agents.base import ROWS_MAX, Database, Reading
 from tokentop.nouns.facts import Cursor, Fact
 
-from .discover import LogEntry, state_of
+from .listing import LogEntry, state_of
 from .tail import open_log
 
 BUSY_MS = 250

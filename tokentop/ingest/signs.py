@@ -12,7 +12,8 @@ from tokentop.agents.base import Agent, Database, JsonDocument, JsonLines
 from tokentop.nouns.facts import Fact
 from tokentop.nouns.sessions import Activity, Context
 
-from .discover import LogEntry, state_of, walk
+from .discover import walk
+from .listing import LogEntry, state_of
 from .scan import each_line
 from .tail import LIVE_BYTES, open_log, with_beside
 

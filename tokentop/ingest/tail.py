@@ -20,7 +20,7 @@ from tokentop.latelog import LateLog
 from tokentop.nouns.facts import Cursor, Diagnostic, Fact
 from tokentop.text import clean
 
-from .discover import LogEntry
+from .listing import LogEntry
 from .scan import each_line, find
 
 log = LateLog(__name__)

@@ -17,8 +17,8 @@ from tokentop.agents.decoding import document, objects, record
 from tokentop.nouns.sessions import Activity, Session
 from tokentop.text import plural
 
-from .discover import LogEntry, state_of
 from .glance import source_of
+from .listing import LogEntry, state_of
 from .scan import each_line
 from .tail import guarded, open_log
 
