@@ -27,7 +27,9 @@ def test_without_a_file_everything_has_its_default(tmp_path: Path, monkeypatch: 
 
 def test_the_named_file_is_read_and_must_exist(tmp_path: Path) -> None:
     file = tmp_path / "own.toml"
-    with pytest.raises(SettingsError, match=r"own\.toml: no such file \(named by TOKENTOP_CONFIG\)"):
+    with pytest.raises(
+        SettingsError, match=r"own\.toml: no such file \(named by TOKENTOP_CONFIG\): make it, .*or unset"
+    ):
         load({"TOKENTOP_CONFIG": str(file)})
     file.write_text(
         'refresh_s = 2\nday_budget_usd = 12.5\n[roots]\nclaude = ["~/w"]\n'

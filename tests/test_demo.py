@@ -12,6 +12,7 @@ from tokentop.demo.actor import FIRST_PID
 from tokentop.nouns.actions import Action
 from tokentop.nouns.picture import Row, Snapshot
 from tokentop.nouns.sessions import State
+from tokentop.ui.actions.plan import plan_fields
 
 NOW = 1_795_273_500_000  # a Saturday morning, 15:05 in UTC is far from midnight
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -90,6 +91,13 @@ def act(source: DemoSource, row: Row, action: Action, at_ms: int) -> str:
 
 def burning(picture: Snapshot) -> Row:
     return max(agents(picture), key=lambda r: (r.depth == 0, r.tree.burn_nusd_per_h))
+
+
+def test_a_plan_says_once_that_its_process_was_inferred() -> None:
+    source = DemoSource(7, BERLIN)
+    row = next(row for row in source.snapshot(NOW).rows if row.confidence == "inferred")
+    fields = plan_fields(source.plan(row.key, Action.TERMINATE, NOW), row, NOW)
+    assert str(fields).count("infer") == 1
 
 
 def test_killing_the_runaway_ends_it_and_the_burn_falls() -> None:

@@ -276,6 +276,15 @@ def test_without_a_terminal_another_command_calls_all_countdowns_off(machine: Ma
     assert not [path.name for path in machine.state.iterdir() if path.name.startswith("cancel")]
 
 
+def test_where_no_rule_is_on_calling_off_is_answered_at_once(machine: Machine) -> None:
+    machine.config.write_text("")
+    with machine.watch_rules() as said:
+        wait_for(lambda: said.seen("today"), PATIENCE_S)
+        done = machine.run("rules", "cancel")
+    assert (done.returncode, done.stderr) == (3, "tokentop: no rule counts anything down now\n")
+    assert not [path.name for path in machine.state.iterdir() if path.name.startswith("cancel")]
+
+
 def test_an_orphan_that_burns_is_ended_and_a_quiet_one_is_not(machine: Machine) -> None:
     machine.settings("orphan", minutes=0.02, cpu_pct=20, ladder=["terminate"])
     spin = ["/bin/sh", "-c", "while :; do :; done"]

@@ -212,6 +212,12 @@ async def test_random_keys_never_act_without_a_dialog_except_on_exact_rows() -> 
         assert acted
 
 
+@pytest.mark.parametrize("ascii_only", [False, True])
+async def test_at_80_cells_the_footer_has_the_way_to_the_past(ascii_only: bool) -> None:
+    async with screen(size=(80, 24), options=UiOptions(ascii=ascii_only)) as (app, pilot, _):
+        await until(pilot, lambda: "B past" in lines(app)[-1])
+
+
 async def test_at_80_cells_the_footer_has_what_is_done_with_the_row_whose_drawer_is_open() -> None:
     async with screen(size=(80, 24)) as (app, pilot, _):
         app.live.go_to("a1")

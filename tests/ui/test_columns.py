@@ -30,6 +30,7 @@ def cell(column: str, row: object, width: int = 12, tree: bool = True) -> str:
 @pytest.mark.parametrize(
     ("width", "ids", "session"),
     [
+        (20, "status session rate cost", 4),
         (40, "status session rate cost", 21),
         (60, "status agent session rate cost ctx", 20),
         (80, "status agent session rate burn cost ctx", 29),

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from msgspec import Struct
 from textual.command import CommandPalette
+from textual.strip import Strip
 
 from tests.ui import build
 from tests.ui.pilot import screen, text, until
@@ -80,6 +81,14 @@ def _kinds(app: TokentopApp, source: build.FakeSource) -> set[str]:
     return {app.live.view.rows[line.key].kind for line in app.live.view.lines}
 
 
+def _forgets_what_is_shown(app: TokentopApp, _: build.FakeSource) -> bool:
+    """Whether a line that only this function has put down is gone since it was asked last."""
+    lines = app._shown._lines
+    gone = not lines.get(10**6)
+    lines[10**6] = {0: (1, Strip.blank(1))}
+    return gone
+
+
 # fmt: off
 def _scrolled(app: TokentopApp, _: build.FakeSource) -> int:
     return app.live.detail.scroll_offset.y
@@ -132,6 +141,7 @@ EFFECTS: dict[str, Effect] = {
     "reverse": Effect(lambda app, _: app.live.view.order.reverse, becomes(True)),
     "health": Effect(_page_with("Problems"), becomes(True)),
     "demo": Effect(lambda app, _: app.return_value, becomes("demo"), empty=True),
+    "redraw": Effect(_forgets_what_is_shown, lambda _, after: after),
     "palette": Effect(_screen, becomes(CommandPalette)),
     "tag": Effect(_tagged, becomes(1)),
     "tag_tree": Effect(_tagged, lambda before, after: before == 0 and after > 0, parent=True),

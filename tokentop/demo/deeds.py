@@ -18,6 +18,7 @@ _RUNGS = {
     Action.TERMINATE: (("TERM", 5.0), ("KILL", 2.0)),
     Action.KILL: (("KILL", 2.0),),
 }
+_INFERRED = "the process was inferred from its directory and start time only"
 _RESULTS = {Action.INTERRUPT: "interrupted", Action.FREEZE: "frozen", Action.THAW: "thawed"}
 
 
@@ -50,7 +51,7 @@ def plan(world: World, row: Row | None, action: Action) -> KillPlan:
         resume=row.resume if row else "",
         refusal=refusal,
         way="" if refusal else f"{', then '.join('SIG' + name for name, _ in _RUNGS[action])} (invented)",
-        warning="its process was inferred" if row is not None and row.confidence == "inferred" else "",
+        warning=_INFERRED if row is not None and row.confidence == "inferred" else "",
         turn_only=turn_only,
         means=Means(awaited=tuple(one.ident for one in tree[1:])) if turn_only else Means(),
     )

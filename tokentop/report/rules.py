@@ -175,7 +175,9 @@ def _called_off(folder: Path) -> tuple[Countdown, ...]:
     try:
         while (found := question.answer()) is None:
             if time.monotonic() > end_s and question.withdraw():
-                raise NothingMatched("nothing was called off: the running tokentop has no rule that is on")
+                raise Failure(
+                    f"nothing was called off: the running tokentop has not answered in {_PATIENCE_S:g} s"
+                )
             if time.monotonic() > end_s + _PATIENCE_S:
                 raise Failure("it is not known what was called off; see tokentop actions")
             time.sleep(_LOOK_S)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class Enforcement:
-    """What rules do while the collector runs; where none is on, nothing. All but `cancel` is for its thread.
+    """What rules do while the collector runs; where none is on, they answer who asks. All but `cancel` is for its thread.
 
     Each action has a thread of its own, as a person's has a worker of the screen, and notices go to the desktop from
     one more.
@@ -55,10 +56,8 @@ class Enforcement:
 
     def dress(self, snapshot: Snapshot) -> Snapshot:
         """A new picture, to be judged next, with what rules are about to do, have told and have done."""
-        if self._enforcer is None:
-            return snapshot
         self._newest = snapshot
-        return self._enforcer.dress(snapshot)
+        return snapshot if self._enforcer is None else self._enforcer.dress(snapshot)
 
     def judge(self, collector: Collector) -> Snapshot | None:
         """Look at the newest picture; the same one, dressed, where rules have news to show on it.
@@ -66,32 +65,44 @@ class Enforcement:
         An error in a rule is said and the collector goes on.
         """
         enforcer, snapshot = self._enforcer, self._newest
-        if enforcer is None or snapshot is None:
+        self._newest = None
+        if snapshot is None:
             return None
-        before, self._newest = enforcer.news, None
+        before = None if enforcer is None else enforcer.news
         try:
-            if not self._remembered and (receipts := collector.receipts()) is not None:
-                enforcer.remember(receipts, snapshot.at_ms)
-                self._remembered = True
-            self._call_off(enforcer, snapshot)
-            if self._remembered:
-                enforcer.step(snapshot)
+            if enforcer is None:
+                self._answer_others(snapshot, list)
+            else:
+                self._enforce(enforcer, snapshot, collector)
         except Exception:
             log.exception("rules")
             collector.note("rules", "stopped for a moment by an error; see the log file")
-        return enforcer.dress(snapshot) if enforcer.news != before else None
+        return None if enforcer is None or enforcer.news == before else enforcer.dress(snapshot)
+
+    def _enforce(self, enforcer: Enforcer, snapshot: Snapshot, collector: Collector) -> None:
+        if not self._remembered and (receipts := collector.receipts()) is not None:
+            enforcer.remember(receipts, snapshot.at_ms)
+            self._remembered = True
+        self._call_off(enforcer, snapshot)
+        if self._remembered:
+            enforcer.step(snapshot)
 
     def _call_off(self, enforcer: Enforcer, snapshot: Snapshot) -> None:
         """What a person calls off: one countdown on the screen, or all from another program."""
-        from tokentop.store import calloff
 
         def all_of_them() -> list[Countdown]:
             return [one for one in enforcer.dress(snapshot).countdowns if enforcer.cancel(one.id)]
 
         while not self._cancels.empty():
             enforcer.cancel(self._cancels.get())
+        self._answer_others(snapshot, all_of_them)
+
+    def _answer_others(self, snapshot: Snapshot, call_off: Callable[[], Sequence[Countdown]]) -> None:
+        """Answer what other programs ask to have called off; where no rule is on, that it was nothing."""
+        from tokentop.store import calloff
+
         if snapshot.mode == "live":  # it is the one that acts
-            calloff.serve(self._folder, all_of_them)
+            calloff.serve(self._folder, call_off)
 
     def finished(self, receipt: Receipt) -> None:
         """An action has been carried out, whoever wanted it."""

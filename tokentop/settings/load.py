@@ -28,7 +28,10 @@ def load(environ: Mapping[str, str]) -> Settings:
         raw = path.read_bytes()
     except FileNotFoundError:
         if environ.get("TOKENTOP_CONFIG"):
-            raise SettingsError(f"{path}: no such file (named by TOKENTOP_CONFIG)") from None
+            raise SettingsError(
+                f"{path}: no such file (named by TOKENTOP_CONFIG): make it, empty for the defaults,"
+                " or unset TOKENTOP_CONFIG"
+            ) from None
         return Settings()
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror or error}") from None

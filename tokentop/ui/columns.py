@@ -120,7 +120,7 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "rate", "TOK/MIN", "tokens/min",
         "tokens produced and newly read in the last 60 s, without cache reads; [ ] average over longer",
-        ((0, 7),), right=True, cell=cells.rate, windowed=True, summed=True,
+        ((0, 5), (23, 7)), right=True, cell=cells.rate, windowed=True, summed=True,
         sort=_by_figure(lambda f: f.tokens_per_min if f.rates_known else None),
     ),
     Column("spark", "", "tokens/min", "tok/min of the last minutes, each row on its own scale",
@@ -129,7 +129,7 @@ COLUMNS: tuple[Column, ...] = (
            cell=cells.burn, windowed=True, summed=True,
            sort=_by_figure(lambda f: f.burn_nusd_per_h if f.rates_known else None)),
     Column("cost", "COST", "$", "the session so far at list price; ≈ estimated, ≥ incomplete, $? unpriced",
-           ((0, 6), (120, 7)), right=True, cell=cells.cost, sort=_by_figure(lambda f: f.cost_nusd), summed=True),
+           ((0, 5), (23, 6), (120, 7)), right=True, cell=cells.cost, sort=_by_figure(lambda f: f.cost_nusd), summed=True),
     Column("ctx", "CTX", "%", "how full the context window is", ((60, 4),), right=True, cell=cells.context,
            sort=_by_number(cells.context_pct)),
     Column("in", "IN", "tokens", "newly read: input and cache writes", ((150, 6),), right=True,
@@ -217,7 +217,7 @@ def wanted(screen_width: int, choice: Choice, window_min: int = MINUTE) -> list[
         if width is None and column.id in choice.on:
             width = column.widths[0][1]
         if width is not None and column.id not in choice.off:
-            if column.windowed:
+            if column.windowed and width >= len(column.header):
                 width = max(width, len(column.head(window_min)))
             out.append(Placed(column, width))
     return out

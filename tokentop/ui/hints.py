@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from tokentop.nouns.picture import Snapshot
 from tokentop.nouns.sessions import State
-from tokentop.ui.keys import KEYS, Key, first, footer_keys, shown_as
+from tokentop.ui.keys import KEYS, Key, first, footer_keys
 from tokentop.ui.view import View
 
 Hint = tuple[str, str]  # a key, what it does
@@ -76,7 +76,7 @@ def footer(now: Situation, ascii_only: bool) -> list[Hint]:
 def _hint(key: Key, now: Situation, ascii_only: bool) -> Hint:
     if key.id == "detail" and now.drawer_open:
         return "Esc", "close"
-    shown = shown_as(first(key), ascii_only)
+    shown = first(key, ascii_only)
     if key.id == "interrupt" and now.snapshot is not None and now.snapshot.countdowns:
         return shown, "call off"
     return shown, _label(key, now.view)

@@ -91,7 +91,9 @@ KEYS: tuple[Key, ...] = (
         palette=False),
     Key("palette", "ctrl+p,colon", "palette", "ctrl+p :", "commands", "commands, themes, sessions",
         "program", palette=False),
-    Key("settings", "comma,f2", "settings", ", F2", "settings", "look at the settings, change and save them", "program"),
+    Key("settings", "comma,f2", "settings", ", F2", "settings", "see, change and save the settings", "program"),
+    Key("redraw", "ctrl+l", "app.redraw", "ctrl+l", "draw again", "draw the whole screen anew",
+        "program"),
     Key("help", "question_mark,f1,h", "help", "? F1 h", "help", "keys, columns and states", "program", 13),
     Key("quit", "q,f10", "app.quit", "q F10", "quit", "leave; also ctrl+q, ctrl+c twice", "program",
         14),
@@ -186,9 +188,10 @@ def footer_keys(of: tuple[Key, ...] = KEYS) -> list[Key]:
     return sorted((key for key in of if key.footer), key=lambda key: key.footer)
 
 
-def first(key: Key) -> str:
-    """The key to show where there is room for one."""
-    return key.shown.split(" ")[0]
+def first(key: Key, ascii_only: bool) -> str:
+    """The key to show where there is room for one: in ASCII one that needs no word for its glyph, if there is one."""
+    ways = key.shown.split(" ")
+    return shown_as(next((way for way in ways if way.isascii() or not ascii_only), ways[0]), ascii_only)
 
 
 def shown_as(shown: str, ascii_only: bool) -> str:

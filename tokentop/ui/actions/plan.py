@@ -89,7 +89,7 @@ def plan_fields(plan: KillPlan, row: Row, now_ms: int) -> list[Field]:
     )
     if others := shared(plan):
         out.append(Field("shared", others, "hot"))
-    if plan.confidence not in {"", "exact"}:
+    if plan.confidence not in {"", "exact"} and plan.confidence not in plan.warning:
         out.append(
             Field("caution", f"this process was matched by inference ({safe(plan.confidence, 20)})", "warm")
         )

@@ -17,7 +17,7 @@ from tokentop.ui.history.asking import Asking
 from tokentop.ui.history.lines import Lines
 from tokentop.ui.history.said import SaidSearch
 from tokentop.ui.history.table import HistoryHead, HistoryTable
-from tokentop.ui.keys import HISTORY_KEYS, first, footer_keys, shown_as
+from tokentop.ui.keys import HISTORY_KEYS, first, footer_keys
 from tokentop.ui.screens.fullview import FullView
 from tokentop.ui.screens.pages import Page
 from tokentop.ui.widgets.entries import Note
@@ -176,11 +176,11 @@ class HistoryScreen(FullView):
         else:
             groups = bool(self.lines.listing.groups)
             hints = [
-                (first(key), key.label)
+                (first(key, self._ascii), key.label)
                 for key in footer_keys(HISTORY_KEYS)
                 if key.id != ("unfold" if groups else "fold_all")
             ]
-        self.key_footer.show([(shown_as(key, self._ascii), what) for key, what in hints])
+        self.key_footer.show(hints)
 
     # ------------------------------------------------------------ search
 

@@ -62,7 +62,7 @@ class LimitsScreen(FullView, Leafing[str | None]):
         yield KeyFooter()
 
     def on_mount(self) -> None:
-        views = [(first(key), key.label) for key in self.other_views()]
+        views = [(first(key, self._ascii), key.label) for key in self.other_views()]
         self.query_one(KeyFooter).show(
             (*views, ("j k", "scroll"), ("g G", "top, end"), ("?", "words"), ("Esc", "back"))
         )

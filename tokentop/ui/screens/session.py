@@ -218,9 +218,11 @@ class SessionScreen(Screen[None]):
 
     def _show_keys(self) -> None:
         hints = [
-            (keys.first(key), key.label) for key in keys.footer_keys(keys.SESSION_KEYS) if self._sensible(key)
+            (keys.first(key, self._ascii), key.label)
+            for key in keys.footer_keys(keys.SESSION_KEYS)
+            if self._sensible(key)
         ]
-        self.key_footer.show([(keys.shown_as(key, self._ascii), what) for key, what in hints])
+        self.key_footer.show(hints)
 
     @on(TurnList.Opened)
     def _opened(self) -> None:
