@@ -19,7 +19,8 @@ from tokentop.engine.reconcile import Line, Verdict
 from tokentop.ledger import prices
 from tokentop.nouns.billing import NO_KEY, BillLine, Fetched, Health, ProviderState
 from tokentop.nouns.usage import Tokens
-from tokentop.report.reconcile import document, key_text, text
+from tokentop.report.reconcile import document
+from tokentop.report.reconcile_text import key_text, model_text, text
 from tokentop.settings.load import load
 from tokentop.store import db
 from tokentop.store.bill_writer import keep
@@ -106,6 +107,11 @@ def test_a_machine_with_one_of_the_keys_is_covered_in_part(tmp_path: Path, fake:
         assert line.theirs is not None
         assert line.coverage == line.ours.total / line.theirs.total < 0.6
         assert sum(part.nusd for part in line.parts) == line.difference_nusd
+    shown, each = text(compared(scratch)).splitlines(), model_text(compared(scratch)).splitlines()
+    assert sum(line.startswith(f"{DAY} ") for line in shown) == 2, "the day, and what differs on it"
+    models = next(line for line in shown if line.startswith("    claude-"))
+    assert models.endswith(f" and {len(lines) + 1 - 3} more"), "of the models and the searches"
+    assert sum(line.startswith(f"{DAY} ") for line in each) >= 2 * len(lines)
     matched = on_day(compared(scratch, "apikey_01B"))
     assert {(line.verdict, line.difference_nusd) for line in matched} == {(Verdict.MATCH, 0)}
 

@@ -247,11 +247,16 @@ def _machine(verbs: _Verbs) -> None:
 def _providers(verbs: _Verbs) -> None:
     """What providers say."""
     reconcile = verbs.add_parser(
-        "reconcile", help="our figures beside the provider's, by UTC day and model", allow_abbrev=False
+        "reconcile", help="our figures beside the provider's, by UTC day", allow_abbrev=False
     )
     reconcile.add_argument("--since", metavar="DAY", help="a UTC day; without: the last 7")
     reconcile.add_argument(
         "--key", action="append", default=[], metavar="ID", help="only this key of the provider's"
+    )
+    reconcile.add_argument(
+        "--by-model",
+        action="store_true",
+        help="also a line for each model, and what its difference is made of",
     )
     reconcile.add_argument("--by-key", action="store_true", help="also a line for each API key")
     reconcile.add_argument("--json", action="store_true")

@@ -143,7 +143,9 @@ def _providers(arguments: Arguments) -> int:
 def _reconcile(arguments: Arguments) -> int:
     from .reconcile import run as compare
 
-    return compare(arguments.since, arguments.key, arguments.json, arguments.by_key)
+    return compare(
+        arguments.since, arguments.key, arguments.json, by_model=arguments.by_model, by_key=arguments.by_key
+    )
 
 
 def _watch(_arguments: Arguments) -> int:

@@ -1,8 +1,8 @@
-"""`tokentop reconcile`: our figures beside the provider's, by UTC day and model, the difference explained."""
+"""`tokentop reconcile`: our figures beside the provider's, by UTC day, the difference explained."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
@@ -15,13 +15,16 @@ from tokentop.ledger import prices
 from tokentop.nouns.usage import Tokens
 from tokentop.store import reader
 from tokentop.store.compare import Result, examine, keys_of
-from tokentop.text import clean, digits3
+from tokentop.text import clean
 
 from . import access
-from .out import iso, money, plain_table, print_json, usd
+from .out import iso, print_json, usd
+from .reconcile_text import key_text, model_text, nothing_told, text
 
 
-def run(since: str | None, keys: Sequence[str], as_json: bool, split: bool = False) -> int:
+def run(
+    since: str | None, keys: Sequence[str], as_json: bool, *, by_model: bool = False, by_key: bool = False
+) -> int:
     """The verb: 1 where a settled day is out of tolerance. Raises UsageError, Failure, NothingMatched."""
     if since is not None:
         try:
@@ -39,15 +42,17 @@ def run(since: str | None, keys: Sequence[str], as_json: bool, split: bool = Fal
             since or "",
             keys,
         )
-        by_key = keys_of(store.db, result, keys) if as_json or split else ()
+        split = keys_of(store.db, result, keys) if as_json or by_key else ()
     if as_json:
-        print_json(document(result, at_ms, by_key))
+        print_json(document(result, at_ms, split))
     elif result.reported:
         print(text(result))
-        if split:
-            print(f"\n{key_text(by_key)}")
+        if by_model:
+            print(f"\n{model_text(result)}")
+        if by_key:
+            print(f"\n{key_text(split)}")
     if not result.reported:
-        raise NothingMatched(f"{_nothing(result)}; see: tokentop providers")
+        raise NothingMatched(f"{nothing_told(result)}; see: tokentop providers")
     return 1 if any(line.off for line in result.report.lines) else 0
 
 
@@ -134,100 +139,3 @@ def _totals(lines: Sequence[Line]) -> dict[str, Any]:
         "difference_usd": usd(ours - listed),
         "verdicts": {v.value: n for v in Verdict if (n := sum(line.verdict is v for line in lines))},
     }
-
-
-# ---------------------------------------------------------------- for people
-
-
-def text(result: Result) -> str:
-    """A line a day and model; below what does not match, the pieces of the difference."""
-    heads = (
-        "day",
-        "provider",
-        "model",
-        "ours",
-        "theirs",
-        "cover",
-        "ours $",
-        "theirs $",
-        "difference",
-        "verdict",
-    )
-    rows: list[tuple[str, ...]] = []
-    notes: list[str] = []
-    for line in result.report.lines:
-        rows.append(_cells(line))
-        if line.verdict not in (Verdict.MATCH, Verdict.NONE):
-            notes += _explained(line)
-    out = [plain_table(heads, rows, 3)] if rows else []
-    if notes:
-        out += ["", *notes]
-    for provider, ratio in result.report.discounts.items():
-        out += [
-            "",
-            f"{provider}: billed at {ratio:.1%} of list price, a discount of {1 - ratio:.1%} on all models",
-        ]
-    for f in result.factors:
-        ours, expected, low, high = result.today[f.provider]
-        out += ["", f"{f.provider} today: {money(ours)} in our logs; by the last {f.days} settled days the bill will say"
-                    f" {money(expected)} ({money(low)} to {money(high)}), {f.ratio:.3f} for each dollar here"]  # fmt: skip
-    if result.covered:
-        out += ["", f"not compared: {_covered(result)}"]
-    return "\n".join(out)
-
-
-def _nothing(result: Result) -> str:
-    """Why there is nothing to compare."""
-    if result.covered:
-        return f"no provider has told a bill of these days, and {_covered(result)}"
-    return "no provider has told a bill of these days"
-
-
-def _covered(result: Result) -> str:
-    """What plans pay is never called a discrepancy."""
-    value = sum(row.cost_nusd for row in result.covered)
-    return f"{money(value)} at list price is covered by plans: no call is billed"
-
-
-def _cells(line: Line) -> tuple[str, ...]:
-    gap = line.difference_nusd
-    return (
-        line.day_utc + ("" if line.final else " *"),
-        line.provider,
-        clean(line.model, 40) or line.kind.replace("_", " "),
-        digits3(line.ours.total),
-        "?" if line.theirs is None else digits3(line.theirs.total),
-        "–" if line.coverage is None else f"{line.coverage:.1%}",
-        money(line.ours_nusd),
-        "?" if line.list_nusd is None else money(line.list_nusd),
-        "–" if gap is None else money(gap) if gap >= 0 else "-" + money(-gap),
-        line.verdict.value,
-    )
-
-
-def key_text(keys: Sequence[KeyLine]) -> str:
-    """A line a day, key and model; ours where it is known to be of that key."""
-    heads = ("day", "provider", "key", "model", "ours", "theirs", "cover", "ours $", "theirs $")
-    rows = [
-        (
-            one.day_utc + ("" if one.final else " *"),
-            one.provider,
-            (clean(one.name, 30) or clean(one.key, 30)) if one.key else "not split",
-            clean(one.model, 40) or "-",
-            "?" if one.ours is None else digits3(one.ours.total),
-            "?" if one.theirs is None else digits3(one.theirs.total),
-            "–" if one.coverage is None else f"{one.coverage:.1%}",
-            "?" if one.ours_nusd is None else money(one.ours_nusd),
-            "?" if one.list_nusd is None else money(one.list_nusd),
-        )
-        for one in keys
-    ]
-    note = "logs do not name keys: ours is known where one key alone was used; --key ID names this machine's"
-    return f"{plain_table(heads, rows, 4)}\n\n{note}" if rows else "no report splits these days by key"
-
-
-def _explained(line: Line) -> Iterable[str]:
-    yield f"{line.day_utc} {line.provider} {clean(line.model, 60) or line.kind}: {line.verdict.value}, {line.reason}"
-    for part in line.parts:
-        sign = "-" if part.nusd < 0 else "+"
-        yield f"    {sign}{money(abs(part.nusd))}  {part.name}"
