@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tokentop.polling.loop import Held, find_key
+from tokentop.polling.keys import Held, find_key
 from tokentop.providers import provider
 from tokentop.settings import credentials
 from tokentop.settings.addresses import url_problem

@@ -221,11 +221,11 @@ def test_a_second_look_asks_only_for_what_is_new(tmp_path, monkeypatch):
     repo.write("b.py", *lines("b", 3)).commit("two")
     first = alone(tmp_path, repo)
     asked = []
-    from tokentop.ingest import commits
+    from tokentop.ingest import reading
 
-    whole = commits.ask
+    whole = reading.ask
     monkeypatch.setattr(
-        commits, "ask", lambda folder, words, **more: asked.append(words) or whole(folder, words, **more)
+        reading, "ask", lambda folder, words, **more: asked.append(words) or whole(folder, words, **more)
     )
     assert [one.lines for one in alone(tmp_path, repo)] == [one.lines for one in first]
     assert not [words for words in asked if words[0] in {"cat-file", "diff-tree", "blame", "-c"}]
@@ -244,7 +244,7 @@ def test_what_a_short_time_cut_off_comes_with_the_next_look(tmp_path):
 
 
 def test_a_patch_that_is_too_large_is_not_known_and_those_beside_it_are(tmp_path, monkeypatch):
-    from tokentop.ingest import commits
+    from tokentop.ingest import reading
 
     monkeypatch.setattr(commits, "_PATCH_BYTES", 20_000)
     repo = Repo(tmp_path / "repo")

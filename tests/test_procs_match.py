@@ -491,7 +491,7 @@ def test_cpu_is_measured_between_ticks_and_not_over_the_life_of_the_process(worl
 def test_a_child_between_fork_and_exec_does_not_make_its_agent_a_launcher(world, exe):
     """The child of a tool call looks like its agent until it has its own program, which may be seen before its
     arguments: they are read one after the other."""
-    from tokentop.procs.match import Evidence
+    from tokentop.procs.evidence import Evidence
     from tokentop.procs.rows import picture
 
     fake = world.claude()

@@ -16,7 +16,8 @@ import pytest
 from msgspec.structs import replace
 
 from tokentop.nouns.billing import DAY_MS, Fetched, Health, ProviderState
-from tokentop.polling.loop import Poller, find_key
+from tokentop.polling.keys import find_key
+from tokentop.polling.loop import Poller
 from tokentop.polling.schedule import Due, Went, after, due, next_ms
 from tokentop.providers import provider
 from tokentop.providers.http import Answer, Target
@@ -324,7 +325,7 @@ def test_the_private_endpoint_is_asked_every_ten_minutes_at_most(tmp_path: Path)
 
 
 def test_a_private_endpoint_needs_both_words(tmp_path: Path) -> None:
-    from tokentop.polling.loop import chosen
+    from tokentop.polling.keys import chosen
 
     assert chosen({"claude_oauth": ProviderSettings(on=True)}) == []
     assert chosen({"claude_oauth": ProviderSettings(i_accept_the_risk=True)}) == []

@@ -17,8 +17,8 @@ from msgspec.structs import replace
 from tokentop.agents import all_agents
 from tokentop.engine.outcome import Worker
 from tokentop.engine.work import Work, models_of, spent_by, waited, work_of
-from tokentop.ingest.commits import Budget
 from tokentop.ingest.outlining import Outliner
+from tokentop.ingest.reading import Budget
 from tokentop.ingest.repository import Place, place_of
 from tokentop.pricing.table import PriceTable
 from tokentop.store import gitwork, outcomes, outlines, reader

@@ -16,7 +16,8 @@ from tokentop.engine.outcome import Worker, credits_of
 from tokentop.engine.rewrites import Change, Lineage
 from tokentop.engine.survival import paths_to_look_at, survivors
 from tokentop.ingest import blame
-from tokentop.ingest.commits import Budget, Reading, hash63, look
+from tokentop.ingest.commits import hash63, look
+from tokentop.ingest.reading import Budget, Reading
 from tokentop.ingest.repository import Place
 from tokentop.store import gitwork
 from tokentop.store.gitwork import ChangeRow, CreditRow

@@ -10,8 +10,9 @@ from tokentop.agents.base import Decoder, JsonLines
 from tokentop.nouns.facts import Cursor, Fact
 
 from .listing import LogEntry
+from .openfile import fingerprint, guarded, open_log
 from .scan import each_line
-from .tail import HEAD_BYTES, MAX_LINE_BYTES, FindVectors, fingerprint, guarded, open_log
+from .tail import HEAD_BYTES, MAX_LINE_BYTES, FindVectors
 
 
 def open_zst(raw: IO[bytes]) -> Any:

@@ -6,8 +6,8 @@ import re
 from array import array
 from collections.abc import Collection, Sequence
 
-from .commits import Reading
 from .patches import line_hash
+from .reading import Reading
 
 _HEAD = re.compile(rb"([0-9a-f]{40}(?:[0-9a-f]{24})?) \d+ \d+(?: \d+)?")
 _SPACE = b" \t\r\f\v"

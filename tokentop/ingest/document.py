@@ -13,7 +13,8 @@ from tokentop.nouns.usage import Usage
 from tokentop.text import clean
 
 from .listing import LogEntry
-from .tail import HEAD_BYTES, fingerprint, open_log, with_beside
+from .openfile import fingerprint, open_log, with_beside
+from .tail import HEAD_BYTES
 
 MAX_BYTES = 256 << 20
 MAX_KNOWN = 50_000  # facts that are remembered as given; beyond, the store drops what it has

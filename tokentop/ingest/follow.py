@@ -24,9 +24,10 @@ from .failures import Failures
 from .folders import Folders
 from .forks import Forks
 from .listing import LogEntry, state_of
+from .openfile import open_log
 from .openlogs import MAX_OPEN, OpenLogs, Reader
 from .signs import last_signs
-from .tail import Tail, open_log
+from .tail import Tail
 
 log = LateLog(__name__)
 

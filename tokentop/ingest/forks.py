@@ -12,8 +12,9 @@ from tokentop.text import clean
 
 from .archive import open_zst, read_zst
 from .listing import LogEntry
+from .openfile import open_log
 from .scan import each_line
-from .tail import BLOCK_BYTES, MAX_LINE_BYTES, open_log
+from .tail import BLOCK_BYTES, MAX_LINE_BYTES
 
 log = LateLog(__name__)
 

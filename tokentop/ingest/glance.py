@@ -18,8 +18,8 @@ from tokentop.nouns.sessions import Activity, State
 from tokentop.text import one_line
 
 from .listing import LogEntry, state_of
+from .openfile import open_log
 from .signs import last_signs
-from .tail import open_log
 
 TAIL_BYTES = 256 << 10
 GIANT_BYTES = 1 << 20

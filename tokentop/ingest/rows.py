@@ -19,7 +19,7 @@ from tokentop.agents.base import ROWS_MAX, Database, Reading
 from tokentop.nouns.facts import Cursor, Fact
 
 from .listing import LogEntry, state_of
-from .tail import open_log
+from .openfile import open_log
 
 BUSY_MS = 250
 _STEPS = 1_000_000  # virtual machine steps between two looks at how long a question takes

@@ -14,8 +14,9 @@ from tokentop.nouns.sessions import Activity, Context
 
 from .discover import walk
 from .listing import LogEntry, state_of
+from .openfile import open_log, with_beside
 from .scan import each_line
-from .tail import LIVE_BYTES, open_log, with_beside
+from .tail import LIVE_BYTES
 
 WALK_S = 15.0
 LOOK_S = 1.0

@@ -19,8 +19,8 @@ from tokentop.text import plural
 
 from .glance import source_of
 from .listing import LogEntry, state_of
+from .openfile import guarded, open_log
 from .scan import each_line
-from .tail import guarded, open_log
 
 PIECE_BYTES = 64 << 10
 LINE_BYTES = 8 << 20

@@ -9,7 +9,7 @@ from tokentop.providers.base import Provider, Source
 from tokentop.settings.config import ProviderSettings
 from tokentop.settings.credentials import Secret
 
-from .loop import Held, find_key, is_on, where_keys_are
+from .keys import Held, find_key, is_on, where_keys_are
 from .schedule import next_ms
 
 _BY_ITSELF = "it is asked again by itself"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from msgspec import structs
 
 from tokentop.nouns.actions import Action, KillPlan, Receipt
-from tokentop.procs.match import INFERRED
+from tokentop.procs.evidence import INFERRED
 
 _ENDS = (Action.TERMINATE, Action.KILL)
 _GUESSED = "its process was inferred from folder and start time only: act on it alone, after a look"

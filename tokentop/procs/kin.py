@@ -11,7 +11,9 @@ from msgspec import Struct
 
 from tokentop.agents.processes import Processes, stem
 from tokentop.nouns.processes import ProcRole
-from tokentop.procs.match import Evidence, Mapped, agent_roles, map_sessions, wrappers
+from tokentop.procs.evidence import Evidence, Mapped
+from tokentop.procs.match import map_sessions
+from tokentop.procs.roles import agent_roles, wrappers
 from tokentop.procs.table import Proc, Table
 
 _MULTIPLEXERS = ("tmux", "screen", "zellij")

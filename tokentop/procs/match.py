@@ -5,108 +5,18 @@ Each answer carries a confidence: exact, strong, inferred. What does not fit sta
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 
-from msgspec import Struct
-
-from tokentop.agents.processes import Processes, RegistryEntry
+from tokentop.agents.processes import Processes
 from tokentop.nouns.processes import ProcRole
 from tokentop.nouns.sessions import Role, Session
+from tokentop.procs.evidence import EARLY_MS, EXACT, INFERRED, STRONG, Evidence, Mapped, verified
 from tokentop.procs.registry import Filed, Thread
-from tokentop.procs.table import Host, Proc, Table
+from tokentop.procs.roles import started_with
+from tokentop.procs.table import Proc
 
-EXACT, STRONG, INFERRED = "exact", "strong", "inferred"
-EARLY_MS = 5_000  # a log may be older than its process by the resolution of the clocks
 NEAR_MS = 10_000
-SOON_MS = 30_000  # a client has begun its session this soon after its start
-LIMBO_MS = 2_000
 HELD_MS = 2_000  # the last records of a process may be seen this much later than its end
-
-
-class Held(Struct, frozen=True):
-    """The process that had a session last, and when it was last seen with it."""
-
-    key: tuple[int, int]
-    seen_ms: int
-
-
-class Evidence(Struct, frozen=True):
-    """Everything that one matching pass looks at. `fds` are session ids of open files by pid."""
-
-    specs: tuple[Processes, ...]
-    now_ms: int
-    host: Host
-    table: Table
-    filed: tuple[Filed, ...]
-    fds: Mapping[int, tuple[str, ...]]
-    threads: Mapping[str, Thread]
-    roots: Mapping[int, str]  # profile directory by pid of each agent process
-    candidates: Sequence[Session]
-    listening: frozenset[int]
-    own_pids: frozenset[int]
-    held: Mapping[tuple[str, str], Held] = MappingProxyType({})  # by (agent, session id)
-
-
-class Mapped(Struct, frozen=True):
-    """The session of one process, and the registry entry that is verified to be about it."""
-
-    session_id: str = ""
-    confidence: str = ""
-    entry: RegistryEntry | None = None
-    root: str = ""
-
-
-def agent_roles(evidence: Evidence) -> dict[int, ProcRole]:
-    """Role of every live process that is a program of an agent. Leaves are AGENT, launchers WRAPPER."""
-    table = evidence.table
-    roles: dict[int, ProcRole] = {}
-    for pid, proc in table.items():
-        if proc.identity and proc.state != "Z" and not _in_limbo(proc, evidence):
-            roles[pid] = proc.identity.role
-    for pid, filed in verified(evidence).items():
-        if filed.entry.role is not ProcRole.AGENT:
-            roles[pid] = filed.entry.role
-    for pid, role in list(roles.items()):
-        proc = table[pid]
-        parent = table.get(proc.ppid)
-        if role is ProcRole.AGENT and parent and parent.pid in roles and _is_launcher(parent, proc):
-            roles[parent.pid] = ProcRole.WRAPPER
-    return roles
-
-
-def _in_limbo(proc: Proc, evidence: Evidence) -> bool:
-    """Between fork and exec a tool still looks like the agent that forked it; its program may be seen before its
-    arguments."""
-    parent = evidence.table.get(proc.ppid)
-    return parent is not None and parent.argv == proc.argv and evidence.now_ms - proc.started_ms < LIMBO_MS
-
-
-def _is_launcher(parent: Proc, child: Proc) -> bool:
-    """A launcher and its worker share session and environment; a nested agent comes through a tool shell."""
-    if not parent.identity or not child.identity or parent.identity.role is not ProcRole.AGENT:
-        return False
-    spec = child.identity.spec
-    if parent.identity.spec.agent != spec.agent or parent.sid != child.sid:
-        return False
-    return parent.env_value(*spec.session_markers) == child.env_value(*spec.session_markers)
-
-
-def wrappers(pid: int, table: Table, roles: Mapping[int, ProcRole]) -> list[Proc]:
-    """The launchers above a leaf, nearest first."""
-    found: list[Proc] = []
-    parent = table.get(table[pid].ppid)
-    while parent is not None and roles.get(parent.pid) is ProcRole.WRAPPER:
-        found.append(parent)
-        parent = table.get(parent.ppid)
-    return found
-
-
-def started_with(pid: int, table: Table, roles: Mapping[int, ProcRole]) -> list[tuple[str, ...]]:
-    """The arguments of a leaf and of its launchers: a worker may have a title in the place of its own."""
-    chain = (table[pid], *wrappers(pid, table, roles))
-    return [proc.identity.argv for proc in chain if proc.identity is not None]
 
 
 def map_sessions(evidence: Evidence, roles: Mapping[int, ProcRole]) -> dict[int, Mapped]:
@@ -157,40 +67,6 @@ def _first_root(ids: Sequence[str], threads: Mapping[str, Thread]) -> str:
     """Of the sessions whose logs a process holds open, the one that started the others."""
     roots = [one for one in ids if not (one in threads and threads[one].parent_id)]
     return min(roots or ids, default="")  # the ids are time-ordered
-
-
-def verified(evidence: Evidence) -> dict[int, Filed]:
-    """Registry entries whose pid lives, with their start time, in our pid namespace, as that agent."""
-    found: dict[int, Filed] = {}
-    for filed in evidence.filed:
-        proc = evidence.table.get(filed.entry.pid)
-        if proc is None or proc.identity is None or proc.state == "Z":
-            continue
-        same_agent = proc.identity.spec.agent == filed.root.spec.agent
-        if same_agent and is_local(filed.entry, evidence.host) and start_matches(filed.entry, proc):
-            at_home = filed.root.path == evidence.roots.get(proc.pid)
-            if at_home or proc.pid not in found:
-                found[proc.pid] = filed
-    return found
-
-
-def is_local(entry: RegistryEntry, host: Host) -> bool:
-    """Whether a pid in this entry is a pid of this machine, boot and namespace (as far as it says)."""
-    pairs = ((entry.boot_id, host.boot_id), (entry.machine_id, host.machine_id), (entry.pid_ns, host.pid_ns))
-    return all(not theirs or not ours or theirs == ours for theirs, ours in pairs)
-
-
-def start_matches(entry: RegistryEntry, proc: Proc) -> bool:
-    """Whether the entry is about this very process and not about an earlier owner of its pid."""
-    if entry.session_ms:
-        return -EARLY_MS <= entry.session_ms - proc.started_ms <= SOON_MS
-    if entry.start.isdigit():
-        return int(entry.start) == proc.start_ticks
-    try:
-        started_s = time.mktime(time.strptime(entry.start, "%a %b %d %H:%M:%S %Y"))
-    except (ValueError, OverflowError):
-        return False
-    return abs(started_s * 1000 - proc.started_ms) <= 1_500
 
 
 def daemons(evidence: Evidence, roles: Mapping[int, ProcRole], spec: Processes) -> dict[str, set[str]]:

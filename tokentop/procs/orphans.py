@@ -12,7 +12,7 @@ from msgspec import structs
 
 from tokentop.nouns.actions import Action, KillPlan, Orphan
 from tokentop.nouns.processes import AgentProc, ProcRole
-from tokentop.procs.match import INFERRED
+from tokentop.procs.evidence import INFERRED
 
 
 def orphan_plans(

@@ -13,7 +13,7 @@ from tokentop.agents.processes import Processes
 from tokentop.nouns.actions import Action, KillPlan
 from tokentop.nouns.picture import Row
 from tokentop.nouns.processes import AgentProc, Ident, ProcRole
-from tokentop.procs.match import is_local
+from tokentop.procs.evidence import is_local
 from tokentop.procs.planned import Facts, Planned
 from tokentop.procs.registry import Filed
 from tokentop.procs.table import Host, Proc, Table

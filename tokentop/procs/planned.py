@@ -10,8 +10,8 @@ from msgspec import Struct, structs
 from tokentop.agents.processes import Processes
 from tokentop.nouns.actions import Action, KillPlan, Means, PlannedProc
 from tokentop.nouns.processes import AgentProc, Ident, ProcRole
+from tokentop.procs.evidence import INFERRED
 from tokentop.procs.ladder import KEYS, SINGLE, TURN_INTERRUPT, TURN_INTERRUPT_S, Case, choose, way
-from tokentop.procs.match import INFERRED
 from tokentop.procs.never import owner_name
 from tokentop.procs.rows import command_of
 from tokentop.procs.table import Host, Proc, Table

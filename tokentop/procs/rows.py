@@ -10,8 +10,10 @@ from msgspec import Struct, structs
 from tokentop.agents.processes import RegistryEntry, profile_of
 from tokentop.nouns.processes import AgentProc, ChildProc, ProcRole
 from tokentop.nouns.sessions import State
+from tokentop.procs.evidence import EXACT, Evidence, Mapped
 from tokentop.procs.kin import Owner, Owners, Pass, ancestor_agent, begin, owner_of, spec_of
-from tokentop.procs.match import EXACT, Evidence, Mapped, left_threads, started_with, wrappers
+from tokentop.procs.match import left_threads
+from tokentop.procs.roles import started_with, wrappers
 from tokentop.procs.table import Proc
 from tokentop.procs.terminals import terminals_of
 from tokentop.text import clean, one_line

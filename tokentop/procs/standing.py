@@ -5,7 +5,8 @@ from __future__ import annotations
 from msgspec import structs
 
 from tokentop.nouns.processes import AgentProc, ChildProc, ProcRole
-from tokentop.procs.match import EXACT, LIMBO_MS
+from tokentop.procs.evidence import EXACT
+from tokentop.procs.roles import LIMBO_MS
 from tokentop.procs.table import Table
 
 _SETTLED_MS = LIMBO_MS + 1_000  # a process this old is looked at alike however old it grows

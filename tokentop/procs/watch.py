@@ -17,8 +17,8 @@ from tokentop.nouns.picture import Row
 from tokentop.nouns.processes import AgentProc, ProcRole
 from tokentop.nouns.sessions import Session
 from tokentop.procs.batch import arrange
+from tokentop.procs.evidence import Evidence, Held
 from tokentop.procs.kin import Owner, Owners
-from tokentop.procs.match import Evidence, Held
 from tokentop.procs.never import read_own, why_never
 from tokentop.procs.orphans import orphan_plans
 from tokentop.procs.plan import Planner

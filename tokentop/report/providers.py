@@ -23,7 +23,7 @@ from tokentop.nouns.billing import (
     ReportStanding,
     Standing,
 )
-from tokentop.polling.loop import is_on
+from tokentop.polling.keys import is_on
 from tokentop.polling.standing import standing
 from tokentop.providers import all_providers
 from tokentop.providers.base import Provider

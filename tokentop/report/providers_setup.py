@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tokentop.errors import Failure, UsageError
 from tokentop.places import config_path
-from tokentop.polling.loop import is_on, where_keys_are
+from tokentop.polling.keys import is_on, where_keys_are
 from tokentop.providers.base import Provider
 from tokentop.settings import credentials
 from tokentop.settings.credentials import Secret
