@@ -244,7 +244,7 @@ def test_what_a_short_time_cut_off_comes_with_the_next_look(tmp_path):
 
 
 def test_a_patch_that_is_too_large_is_not_known_and_those_beside_it_are(tmp_path, monkeypatch):
-    from tokentop.ingest import reading
+    from tokentop.ingest import commits
 
     monkeypatch.setattr(commits, "_PATCH_BYTES", 20_000)
     repo = Repo(tmp_path / "repo")

@@ -103,6 +103,7 @@ HISTORY = Span("history", 30, DAY)
 CLOSED = Span("closed", 4, HOUR, closed=True)
 TODAY = Span("today", 0, 600, HOUR)
 DAILY = (Span("daily", 0, DAY),)
+LIMIT_SPANS = (Span("now", 0, 600, 1800),)  # of the limits that another tool's login may read
 BILL_SPANS = (TODAY, CLOSED, HISTORY)
 
 

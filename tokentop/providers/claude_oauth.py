@@ -13,7 +13,7 @@ from tokentop.nouns.billing import ENDPOINT, Balance
 from tokentop.nouns.money import Quota
 from tokentop.text import is_key
 
-from .base import HOUR, Ask, Credential, Page, Provider, Request, Source, Span
+from .base import HOUR, LIMIT_SPANS, Ask, Credential, Page, Provider, Request, Source
 from .decoding import (
     CENT,
     BadReply,
@@ -144,7 +144,7 @@ PROVIDER = Provider(
     floor_s=300,
     refused_s=HOUR,
     sources=(
-        Source("limits", "plan limits", _requests, parse, (Span("now", 0, 600, 1800),),
+        Source("limits", "plan limits", _requests, parse, LIMIT_SPANS,
                needs="this token may not read limits; run `claude` to log in again"),
     ),
 )  # fmt: skip

@@ -12,7 +12,7 @@ from tokentop.nouns.billing import ENDPOINT, Balance
 from tokentop.nouns.money import Quota
 from tokentop.text import is_key
 
-from .base import HOUR, Ask, Credential, Page, Provider, Request, Source, Span
+from .base import HOUR, LIMIT_SPANS, Ask, Credential, Page, Provider, Request, Source
 from .decoding import UNIT, BadReply, BadRow, decode, nano, number, part, row_of, seconds_ms, text
 
 ID = "codex_wham"
@@ -100,7 +100,7 @@ PROVIDER = Provider(
     floor_s=300,
     refused_s=HOUR,
     sources=(
-        Source("limits", "plan limits", _requests, parse, (Span("now", 0, 600, 1800),),
+        Source("limits", "plan limits", _requests, parse, LIMIT_SPANS,
                needs="this login may not read limits; run `codex` to log in again"),
     ),
 )  # fmt: skip

@@ -8,7 +8,7 @@ from rich.cells import cell_len
 
 from tokentop.nouns.picture import Row
 from tokentop.ui.cells import Scene
-from tokentop.ui.columns import Placed
+from tokentop.ui.columns import Column, Placed
 from tokentop.ui.glyphs import LOOKS, RESTING, safe
 from tokentop.ui.grouping import Head
 from tokentop.ui.lines import Line
@@ -22,26 +22,38 @@ _PLAIN = frozenset({"", "strong", "muted"})  # roles that tell nothing of the va
 
 def row_pieces(row: Row, line: Line, placed: Sequence[Placed], scene_of: SceneOf) -> Pieces:
     resting = row.status.state in RESTING or not line.match
-    for at, (column, width) in enumerate(placed):
-        if at:
-            yield " ", ""
-        if column.id == "session":
-            yield from _session(row, line, width)
-            continue
+
+    def cell(column: Column, width: int) -> tuple[str, str]:
         text, role = column.cell(row, scene_of(width))
-        yield fit(text, width, column.right), "dim" if resting and role in _PLAIN else role
+        return text, "dim" if resting and role in _PLAIN else role
+
+    return _in_columns(placed, lambda width: _session(row, line, width), cell)
 
 
 def head_pieces(head: Head, line: Line, placed: Sequence[Placed], scene_of: SceneOf) -> Pieces:
     """Its name, how many are in which state, and the sums."""
+
+    def cell(column: Column, width: int) -> tuple[str, str]:
+        text, role = column.cell(head.row, scene_of(width)) if column.summed else ("", "")
+        return text, "title" if role in _PLAIN else role
+
+    return _in_columns(placed, lambda width: _group(head, line, width), cell)
+
+
+def _in_columns(
+    placed: Sequence[Placed],
+    session: Callable[[int], Pieces],
+    cell: Callable[[Column, int], tuple[str, str]],
+) -> Pieces:
+    """Each column in its width, one space between two; SESSION is made of pieces of its own."""
     for at, (column, width) in enumerate(placed):
         if at:
             yield " ", ""
         if column.id == "session":
-            yield from _group(head, line, width)
-            continue
-        text, role = column.cell(head.row, scene_of(width)) if column.summed else ("", "")
-        yield fit(text, width, column.right), "title" if role in _PLAIN else role
+            yield from session(width)
+        else:
+            text, role = cell(column, width)
+            yield fit(text, width, column.right), role
 
 
 def _group(head: Head, line: Line, width: int) -> Pieces:
