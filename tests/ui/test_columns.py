@@ -48,6 +48,12 @@ def test_each_breakpoint_has_its_columns_and_leaves_the_rest_to_the_session(
     assert 2 + sum(p.width for p in placed) + len(placed) - 1 == width
 
 
+def test_at_20_cells_a_scroll_bar_takes_from_the_session_and_not_from_the_cost() -> None:
+    placed = columns.place(20, 19)
+    assert 2 + sum(p.width for p in placed) + len(placed) - 1 == 19
+    assert placed[-1].column.id == "cost"
+
+
 @pytest.mark.parametrize("width", range(1, 220))
 def test_the_four_fixed_columns_are_on_every_width(width: int) -> None:
     """Conformance 6."""

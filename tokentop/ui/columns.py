@@ -226,7 +226,7 @@ def wanted(screen_width: int, choice: Choice, window_min: int = MINUTE) -> list[
 def place(
     screen_width: int, room: int | None = None, choice: Choice = AS_DECLARED, window_min: int = MINUTE
 ) -> tuple[Placed, ...]:
-    """The columns of a table this wide; SESSION gets what is left of `room`, at least 4 cells.
+    """The columns of a table this wide; SESSION gets what is left of `room`, at least a cell.
 
     Two cells in front belong to the cursor; one space stands between columns. Where a choice leaves too little
     room, columns go from the right: those that nobody asked for first, the frozen ones never.
@@ -237,7 +237,7 @@ def place(
             if screen_width - _fixed(shown) >= LEAST_SESSION:
                 break
             shown.remove(dropped)
-    rest = max(4, (screen_width if room is None else room) - _fixed(shown))
+    rest = max(1, (screen_width if room is None else room) - _fixed(shown))
     return tuple(Placed(column, width or rest) for column, width in shown)
 
 
