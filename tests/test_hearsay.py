@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from datetime import UTC
 from pathlib import Path
 
 import pytest
 
-from tokentop.answers.hearsay import scan
+from tokentop.answers.hearsay import _Looker, scan
 from tokentop.nouns.history import Scan
 from tokentop.store.db import open_reader
 
-from .faults import Scratch, dumps, record
+from .faults import REPOSITORY, Scratch, dumps, record
 
 NOW = 1_795_330_000_000
 
@@ -89,3 +93,34 @@ def test_a_scan_ends_when_it_is_told_to(scratch: Scratch) -> None:
     assert scan(connection, "agent:claude", UTC, NOW, told).problem
     assert scan(connection, "cost>x", UTC, NOW, told).problem
     connection.close()
+
+
+SEARCHES = """
+import sys
+from pathlib import Path
+from tokentop.answers.hearsay import _Looker
+for _ in range(60):
+    assert not _Looker(["marimbaphone"])._search(Path(sys.argv[1]))
+"""
+
+
+def test_a_log_that_is_cut_short_while_it_is_searched_ends_nothing(scratch: Scratch) -> None:
+    """A log that is truncated under a memory map is SIGBUS, which nothing survives."""
+    log = scratch.project / "s-3.jsonl"
+    searches = subprocess.Popen([sys.executable, "-c", SEARCHES, str(log)], cwd=REPOSITORY)
+    while searches.poll() is None:
+        os.truncate(log, 32 << 20)
+        time.sleep(0.002)
+        os.truncate(log, 10)
+    assert searches.returncode == 0
+
+
+def test_words_over_the_edge_of_a_block_and_escaped_ones_are_found(scratch: Scratch) -> None:
+    log = scratch.project / "s-1.jsonl"
+    edge = (1 << 20) - 4 - len(b'{"n":"')
+    log.write_bytes(b'{"n":"' + b"x" * edge + b'GlockenSpiel"}\n')
+    looker = _Looker(["glockenspiel", "n"])
+    assert looker._search(log)
+    assert not _Looker(["glockenspiele"])._search(log)
+    assert _Looker(["a<b"])._search(log), "some write < in another way: the texts themselves are asked"
+    assert not _Looker(["n"])._search(scratch.project / "gone.jsonl")

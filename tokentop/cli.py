@@ -5,6 +5,7 @@ Exit status: 0 done, 1 failed, 2 wrong use, 3 nothing matched. Errors are one li
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
+    _open_what_is_closed()
     words = sys.argv[1:] if argv is None else list(argv)
     if words == ["hook", "run", "statusline"]:  # an agent waits for it: nothing else is imported
         from .hook import run_statusline
@@ -49,8 +51,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:
         _discard_output()
+        if error.errno == errno.EBADF and not error.filename:
+            return _complain("standard output is closed: nothing could be written to it", 1)
         place = f": {error.filename}" if error.filename else ""
         return _complain(f"{error.strerror or error}{place}", 1)
+
+
+def _open_what_is_closed() -> None:
+    """Started with a closed standard stream, no log or database may get its number, nor a complaint go to stdout.
+
+    What was closed for reading cannot be read and what is told on standard output fails, as at other programs;
+    complaints go nowhere.
+    """
+    for number, flags in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, flags)  # takes the lowest number that is free: this one
+            if number == 1:
+                sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+            elif number == 2:
+                sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
 def _import_msgspec() -> None:
@@ -80,13 +101,16 @@ def _write_any_text() -> None:
             restrict(sys.stdout)
 
 
-def _discard_output() -> None:
+def _discard_output(number: int = 1) -> None:
     """Let what is still buffered go nowhere, so that the end of the program does not complain about it."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), number)
 
 
 def _complain(text: str, status: int) -> int:
-    print("tokentop: " + " ".join(text.split()), file=sys.stderr)
+    try:
+        print("tokentop: " + " ".join(text.split()), file=sys.stderr)
+    except OSError:  # nobody hears it: the status still tells
+        _discard_output(2)
     return status
 
 

@@ -5,13 +5,15 @@ Only where `search_prompts` is switched on.
 
 from __future__ import annotations
 
-import mmap
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import tzinfo
 from pathlib import Path
+from typing import IO
 
 from tokentop.engine.terms import FilterError
+from tokentop.ingest.tail import open_log
 from tokentop.nouns.history import Ask, Scan
 from tokentop.store import reader, searching
 from tokentop.store.sieve import sieve
@@ -20,6 +22,8 @@ MOST_LOGS = 5_000
 MOST_BYTES = 8 << 30  # of all logs together
 _LARGEST = 256 << 20  # a log that is larger is passed over, and counted
 _PACKED = (".zst", ".gz")
+_BLOCK_BYTES = 1 << 20
+_ESCAPED = frozenset("\"'\\/<>&")  # letters that writers of JSON may write in another way
 
 Told = Callable[[Scan], bool]
 
@@ -74,7 +78,7 @@ class _Looker:
         return all(word in whole for word in self._words)
 
     def _may_hold(self, path: str) -> bool:
-        """Whether the bytes of a log have the words; what is packed, or not ASCII, is read in any case."""
+        """Whether the bytes of a log have the words; where it is packed, or words may be escaped, it is read in any case."""
         known = self._holds.get(path)
         if known is None:
             known = self._holds[path] = self._search(Path(path))
@@ -82,16 +86,30 @@ class _Looker:
 
     def _search(self, path: Path) -> bool:
         try:
-            size = path.stat().st_size
-            if not path.is_file() or size > _LARGEST:
-                self.passed += 1
-                return False
-            self.read_bytes += size
-            if not size or path.suffix in _PACKED or not all(word.isascii() for word in self._words):
-                return bool(size)
-            with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                lower = content[:].lower()
-            return all(word.encode() in lower for word in self._words)
+            with open_log(str(path)) as file:
+                size = os.fstat(file.fileno()).st_size
+                if size > _LARGEST:
+                    self.passed += 1
+                    return False
+                self.read_bytes += size
+                plain = all(word.isascii() and not _ESCAPED & set(word) for word in self._words)
+                if not size or path.suffix in _PACKED or not plain:
+                    return bool(size)
+                return _holds(file, [word.encode() for word in self._words], size)
         except (OSError, ValueError):
             self.passed += 1
             return False
+
+
+def _holds(file: IO[bytes], words: Sequence[bytes], size: int) -> bool:
+    """Whether all words stand in the first `size` bytes, in capitals or not.
+
+    Read in blocks, never mapped: a map of a log that its agent cuts short ends the program with SIGBUS.
+    """
+    missing, over = set(words), max(map(len, words)) - 1
+    window = b""
+    while missing and size > 0 and (block := file.read(min(_BLOCK_BYTES, size))):
+        size -= len(block)
+        window = window[len(window) - over :] + block.lower() if over else block.lower()
+        missing = {word for word in missing if word not in window}
+    return not missing

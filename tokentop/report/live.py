@@ -109,9 +109,31 @@ def watch() -> int:
 def _tell(picture: Snapshot, told: set[tuple[str, str]], clock: str) -> None:
     now = {(alert.kind, alert.row_key): alert for alert in picture.alerts}
     for key in now.keys() - told:
-        print(f"{clock}  ALERT {now[key].kind}: {now[key].text}", flush=True)
+        say(f"{clock}  ALERT {now[key].kind}: {now[key].text}")
     told.clear()
     told.update(now)
+
+
+class _Output:
+    """Lines of a watch. A disk that is full of them does not end what collects and lets rules act."""
+
+    def __init__(self) -> None:
+        self._trouble = ""
+
+    def __call__(self, line: str) -> None:
+        """Write it at once; once it can be written again it is told that lines may be missing. BrokenPipeError."""
+        try:
+            print(line, flush=True)
+            if self._trouble:
+                trouble, self._trouble = self._trouble, ""
+                print(f"(lines before the last one may be missing: {trouble})", flush=True)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            self._trouble = error.strerror or str(error)
+
+
+say = _Output()
 
 
 class Teller:
@@ -132,7 +154,7 @@ class Teller:
             way = (
                 f"; {call_off} calls it off" if call_off and (notice.rule, notice.row_key) in counting else ""
             )
-            print(f"{clock}  RULE {notice.rule}: {notice.title}: {notice.body}{way}", flush=True)
+            say(f"{clock}  RULE {notice.rule}: {notice.title}: {notice.body}{way}")
             if sys.stdout.isatty() and self._limiter.allows(notice.at_ms):
                 extra = sequences(notice, self._settings, tmux=bool(os.environ.get("TMUX")))
                 sys.stdout.write(extra)
@@ -150,4 +172,4 @@ def _summary(picture: Snapshot, clock: str) -> None:
         line += f" -> {money(forecast.projected_nusd)}"
     if picture.progress.reading:
         line += f"  (reading {picture.progress.bytes_done / 1e6:,.0f} of {picture.progress.bytes_total / 1e6:,.0f} MB)"
-    print(line, flush=True)
+    say(line)

@@ -128,11 +128,14 @@ def _cut(cell: str, width: int) -> str:
 
 def wrapped(line: str, cells: int, indent: int) -> list[str]:
     """A line in pieces of so many cells, the later ones indented."""
-    if len(line) <= cells:
-        return [line]
-    at = line.rfind(" ", indent + 1, cells + 1)
-    at = at if at > indent else cells
-    return [line[:at].rstrip(), *wrapped(" " * indent + line[at:].lstrip(), cells, indent)]
+    cells = max(cells, indent + 1)  # each piece brings one letter at least
+    pieces = []
+    while len(line) > cells:
+        at = line.rfind(" ", indent + 1, cells + 1)
+        at = at if at > indent else cells
+        pieces.append(line[:at].rstrip())
+        line = " " * indent + line[at:].lstrip()
+    return [*pieces, line]
 
 
 def health_document(

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from .config import Settings, SettingsError
 from .edit import EditError, set_value
-from .load import parse
+from .load import parse, read_file
 from .written import render_default
 
 Name = tuple[str, ...]  # ("theme",) or ("rules", "burn_rate", "on")
@@ -74,7 +74,7 @@ def _names(table: Mapping[str, Any], above: Name = ()) -> list[Name]:
 
 def _read(path: Path) -> str | None:
     try:
-        return path.read_bytes().decode()
+        return read_file(path).decode()
     except FileNotFoundError:
         return None
     except UnicodeDecodeError:

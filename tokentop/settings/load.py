@@ -6,8 +6,12 @@ read from the current directory.
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import stat
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,6 +21,8 @@ from tokentop.places import config_path
 from .checks import check_providers, line_of, refuse_nan, refuse_unknown, shown
 from .config import Settings, SettingsError
 
+_MOST_BYTES = 1 << 20
+
 
 def load(environ: Mapping[str, str]) -> Settings:
     """Return the settings of the file; without a file the defaults. Raises `SettingsError`.
@@ -25,7 +31,7 @@ def load(environ: Mapping[str, str]) -> Settings:
     """
     path = config_path(environ)
     try:
-        raw = path.read_bytes()
+        raw = read_file(path)
     except FileNotFoundError:
         if environ.get("TOKENTOP_CONFIG"):
             raise SettingsError(
@@ -40,6 +46,20 @@ def load(environ: Mapping[str, str]) -> Settings:
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         raise SettingsError(f"{path}, line {line}: not UTF-8 text") from None
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a settings file; a pipe is never waited for and a device never read without an end. OSError."""
+    if str(path) == os.devnull:
+        return b""
+    with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+        about = os.fstat(file.fileno())
+        if not stat.S_ISREG(about.st_mode) and not stat.S_ISDIR(about.st_mode):
+            raise OSError(errno.EINVAL, "not a file")
+        raw = file.read(_MOST_BYTES + 1)
+    if len(raw) > _MOST_BYTES:
+        raise OSError(errno.EFBIG, f"larger than {_MOST_BYTES >> 20} MiB, which no settings are")
+    return raw
 
 
 def parse(text: str, name: str = "config.toml") -> Settings:

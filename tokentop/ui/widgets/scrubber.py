@@ -114,7 +114,7 @@ class Scrubber(Painted):
         """The hours, and between them the alerts."""
         day, cells = self.track.day, self.cells
         from_ms, until_ms = day.span
-        every = next(step for step in (1, 2, 3, 6, 12, 24) if cells * step // _HOURS >= 5)
+        every = next((step for step in (1, 2, 3, 6, 12) if cells * step // _HOURS >= 5), _HOURS)
         line = [(" ", "dim")] * cells
         for at_ms in range(from_ms, until_ms, every * _HOUR_MS):
             first = cell_of(at_ms, day.span, cells)
