@@ -1,10 +1,11 @@
-"""Hostile files. Cases T12, T14-T16, T20 and T21 of the fault catalogue."""
+"""Hostile files. Cases T12, T14-T16 and T20-T22 of the fault catalogue."""
 
 from __future__ import annotations
 
 import json
 import os
 import resource
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -228,3 +229,25 @@ def test_a_root_that_cannot_be_used_is_named_and_the_others_are_read(scratch: Sc
     document = json.loads(done.stdout)
     assert document["totals"]["responses"] == 1
     assert len(document["health"]["errors"]) == (kind in ("a file", "unreadable"))
+
+
+@pytest.mark.skipif(
+    not shutil.which("strace") or subprocess.run(["strace", "-o", "/dev/null", "true"], check=False).returncode != 0,
+    reason="strace cannot be used here: NO FAILED READS TESTED",
+)  # fmt: skip
+def test_a_log_that_the_disk_cannot_read_is_named_and_read_when_it_can_be(scratch: Scratch) -> None:
+    """T22: the others go on."""
+    path = scratch.log(line(n) for n in range(12))
+    scratch.log([line(12)], "s-2.jsonl")
+    fail = ["-o", "/dev/null", "-P", str(path), "-e", "inject=preadv,preadv2:error=EIO"]
+    done = subprocess.run(
+        ["strace", "-f", "-qq", *fail, sys.executable, "-m", "tokentop", "usage", "--json"], env=scratch.environ(),
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    document = json.loads(done.stdout)
+    assert (done.returncode, document["totals"]["responses"]) == (0, 1)
+    (error,) = document["health"]["errors"]
+    assert error["kind"] == "unreadable"
+    assert path.name in error["detail"]
+    document = json.loads(scratch.run("usage", "--json").stdout)
+    assert (document["totals"]["responses"], document["health"]["errors"]) == (13, [])
