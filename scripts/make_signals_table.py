@@ -43,15 +43,20 @@ log has of the answer that was cut. *Last record* is the newest line of its log,
 *Resumed*: whether a headless run with the session's id goes on with what was said before.
 """
 
+INTERRUPTED = """
+## The turn of a one-shot run stopped
+
+Such a run ends with its turn. The clients below get INT and nothing harder, because they then write what they have; \
+for all others the action is refused, and says that terminating is what there is.
+"""
 SCREEN = """
 ## The turn stopped on the client's own screen
 
 In tmux, by the keys that the client itself names (Escape; OpenCode, Kilo and Copilot twice; Aider Ctrl-C) into its \
-own pane, Codex by a request to its daemon; a one-shot run is refused, because its turn cannot be stopped without \
-ending it. The screen lives on in every case. *Leaves*: what the client let run on, because it ended only the shell \
-and not what the shell had moved into a process group of its own (here `timeout` and what it runs), or ended nothing; \
-the action ended it, and the time is that of the whole action. In the same runs it was first frozen for three seconds \
-and thawed, and at last terminated or killed in the middle of another turn.
+own pane, Codex by a request to its daemon. The screen lives on in every case. *Leaves*: what the client let run on, \
+because it ended only the shell and not what the shell had moved into a process group of its own (here `timeout` and \
+what it runs), or ended nothing; the action ended it, and the time is that of the whole action. In the same runs it \
+was first frozen for three seconds and thawed, and at last terminated or killed in the middle of another turn.
 
 """
 SCREEN_END = """
@@ -191,6 +196,14 @@ def page(found: dict[tuple[str, str, str], Record]) -> str:
         for moment, where in moments:
             rows = [[label(a), *ended(*of(a, moment, what))] for a in order]
             out.append(f"\n## {verb} {where}\n\n{table(head, rows)}")
+    out.append(INTERRUPTED)
+    for moment, where in moments:
+        rows = [
+            [label(a), *ended(*of(a, moment, "interrupt"))]
+            for a in order
+            if (a, moment, "interrupt") in found
+        ]
+        out.append(f"\n### {where[:1].upper()}{where[1:]}\n\n{table(head, rows)}")
     head = ["client", "its tool", "calls begun while frozen", "after the thaw", "calls in the log"]
     for moment, where in moments:
         rows = [[label(a), *paused(*of(a, moment, "pause"))] for a in order]

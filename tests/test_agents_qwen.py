@@ -259,6 +259,23 @@ def test_a_request_works_until_its_answer_and_all_its_tools_are_done(home: Scrat
     ]  # fmt: skip
 
 
+def test_a_turn_whose_tools_were_all_cancelled_is_over_and_asks_nothing(home: Scratch) -> None:
+    """As Escape in a tool leaves it, in 0.24.4."""
+
+    def result(name: str, second: int, status: str) -> dict[str, Any]:
+        part = {"functionResponse": {"id": f"call_{name}", "name": name}}
+        told = {"callId": f"call_{name}", "status": status, "executionStatus": status}
+        return line("tool_result", second, message={"role": "user", "parts": [part]}, toolCallResult=told)
+
+    tools = [{"functionCall": {"id": f"call_{name}", "name": name, "args": {}}} for name in ("shell", "read")]
+    step = (line("user", 0, message={"role": "user", "parts": []}), response(1, 1), assistant(1, *tools))
+    for first, state, call_id in (("cancelled", State.IDLE, ""), ("success", State.WORKING, "tool_result-3")):
+        home.write(CHAT, lines(*step, result("shell", 2, first), result("read", 3, "cancelled")))
+        _, facts = home.follow(NOW_MS)
+        last = [fact for fact in facts if isinstance(fact, Activity)][-1]
+        assert (last.state, last.call_id) == (state, call_id)
+
+
 # ---------------------------------------------------------------- processes
 
 

@@ -30,6 +30,7 @@ class _Memory(Struct):
     answered: bool = False  # the response of the next message is counted
     call: str = ""
     tools: dict[str, str] = {}
+    told: bool = False  # one of the tools of this step has a result that is sent
 
 
 class QwenChat(LineReader[_Memory]):
@@ -149,12 +150,17 @@ class QwenChat(LineReader[_Memory]):
         memory.tools = {text(c.get("id")): text(c.get("name"), 40) for c in calls if c.get("id")}
         while len(memory.tools) > _TOOLS:
             memory.tools.popitem()
+        memory.told = False
         tool = next(iter(memory.tools.values()), "")
         self._activity(at_ms, State.TOOL if memory.tools else State.IDLE, tool=tool, lost=cut)
 
     def _asked(self, found: dict[str, Any], kind: str, at_ms: int, copied: str) -> None:
-        """A prompt, or the result of a tool: the next request goes out when all tools are done."""
+        """A prompt, or the result of a tool: the next request goes out when all tools are done.
+
+        It does not where the user has cancelled all of them: the turn is over then.
+        """
         memory = self._memory
+        memory.told |= obj(found.get("toolCallResult")).get("status") != "cancelled"
         if kind == "user":
             memory.tools = {}
             if not memory.titled:
@@ -166,6 +172,8 @@ class QwenChat(LineReader[_Memory]):
             return
         if memory.tools:
             self._activity(at_ms, State.TOOL, tool=next(iter(memory.tools.values())))
+        elif not memory.told:
+            self._activity(at_ms, State.IDLE)
         else:
             self._activity(at_ms, State.WORKING, call=text(found.get("uuid")))
 
