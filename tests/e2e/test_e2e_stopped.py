@@ -50,7 +50,7 @@ def check_figures(screen: Screen, row: dict[str, Any]) -> None:
     told = {child["pid"] for child in row["children"]}
     assert told <= below | {0}, f"no child of it: {told - below}"
     assert screen.tool() in told, row["children"]
-    assert row["state"] == ("working" if screen.agent == "gemini" else "tool"), row["state"]
+    assert row["state"] == "tool", row["state"]
     assert row["rss_bytes"]
     last = [
         one for one in screen.calls() if one["complete"] and one["scenario"] == "slowtool" and one["tools"]

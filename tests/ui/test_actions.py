@@ -10,8 +10,13 @@ from msgspec.structs import replace
 from tests.ui import build
 from tests.ui.pilot import lines, screen, show, text, until
 from tokentop.nouns.actions import Action, Jump, Means, Orphan, PlannedProc
+from tokentop.nouns.picture import Figures
 from tokentop.nouns.processes import ProcRole
 from tokentop.nouns.sessions import State
+from tokentop.nouns.usage import Tokens
+from tokentop.procs.plan import Planner
+from tokentop.procs.table import Host
+from tokentop.ui.actions.plan import spent
 from tokentop.ui.screens.confirm import ConfirmScreen
 from tokentop.ui.screens.pages import Page
 from tokentop.ui.screens.receipts import ReceiptsScreen
@@ -372,3 +377,19 @@ async def test_many_orphans_want_a_word_and_escape_ends_none() -> None:
         await until(pilot, lambda: isinstance(app.screen, SweepScreen) and app.screen.seen)
         await pilot.press("y", *"orphans", "enter")
         await until(pilot, lambda: len(source.executed) == 9)
+
+
+def test_a_call_of_unknown_size_is_neither_no_tokens_nor_free_in_a_dialog_and_its_receipt() -> None:
+    """A session with one call whose step never wrote its tokens, as OpenCode's is while its first tool runs."""
+    planner = Planner((), Host(uid=1000), {}, (), ())
+    for own, words in (
+        (Figures(unknown_calls=1), "$? so far; this stops ?"),
+        (Figures(responses=1, tokens=Tokens(40, 0, 0, 0, 60, 0), tokens_per_min=100.0, unpriced_tokens=100),
+         "$? and 100 tokens so far; this stops ?"),
+        (Figures(responses=1, tokens=Tokens(40, 0, 0, 0, 60, 0), unpriced_tokens=100),
+         "$? and 100 tokens so far; this stops $0.00/h"),
+    ):  # fmt: skip
+        row = build.row("a", own=own)
+        plan = planner.of_row(row, Action.INTERRUPT, force=False)
+        assert spent(plan, row) == words
+        assert (plan.cost_nusd, plan.burn_nusd_per_h) == (None, 0 if "0.00/h" in words else None)

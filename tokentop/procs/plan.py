@@ -112,14 +112,16 @@ class Planner:
 
 
 def _facts(row: Row) -> Facts:
-    unknown_cost = not row.tree.cost_nusd and (row.tree.unpriced_tokens or row.tree.unknown_calls)
+    tree = row.tree
+    unknown_cost = not tree.cost_nusd and (tree.unpriced_tokens or tree.unknown_calls)
+    unknown_burn = unknown_cost and (tree.unknown_calls or tree.tokens_per_min > 0)
     return Facts(
         agent=row.agent,
         session_id=row.session_id,
         title=row.title,
         project=row.project,
         cwd=row.cwd,
-        cost_nusd=None if unknown_cost else row.tree.cost_nusd,
-        burn_nusd_per_h=row.tree.burn_nusd_per_h,
+        cost_nusd=None if unknown_cost else tree.cost_nusd,
+        burn_nusd_per_h=None if unknown_burn else tree.burn_nusd_per_h,
         resume=row.resume,
     )

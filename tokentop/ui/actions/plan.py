@@ -104,7 +104,8 @@ def spent(plan: KillPlan, row: Row) -> str:
     """`$31.20 and 2.6M tokens so far; this stops $18.40/h`."""
     unknown = unread(row, tree=True)
     cost = "$?" if plan.cost_nusd is None or unknown else text.money(plan.cost_nusd, width=9)
-    tokens = "" if unknown else f" and {text.digits3(row.tree.tokens.total)} tokens"
+    unsized = unknown or (row.tree.unknown_calls and not row.tree.tokens.total)
+    tokens = "" if unsized else f" and {text.digits3(row.tree.tokens.total)} tokens"
     saved = (
         "?" if plan.burn_nusd_per_h is None or unknown else f"{text.money(plan.burn_nusd_per_h, width=9)}/h"
     )
