@@ -66,6 +66,12 @@ an ended program could not. *Resumed* is by a headless run, which for Codex cann
 still holds.
 
 """
+CLOSED = """
+## The terminal closed in a tool call
+
+The pane of the client's own screen was closed while its tool ran (the clients that were tried).
+
+"""
 NO_LOGIN = "its screen ends at once: it has its key checked by its vendor first"
 NO_SCREEN = {
     **{("droid", moment): NO_LOGIN for moment in ("tool", "stream")},
@@ -172,6 +178,15 @@ def screen_end(record: Record | None) -> list[str]:
     ]
 
 
+def closed(record: Record) -> str:
+    """What a closed terminal came to."""
+    if record["in_daemon"]:
+        return "its turn goes on in the daemon and stays a row; `x` and `K` stop it there"
+    if not record["left"]:
+        return "it ends its tool and itself"
+    return f"it ends; {names(record['left'])} outlive it, shown as an orphan and ended by `X`"
+
+
 def table(head: list[str], rows: list[list[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in lines) + "\n"
@@ -226,6 +241,8 @@ def page(found: dict[tuple[str, str, str], Record]) -> str:
                 [label(a), *([why, *["–"] * 5] if why else screen_end(found.get((a, moment, "screen"))))]
             )
         out.append(f"\n## The screen {heading}\n{SCREEN_END.format(verb=heading)}{table(head, rows)}")
+    rows = [[label(a), closed(found[a, "tool", "closed"])] for a in order if (a, "tool", "closed") in found]
+    out.append(CLOSED + table(["client", "what became of it"], rows))
     return "".join(out)
 
 

@@ -75,7 +75,7 @@ def test_a_quiet_session_spent_nothing() -> None:
     )
     assert told.after is not None
     assert (told.after.calls, told.after.tokens, told.after.unknown) == (0, 0, "")
-    assert in_words(told.after) == "no token spent in the 10 s after"
+    assert in_words(told.after) == "no token in its log in the 10 s after"
     assert told.key == receipt().key
 
 
@@ -197,7 +197,7 @@ def test_kill_watch_says_who_spent_after_its_end(tmp_path: Path) -> None:
             text=True,
             check=True,
         )
-        assert "no token spent in the 10 s after" in done.stdout
+        assert "no token in its log in the 10 s after" in done.stdout
         assert "1,204 tokens, $0.0" in done.stdout
         assert " in the 10 s after: a new call" in done.stdout
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from typing import Any
@@ -221,6 +222,25 @@ def test_a_session_whose_first_answer_is_on_its_way_works(home: Scratch) -> None
     (track,) = live.tracks.values()
     assert track.last is not None
     assert track.last.state is State.IDLE
+
+
+def test_a_turn_that_was_stopped_in_its_tool_is_over(home: Scratch) -> None:
+    """As Escape leaves it, in 3.0.65: the result is in the messages, nothing is sent, and the session is idle."""
+    result = {"type": "tool_result", "content": [{"error": "Command failed: Command was aborted"}]}
+    write(
+        home,
+        user(0),
+        answer(1, {"type": "tool_use", "name": "run_commands"}, **COUNTS),
+        {**user(2), "content": [result]},
+    )
+    for status, state in (("running", State.WORKING), ("idle", State.IDLE)):
+        manifest(home, started_at="2026-11-21T20:50:00.000Z", status=status, prompt="go")
+        os.utime(home.home / f"{FOLDER}/{ID}.json", ns=(0, (T + 2_100) * 1_000_000))
+        live, _ = home.follow(T + 3_000)
+        (track,) = live.tracks.values()
+        assert track.last is not None
+        assert track.last.state is state
+        assert bool(track.open_calls()) is (state is State.WORKING)
 
 
 def test_a_session_that_ended_is_done(home: Scratch) -> None:

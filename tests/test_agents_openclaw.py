@@ -286,6 +286,21 @@ def test_status_of_the_newest_sessions(home: Scratch) -> None:
     assert [f.state for f in facts if isinstance(f, Activity)][-1] is State.IDLE
 
 
+def test_a_turn_that_was_stopped_in_its_tool_is_over(home: Scratch) -> None:
+    """As Escape in its terminal leaves it, in 2026.9.6: a result that it made up, and no request after it."""
+    store = Store(home)
+    store.window(A)
+    call = [{"type": "toolCall", "id": "t1", "name": "exec", "arguments": {}}]
+    made_up = {"openclawSyntheticMissingToolResult": True, "reason": "missing_tool_result"}
+    store.put(
+        A, header(A), message(1, "user", content="go"), answer(2, content=call, stopReason="toolUse"),
+        message(3, "toolResult", toolCallId="t1", toolName="exec", details=made_up, isError=True),
+    )  # fmt: skip
+    _, facts = home.follow(START_MS + 10_000)
+    last = [f for f in facts if isinstance(f, Activity)][-1]
+    assert (last.state, last.call_id) == (State.IDLE, "")
+
+
 def test_rows_only_in_the_wal_are_seen(home: Scratch) -> None:
     """Conformance 13."""
     store = Store(home)

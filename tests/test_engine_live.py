@@ -448,6 +448,7 @@ def test_a_piped_child_that_began_with_the_logs_tool_is_that_tool_and_an_older_o
     rows = rows_of(live)
     assert (rows["claude:s"].status.state, rows["claude:s"].status.inferred) == (State.TOOL, False)
     assert [row.title for row in rows.values() if row.kind == "tool"] == ["make all"]
+    assert [c.role for c in rows["claude:s"].children] == [ProcRole.MCP, ProcRole.TOOL]
 
 
 def test_a_session_that_grew_by_records_without_usage_is_as_young_as_these() -> None:

@@ -449,7 +449,7 @@ async def test_the_drawer_lists_this_run_and_earlier_ones_and_copies_the_chosen_
             old.session_id,
             "oldest-4f2a-9c11",
         ]
-        assert "no token spent in the 10 s after" in text(app)
+        assert "no token in its log in the 10 s after" in text(app)
         await pilot.press("j", "y")
         assert app.clipboard == old.resume
         assert "o resume in tmux" in text(app)

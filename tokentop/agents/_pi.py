@@ -45,6 +45,8 @@ _TOOLS = 64  # tools of one answer that are remembered
 _UNIQUE = 16  # a shorter response id may come again: Ollama numbers its answers chatcmpl-0 to chatcmpl-998
 # A turn that is interrupted in a tool ends with an aborted answer, within 2 ms and without a request.
 _NEVER_SENT_MS = 50
+# OpenClaw puts such a result where a turn was stopped before its tool had one; nothing is sent with it.
+_REPAIRED = "openclawSyntheticMissingToolResult"
 _LIMITS = ("429", "rate limit", "rate_limit", "usage limit", "quota")
 
 
@@ -126,7 +128,7 @@ class Entries:
             self._sends(entry)
         elif role == "toolResult":
             self.memory.tools.pop(text(message.get("toolCallId")), None)
-            self._sends(entry)
+            self._sends(entry, stopped=obj(message.get("details")).get(_REPAIRED) is True)
 
     # ------------------------------------------------------------ how much
 
@@ -162,8 +164,8 @@ class Entries:
 
     # ------------------------------------------------------------ status
 
-    def _sends(self, entry: dict[str, Any]) -> None:
-        """A request goes out with a prompt, and with the last result of the tools of an answer."""
+    def _sends(self, entry: dict[str, Any], *, stopped: bool = False) -> None:
+        """A request goes out with a prompt, and with the last result of the tools of an answer, if it is a real one."""
         memory = self.memory
         if not self.live:
             return
@@ -171,6 +173,9 @@ class Entries:
         if memory.tools:
             tool = next(iter(memory.tools.values()))
             self.facts.append(Activity(self._agent, memory.session_id, at_ms, State.TOOL, tool))
+            return
+        if stopped:
+            self.facts.append(Activity(self._agent, memory.session_id, at_ms, State.IDLE))
             return
         memory.call = f"{text(entry.get('id'))}:{at_ms}"
         self.facts.append(Activity(self._agent, memory.session_id, at_ms, State.WORKING, call_id=memory.call))

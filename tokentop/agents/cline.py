@@ -72,6 +72,9 @@ def _session(file: LogFile, about: dict[str, Any]) -> list[Fact]:
     elif began_ms and about.get("status") == "running":
         # It is made with the first prompt, whose message is written together with the answer.
         facts.append(Activity(AGENT_ID, session_id, began_ms, State.WORKING))
+    elif about.get("status") == "idle":
+        # Written right after the end of a turn; of one that was stopped in a tool the messages have the result alone.
+        facts.append(Activity(AGENT_ID, session_id, file.mtime_ms, State.IDLE))
     return facts
 
 

@@ -131,4 +131,4 @@ def in_words(after: After | None, money: Callable[[int], str] = text.money) -> s
         return f"{after.tokens:,} tokens, {cost} in the {after.seconds} s after: {after.where}{more}"
     if after.unknown:
         return f"spend in the {after.seconds} s after is not known: {after.unknown}"
-    return f"no token spent in the {after.seconds} s after"
+    return f"no token in its log in the {after.seconds} s after"

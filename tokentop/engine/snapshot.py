@@ -17,7 +17,7 @@ from tokentop.engine.progress import Unchanged, unchanged
 from tokentop.engine.rates import SPARK_SAMPLES
 from tokentop.engine.status import command_name
 from tokentop.engine.track import Track
-from tokentop.engine.tree import Node, build, finish, tool_lines
+from tokentop.engine.tree import Node, build, children_of, finish, tool_lines
 from tokentop.nouns.picture import Row, Snapshot, Status
 from tokentop.nouns.processes import AgentProc, ChildProc
 from tokentop.nouns.sessions import State
@@ -155,7 +155,7 @@ def _session_row(live: LiveState, node: Node, at_ms: int) -> Row:
         compactions=habits.compactions(at_ms),
         last_tool=track.last_tool,
         host=live.host,
-        **_of_proc(live, proc),
+        **_of_proc(live, proc, track),
     )
 
 
@@ -204,7 +204,7 @@ class _ProcFields(TypedDict, total=False):
     children: tuple[ChildProc, ...]
 
 
-def _of_proc(live: LiveState, proc: AgentProc | None) -> _ProcFields:
+def _of_proc(live: LiveState, proc: AgentProc | None, track: Track | None = None) -> _ProcFields:
     if proc is None:
         return {}
     return {
@@ -214,7 +214,7 @@ def _of_proc(live: LiveState, proc: AgentProc | None) -> _ProcFields:
         "rss_bytes": proc.rss_bytes,
         "command": proc.command,
         "where": _where(live, proc),
-        "children": proc.children,
+        "children": children_of(proc, track),
     }
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from tokentop.engine.binding import LINGER_MS
 from tokentop.engine.live import LiveState
@@ -262,6 +262,14 @@ def tools_of(proc: AgentProc, track: Track | None = None) -> list[ChildProc]:
     servers = () if since is None else [c for c in proc.children if c.role is ProcRole.MCP]
     began = [c for c in servers if since is not None and c.started_ms >= since]
     return [c for c in proc.children if c.role is ProcRole.TOOL or c in began]
+
+
+def children_of(proc: AgentProc, track: Track | None) -> tuple[ChildProc, ...]:
+    """Return the children of an agent, each by what it is: a tool over pipes is named a tool."""
+    if all(child.role is not ProcRole.MCP for child in proc.children):
+        return proc.children
+    tools = tools_of(proc, track)
+    return tuple(structs.replace(c, role=ProcRole.TOOL) if c in tools else c for c in proc.children)
 
 
 def _own_procs(*procs: AgentProc | None) -> list[AgentProc]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from tokentop.agents.processes import stem
 from tokentop.nouns.actions import PlannedProc
@@ -82,9 +82,14 @@ def turn_tools(
         tools |= tree - cut
         if waits or (yields and turn.began_ms):
             awaited |= tree - cut
-    found = planned(tools, table, procs, host)
+    found = tuple(map(_named, planned(tools, table, procs, host)))
     waited_for = tuple(one.ident for one in found if one.ident.pid in awaited)
     return TurnTools(found, planned(stays, table, procs, host), waited_for)
+
+
+def _named(tool: PlannedProc) -> PlannedProc:
+    """A tool over pipes is taken for a server of tools where only processes are looked at."""
+    return structs.replace(tool, role=ProcRole.TOOL) if tool.role is ProcRole.MCP else tool
 
 
 def _is_tool(proc: Proc, tree: Iterable[int], table: Table, roles: dict[int, ProcRole], waits: bool) -> bool:
