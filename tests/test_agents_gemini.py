@@ -256,6 +256,26 @@ def test_errors_limits_and_cancelled_requests_are_told(home: Scratch) -> None:
     ]  # fmt: skip
 
 
+def test_a_turn_whose_tools_were_all_cancelled_is_over_and_asks_nothing(home: Scratch) -> None:
+    """As Escape in a tool leaves it, in 0.61.0: the answer again with its tools, and results that are not sent."""
+    result = {
+        "id": "u2",
+        "timestamp": at(4),
+        "type": "user",
+        "content": [{"functionResponse": {"name": "x"}}],
+    }
+    turn = (
+        meta(),
+        user("u1", 1),
+        answer("m1", 2),
+        answer("m2", 4, counts=None, content="", **tool("cancelled")),
+    )
+    home.write(CHAT, lines(*turn, result))
+    assert states(home)[-1] == (State.IDLE, "", "")
+    home.write(CHAT, lines(*turn, result, user("u3", 5)))
+    assert states(home)[-1] == (State.WORKING, "u3", "")
+
+
 def test_a_killed_stream_is_a_lost_call(home: Scratch) -> None:
     home.write(CHAT, lines(meta(), user("u1", 1)))
     live, _ = home.follow(NOW_MS)

@@ -44,6 +44,9 @@ class _Memory(Struct):
     has_cwd: bool = False
     titled: bool = False
     call: str = ""  # the open request: the message that it answers
+    stopped: bool = (
+        False  # the user cancelled all tools of the last answer: their results are written, not sent
+    )
 
 
 class GeminiLines(LineReader[_Memory]):
@@ -126,8 +129,10 @@ class GeminiLines(LineReader[_Memory]):
         kind, at_ms = message.get("type"), epoch_ms(message.get("timestamp"))
         key = text(message.get("id"))
         if kind == "user":
-            asks = self._prompt(_said(message.get("content")))
-            if asks and not again:
+            said = _said(message.get("content"))
+            asks = self._prompt(said)
+            self._memory.stopped = self._memory.stopped and not said
+            if asks and not again and not self._memory.stopped:
                 self._activity(at_ms, State.WORKING, call=key)
         elif kind == "gemini" and key and self._memory.session:
             self._answer(message, key, at_ms, again)
@@ -137,14 +142,16 @@ class GeminiLines(LineReader[_Memory]):
     def _answer(self, message: dict[str, Any], key: str, at_ms: int, again: bool) -> None:
         counts = message.get("tokens")
         used = tokens_of(self.facts, counts) if isinstance(counts, dict) else Tokens()
-        done, model = bool(objects(message.get("toolCalls"))), label(text(message.get("model")))
+        tools, model = objects(message.get("toolCalls")), label(text(message.get("model")))
+        done = bool(tools)
         # Messages without counts that are no answers: repeated ones, summaries, tools that came after a prompt.
         if used.total or not (again or done or not model):
             self._count(key, at_ms, model, used)
         if again:
             return
+        self._memory.stopped = done and all(tool.get("status") == "cancelled" for tool in tools)
         if done:
-            self._activity(at_ms, State.WORKING)
+            self._activity(at_ms, State.IDLE if self._memory.stopped else State.WORKING)
         else:
             # Written before its tools run; an answer without a word is there for its tools.
             self._activity(at_ms, State.IDLE if _said(message.get("content")) else State.TOOL)
