@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.engine_build import NOW, START, act, agent_proc, rows_of, session, sub_agent, usage
+from tests.engine_build import NOW, START, act, agent_proc, rows_of, session, spent, sub_agent, usage
 from tokentop.engine.live import LiveState
 from tokentop.engine.progress import last_change
 from tokentop.engine.rules import Thresholds
@@ -74,6 +74,26 @@ def test_what_was_before_the_oldest_known_record_is_not_claimed():
     assert row.unchanged_since_ms == NOW - 4 * MINUTE
     assert row.unchanged_at_least
     assert row.unchanged_since_ms > START
+
+
+def test_all_that_a_session_spent_counts_where_nothing_has_changed_since_it_began():
+    """To the nano-dollar, also in its first half minute; money of an unknown size is not none of it."""
+    cell_ms = NOW - 30_000  # sums are kept by half minutes
+    live = LiveState()
+    live.advance(NOW)
+    live.load_session(session(first_ms=cell_ms + 17_000), spent(75_033_450))
+    live.set_procs((agent_proc(started_ms=cell_ms + 16_000),), NOW)
+    live.apply_usage(usage(1, ago_ms=NOW - cell_ms - 18_000, cost=75_033_450))
+    live.apply_activity(act(State.TOOL, NOW - cell_ms - 18_000, tool="Bash"))
+    live.set_changes([FolderChange("/w/app", "git", cell_ms + 9_000, NOW)])
+    assert rows_of(live)["claude:s"].unchanged_nusd == 75_033_450
+    lost = LiveState()
+    lost.load_session(session(), Figures(unknown_calls=1))
+    lost.set_procs((agent_proc(),), NOW)
+    lost.apply_activity(act(State.TOOL, tool="Bash"))
+    lost.set_changes([GIT])
+    row = rows_of(lost)["claude:s"]
+    assert (row.unchanged_since_ms, row.unchanged_nusd) == (NOW - 20 * MINUTE, None)
 
 
 def test_git_has_the_last_word_over_an_edit_that_it_has_looked_after():

@@ -418,10 +418,17 @@ def after_interrupt(screen: Screen, survivors: Collection[int]) -> dict[str, Any
     screen.strays = screen.old - tree([screen.client.pid])
     unsaid = [pid for pid in screen.strays - {*survivors} if not is_service(command(pid))]
     assert not [line for line in map(command, unsaid) if "tail -f" in line], "what lives on is told"
+    states: list[str] = []
+
+    def idle() -> bool:
+        states.append(screen.world.row(screen.session).get("state", "") if screen.session else "")
+        return states[-1] in ("idle", "")
+
+    holds(idle, 8)
     say(screen.world, screen.agent, "once @@text@@ again")
     answers = holds(lambda: any("text" in row["tags"] for row in screen.calls()), 15)
     strays = [tree_word(command(pid), pid, screen) for pid in screen.strays if not is_service(command(pid))]
-    return {"stopped": stopped, "answers": answers, "strays": strays}
+    return {"stopped": stopped, "answers": answers, "strays": strays, "state": states[-1]}
 
 
 def end_screen(screen: Screen, action: str) -> dict[str, Any]:

@@ -51,8 +51,12 @@ def unchanged(live: LiveState, node: Node, at_ms: int) -> Unchanged:
     since_ms = max(changed_ms, track.resumed_ms, known_ms, node.proc.started_ms)
     if not known_ms or since_ms > at_ms:
         return Unchanged()
-    spent = sum(live.rates.spent_since(key, since_ms) for key in keys)
+    if since_ms <= track.session.first_ms:  # all of it; the sums of times are shared out within half a minute
+        spent = node.tree.cost_nusd
+    else:
+        spent = sum(live.rates.spent_since(key, since_ms) for key in keys)
     # What was before the oldest known record has not been seen, in a log that was read from its end.
     short = source == "tools" and changed_ms < since_ms == track.seen_ms > node.proc.started_ms
     partial = at_ms - since_ms > HOUR_MS or node.tree.unpriced_tokens > 0 or node.tree.unknown_calls > 1
-    return Unchanged(since_ms, None if partial and not spent else spent, short or partial, source)
+    unknown = not spent and (partial or node.tree.unknown_calls > 0)
+    return Unchanged(since_ms, None if unknown else spent, short or partial, source)
