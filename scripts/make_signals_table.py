@@ -39,7 +39,8 @@ ENDED = """
 *Signals* are those to the client itself, and how long it took until all was verified. *Left behind* is what \
 outlived the client and was ended by the sweep; a bare `kill` would have left it running. *Usage*: in a tool \
 call, whether the answer that asked for the tool, which was billed in full, is in the log; in a stream, what the \
-log has of the answer that was cut. *Last record* is the newest line of its log, where that is a log of lines. \
+log has of the answer that was cut. How many processes are left behind differs by one from run to run: some end \
+with the one above them. *Last record* is the newest line of its log, where that is a log of lines. \
 *Resumed*: whether a headless run with the session's id goes on with what was said before.
 """
 
