@@ -13,7 +13,8 @@ sub-agent's id, or ""), tools (how many were offered), tags (of all user texts, 
 status, billed (disjoint buckets), usage (as sent), complete. `complete: false` = the client hung up, or the
 provider was stopped, before the answer ended: `billed` is then what the whole answer would have cost. Failed
 tries (429, 529) bill nothing. Every other request
-goes to LEDGER.access; the number of calls under way stands in a file beside the ledger with the suffix `.open`.
+goes to LEDGER.access; the number of calls under way, and of those that offer tools, stands in a file beside the ledger
+with the suffix `.open`.
 """
 
 from __future__ import annotations
@@ -71,10 +72,10 @@ class Ledger:
                 self._count()
 
     def _count(self) -> None:
-        """Say in a file beside the ledger how many calls are under way."""
+        """Say in a file beside the ledger how many calls are under way, and how many of them offer tools."""
         path = os.path.splitext(self.path)[0] + ".open"
         with open(path + ".new", "w", encoding="ascii") as file:
-            file.write(str(len(self.under_way)))
+            file.write(f"{len(self.under_way)} {sum(row['tools'] > 0 for row in self.under_way.values())}")
         os.replace(path + ".new", path)  # whoever reads it meanwhile finds a number
 
     def access(self, row: dict[str, Any]) -> None:

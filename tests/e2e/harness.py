@@ -214,10 +214,10 @@ class World:
         logged = self.logged_sessions()
         return [r for r in self.ledger() if r["session"] in logged]
 
-    def streaming(self) -> int:
-        """How many calls the provider is answering now."""
+    def streaming(self, *, tools: bool = False) -> int:
+        """How many calls the provider is answering now; with `tools` those that offer some: titles do not."""
         with contextlib.suppress(OSError):
-            return int(self.ledger_path.with_suffix(".open").read_text())
+            return int(self.ledger_path.with_suffix(".open").read_text().split()[tools])
         return 0
 
     def registry(self, pid: int) -> dict[str, Any]:

@@ -50,6 +50,10 @@ def key_of(agent: str) -> str:
     return TABLE[agent].key if agent in TABLE else OWN_KEYS[agent]
 
 
+def offers_tools(agent: str) -> bool:
+    return agent not in TABLE or TABLE[agent].tools
+
+
 class Run:
     """One headless run of a client that is in a tool call or in the middle of a stream."""
 
@@ -81,7 +85,8 @@ class Run:
 
         def streams() -> bool:
             nonlocal since
-            since = 0.0 if not self.world.streaming() else since or time.monotonic()
+            answers = self.world.streaming(tools=offers_tools(self.agent))
+            since = 0.0 if not answers else since or time.monotonic()
             return bool(since) and time.monotonic() - since > 1
 
         until("a stream", streams, START_S, self.client.said)
@@ -304,7 +309,12 @@ class Screen:
     def begin(self, word: str, seconds: float) -> None:
         """Type a prompt whose turn stays in a tool or in a stream, and wait until it is there."""
         say(self.world, self.agent, f"{word} @@slow{self.moment}:60@@ now")  # some offer files after an @
-        under_way: Callable[[], int] = self.tool if self.moment == "tool" else self.world.streaming
+
+        def under_way() -> int:
+            if self.moment == "tool":
+                return self.tool()
+            return self.world.streaming(tools=offers_tools(self.agent))
+
         if not holds(lambda: bool(under_way()), 15):
             self.world.key(self.agent, "Enter")  # the first one came too early, or there is a question
         until(f"a {self.moment}", under_way, seconds, self.client.said)
