@@ -39,7 +39,7 @@ ENDED = """
 *Signals* are those to the client itself, and how long it took until all was verified. *Left behind* is what \
 outlived the client and was ended by the sweep; a bare `kill` would have left it running. *Usage*: in a tool \
 call, whether the answer that asked for the tool, which was billed in full, is in the log; in a stream, what the \
-log has of the answer that was cut. How many processes are left behind differs by one from run to run: some end \
+log has of the answer that was cut. What is left behind differs a little from run to run: some processes end \
 with the one above them. *Last record* is the newest line of its log, where that is a log of lines. \
 *Resumed*: whether a headless run with the session's id goes on with what was said before.
 """
@@ -182,7 +182,7 @@ def screen_end(record: Record | None) -> list[str]:
 def closed(record: Record) -> str:
     """What a closed terminal came to."""
     if record["in_daemon"]:
-        return "its turn goes on in the daemon and stays a row; `x` and `K` stop it there"
+        return "its turn goes on in the daemon and stays a row; `K` stops it there"
     if not record["left"]:
         return "it ends its tool and itself"
     return f"it ends; {names(record['left'])} outlive it, shown as an orphan and ended by `X`"
