@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from tokentop.engine.terms import FilterError
-from tokentop.ingest.tail import open_log
+from tokentop.ingest.openfile import open_log
 from tokentop.nouns.history import Ask, Scan
 from tokentop.store import reader, searching
 from tokentop.store.sieve import sieve
