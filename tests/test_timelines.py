@@ -21,6 +21,7 @@ from tokentop.nouns.actions import Action, Receipt
 from tokentop.nouns.outline import Deed, Outline
 from tokentop.nouns.sessions import Role, Session
 from tokentop.nouns.usage import Figures, Kind, Priced, Tokens, Usage
+from tokentop.report.session import as_document
 from tokentop.store import reader
 from tokentop.store.receipts import append_action
 
@@ -156,6 +157,29 @@ def test_a_timeline_without_logs_has_the_same_sums_and_says_that_tools_are_unkno
     for one in found:
         calls = [item for turn in one.turns for item in turn.items if item.event is not None]
         assert len(one.turns) == len(calls)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [c for c in cases() if (c.agent, c.name) in {("claude", "subagents"), ("codex", "multi")}],
+    ids=str,
+)
+def test_json_of_a_session_tells_each_figure_of_it_and_of_its_sub_agents_the_same(
+    case: Case, tmp_path: Path
+) -> None:
+    home = Scratch(tmp_path)
+    shutil.copytree(case.home, home.home, dirs_exist_ok=True, symlinks=True)
+    home.read()
+    for told in told_of(home):
+        with home.ledger() as ledger:
+            document = as_document(ledger.db, told)
+        assert document["with_sub_agents"] == document["tree"]
+        calls = [call for call in document["timeline"] if call["kind"] == "response"]
+        assert len(calls) == told.tree.responses
+        for name, count in document["tree"]["tokens"].items():
+            assert sum(call["tokens"][name] for call in document["timeline"]) == count
+        missed = [item.get("missed", 0) for turn in document["turns"] for item in turn["items"]]
+        assert sum(turn["cache"]["missed"] for turn in document["turns"]) == sum(missed)
 
 
 def test_a_kept_outline_tells_the_same_as_the_log_did(tmp_path: Path) -> None:

@@ -35,12 +35,19 @@ def turn(one: Turn) -> dict[str, Any]:
         "models": list(one.models),
         **sums_document(one.own),
         "tree": sums_document(one.tree),
-        "cache": {
-            "read": one.own.tokens.cache_read,
-            "missed": one.missed,
-            "missed_usd": usd(one.missed_nusd) if one.missed else None,
-        },
+        "cache": _cache(one),
         "items": [item(part) for part in one.items],
+    }
+
+
+def _cache(one: Turn) -> dict[str, Any]:
+    """Of the session itself, as `tokens` and `cost_usd` beside it are."""
+    missed = sum(part.miss.tokens for part in one.items)
+    cost_nusd = sum(part.miss.nusd for part in one.items)
+    return {
+        "read": one.own.tokens.cache_read,
+        "missed": missed,
+        "missed_usd": usd(cost_nusd) if missed else None,
     }
 
 

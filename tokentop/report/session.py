@@ -16,10 +16,9 @@ from tokentop.engine.timeline import Timeline, Turn
 from tokentop.errors import Failure
 from tokentop.export import document, sketch
 from tokentop.export.brought import figures
-from tokentop.export.values import resume, tokens_document, usd
+from tokentop.export.values import resume, sums_document
 from tokentop.nouns.sessions import Session
-from tokentop.nouns.usage import Tokens
-from tokentop.store import lineage, reader
+from tokentop.store import lineage
 
 from .out import fits, fitted_table, room, wrapped
 from .sessions import event_document
@@ -44,18 +43,15 @@ _SHORT = {"CACHE READ": "READ", "WRITES": "WRITE"}  # heads of a narrow table
 
 
 def as_document(db: sqlite3.Connection, told: Timeline, bought: Bought | None = None) -> dict[str, Any]:
-    """The session, each of its events, and its turns."""
+    """The session, each of its events and of those of all sub-agents below it, and its turns."""
     session = told.session
-    events = reader.events_of(db, session.agent, session.id)
-    total = sum((event.usage.tokens for event in events), Tokens())
+    members = lineage.family(db, session.agent, session.id)
+    events = lineage.events_of_family(db, session.agent, members)
+    ordered = sorted((event for own in events.values() for event in own), key=lambda event: event.usage.at_ms)
     return {
         **document.session(told),
-        "timeline": [event_document(event) for event in events],
-        "with_sub_agents": {
-            "tokens": tokens_document(total),
-            "cost_usd": usd(sum(event.cost_nusd or 0 for event in events)),
-            "unpriced": any(event.cost_nusd is None for event in events),
-        },
+        "timeline": [event_document(event) for event in ordered],
+        "with_sub_agents": sums_document(told.tree),
         "outcome": None if bought is None else figures(bought.sum),
         "forks": [one.id for one in lineage.forks_of(db, session.agent, session.id)],
     }
