@@ -147,9 +147,20 @@ def test_sessions_that_changed_nothing_loops_retries_and_what_is_not_known(scrat
     assert float(by["retry"]["retries_usd"]) == pytest.approx(2 * CALL_USD)
     assert by["asked"]["commits"] == {"sure": 0, "guessed": 0}
     assert by["asked"]["cost_per_commit_usd"] is None
+    assert (by["gone"]["loops_usd"], by["gone"]["retries_usd"]) == (None, None)
+    told = scratch.run("session", "gone").stdout
+    assert "outcome  not known: neither git nor its log tells whether anything changed\n" in told
     text = scratch.run("outcome").stdout
     assert "1 session ended with nothing changed, never resumed" in text
     assert "1 session of which neither git nor a log tells whether anything changed" in text
+
+
+def test_loops_and_retries_of_sessions_whose_logs_tell_no_tools_are_not_known(scratch, now_s):
+    Log(scratch, "gone", "/nowhere/at/all", now_s - 3 * DAY_S).call()
+    assert outcome(scratch)["totals"]["loops_usd"] is None
+    lines_of = scratch.run("outcome").stdout.splitlines()
+    (loops,) = [line for line in lines_of if line.startswith("loops")]
+    assert loops.split()[1:4] == ["?", "?", "%"]
 
 
 def test_a_sub_agents_work_is_its_roots_and_a_price_that_is_not_known_is_no_cost(scratch, tmp_path, now_s):

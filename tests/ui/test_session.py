@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from datetime import UTC
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from tests.ui import build
+from tests.ui.build import MINUTE
 from tests.ui.pilot import lines, screen, show, text, until
-from tests.ui.told import SAID, SID, told
+from tests.ui.told import BEGIN, SAID, SID, call, told
 from tokentop.engine.tally import Bought, Pair, Sum
-from tokentop.engine.timeline import Timeline
+from tokentop.engine.timeline import Part, Timeline, timeline
+from tokentop.nouns.sessions import Session
 from tokentop.ui.app import TokentopApp
 from tokentop.ui.keys import SESSION_KEYS, Key
 from tokentop.ui.screens.session import SessionScreen
 from tokentop.ui.screens.sessionpages import SessionHelp, TranscriptPage
-from tokentop.ui.turns import TurnView
+from tokentop.ui.turns import Entry, TurnView
+from tokentop.ui.widgets.turnlist import cells_of
 
 Sees = Callable[[TokentopApp, build.FakeSource], Any]
 
@@ -315,6 +319,16 @@ def test_jumps_go_round_and_unfold_the_way() -> None:
     assert seen[0] in seen[1:]
     places = [view.lines.index(one) for one in view.lines if one.key in set(seen)]
     assert places == sorted(places)
+
+
+def test_a_turn_whose_length_no_log_tells_has_none() -> None:
+    short = call(1, BEGIN + MINUTE)
+    calls = (call(0, BEGIN), replace(short, usage=replace(short.usage, duration_ms=0)))
+    turns = timeline({SID: Part(Session("claude", SID), "api", calls, None)}, SID).turns
+    assert [cells_of(Entry(("",), 0, turn, None, opens=False), UTC)["took"][0] for turn in turns] == [
+        "4.2s",
+        "",
+    ]
 
 
 def test_a_timeline_without_anything_has_no_lines_and_no_errors() -> None:

@@ -32,13 +32,18 @@ def figures(one: Sum) -> dict[str, Any]:
         "ended_unchanged": {"sessions": one.unchanged, "cost_usd": usd(one.unchanged_nusd)},
         "ended_unclear": {"sessions": one.unclear, "cost_usd": usd(one.unclear_nusd)},
         "abandoned": {"sessions": one.abandoned, "cost_usd": usd(one.abandoned_nusd)},
-        "loops_usd": usd(one.loops_nusd),
-        "retries_usd": usd(one.retries_nusd),
+        "loops_usd": usd(one.loops_nusd) if tools_told(one) else None,
+        "retries_usd": usd(one.retries_nusd) if tools_told(one) else None,
         "hidden_usd": usd(one.hidden_nusd),
         "waiting_usd": usd(one.waiting_nusd),
         "waste_of_unknown_cost": one.waste_unknown,
         "sessions_without_tools": one.silent,
     }
+
+
+def tools_told(one: Sum) -> bool:
+    """Whether the log of any session tells its tools: without one, nothing is known of loops and retries."""
+    return not one.silent or one.silent < one.sessions
 
 
 def _pair(pair: Pair) -> dict[str, float | int]:
@@ -77,7 +82,8 @@ def one_line(bought: Bought) -> str:
         parts.append(f"loops {dollars(one.loops_nusd)}")
     if one.retries_nusd:
         parts.append(f"retries {dollars(one.retries_nusd)}")
-    return "; ".join(parts) or "no commit is known to be its own"
+    nothing = "not known: neither git nor its log tells whether anything changed" if one.unclear else ""
+    return "; ".join(parts) or nothing or "no commit is known to be its own"
 
 
 def both(pair: Pair) -> str:

@@ -20,7 +20,7 @@ from tokentop.engine.days import local, midnight_ms
 from tokentop.engine.tally import Done, Pair, Sum, add_up, cost_of, merged
 from tokentop.engine.when import BadTime, parse_when
 from tokentop.errors import NothingMatched, UsageError
-from tokentop.export.brought import both, figures, survived
+from tokentop.export.brought import both, figures, survived, tools_told
 from tokentop.ledger import prices
 from tokentop.settings.zone import local_zone
 from tokentop.store import by_day
@@ -254,8 +254,9 @@ def _waste(total: Sum) -> list[str]:
         ("waiting", total.waiting_nusd, "paid again because the cache had expired while a session waited"),
         ("abandoned", total.abandoned_nusd, f"{plural(total.abandoned, 'session')} ended with nothing changed, never resumed"),
     ):  # fmt: skip
-        share = f"{100 * nusd / total.cost_nusd:5.1f} %" if total.cost_nusd else "    ? %"
-        found.append(f"{name:10} {money(nusd):>10} {share}  {more}")
+        known = tools_told(total) or name not in {"loops", "retries"}
+        share = f"{100 * nusd / total.cost_nusd:5.1f} %" if total.cost_nusd and known else "    ? %"
+        found.append(f"{name:10} {money(nusd) if known else '?':>10} {share}  {more}")
     return found
 
 

@@ -67,7 +67,7 @@ def cells_of(entry: Entry, zone: tzinfo) -> Cells:
         found = _figures(turn.tree, turn.missed)
         found["calls"] = f"{turn.tree.responses:,}", ""
         found["time"] = sketch.when(turn.at_ms, zone, date=False), "muted"
-        found["took"] = sketch.seconds(max(0, turn.end_ms - turn.at_ms)) if turn.at_ms else "", "dim"
+        found["took"] = sketch.seconds(took_ms) if (took_ms := _took_ms(turn)) else "", "dim"
         found["model"] = safe(", ".join(map(text.short_model, turn.models)), 40) or "?", "muted"
         return found
     item = entry.item
@@ -84,6 +84,13 @@ def cells_of(entry: Entry, zone: tzinfo) -> Cells:
     if item.deed is not None and item.deed.took_ms is not None:
         found["took"] = sketch.seconds(item.deed.took_ms), "dim"
     return found
+
+
+def _took_ms(turn: Turn) -> int:
+    """0 = not known, as of a response of which the log gives one time alone."""
+    if not turn.prompted and len(turn.items) == 1 and (event := turn.items[0].event) is not None:
+        return event.usage.duration_ms
+    return max(0, turn.end_ms - turn.at_ms) if turn.at_ms else 0
 
 
 def _figures(own: Figures, missed: int) -> Cells:
