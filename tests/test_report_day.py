@@ -15,7 +15,7 @@ from tokentop.report import chart, usage_forms
 from tokentop.report.usage import Line, cost_text
 from tokentop.store.reader import Filter
 
-from .faults import Scratch, midday
+from .faults import Scratch, midday, stamp
 from .test_outcome_report import CALL_USD, Log
 
 DAY_S = 86_400
@@ -85,6 +85,26 @@ def test_today_says_what_is_projected_what_is_usual_by_now_and_what_was_done(scr
     assert [(one["kind"], one["text"]) for one in found["events"]] == [("action", "kill: ended")]
     assert [one["limit"] for one in found["limits_hit"]] == ["five_hour"]
     assert "anthropic 5h limit full" in scratch.run("today").stdout
+
+
+def test_errors_and_limits_that_outlines_tell_are_told_with_the_session_that_had_most(scratch):
+    at_s = int(datetime.fromisoformat(told(scratch, "yesterday")["since"]).timestamp()) + 60
+    for sid, words in (("d1-api", ("429", "529", "429")), ("d1-web", ("529",))):
+        records = [
+            {"type": "system", "subtype": "api_error", "error": {"status": int(status), "message": status},
+             "sessionId": sid, "uuid": f"e{sid}{number}", "timestamp": stamp((at_s + number) * 1000)}
+            for number, status in enumerate(words)
+        ]  # fmt: skip
+        scratch.log([json.dumps(record).encode() + b"\n" for record in records], f"{sid}.jsonl")
+    assert scratch.run("sync").returncode == 0
+    found = told(scratch, "yesterday")["errors"]
+    assert [(one["session"], one["count"], one["by_kind"]) for one in found] == [
+        ("d1-api", 3, {"429": 2, "529": 1}), ("d1-web", 1, {"529": 1}),
+    ]  # fmt: skip
+    assert scratch.run("yesterday").stdout.splitlines()[-1] == (
+        "4 errors and limits, 3 of them in claude d1-api (429, 529)"
+    )
+    assert told(scratch, "today")["errors"] == []
 
 
 def test_an_empty_history_is_said(tmp_path):

@@ -21,7 +21,7 @@ from tokentop.nouns.recorded import Mark
 from tokentop.settings.zone import local_zone
 from tokentop.sevenbits import to_ascii
 from tokentop.store import by_day, dayview, frames, reader
-from tokentop.store.dayview import Hit, Spender
+from tokentop.store.dayview import Hit, Spender, Trouble
 from tokentop.store.reader import Filter
 from tokentop.text import clean, clock, plural, window_name
 
@@ -62,6 +62,7 @@ class Told(Struct, frozen=True):
     sessions: tuple[Spender, ...]
     limits: tuple[Hit, ...]
     marks: tuple[Mark, ...]  # alerts and actions, by time
+    troubles: tuple[Trouble, ...]  # sessions with errors and limits, the most first
     unread: int  # problems while reading
 
 
@@ -99,6 +100,7 @@ def tell(
         _hours(db, start_ms, end_ms), _most(lines, 0), _most(lines, 1),
         tuple(dayview.most_expensive(db, start_ms, end_ms, _TOP)), tuple(dayview.limits_hit(db, start_ms, end_ms)),
         tuple(one for one in frames.marks(db, start_ms, end_ms) if one.kind in {"alert", "action"}),
+        tuple(dayview.troubles(db, start_ms, end_ms)),
         sum(one.count for one in (*current, *reader.health(db)) if one.kind not in {"duplicate", "compaction"}),
     )  # fmt: skip
 
@@ -188,6 +190,11 @@ def document(told: Told, at_ms: int) -> dict[str, Any]:
         ],
         "events": [
             {"at": iso(one.at_ms), "kind": one.kind, "agent": one.agent, "text": one.text} for one in told.marks
+        ],
+        "errors": [
+            {"agent": one.agent, "session": one.sid, "first_at": iso(one.first_ms), "count": one.count,
+             "by_kind": dict(one.counts)}
+            for one in told.troubles
         ],
         "problems": told.unread,
     }  # fmt: skip
@@ -294,6 +301,7 @@ def _wrong(told: Told, zone: tzinfo) -> list[str]:
     ]
     if len(alerts) > 3:
         found.append(f"{len(alerts) - 3} more alerts; see: tokentop replay")
+    found += _troubles(told.troubles)
     if told.total.unknown_calls:
         found.append(
             f"{plural(told.total.unknown_calls, 'call')} without usage in the logs: running, or cut off"
@@ -301,3 +309,15 @@ def _wrong(told: Told, zone: tzinfo) -> list[str]:
     if told.unread:
         found.append(f"{plural(told.unread, 'problem')} while reading; see: tokentop doctor")
     return ["", *(found or ["nothing went wrong, as far as is known"])]
+
+
+def _troubles(found: Sequence[Trouble]) -> list[str]:
+    """One line: how many, where most of them were, and what these were."""
+    if not found:
+        return []
+    first, whole = found[0], sum(one.count for one in found)
+    kinds = ", ".join(clean(name, 16) for name, _ in first.counts[:2])
+    where = f"{clean(first.agent, 10)} {short_ids(one.sid for one in found)[first.sid]}"
+    said = "1 error or limit" if whole == 1 else f"{whole:,} errors and limits"
+    most = f", {first.count:,} of them" if len(found) > 1 else ""
+    return [f"{said}{most} in {where} ({kinds})"]

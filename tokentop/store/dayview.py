@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 
 from msgspec import Struct
 
 from .outcomes import COLUMNS, Line, line_of, spent_between
+from .outlines import decoded
 
 _MOST = 2_000  # sessions that are looked at for the most expensive of a day
+_OUTLINES = 300  # the same for errors and limits: some 0.1 ms each
 
 
 class Spender(Struct, frozen=True):
@@ -27,6 +30,20 @@ class Hit(Struct, frozen=True):
     limit_id: str
     window_minutes: int
     at_ms: int  # when it was first seen full in the span
+
+
+class Trouble(Struct, frozen=True):
+    """Errors and limits that the log of a session told in a span."""
+
+    agent: str
+    sid: str
+    first_ms: int
+    counts: tuple[tuple[str, int], ...]  # by what it was (`429`, `overloaded`), the most frequent first
+
+    @property
+    def count(self) -> int:
+        """How many there were."""
+        return sum(count for _, count in self.counts)
 
 
 def most_expensive(db: sqlite3.Connection, since_ms: int, until_ms: int, count: int) -> list[Spender]:
@@ -61,3 +78,23 @@ def limits_hit(db: sqlite3.Connection, since_ms: int, until_ms: int) -> list[Hit
         (since_ms, until_ms),
     )
     return [Hit(*row) for row in rows]
+
+
+def troubles(db: sqlite3.Connection, since_ms: int, until_ms: int) -> list[Trouble]:
+    """Errors and limits as kept outlines tell them, the session with the most of them first."""
+    rows = db.execute(
+        "SELECT s.agent, s.sid, o.deeds FROM session s JOIN outline o ON o.session = s.id WHERE s.id IN (SELECT id"
+        " FROM session INDEXED BY session_span WHERE last_ms >= ? AND first_ms < ?) ORDER BY s.last_ms DESC LIMIT ?",
+        (since_ms, until_ms, _OUTLINES),
+    )
+    found = []
+    for agent, sid, deeds in rows:
+        bad = [
+            one
+            for one in decoded(deeds) or ()
+            if one.kind in {"error", "limit"} and since_ms <= one.at_ms < until_ms
+        ]
+        if bad:
+            counts = Counter(one.name or one.kind for one in bad).most_common()
+            found.append(Trouble(agent, sid, min(one.at_ms for one in bad), tuple(counts)))
+    return sorted(found, key=lambda one: (-one.count, one.first_ms))
