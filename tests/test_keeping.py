@@ -84,6 +84,13 @@ def usage(scratch: Scratch, *by: str) -> Any:
     return json.loads(run(scratch, "usage", *words, "--json").stdout)["rows"]
 
 
+def responses(rows: list[dict[str, Any]]) -> tuple[int, int]:
+    """(responses, nano-dollars) of all rows."""
+    return sum(row["responses"] for row in rows), sum(
+        int((row["cost_usd"] or "0").replace(".", "")) for row in rows
+    )
+
+
 def check(scratch: Scratch) -> Any:
     done = run(scratch, "db", "check", "--json")
     assert done.returncode == 0, done.stdout
@@ -114,6 +121,32 @@ def test_purged_calls_leave_their_sums_and_are_not_counted_again(scratch: Scratc
     assert usage(scratch, "day", "model", "project") == before
     check(scratch)
     assert run(scratch, "purge", "--before", "2026-11-01", "--yes").returncode == 3
+
+
+def test_after_a_purge_every_report_still_tells_the_whole(scratch: Scratch) -> None:
+    fill(scratch.state, facts())
+    before = {row["session"]: row for row in usage(scratch, "session")}
+    run(scratch, "purge", "--before", "2026-11-01", "--yes")
+    for by in (("session",), ("session", "model"), ("day", "session")):
+        assert responses(usage(scratch, *by)) == responses(usage(scratch, "agent"))
+    rows = {row["session"] for row in usage(scratch, "session")}
+    assert rows - set(before) == {"(purged)"}
+    assert "s20" in set(before) - rows
+    for words in (
+        ("--from", "2026-09-01", "--until", "2026-11-21"),
+        ("--from", "2026-10-11T14:00", "--until", "2026-10-12T14:00"),
+    ):
+        span = json.loads(run(scratch, "replay", *words, "--json").stdout)
+        since, until = words[1], words[3]
+        done = run(scratch, "usage", "--since", since, "--until", until, "--json")
+        whole = json.loads(done.stdout)["totals"] if not done.returncode else {"responses": 0}
+        assert sum(one["responses"] for one in span["sessions"]) == whole["responses"], words
+    gone = json.loads(run(scratch, "session", "s20", "--json").stdout)
+    assert (gone["cost_usd"], gone["tree"]["cost_usd"]) == (before["s20"]["cost_usd"],) * 2
+    assert (gone["purged_calls"], gone["turns"]) == (before["s20"]["responses"], [])
+    text = run(scratch, "session", "s20").stdout
+    assert "no longer kept one by one: in the sums, in no turn" in text
+    assert "cost     $0.00" not in text
 
 
 def test_a_session_that_goes_on_after_a_purge_is_counted_on(scratch: Scratch) -> None:
@@ -391,3 +424,15 @@ def test_the_list_of_sessions_adds_up_to_usage(scratch: Scratch) -> None:
     rows = json.loads(run(scratch, "sessions", "--json", "--limit", "999").stdout)["rows"]
     assert sum(row["responses"] for row in rows) == sum(row["responses"] for row in usage(scratch, "agent"))
     assert sum(row["tokens"]["output"] for row in rows) == usage(scratch, "agent")[0]["tokens"]["output"]
+
+
+def test_a_list_that_is_not_whole_says_so(scratch: Scratch) -> None:
+    fill(scratch.state, facts(count=8))
+    short = json.loads(run(scratch, "sessions", "--json", "--limit", "7").stdout)
+    assert (len(short["rows"]), short["more"]) == (7, True)
+    assert run(scratch, "sessions", "--limit", "7").stdout.endswith(
+        "\nthe first 7; further ones with --limit 14\n"
+    )
+    whole = json.loads(run(scratch, "sessions", "--json", "--limit", "8").stdout)
+    assert (len(whole["rows"]), whole["more"]) == (8, False)
+    assert "further ones" not in run(scratch, "sessions", "--limit", "8").stdout

@@ -10,8 +10,9 @@ import pytest
 from tests.ui import build
 from tests.ui.pilot import lines, screen, text, until
 from tests.ui.screens import demo
-from tokentop.nouns.history import Ask, Listing, Scan
+from tokentop.nouns.history import Ask, Group, Listing, Scan
 from tokentop.ui.app import TokentopApp
+from tokentop.ui.history.cells import group_name
 from tokentop.ui.keys import HISTORY_KEYS, Key
 from tokentop.ui.screens.history import HistoryScreen
 from tokentop.ui.screens.session import SessionScreen
@@ -119,6 +120,12 @@ async def test_prompts_and_replies_are_searched_where_that_is_on() -> None:
         assert listed(app) == 2
         await pilot.press("escape")
         await until(pilot, lambda: "prompts and replies" not in lines(app)[0])
+
+
+def test_the_header_of_a_day_says_that_it_sums_sessions_and_not_the_day() -> None:
+    group = Group("2026-11-20", 0, 2, 1_000, 5_000_000, unpriced=False)
+    assert group_name(group, "day") == "last used Fri 2026-11-20"
+    assert group_name(group, "project") == "2026-11-20"
 
 
 async def test_typed_ahead_keys_reach_the_search_line_in_order() -> None:

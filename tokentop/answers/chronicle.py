@@ -32,7 +32,7 @@ def tell(
     parts = {
         one.session.id: Part(
             one.session, one.project, tuple(events[one.session.id]), _outline(db, one.session, now_ms, keep),
-            tuple(lineage.receipts_of(db, agent_id, one.session.id)),
+            tuple(lineage.receipts_of(db, agent_id, one.session.id)), one.purged, one.own,
         )
         for one in members
     }  # fmt: skip

@@ -70,16 +70,24 @@ class Timeline(Struct, frozen=True, gc=False):
     tools_known: bool = False  # the log was read, or an outline of it is kept
     note: str = ""  # what is missing of the outline, "" = nothing
     unfinished: bool = False  # deeper sub-agents are not told
+    purged: int = (
+        0  # calls, own and below, that are in the sums and in no turn: the store keeps them no longer
+    )
 
 
 class Part(Struct, frozen=True):
-    """What the store and the log know of one session."""
+    """What the store and the log know of one session.
+
+    `purged` calls of it are not among `events`; `kept` is then its whole sum.
+    """
 
     session: Session
     project: str
     events: tuple[Priced, ...]
     outline: Outline | None = None
     receipts: tuple[Receipt, ...] = ()
+    purged: int = 0
+    kept: Figures | None = None
 
 
 def timeline(parts: Mapping[str, Part], session_id: str, prices: PriceTable | None = None) -> Timeline:
@@ -114,12 +122,13 @@ class _Teller:
         )
         prompts = sorted(deed.at_ms for deed in timed if deed.kind == "prompt")
         turns = _turns(sorted([*items, *rest], key=_place), prompts)
-        own = figures(part.events)
+        own = part.kept if part.kept is not None and part.purged else figures(part.events)
         return Timeline(
             part.session, part.project, own, _sum([own, *(branch.tree for branch in branches)]), turns, untimed,
             part.outline is not None and (bool(deeds) or not part.outline.note),
             part.outline.note if part.outline is not None else "",
             deep or any(branch.unfinished for branch in branches),
+            part.purged + sum(branch.purged for branch in branches),
         )  # fmt: skip
 
     def _items(

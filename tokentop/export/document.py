@@ -20,6 +20,7 @@ def story(told: Timeline) -> dict[str, Any]:
     return {
         "tools_known": told.tools_known,
         "tools_note": told.note or None,
+        "purged_calls": told.purged,
         "tree": sums_document(told.tree),
         "turns": [turn(one) for one in told.turns],
         "untimed": [item(one) for one in told.untimed],

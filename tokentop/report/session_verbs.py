@@ -21,30 +21,41 @@ Arguments = argparse.Namespace
 def listed(arguments: Arguments) -> int:
     """`tokentop sessions`."""
     from tokentop.nouns.history import Ask
+    from tokentop.store import searching
 
     from . import sessions
 
     query = " ".join(arguments.query)
-    ask = Ask(query, arguments.sort or "", flat=True, limit=arguments.limit)
+    limit = arguments.limit
+    ask = Ask(query, arguments.sort or "", flat=True, limit=limit if arguments.said else limit + 1)
     with access.opened(quiet=arguments.json) as store:
         sessions.bring_up_to_date(store, quiet=arguments.json)
         zone = local_zone(os.environ)
         if arguments.said:
             answer = sessions.said(store, ask, zone, now_ms(), quiet=arguments.json)
-            documents, text = sessions.listed(store.db, answer.order, zone, now_ms())
         else:
-            documents, text, answer = sessions.listing(store.db, ask, zone, now_ms())
+            answer = searching.answer(store.db, ask, zone, now_ms())
+        documents, text = sessions.listed(store.db, answer.order[:limit], zone, now_ms())
     if answer.problem:
         raise UsageError(answer.problem)
+    left = len(answer.order) > limit
     if arguments.json:
-        print_json({"schema": "tokentop.sessions/1", "generated_at": iso(now_ms()), "rows": documents})
+        head = {"schema": "tokentop.sessions/1", "generated_at": iso(now_ms())}
+        print_json({**head, "rows": documents, "more": left or answer.cut})
     elif documents:
-        print(text)
+        print("\n".join([text, *_more(limit, left=left, cut=answer.cut, said=arguments.said)]))
     if not documents:
         raise NothingMatched(
             f"no session matches {query!r}{_hint(query)}" if query.split() else "no sessions yet"
         )
     return 0
+
+
+def _more(limit: int, *, left: bool, cut: bool, said: bool) -> list[str]:
+    """What stands below a list that is not whole."""
+    if left or (cut and said):
+        return ["", f"the first {limit:,}; further ones with --limit {2 * limit}"]
+    return ["", "the likest; all of them with --sort last"] if cut else []
 
 
 def _hint(query: str) -> str:

@@ -13,7 +13,7 @@ from tokentop.errors import UsageError
 from tokentop.export.values import iso, session_document, tokens_document, usd
 from tokentop.nouns.history import BACKLOG, Ask, Listing, Scan
 from tokentop.nouns.usage import Figures, Priced
-from tokentop.store import reader, searching
+from tokentop.store import reader
 from tokentop.store.indexing import Indexer, waiting
 from tokentop.text import clean, clock_near
 
@@ -21,14 +21,6 @@ from . import access
 from .out import Progress, fitted_table, money, room, short_ids
 
 _WIDE = 110  # cells from which on a time is written with its date
-
-
-def listing(
-    db: sqlite3.Connection, ask: Ask, zone: tzinfo, at_ms: int
-) -> tuple[list[dict[str, Any]], str, Listing]:
-    """(documents, table for people, the answer) of the sessions that are asked for."""
-    answer = searching.answer(db, ask, zone, at_ms)
-    return *listed(db, answer.order, zone, at_ms), answer
 
 
 def said(store: access.Access, ask: Ask, zone: tzinfo, at_ms: int, *, quiet: bool) -> Listing:
@@ -52,7 +44,7 @@ def said(store: access.Access, ask: Ask, zone: tzinfo, at_ms: int, *, quiet: boo
             f"{found.looked:,} of {found.total:,} sessions looked at, {found.passed:,} without a log",
             file=sys.stderr,
         )
-    return Listing(ask, found.found, problem=found.problem)
+    return Listing(ask, found.found, cut=found.looked < found.total, problem=found.problem)
 
 
 def listed(

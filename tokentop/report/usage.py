@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta, tzinfo
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
@@ -75,6 +76,8 @@ def collect(db: sqlite3.Connection, wanted: Filter, by: Sequence[str], zone: tzi
         slots = reader.usage(db, wanted, by_slot=True, by=by, width=_slots_of_hours(db, wanted, zone))
     else:
         slots = by_day.sums(db, wanted, by, zone)
+    if "session" in by:
+        slots = chain(slots, reader.purged_as_slots(db, wanted))
     exact: dict[tuple[str, ...], Line] = {}
     estimates: dict[tuple[str, ...], Line] = {}
     key_of = _keys(by, zone)

@@ -23,25 +23,27 @@ WITH RECURSIVE tree (id, sid) AS (
   SELECT s.id, s.sid FROM tree t CROSS JOIN session s ON s.parent_sid = t.sid
   WHERE s.parent_sid != '' AND s.agent = ?1 AND s.role = 'sub-agent'
 )
-SELECT {_COLUMNS}, p.name FROM tree t CROSS JOIN session s ON s.id = t.id JOIN project p ON p.id = s.project
+SELECT {_COLUMNS}, p.name, coalesce(g.calls, 0) FROM tree t CROSS JOIN session s ON s.id = t.id
+JOIN project p ON p.id = s.project LEFT JOIN purged g ON g.session = s.id
 LIMIT ?3
 """
 
 
 class Member(msgspec.Struct, frozen=True):
-    """A session with its own sums and its project."""
+    """A session with its own sums and its project. `purged`: calls that are in these sums alone."""
 
     session: Session
     own: Figures
     project: str
+    purged: int = 0
 
 
 def family(db: sqlite3.Connection, agent: str, sid: str, limit: int = 5_000) -> list[Member]:
     """A session and all sub-agents below it, the session first; empty for an unknown one."""
     found = []
-    for *values, project in db.execute(_FAMILY, (agent, sid, limit)):
+    for *values, project, purged in db.execute(_FAMILY, (agent, sid, limit)):
         row = SessionRow(*values)
-        found.append(Member(row.session(), row.figures(), project))
+        found.append(Member(row.session(), row.figures(), project, purged))
     return sorted(found, key=lambda one: (one.session.id != sid, one.session.first_ms, one.session.id))
 
 

@@ -26,7 +26,7 @@ from .records import (
     remembered,
 )
 from .slots import Filter, Slot
-from .usage import average, cost_by_hour, cost_by_slot, newest_ms, spent, spent_by, usage
+from .usage import average, cost_by_hour, cost_by_slot, newest_ms, purged_as_slots, spent, spent_by, usage
 from .usage_of_calls import events_as_slots, logged_credits, sessions_as_slots, web_searches
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "project_folders",
     "projections",
     "projections_since",
+    "purged_as_slots",
     "quota_readings",
     "quotas",
     "recent_events",

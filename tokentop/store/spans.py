@@ -14,6 +14,7 @@ import msgspec
 
 from tokentop.nouns.recorded import Jump, Part, Share, Spent
 
+from . import usage
 from .hours import SLOT_MS
 from .shares import SUMS, Sums, parts
 
@@ -33,7 +34,28 @@ _OF_SESSIONS = (
 def spent(db: sqlite3.Connection, since_ms: int, until_ms: int) -> Spent:
     """What each session spent in a span, the dearest first; sub-agents count for the session they are filed under."""
     sums = _sums(db, since_ms, until_ms)
-    return Spent(since_ms, until_ms, _shares(sums, _about(db, sums)))
+    shares = _shares(sums, _about(db, sums))
+    whole = (*shares, *_purged(db, since_ms, until_ms, shares))
+    return Spent(since_ms, until_ms, tuple(sorted(whole, key=lambda one: -one.cost_nusd)))
+
+
+def _purged(db: sqlite3.Connection, since_ms: int, until_ms: int, told: Iterable[Share]) -> list[Share]:
+    """What the rollups tell beyond the sessions: of calls that are kept no longer it is not known whose they were."""
+    if db.execute("SELECT 1 FROM purged LIMIT 1").fetchone() is None:
+        return []
+    whole, told = usage.spent(db, since_ms, until_ms), list(told)
+    count = whole.responses - sum(one.responses for one in told)
+    if count <= 0:
+        return []
+    return [
+        Share(
+            "", usage.PURGED, "calls that are kept no longer", "", "",
+            max(0, whole.cost_nusd - sum(one.cost_nusd for one in told)), count,
+            max(0, whole.tokens.total - sum(one.tokens for one in told)),
+            max(0, whole.unpriced_tokens - sum(one.unpriced_tokens for one in told)),
+            whole.estimated, max(0, whole.unknown_calls - sum(one.unknown_calls for one in told)),
+        )
+    ]  # fmt: skip
 
 
 def jumps(db: sqlite3.Connection, since_ms: int, until_ms: int, count: int) -> list[Jump]:

@@ -11,6 +11,7 @@ from .hours import SLOT_MS
 from .slots import ROLLED, Filter, Slot, slot_of, where_of
 from .usage_of_calls import events_as_slots
 
+PURGED = "(purged)"  # the one name of all sessions whose calls are no longer kept
 _COLUMNS = {"agent": "p.agent", "project": "p.name", "provider": "m.provider", "model": "m.name"}
 
 
@@ -52,6 +53,23 @@ def usage(
             yield slot_of(slot * SLOT_MS, agent, project, provider, model, "", flags, responses, *rest)
     for span in _edges(wanted, first, last):
         yield from events_as_slots(db, wanted, span, by_slot=by_slot)
+
+
+def purged_as_slots(db: sqlite3.Connection, wanted: Filter) -> Iterator[Slot]:
+    """What is left of calls that are no longer kept, by quarter hour: no session of theirs is known any more.
+
+    With it `events_as_slots` and `sessions_as_slots` have the same sums as `usage`.
+    """
+    where, values = where_of(wanted, "p.agent", "p.name", "m.name")
+    rows = db.execute(
+        f"SELECT r.slot, p.agent, p.name, m.provider, m.name, r.flags, r.responses, {', '.join(f'r.{c}' for c in ROLLED)}"
+        " FROM purged_rollup r JOIN project p ON p.id = r.project JOIN model m ON m.id = r.model"
+        f" WHERE r.slot >= ? AND r.slot < ?{where}",
+        [*_whole_slots(wanted), *values],
+    )
+    for slot, agent, project, provider, model, flags, responses, *rest in rows:
+        if responses or any(rest):
+            yield slot_of(slot * SLOT_MS, agent, project, provider, model, PURGED, flags, responses, rest)
 
 
 def _whole_slots(wanted: Filter) -> tuple[int, int]:

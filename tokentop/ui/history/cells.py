@@ -106,10 +106,10 @@ def group_figures(group: Group) -> dict[str, Cell]:
 
 
 def group_name(group: Group, by: str) -> str:
-    """`Fri 2026-11-20` of a day, else the name."""
+    """`last used Fri 2026-11-20` of a day: its sum is that of whole sessions, not of the day. Else the name."""
     if by != "day":
         return safe(text.short_model(group.name) if by == "model" else group.name, 60)
-    return f"{date.fromisoformat(group.name):%a} {group.name}"
+    return f"last used {date.fromisoformat(group.name):%a} {group.name}"
 
 
 def sorted_column(sort: str) -> str:
