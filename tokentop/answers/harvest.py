@@ -6,19 +6,20 @@ from __future__ import annotations
 
 import sqlite3
 from array import array
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct, field
 
 from tokentop.agents import all_agents
 from tokentop.engine.outcome import Worker, credits_of
-from tokentop.engine.rewrites import Change, Lineage
+from tokentop.engine.rewrites import Change, Lineage, hashes
 from tokentop.engine.survival import paths_to_look_at, survivors
 from tokentop.ingest import blame
 from tokentop.ingest.commits import hash63, look
 from tokentop.ingest.reading import Budget, Reading
 from tokentop.ingest.repository import Place
+from tokentop.nouns.commits import FileChange
 from tokentop.store import gitwork
 from tokentop.store.gitwork import ChangeRow, CreditRow
 
@@ -79,7 +80,7 @@ def _one(
     changes = [one for one in lineage.changes if one.at_ms >= since_ms]
     credit = credits_of(found, made, changes, workers)
     gitwork.keep_changes(
-        db, repo, since_ms, [_row(one) for one in changes],
+        db, repo, since_ms, [_row(one, lineage.lodgers(one.hash)) for one in changes],
         [CreditRow(one.hash, one.worker, one.share, one.sure, one.why) for one in credit],
     )  # fmt: skip
     credited = {one.hash for one in credit}
@@ -92,17 +93,29 @@ def signatures() -> dict[str, tuple[str, ...]]:
     return {agent.id: agent.signs for agent in all_agents() if agent.signs}
 
 
-def _row(change: Change) -> ChangeRow:
-    """A revert puts old lines back and takes others away: none of them count as its own."""
+def _row(change: Change, taken_over: Sequence[Change]) -> ChangeRow:
+    """A revert puts old lines back and takes others away: none of them count as its own.
+
+    Nor do, of a squash, the lines of the changes that it took over: they count as theirs.
+    """
     files = () if change.is_revert else change.commit.files
     counted = [one for one in files if one.added is not None and one.removed is not None]
+    added, removed = sum(one.added or 0 for one in counted), sum(one.removed or 0 for one in counted)
+    if change.is_squash:
+        before = [one for older in taken_over for one in older.commit.files]
+        theirs = _lines(before) & _lines(counted)
+        added = max(0, added - theirs.total())
+        removed = max(0, removed - sum(one.removed or 0 for one in before))
     known = change.lines_known
     return ChangeRow(
         change.hash, change.at_ms, change.state, not change.is_squash,
-        sum(one.added or 0 for one in counted) if known else None,
-        sum(one.removed or 0 for one in counted) if known else None,
+        added if known else None, removed if known else None,
         array("q", (hash63(one.path.encode("utf-8", "surrogateescape")) for one in files)),
     )  # fmt: skip
+
+
+def _lines(files: Iterable[FileChange]) -> Counter[int]:
+    return Counter(one for file in files for one in hashes(file.lines))
 
 
 class _Survival:
