@@ -320,6 +320,18 @@ def test_a_table_that_is_too_wide_is_cut_thinned_and_stacked_in_this_order() -> 
     assert "$3.00" in "".join(stacked)
 
 
+def test_a_stacked_table_names_its_rows_in_each_part() -> None:
+    heads = ["DAY", "MODEL", "INPUT", "COST"]
+    rows = [
+        ["2026-11-20", "opus", "1,000,000,000", "$3.00"],
+        ["2026-11-20", "haiku", "2,000", "$4.00"],
+        ["total", "", "", ""],
+    ]
+    stacked = fitted_table(heads, rows, 2, 36, least={}).split("\n\n")
+    assert [part.splitlines()[1].split()[:2] for part in stacked] == [["2026-11-20", "opus"]] * len(stacked)
+    assert len(stacked) == 2
+
+
 def test_session_ids_are_shown_as_far_as_tells_them_apart() -> None:
     ids = ["01a1ffda-1627", "01a1ffda-b5ab", "01a1ffda-b5ab/agent-1", "76253fbd-4017", "s"]
     assert list(short_ids(ids).values()) == ["01a1ffda-1", "01a1ffda-b", "01a1ffda-b", "76253fbd", "s"]

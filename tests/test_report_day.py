@@ -251,6 +251,23 @@ def test_an_estimate_and_what_has_no_price_are_marked_wherever_money_stands():
     assert text.splitlines()[1].split() == ["b", "unpriced", "?"]
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "change"),
+    [(0, 0, "+$1.00"), (7, 0, "≤+$1.00"), (0, 7, "≥+$1.00"), (7, 7, "≈+$1.00")],
+)
+def test_a_change_of_money_is_a_bound_where_a_side_has_no_price_in_part(before, now, change):
+    was = Line(("a",), False, cost_nusd=10**9, priced=True, unpriced_tokens=before)
+    is_ = Line(("a",), False, cost_nusd=2 * 10**9, priced=True, unpriced_tokens=now)
+    spans = Filter(0, DAY_S * 1000), Filter(DAY_S * 1000, 2 * DAY_S * 1000)
+    text = usage_forms.comparison_text([usage_forms.Pair(("a",), was, is_)], spans, ["agent"], UTC)
+    assert change in text.splitlines()[1].split()
+    none = Line(("a",), False, unpriced_tokens=7)
+    (row,) = usage_forms.comparison_document([usage_forms.Pair(("a",), none, is_)], spans, ["agent"], 1)[
+        "rows"
+    ]
+    assert row["change_usd"] is None
+
+
 def test_a_year_names_only_the_shades_that_it_has():
     day = date(2026, 11, 21)
     assert chart.year({day: 10**9}, day)[-1].split("  ")[-1] == "░ to $1.00"

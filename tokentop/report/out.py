@@ -58,7 +58,8 @@ def fitted_table(
     """`plain_table` within so many cells.
 
     Columns of text are cut down to their `least` cells, the widest first; where that is not enough those of `drop` are
-    left out, in that order; what still has no room stands in further tables below, beside the first column.
+    left out, in that order; what still has no room stands in further tables below, beside the first columns, as many of
+    them as tell the rows apart.
     """
     heads, table = list(heads), [list(row) for row in rows]
     widths = [max(cell_len(row[at]) for row in (heads, *table)) for at in range(len(heads))]
@@ -80,18 +81,29 @@ def fitted_table(
             break
         widths[max(soft, key=lambda at: widths[at])] -= 1
     table = [[_cut(cell, width) for cell, width in zip(row, widths, strict=True)] for row in table]
-    blocks, start = [], 1
+    named = _telling(table, widths, left, cells // 2)
+    blocks, start = [], named
     while start < len(heads):
         end = start + 1
-        while end < len(heads) and _wide([widths[0], *widths[start : end + 1]]) <= cells:
+        while end < len(heads) and _wide([*widths[:named], *widths[start : end + 1]]) <= cells:
             end += 1
-        shown = [0, *range(start, end)]
+        shown = [*range(named), *range(start, end)]
         blocks.append(
             plain_table([heads[at] for at in shown], [[row[at] for at in shown] for row in table],
                         sum(at < left for at in shown), sum(at >= len(heads) - words for at in shown))
         )  # fmt: skip
         start = end
     return "\n\n".join(blocks)
+
+
+def _telling(table: Sequence[Sequence[str]], widths: Sequence[int], left: int, cells: int) -> int:
+    """How many of the columns of names tell each row from the others; 1 where so many have no room."""
+    for count in range(1, left + 1):
+        if _wide(widths[:count]) > cells:
+            break
+        if len({tuple(row[:count]) for row in table}) == len(table):
+            return count
+    return 1
 
 
 def fits(heads: Sequence[str], rows: Sequence[Sequence[str]], cells: int) -> bool:

@@ -15,12 +15,12 @@ from tokentop.nouns.history import BACKLOG, Ask, Listing, Scan
 from tokentop.nouns.usage import Figures, Priced
 from tokentop.store import reader
 from tokentop.store.indexing import Indexer, waiting
-from tokentop.text import clean, clock_near
+from tokentop.text import clean, clock_near, digits3
 
 from . import access
 from .out import Progress, fitted_table, money, room, short_ids
 
-_WIDE = 110  # cells from which on a time is written with its date
+_WIDE = 110  # cells from which on a time is written with its date, and tokens in full
 
 
 def said(store: access.Access, ask: Ask, zone: tzinfo, at_ms: int, *, quiet: bool) -> Listing:
@@ -54,6 +54,7 @@ def listed(
     found = reader.sessions_by_id(db, order)
     documents = [session_document(session, own, project) for session, own, project in found]
     rows, cells = [], room()
+    shown = digits3 if cells < _WIDE else "{:,}".format
     names = short_ids(session.id for session, _, _ in found)
     for session, own, project in found:
         if cells < _WIDE:
@@ -64,7 +65,7 @@ def listed(
         cost = _cost(own)
         rows.append(
             [last, session.agent, clean(project, 20), names[session.id], indent + clean(session.title or "(no title)", 60),
-             f"{own.responses:,}", f"{own.tokens.total:,}{'+?' * bool(own.unknown_calls)}", cost]
+             f"{own.responses:,}", shown(own.tokens.total) + "+?" * bool(own.unknown_calls), cost]
         )  # fmt: skip
     heads = ["LAST", "AGENT", "PROJECT", "SESSION", "TITLE", "RESP", "TOKENS", "COST"]
     least = {"TITLE": 20, "PROJECT": 8}

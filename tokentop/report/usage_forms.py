@@ -173,11 +173,18 @@ def comparison_text(
 def _changed(before: Line | None, now: Line | None) -> list[str]:
     was, is_ = before.cost_nusd if before else 0, now.cost_nusd if now else 0
     share = f"{100 * (is_ - was) / was:+,.0f} %" if was else "new" if is_ else ""
-    if any(line is not None and _at_least(line) and not line.priced for line in (before, now)):
-        change, share = "?", ""  # of a side that has no price at all
+    if _unknown(before, now):
+        change, share = "?", ""
     else:
-        change = ("+" if is_ >= was else "-") + money(abs(is_ - was))
+        less, more = (line is not None and _at_least(line) for line in (before, now))
+        mark = "≈" if less and more else "≤" if less else "≥" if more else ""
+        change = mark + ("+" if is_ >= was else "-") + money(abs(is_ - was))
     return [cost_text(before) if before else "", cost_text(now) if now else "", change, share]
+
+
+def _unknown(before: Line | None, now: Line | None) -> bool:
+    """Whether a side has no price at all: its change is not known."""
+    return any(line is not None and _at_least(line) and not line.priced for line in (before, now))
 
 
 def _span_name(span: Filter, zone: tzinfo) -> str:
@@ -207,7 +214,11 @@ def comparison_document(
         "schema": "tokentop.comparison/1", "generated_at": iso(at_ms), "by": list(by), "before": before, "now": now,
         "rows": [
             dict(zip(by, pair.key, strict=True))
-            | {"before": side(pair.before), "now": side(pair.now), "change_usd": usd(pair.change_nusd)}
+            | {
+                "before": side(pair.before),
+                "now": side(pair.now),
+                "change_usd": None if _unknown(pair.before, pair.now) else usd(pair.change_nusd),
+            }
             for pair in pairs
         ],
     }  # fmt: skip
