@@ -213,11 +213,17 @@ def test_what_cannot_be_understood_says_why(filled: Store, query: str, said: str
 
 
 def _worked(store: Store) -> None:
-    """s1 has a commit, a sub-agent of s2 changed a file, s3 changed nothing; nobody has looked at s4."""
+    """s1 has a commit, in two clones, and its squash; a sub-agent of s2 changed a file, s3 changed nothing; the folder of
+    s4 was gone when somebody looked."""
     store.session("s2/a", "explore", agent="codex", parent_id="s2", root_id="s2", role=Role.SUB_AGENT)
     store.index()
     ids = dict(store.db.execute("SELECT sid, id FROM session").fetchall())
-    store.db.execute("INSERT INTO git_credit VALUES (1, 'abc', ?, 1.0, 1, 'hash')", (ids["s1"],))
+    for repo, name, counts in ((1, "abc", 1), (2, "abc", 1), (1, "squash", 0)):
+        store.db.execute(
+            "INSERT INTO git_change VALUES (?, ?, 1, 'kept', ?, 1, 0, x'')", (repo, name, counts)
+        )
+        store.db.execute("INSERT INTO git_credit VALUES (?, ?, ?, 1.0, 1, 'hash')", (repo, name, ids["s1"]))
+    keep_works(store.db, [(ids["s4"], Kept(0, 0, -1, Work(True)))])
     edits = {"s1": {"/w/a.py": (1,)}, "s2/a": {"/w/b.py": (1,)}, "s2": {}, "s3": {}}
     keep_works(store.db, [(ids[sid], Kept(0, 0, 0, Work(True, edits=found))) for sid, found in edits.items()])
 

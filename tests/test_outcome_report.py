@@ -276,6 +276,7 @@ def test_a_commit_in_two_clones_counts_once(scratch, tmp_path, now_s):
     assert found["totals"]["commits"] == {"sure": 1, "guessed": 0}
     assert found["totals"]["lines_added"] == {"sure": 4, "guessed": 0}
     assert found["nobodys_commits"] == 0
+    assert "outcome  1 commit, +4 -0 lines, 4 survived" in scratch.run("session", "5e55-0003").stdout
 
 
 def test_beside_a_tokentop_that_writes_it_keeps_what_it_found(scratch, tmp_path, now_s):

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 
 from tokentop.engine.tally import Done
 from tokentop.engine.work import Waste
+from tokentop.store import outcomes
 from tokentop.store.worked import Part, Told
 
-GONE = -1
+GONE = outcomes.GONE
 NONE = 0
 Pairs = tuple[tuple[int, str], ...]
 

@@ -111,6 +111,7 @@ def works(db: sqlite3.Connection, sessions: Iterable[int]) -> dict[int, Kept]:
     return found
 
 
+GONE = -1  # the place of a session whose folder is gone
 Brought = tuple[frozenset[int], frozenset[int], frozenset[int]]
 CHECK_MS = 10_000  # between two looks whether works have changed: they do when somebody asks for outcomes
 _last: tuple[str, int, object, Brought] | None = None  # file, when it was looked at, the state of its tables
@@ -142,9 +143,9 @@ def _brought(db: sqlite3.Connection) -> Brought:
         return frozenset(some.union([root for session, root in below if session in some]))
 
     return (
-        with_roots("SELECT session FROM git_credit"),
+        with_roots("SELECT k.session FROM git_credit k JOIN git_change c USING (repo, hash) WHERE c.counts"),
         with_roots("SELECT session FROM work WHERE files > 0"),
-        with_roots("SELECT session FROM work WHERE files = 0"),
+        with_roots(f"SELECT session FROM work WHERE files = 0 AND place != {GONE}"),
     )
 
 

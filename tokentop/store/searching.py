@@ -78,7 +78,7 @@ def below(db: sqlite3.Connection, root: int) -> list[Entry]:
 
 def _with_outcome(db: sqlite3.Connection, found: dict[int, Entry]) -> dict[int, Entry]:
     """What git and the outlines tell of them and of what they stand for, as far as somebody has worked it out."""
-    from .outcomes import works
+    from .outcomes import GONE, works
 
     members = {one: one for one in found}
     wanted = json.dumps([one.id for one in found.values() if one.below])
@@ -89,14 +89,16 @@ def _with_outcome(db: sqlite3.Connection, found: dict[int, Entry]) -> dict[int, 
         ).fetchall()
     )
     ids = json.dumps(list(members))
-    commits: dict[int, set[tuple[int, str]]] = {}
-    for session, repo, name in db.execute(
-        "SELECT session, repo, hash FROM git_credit WHERE session IN (SELECT value FROM json_each(?))", (ids,)
+    commits: dict[int, set[str]] = {}  # one that several clones hold is one; a squash of others is none
+    for session, name in db.execute(
+        "SELECT k.session, k.hash FROM git_credit k JOIN git_change c ON c.repo = k.repo AND c.hash = k.hash"
+        " WHERE c.counts AND k.session IN (SELECT value FROM json_each(?))",
+        (ids,),
     ):
-        commits.setdefault(members[session], set()).add((repo, name))
+        commits.setdefault(members[session], set()).add(name)
     files: dict[int, set[str]] = {}
     for session, kept in works(db, members).items():
-        if kept.work.told:
+        if kept.work.told and (kept.work.edits or kept.place != GONE):
             files.setdefault(members[session], set()).update(kept.work.edits)
     return {
         one: replace(
