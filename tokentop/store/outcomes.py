@@ -143,7 +143,7 @@ def _brought(db: sqlite3.Connection) -> Brought:
         return frozenset(some.union([root for session, root in below if session in some]))
 
     return (
-        with_roots("SELECT k.session FROM git_credit k JOIN git_change c USING (repo, hash) WHERE c.counts"),
+        with_roots("SELECT session FROM git_credit"),
         with_roots("SELECT session FROM work WHERE files > 0"),
         with_roots(f"SELECT session FROM work WHERE files = 0 AND place != {GONE}"),
     )
