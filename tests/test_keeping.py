@@ -130,7 +130,7 @@ def test_after_a_purge_every_report_still_tells_the_whole(scratch: Scratch) -> N
     for by in (("session",), ("session", "model"), ("day", "session")):
         assert responses(usage(scratch, *by)) == responses(usage(scratch, "agent"))
     rows = {row["session"] for row in usage(scratch, "session")}
-    assert rows - set(before) == {"(purged)"}
+    assert rows - set(before) == {"(sums only)"}
     assert "s20" in set(before) - rows
     for words in (
         ("--from", "2026-09-01", "--until", "2026-11-21"),
@@ -145,7 +145,7 @@ def test_after_a_purge_every_report_still_tells_the_whole(scratch: Scratch) -> N
     assert (gone["cost_usd"], gone["tree"]["cost_usd"]) == (before["s20"]["cost_usd"],) * 2
     assert (gone["purged_calls"], gone["turns"]) == (before["s20"]["responses"], [])
     text = run(scratch, "session", "s20").stdout
-    assert "no longer kept one by one: in the sums, in no turn" in text
+    assert "known by their sum alone: in no turn" in text
     assert "cost     $0.00" not in text
 
 

@@ -155,6 +155,14 @@ def test_sessions_that_changed_nothing_loops_retries_and_what_is_not_known(scrat
     assert "1 session of which neither git nor a log tells whether anything changed" in text
 
 
+def test_what_unpriced_sessions_cost_that_changed_nothing_is_not_known(scratch, tmp_path, now_s):
+    log = Log(scratch, "free", Repo(tmp_path / "api").folder, now_s - 3 * DAY_S)
+    listing = {"type": "tool_use", "id": "t1", "name": "Bash", "input": {"command": "ls"}}
+    log.call(listing, model="nobody-model-1")
+    assert outcome(scratch)["totals"]["ended_unchanged"] == {"sessions": 1, "cost_usd": None}
+    assert scratch.run("outcome").stdout.splitlines()[1].endswith("  1 ?")
+
+
 def test_loops_and_retries_of_sessions_whose_logs_tell_no_tools_are_not_known(scratch, now_s):
     Log(scratch, "gone", "/nowhere/at/all", now_s - 3 * DAY_S).call()
     assert outcome(scratch)["totals"]["loops_usd"] is None

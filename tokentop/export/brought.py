@@ -29,9 +29,12 @@ def figures(one: Sum) -> dict[str, Any]:
         "tests": {"passed": one.passed, "failed": one.failed, "unknown": one.untold},
         "cost_per_commit_usd": _each(one.per_commit_nusd),
         "cost_per_surviving_line_usd": _each(one.per_line_nusd),
-        "ended_unchanged": {"sessions": one.unchanged, "cost_usd": usd(one.unchanged_nusd)},
-        "ended_unclear": {"sessions": one.unclear, "cost_usd": usd(one.unclear_nusd)},
-        "abandoned": {"sessions": one.abandoned, "cost_usd": usd(one.abandoned_nusd)},
+        "ended_unchanged": {
+            "sessions": one.unchanged,
+            "cost_usd": _spent(one, one.unchanged, one.unchanged_nusd),
+        },
+        "ended_unclear": {"sessions": one.unclear, "cost_usd": _spent(one, one.unclear, one.unclear_nusd)},
+        "abandoned": {"sessions": one.abandoned, "cost_usd": _spent(one, one.abandoned, one.abandoned_nusd)},
         "loops_usd": usd(one.loops_nusd) if tools_told(one) else None,
         "retries_usd": usd(one.retries_nusd) if tools_told(one) else None,
         "hidden_usd": usd(one.hidden_nusd),
@@ -39,6 +42,11 @@ def figures(one: Sum) -> dict[str, Any]:
         "waste_of_unknown_cost": one.waste_unknown,
         "sessions_without_tools": one.silent,
     }
+
+
+def _spent(one: Sum, sessions: int, nusd: int) -> str | None:
+    """What some of its sessions cost; None = nothing of the group has a price."""
+    return usd(nusd) if one.priced or not sessions else None
 
 
 def tools_told(one: Sum) -> bool:

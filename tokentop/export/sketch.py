@@ -138,7 +138,7 @@ def gaps(told: Timeline) -> list[str]:
     elif told.note:
         found.append(f"tools are known in part: {told.note}")
     if told.purged:
-        found.append(f"{text.plural(told.purged, 'call')} no longer kept one by one: in the sums, in no turn")
+        found.append(f"{text.plural(told.purged, 'call')} known by their sum alone: in no turn")
     if told.tree.unpriced_tokens:
         found.append(f"{told.tree.unpriced_tokens:,} tokens have no price")
     if told.tree.unknown_calls:

@@ -220,8 +220,14 @@ def _cells(one: Sum) -> list[str]:
         survived(one), f"{len(one.files):,}" if one.files else "",
         str(len(one.pulls)) if one.pulls else "", tests + f" {one.untold}?" * bool(one.untold),
         _rate(one.per_commit_nusd, one, one.commits), _rate(_hundred(one), one, one.survived, at_most=bool(one.waiting)),
-        (f"{one.unchanged} " + money(one.unchanged_nusd) if one.unchanged else "") + f" {one.unclear}?" * bool(one.unclear),
+        _unchanged(one) + f" {one.unclear}?" * bool(one.unclear),
     ]  # fmt: skip
+
+
+def _unchanged(one: Sum) -> str:
+    if not one.unchanged:
+        return ""
+    return f"{one.unchanged} {money(one.unchanged_nusd) if one.priced else '?'}"
 
 
 def _cost(one: Sum) -> str:

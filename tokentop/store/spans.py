@@ -40,7 +40,7 @@ def spent(db: sqlite3.Connection, since_ms: int, until_ms: int) -> Spent:
 
 
 def _purged(db: sqlite3.Connection, since_ms: int, until_ms: int, told: Iterable[Share]) -> list[Share]:
-    """What the rollups tell beyond the sessions: of calls that are kept no longer it is not known whose they were."""
+    """What the rollups tell beyond the sessions: of calls that are not here it is not known whose they were."""
     if db.execute("SELECT 1 FROM purged LIMIT 1").fetchone() is None:
         return []
     whole, told = usage.spent(db, since_ms, until_ms), list(told)
@@ -49,7 +49,7 @@ def _purged(db: sqlite3.Connection, since_ms: int, until_ms: int, told: Iterable
         return []
     return [
         Share(
-            "", usage.PURGED, "calls that are kept no longer", "", "",
+            "", usage.PURGED, "calls known by their sums alone", "", "",
             max(0, whole.cost_nusd - sum(one.cost_nusd for one in told)), count,
             max(0, whole.tokens.total - sum(one.tokens for one in told)),
             max(0, whole.unpriced_tokens - sum(one.unpriced_tokens for one in told)),

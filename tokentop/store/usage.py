@@ -11,7 +11,7 @@ from .hours import SLOT_MS
 from .slots import ROLLED, Filter, Slot, slot_of, where_of
 from .usage_of_calls import events_as_slots
 
-PURGED = "(purged)"  # the one name of all sessions whose calls are no longer kept
+PURGED = "(sums only)"  # the one name of all sessions whose calls are not here: purged, or imported as sums
 _COLUMNS = {"agent": "p.agent", "project": "p.name", "provider": "m.provider", "model": "m.name"}
 
 
@@ -56,7 +56,7 @@ def usage(
 
 
 def purged_as_slots(db: sqlite3.Connection, wanted: Filter) -> Iterator[Slot]:
-    """What is left of calls that are no longer kept, by quarter hour: no session of theirs is known any more.
+    """The sums of calls that are not here (purged, or imported as sums), by quarter hour: no session of theirs is known.
 
     With it `events_as_slots` and `sessions_as_slots` have the same sums as `usage`.
     """
