@@ -380,12 +380,16 @@ def test_a_list_of_sessions_comes_in_by_its_sums_until_its_calls_are_read(
     (wanted,) = usage(scratch, "agent")
     path = tmp_path / "list.json"
     path.write_text(run(scratch, "sessions", "--json", "--limit", "999").stdout)
+    part = tmp_path / "part.json"
+    part.write_text(run(scratch, "sessions", "--json", "--limit", "5").stdout)
+    assert "the list is not whole" in run(scratch, "import", str(part)).stdout
     shutil.rmtree(scratch.state)
     fill(scratch.state, facts("a", 8))
     (before,) = usage(scratch, "agent")
     first = json.loads(run(scratch, "import", str(path), "--json").stdout)
     assert first["known_calls"] > 0
     assert first["new_calls"] > 0
+    assert not first["list_cut"]
     check(scratch)
     assert run(scratch, "sessions", "bs3").returncode == 0
     (after,) = usage(scratch, "agent")

@@ -147,6 +147,7 @@ def take_in(arguments: argparse.Namespace) -> int:
             {
                 "schema": "tokentop.import/1", "generated_at": iso(now_ms()), "sessions": done.sessions,
                 "new_calls": done.calls, "known_calls": done.known, "unusable_calls": done.unusable,
+                "list_cut": done.cut,
             }
         )  # fmt: skip
     else:
@@ -155,6 +156,8 @@ def take_in(arguments: argparse.Namespace) -> int:
             f"{plural(done.sessions, 'session')} looked at: {plural(done.calls, 'new call')},"
             f" {done.known:,} known already{bad}"
         )
+        if done.cut:
+            print("the list is not whole: make it with a higher --limit for the rest")
     return 0
 
 

@@ -49,6 +49,7 @@ class Adopted(Struct):
     calls: int = 0  # new
     known: int = 0  # calls that were here already
     unusable: int = 0  # calls with impossible figures
+    cut: bool = False  # the list is not whole: there were more sessions than its limit
 
 
 def adopt(writer: Writer, path: Path) -> Iterator[tuple[Adopted, int]]:
@@ -158,6 +159,7 @@ class _Listed(Struct):
 class _List(Struct):
     schema: str
     rows: list[_Listed]
+    more: bool = False
 
 
 def adopt_list(writer: Writer, content: bytes, at_ms: int) -> Adopted:
@@ -177,7 +179,7 @@ def adopt_list(writer: Writer, content: bytes, at_ms: int) -> Adopted:
             f"{clean(document.schema, 40)} holds sums, of which nobody can tell what is here already; import a list of"
             " sessions, or what `tokentop db backup FILE` writes"
         )
-    done, into = Adopted(), Adoption(writer)
+    done, into = Adopted(cut=document.more), Adoption(writer)
     with writer.transaction():
         for session, sums, estimated in found:
             done.sessions += 1
