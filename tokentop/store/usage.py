@@ -69,7 +69,7 @@ def purged_as_slots(db: sqlite3.Connection, wanted: Filter) -> Iterator[Slot]:
     )
     for slot, agent, project, provider, model, flags, responses, *rest in rows:
         if responses or any(rest):
-            yield slot_of(slot * SLOT_MS, agent, project, provider, model, PURGED, flags, responses, rest)
+            yield slot_of(slot * SLOT_MS, agent, project, provider, model, PURGED, flags, responses, *rest)
 
 
 def _whole_slots(wanted: Filter) -> tuple[int, int]:
