@@ -23,9 +23,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import seed_names
-from seed_work import Worked
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from seed_work import Worked
 
 from tokentop.nouns.usage import Tokens
 from tokentop.pricing import PriceTable
