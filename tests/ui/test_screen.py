@@ -9,6 +9,7 @@ import pytest
 from tests.ui import build
 from tests.ui.pilot import lines, screen, show, text, until
 from tokentop.nouns.facts import Diagnostic, Progress
+from tokentop.ui.paint import palette_of
 from tokentop.ui.screens.confirm import ConfirmScreen
 from tokentop.ui.source import UiOptions
 from tokentop.ui.widgets.table import LiveTable
@@ -250,7 +251,7 @@ async def test_reading_and_problems_are_told_and_the_bill_is_a_lower_bound_meanw
     reading = Progress(3, 12, 1_200_000_000, 4_800_000_000, 12.0, reading=True)
     health = (Diagnostic("codex", "unparsed", "line", 3),)
     source = build.FakeSource(build.snapshot(progress=reading, health=health))
-    async with screen(source, size=(160, 40)) as (app, pilot, _):
+    async with screen(source, size=(170, 40)) as (app, pilot, _):
         strip = lines(app)[0]
         assert "reading 1.2 of 4.8 GB, 12s left" in strip
         assert "≥$212.40" in strip
@@ -297,10 +298,20 @@ async def test_losing_the_focus_slows_the_screen_and_focus_brings_it_back_at_onc
 
 async def test_the_mark_of_no_progress_stands_in_the_status() -> None:
     """design.md section 8: burning for 14 minutes without a change to any file."""
-    for size in ((120, 40), (80, 24)):
+    for size, sign in (((120, 40), "∅14m"), ((80, 24), "∅14m"), ((70, 24), "work ∅ ")):
         async with screen(size=size) as (app, _, _):
             line = next(line for line in lines(app) if "rewrite the guide" in line)
-            assert "∅14m" in line
+            assert sign in line
+            assert f"∅{' ' if size[0] == 120 else ''}1" in lines(app)[0]  # the strip counts them
+
+
+async def test_the_mark_of_no_progress_has_the_colour_of_alarm_not_that_of_the_state_beside_it() -> None:
+    async with screen(size=(80, 24)) as (app, _, _):
+        table = app.screen.query_one(LiveTable)
+        strip = table.render_line(table.view.index["d1"])
+        styles = {segment.text.strip(): segment.style for segment in strip}
+        palette = palette_of(table)
+        assert styles["∅14m"] == palette["hot"] != styles["● work"] == palette["working"]
 
 
 async def test_a_sort_key_selects_the_first_row_of_the_new_order_unless_one_is_followed() -> None:

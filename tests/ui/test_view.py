@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tests.ui import build
-from tokentop.nouns.picture import Row
+from tokentop.nouns.picture import Alert, Row
 from tokentop.nouns.sessions import State
 from tokentop.nouns.usage import Average, Figures
 from tokentop.text import short_model
@@ -119,6 +119,21 @@ def test_who_needs_a_human_comes_first() -> None:
         build.row("broken", state=State.ERROR),
     )
     assert keys(view) == ["asks", "input", "broken", "busy", "idle"]
+
+
+def test_who_spends_without_progress_stands_with_those_that_need_somebody_until_it_has_some() -> None:
+    rows = (
+        build.row("asks", state=State.PERMISSION),
+        build.row("limited", state=State.LIMITED),
+        build.row("busy", rate=5000.0),
+        build.row("stuck", rate=10.0),
+    )
+    stuck = (Alert("no-progress", "stuck", "spends", build.NOW), Alert("context", "busy", "full", build.NOW))
+    view = View()
+    view.feed(build.snapshot(rows, 1, alerts=stuck))
+    assert keys(view) == ["asks", "stuck", "limited", "busy"]
+    view.feed(build.snapshot(rows, 10, alerts=()))
+    assert keys(view) == ["asks", "limited", "busy", "stuck"]
 
 
 def test_the_tree_draws_what_hangs_below_whom() -> None:

@@ -62,13 +62,15 @@ def status(row: Row, scene: Scene) -> Cell:
     word = look.short if short else look.word
     if state is State.TOOL and row.status.detail:
         word = safe(row.status.detail, 40)
-    shown = f"{look.glyph} {mark}{word}"
+    return f"{look.glyph} {mark}{word}", role
+
+
+def stuck(row: Row, scene: Scene) -> str:
+    """`∅14m`: for so long it has spent without progress; where there is no room for the time the sign alone."""
     since = scene.alerts.get(row.key)
-    if since is not None and not short:
-        note = f"∅{text.duration((scene.now_ms - since) / 1000)}"
-        room = scene.width - len(note) - 1
-        return f"{shown[:room]:<{room}} {note}", role
-    return shown, role
+    if since is None or scene.width < 4:
+        return ""
+    return "∅" if scene.width < 12 else f"∅{text.duration((scene.now_ms - since) / 1000)}"
 
 
 def agent(row: Row, scene: Scene) -> Cell:

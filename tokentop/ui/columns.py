@@ -8,6 +8,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from tokentop.nouns.picture import Row
+from tokentop.nouns.sessions import State
 from tokentop.nouns.usage import Figures
 from tokentop.ui import cells
 from tokentop.ui.cells import Cell, Scene, figures, has_figures, unread
@@ -67,7 +68,10 @@ class Column(Struct, frozen=True):
 
 
 def _by_state(row: Row, scene: Scene) -> SortKey:
-    return LOOKS[row.status.state].rank, figures(row, scene.tree).tokens_per_min, ""
+    state = row.status.state
+    if row.key in scene.alerts and LOOKS[state].rank > LOOKS[State.ERROR].rank:
+        state = State.ERROR  # it spends without progress: somebody has to look
+    return LOOKS[state].rank, figures(row, scene.tree).tokens_per_min, ""
 
 
 def _by_text(pick: Callable[[Row], str]) -> Callable[[Row, Scene], SortKey]:
@@ -105,7 +109,7 @@ def _writes_and_input(numbers: Figures) -> int:
 
 COLUMNS: tuple[Column, ...] = (
     Column(
-        "status", "STATUS", "", "what it does now; who needs you comes first",
+        "status", "STATUS", "", "what it does now; who needs you comes first; ∅ spends without changing a file",
         ((0, 1), (60, 8), (80, 12), (120, 13)), cell=cells.status, sort=_by_state,
     ),
     Column("agent", "AGENT", "", "the program", ((60, 8),), cell=cells.agent, sort=_by_text(lambda r: r.agent)),

@@ -30,6 +30,7 @@ class Order:
         self.sort_id = "status"
         self.reverse = False
         self.limits: Mapping[str, Quota] = {}  # agent -> the fullest limit of who sets its limits
+        self.alerts: Mapping[str, int] = {}  # row key -> since when it spends without progress
         self._ranked_ms = -RERANK_MS
         self._siblings: dict[str, list[str]] = {}
         self._held: dict[str, SortKey] = {}  # of very many: what each is sorted by
@@ -58,6 +59,10 @@ class Order:
         self.limits = most_urgent(snapshot.quotas, agents, snapshot.at_ms)
         return self.limits != before
 
+    def see_alerts(self, snapshot: Snapshot) -> None:
+        """Take which rows spend without progress: they stand with those that need somebody."""
+        self.alerts = {a.row_key: a.since_ms for a in snapshot.alerts if a.kind == "no-progress"}
+
     def reset(self) -> None:
         """Rank anew at the next chance, without regard to the old order."""
         self._siblings, self._held = {}, {}
@@ -71,7 +76,7 @@ class Order:
         `heads` names the group header (one of `rows`) above each row that would else be at the top.
         """
         by_key = {row.key: row for row in rows}
-        scene = Scene(at_ms, 0, tree, {}, self.limits)
+        scene = Scene(at_ms, 0, tree, self.alerts, self.limits)
         groups: dict[str, list[Row]] = {}
         for row in rows:
             parent = row.parent_key if tree and row.parent_key in by_key else ""

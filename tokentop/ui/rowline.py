@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from rich.cells import cell_len
 
 from tokentop.nouns.picture import Row
-from tokentop.ui.cells import Scene
+from tokentop.ui.cells import Scene, stuck
 from tokentop.ui.columns import Column, Placed
 from tokentop.ui.glyphs import LOOKS, RESTING, safe
 from tokentop.ui.grouping import Head
@@ -23,9 +23,13 @@ _PLAIN = frozenset({"", "strong", "muted"})  # roles that tell nothing of the va
 def row_pieces(row: Row, line: Line, placed: Sequence[Placed], scene_of: SceneOf) -> Pieces:
     resting = row.status.state in RESTING or not line.match
 
-    def cell(column: Column, width: int) -> tuple[str, str]:
+    def cell(column: Column, width: int) -> Pieces:
         text, role = column.cell(row, scene_of(width))
-        return text, "dim" if resting and role in _PLAIN else role
+        note = stuck(row, scene_of(width)) if column.id == "status" else ""
+        room = width - len(note) - 1 if note else width
+        yield fit(text, room, column.right), "dim" if resting and role in _PLAIN else role
+        if note:
+            yield f" {note}", "hot"
 
     return _in_columns(placed, lambda width: _session(row, line, width), cell)
 
@@ -33,9 +37,9 @@ def row_pieces(row: Row, line: Line, placed: Sequence[Placed], scene_of: SceneOf
 def head_pieces(head: Head, line: Line, placed: Sequence[Placed], scene_of: SceneOf) -> Pieces:
     """Its name, how many are in which state, and the sums."""
 
-    def cell(column: Column, width: int) -> tuple[str, str]:
+    def cell(column: Column, width: int) -> Pieces:
         text, role = column.cell(head.row, scene_of(width)) if column.summed else ("", "")
-        return text, "title" if role in _PLAIN else role
+        yield fit(text, width, column.right), "title" if role in _PLAIN else role
 
     return _in_columns(placed, lambda width: _group(head, line, width), cell)
 
@@ -43,7 +47,7 @@ def head_pieces(head: Head, line: Line, placed: Sequence[Placed], scene_of: Scen
 def _in_columns(
     placed: Sequence[Placed],
     session: Callable[[int], Pieces],
-    cell: Callable[[Column, int], tuple[str, str]],
+    cell: Callable[[Column, int], Pieces],
 ) -> Pieces:
     """Each column in its width, one space between two; SESSION is made of pieces of its own."""
     for at, (column, width) in enumerate(placed):
@@ -52,8 +56,7 @@ def _in_columns(
         if column.id == "session":
             yield from session(width)
         else:
-            text, role = cell(column, width)
-            yield fit(text, width, column.right), role
+            yield from cell(column, width)
 
 
 def _group(head: Head, line: Line, width: int) -> Pieces:

@@ -119,9 +119,6 @@ class LivePicture(Screen[None]):
         first = self.snapshot is None
         self.snapshot, self._received_s = snapshot, time.monotonic()
         self.table.now_ms = self.now_ms()
-        self.table.alerts = {
-            alert.row_key: alert.since_ms for alert in snapshot.alerts if alert.kind == "no-progress"
-        }
         self._show_countdowns()
         self._follow_limits(snapshot)
         change = self.view.feed(snapshot)

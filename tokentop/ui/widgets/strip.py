@@ -25,7 +25,8 @@ class Part(NamedTuple):
     rank: int
     pieces: tuple[tuple[str, str], ...]  # text, role
     right: bool = False
-    state: State | None = None
+    state: State | None = None  # what a click on it filters by
+    chip: bool = False  # a count of agents: they stand close together where room lacks
 
     @property
     def cells(self) -> int:
@@ -115,7 +116,7 @@ class TotalsStrip(Painted):
         left = [part for part in parts if not part.right]
         right = [part for part in parts if part.right]
         for at, part in enumerate(left):
-            close = not self._roomy and part.state is not None and left[at - 1].state is not None
+            close = not self._roomy and part.chip and left[at - 1].chip
             gap = 0 if at == 0 else 1 if close else 2
             pieces.append((" " * gap, palette.base))
             x += gap
@@ -195,7 +196,12 @@ def _counts(snapshot: Snapshot, gap: str) -> list[Part]:
         count = counts.get(state, 0)
         if count:
             rank = 9 if LOOKS[state].rank <= 5 else 6
-            parts.append(Part(rank, ((f"{LOOKS[state].glyph}{gap}{count}", state.value),), state=state))
+            parts.append(
+                Part(rank, ((f"{LOOKS[state].glyph}{gap}{count}", state.value),), state=state, chip=True)
+            )
+    stuck = sum(alert.kind == "no-progress" for alert in snapshot.alerts)
+    if stuck:
+        parts.append(Part(9, ((f"∅{gap}{stuck}", "hot"),), chip=True))
     return parts or [Part(6, (("no agent runs", "dim"),))]
 
 
@@ -222,5 +228,5 @@ def _window_figures(snapshot: Snapshot, window_min: int) -> tuple[str, str]:
 
 
 def _cells(parts: list[Part], roomy: bool) -> int:
-    chips = sum(part.state is not None for part in parts)
+    chips = sum(part.chip for part in parts)
     return 1 + sum(part.cells + 2 for part in parts) - (0 if roomy else max(0, chips - 1))

@@ -48,7 +48,6 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         self.view = view
         self.period_s = period_s  # a line is repainted at most this often by data
         self.now_ms = 0
-        self.alerts: dict[str, int] = {}
         self.placed: tuple[Placed, ...] = ()
         self._timed: tuple[Placed, ...] = ()  # those whose text moves with the clock
         self._cache: OrderedDict[tuple[object, ...], Strip] = OrderedDict()
@@ -257,13 +256,13 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         return 2 + sum(width for _, width in self.placed) + max(0, len(self.placed) - 1)
 
     def _scene(self, width: int) -> Scene:
-        return Scene(self.now_ms, width, self.view.tree, self.alerts, self.view.order.limits)
+        return Scene(self.now_ms, width, self.view.tree, self.view.order.alerts, self.view.order.limits)
 
     def _times(self, row: Row) -> tuple[str, ...]:
         """What a line says about time."""
         if row.kind == "group":
             return ()
-        since = self.alerts.get(row.key)
+        since = self.view.order.alerts.get(row.key)
         said = "" if since is None else str((self.now_ms - since) // 60_000)
         return (said, *(column.cell(row, self._scene(width))[0] for column, width in self._timed))
 
