@@ -39,7 +39,7 @@ def running(home: Scratch, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runtime]
 
 
 def until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not true():
         assert time.monotonic() < end
         time.sleep(0.05)

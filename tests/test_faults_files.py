@@ -39,7 +39,7 @@ def test_what_is_no_regular_file_is_named_and_never_waited_for(scratch: Scratch)
         os.mknod(scratch.project / "zero.jsonl", stat.S_IFCHR | 0o644, os.makedev(1, 5))
         made += 1
     (scratch.project / "folder.jsonl").mkdir()
-    done = scratch.run("usage", "--json", timeout=30)
+    done = scratch.run("usage", "--json", timeout=90)
     assert json.loads(done.stdout)["totals"]["responses"] == 1
     found = kinds(scratch)
     assert found["not-a-file"] == made + 1

@@ -151,9 +151,12 @@ def test_what_was_started_to_outlive_its_terminal_stays(world):
     script = "nohup sleep 600 >/dev/null 2>&1 & set -m; sleep 500 & wait"
     screen = Screen(world, tool(["/bin/bash", "-c", script]))
     [shell] = screen.children
-    wait_for(lambda: len(children_of(world, shell)) == 2)
-    kept, left = sorted(children_of(world, shell), key=lambda pid: b"500" in cmdline(pid))
-    wait_for(lambda: cmdline(kept).startswith(b"sleep"))
+    kept, left = (
+        wait_for(lambda words=words: [p for p in children_of(world, shell) if cmdline(p).startswith(words)])[
+            0
+        ]
+        for words in (b"sleep\x00600", b"sleep\x00500")
+    )
     plan = screen.plan()
     assert planned(plan.stays) == {kept}
     assert planned(plan.tree) == {shell, left}

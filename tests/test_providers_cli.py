@@ -6,6 +6,7 @@ Numbers in the docstrings are those of the conformance list in docs/providers.md
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sqlite3
@@ -25,6 +26,7 @@ from msgspec.structs import replace
 from tokentop.nouns.billing import Fetched, Health
 from tokentop.nouns.picture import Snapshot
 from tokentop.runtime import Runtime
+from tokentop.runtime.threads import _LoopThread
 from tokentop.settings.load import load
 from tokentop.store import bills, db, reader
 from tokentop.store.bill_writer import keep
@@ -283,11 +285,29 @@ def test_the_poller_hands_facts_to_the_collector(scratch: Scratch, fake: Fake, a
         assert "poller" in {thread.name for thread in threading.enumerate()}
     finally:
         runtime.stop()
-    assert "poller" not in {thread.name for thread in threading.enumerate()}
+    wait_for(lambda: "poller" not in {thread.name for thread in threading.enumerate()})
     with closing(db.open_reader(scratch.state)) as connection:
         assert [q.provider for q in reader.quotas(connection)] == ["claude"] * 3
         states = {(one.provider, one.source): one.state for one in bills.states(connection)}
     assert states["deepseek", "balance"] is Health.UNAUTHORIZED
+
+
+def test_a_loop_that_ends_by_itself_while_it_is_being_ended_is_ended() -> None:
+    """Who ends it has read how, and comes to it when the loop is closed."""
+    subject, runs, over = _LoopThread(), threading.Event(), threading.Event()
+
+    async def work() -> None:
+        runs.set()
+        await asyncio.to_thread(over.wait)
+
+    subject._start("loop", lambda: subject._run_loop(work))
+    assert runs.wait(60)
+    end = subject._end
+    over.set()
+    assert subject._thread is not None
+    subject._thread.join(60)
+    subject._end = end
+    subject.stop()
 
 
 def test_a_second_tokentop_does_not_ask(scratch: Scratch, fake: Fake, at_once: None) -> None:

@@ -57,10 +57,17 @@ def frames(scratch: Scratch) -> int:
     return []
 
 
+def responses(scratch: Scratch) -> int:
+    """What the newest frame shows of the log."""
+    rows = json.loads(scratch.run("replay", "--at", "0s", "--json").stdout)["rows"]
+    return sum(row["responses"] for row in rows if row["project"] == PROJECT)
+
+
 def test_a_watch_records_and_a_second_one_does_not(scratch: Scratch) -> None:
     """Two watches for some seconds: the frames are those of one, a step apart. `replay` reads them while they run."""
     with watching(scratch) as first:
         wait_for(lambda: scratch.database.exists() and frames(scratch))
+        wait_for(lambda: responses(scratch) == 50)  # the first frame may be of before the log was read
         with watching(scratch):
             time.sleep(3)  # a writer of its own would have written its first frame by now
             before = len(frames(scratch))

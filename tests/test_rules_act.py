@@ -25,7 +25,7 @@ from tests.faults import midday
 from tests.ui.terminal import Terminal
 
 ROOT = Path(__file__).resolve().parents[1]
-PATIENCE_S = 40.0
+PATIENCE_S = 90.0
 
 
 class Machine(World):

@@ -60,7 +60,7 @@ def test_what_is_planted_in_its_place_is_refused(scratch: Scratch, name: str, ki
         kind
     ]()
     for verb in ("sync", "--once"):
-        done = scratch.run(verb, timeout=20)
+        done = scratch.run(verb, timeout=90)
         assert done.returncode == 1, (done.stdout, done.stderr)
         assert name in one_line(done)
     assert victim.read_text() == "precious\n"

@@ -100,10 +100,6 @@ if "spawn" in spec:
 if "note" in spec:
     with open(spec["note"], "w") as file:
         file.write(str(os.getpid()))
-if "ready" in spec:
-    with open(spec["ready"] + ".tmp", "w") as file:
-        json.dump({"pid": os.getpid(), "children": [child.pid for child in children]}, file)
-    os.rename(spec["ready"] + ".tmp", spec["ready"])
 if spec.get("forgets"):
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 if "late" in spec:
@@ -115,6 +111,10 @@ if "keys" in spec:
     import tty
 
     tty.setraw(0)
+if "ready" in spec:
+    with open(spec["ready"] + ".tmp", "w") as file:
+        json.dump({"pid": os.getpid(), "children": [child.pid for child in children]}, file)
+    os.rename(spec["ready"] + ".tmp", spec["ready"])
 while True:
     if "keys" in spec:
         pressed = os.read(0, 64)

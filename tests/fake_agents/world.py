@@ -44,7 +44,7 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def wait_for(holds, limit_s: float = 30.0):
+def wait_for(holds, limit_s: float = 60.0):
     """Poll until `holds()` gives something true; an end without it fails the test."""
     end_s = time.monotonic() + limit_s
     while not (found := holds()):

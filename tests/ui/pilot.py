@@ -13,7 +13,7 @@ from tokentop.nouns.picture import Snapshot
 from tokentop.ui.app import TokentopApp
 from tokentop.ui.source import UiOptions
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 @asynccontextmanager

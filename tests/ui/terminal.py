@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 class Terminal:
@@ -50,12 +50,10 @@ class Terminal:
         fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
 
     def read(self, seconds: float) -> bytes:
-        """Take in what comes within `seconds`; returns the new bytes."""
+        """Take in what comes within `seconds`, and what is there by then; returns the new bytes."""
         begun = len(self.output)
         end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
-            if not select.select([self._master], [], [], left)[0]:
-                break
+        while select.select([self._master], [], [], max(0.0, end - time.monotonic()))[0]:
             try:
                 self.output += os.read(self._master, 65536)
             except OSError:  # EIO: the other side has closed
@@ -89,6 +87,19 @@ class Terminal:
             else:
                 self.read(0.05)
         return self.status
+
+    def leave(self) -> int:
+        """Escape and q, until it has ended; the exit code.
+
+        Again, because a busy machine may read both at once, as one key: Alt and q.
+        """
+        end = time.monotonic() + PATIENCE_S
+        while (status := self.wait(0.5)) is None:
+            assert time.monotonic() < end, f"it stays; last: {self.output[-400:]!r}"
+            self.send(b"\x1b")
+            self.read(0.5)
+            self.send(b"q")
+        return status
 
     @property
     def modes_kept(self) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ui.terminal import ROOT, Terminal, driver
+from tests.ui.terminal import PATIENCE_S, ROOT, Terminal, driver
 
 
 @pytest.mark.parametrize("rows", [1, 5])
@@ -61,14 +61,14 @@ def test_in_tmux_what_was_above_stays_and_the_prompt_comes_back(tmp_path: Path) 
         return done.stdout
 
     def wait_for(word: str) -> str:
-        end = time.monotonic() + 20
+        end = time.monotonic() + PATIENCE_S
         while word not in (shown := tmux("capture-pane", "-p")):
             assert time.monotonic() < end, shown
             time.sleep(0.1)
         return shown
 
     def wait_for_prompt() -> None:
-        end = time.monotonic() + 20
+        end = time.monotonic() + PATIENCE_S
         while not tmux("capture-pane", "-p").rstrip().endswith("$"):
             assert time.monotonic() < end
             time.sleep(0.1)

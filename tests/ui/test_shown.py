@@ -18,7 +18,7 @@ from rich.segment import Segment
 from textual._compositor import ChopsUpdate
 from textual.strip import Strip
 
-from tests.ui.terminal import ROOT, Terminal, driver
+from tests.ui.terminal import PATIENCE_S, ROOT, Terminal, driver
 from tokentop.ui.shown import Shown
 
 WIDTH, LINES = 12, 3
@@ -95,6 +95,15 @@ def test_opening_the_filter_writes_its_lines_and_not_the_screen() -> None:
         assert len(terminal.output) - before < 8_000  # the whole of it is 30,000
 
 
+def waits(pid: int) -> bool:
+    """Whether none of its threads runs or wants to."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/stat")
+    try:
+        return all(task.read_text().rpartition(")")[2].split()[0] == "S" for task in tasks)
+    except OSError:  # one has just ended
+        return False
+
+
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="LEFT OUT: no tmux here")
 def test_after_any_keys_the_screen_is_as_if_drawn_anew(tmp_path: Path) -> None:
     """ctrl+l writes everything again; what it then shows was there before. Colours count, figures move."""
@@ -108,22 +117,24 @@ def test_after_any_keys_the_screen_is_as_if_drawn_anew(tmp_path: Path) -> None:
         ).stdout  # fmt: skip
 
     def picture() -> list[str]:
-        """Once nothing has moved for a quarter of a second."""
+        """Once nothing has moved for half a second in which the program waited for keys."""
         last: list[str] = []
-        for _ in range(80):
+        same = 0
+        for _ in range(400):
             seen = tmux("capture-pane", "-p", "-e").splitlines()
             masked = [re.sub(r" *\d+", "#", line) for line in seen]
-            if masked == last:
+            same = same + 1 if masked == last and waits(int(tmux("display", "-p", "#{pane_pid}"))) else 0
+            if same == 2:
                 return masked
             last = masked
             time.sleep(0.25)
         raise AssertionError("the screen never came to rest")
 
-    tmux("new-session", "-d", "-x", "120", "-y", "36", " ".join(driver("still")))
+    tmux("new-session", "-d", "-x", "120", "-y", "36", "exec " + " ".join(driver("still")))
     try:
-        for _ in range(100):
-            if "flaky retry" in tmux("capture-pane", "-p"):
-                break
+        end_s = time.monotonic() + PATIENCE_S
+        while "flaky retry" not in tmux("capture-pane", "-p"):
+            assert time.monotonic() < end_s
             time.sleep(0.1)
         for keys in (["j", "j"], ["/", "f", "l", "a"], ["Escape"], ["Enter"], ["j"], ["Escape"], ["w"], ["Escape"],
                      ["K"], ["Escape"], ["2"], ["4"], ["1"], ["?"], ["Escape"]):  # fmt: skip

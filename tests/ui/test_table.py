@@ -336,5 +336,4 @@ def test_the_keys_work_in_a_terminal() -> None:
         terminal.wait_for(b"LAST TOOL")
         terminal.send(b"G  \x1b")
         terminal.read(1.0)
-        terminal.send(b"q")
-        assert terminal.wait() == 0
+        assert terminal.leave() == 0

@@ -10,7 +10,7 @@ from textual import events
 from textual.pilot import Pilot
 
 from tests.ui import build
-from tests.ui.pilot import screen, text, until
+from tests.ui.pilot import PATIENCE_S, screen, text, until
 from tests.ui.terminal import Terminal, driver
 from tokentop.nouns.actions import Action, KillPlan
 from tokentop.nouns.picture import Row
@@ -36,7 +36,7 @@ class GatedSource(build.FakeSource):
 
     def plan(self, row: Row, action: Action) -> KillPlan:
         plan = super().plan(row, action)
-        self.gate.wait(20)
+        self.gate.wait(PATIENCE_S)
         return plan
 
 
@@ -134,7 +134,7 @@ async def test_a_yes_before_the_dialog_is_painted_sends_nothing() -> None:
     async with screen() as (app, pilot, source):
         app.live.go_to("a1")
         at_once(app, "K")
-        end = time.monotonic() + 15
+        end = time.monotonic() + PATIENCE_S
         while not isinstance(app.screen, ConfirmScreen):
             assert time.monotonic() < end
             at_once(app, "y")

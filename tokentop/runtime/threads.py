@@ -80,7 +80,8 @@ class _LoopThread:
     def stop(self) -> None:
         """End it; waits for a moment."""
         self._stop.set()
-        self._end()
+        with contextlib.suppress(RuntimeError):  # the loop has just been closed
+            self._end()
         if self._thread is not None:
             self._thread.join(timeout=STOP_S)
 

@@ -6,11 +6,9 @@ import asyncio
 import gc
 import logging
 import os
-import signal
 import sys
 import time
 from collections.abc import Iterable
-from functools import partial
 from typing import Any, ClassVar
 
 from msgspec.structs import replace
@@ -28,7 +26,7 @@ from textual.widget import Widget
 from tokentop.nouns.picture import Snapshot
 from tokentop.ui.calloff import CallOff
 from tokentop.ui.commander import Commander
-from tokentop.ui.ending import crash_words, leave_at_once
+from tokentop.ui.ending import Ending, crash_words
 from tokentop.ui.gate import Gate
 from tokentop.ui.glyphs import safe
 from tokentop.ui.herald import Herald
@@ -47,7 +45,6 @@ from tokentop.ui.theme import DEFAULT_THEME, THEMES
 _LEAST_GAP_S = 0.25  # between two snapshots that are drawn
 _CTRL_C_S = 2.0
 _SETTLED_S = 5.0
-_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 log = logging.getLogger(__name__)
 
 
@@ -78,6 +75,7 @@ class TokentopApp(App[str]):
         self.herald = Herald(self, options.notify)
         self.call_off = CallOff(self)
         self.jumper = Jumper(self, source)
+        self.ending = Ending(lambda code: self.exit(return_code=code))
         self.looking = Looking(self, source, self._looked)
         self._inbox: Snapshot | None = None
         self._announced = False
@@ -139,9 +137,6 @@ class TokentopApp(App[str]):
 
     def on_mount(self) -> None:
         if not self.is_headless:
-            loop = asyncio.get_running_loop()
-            for number in _SIGNALS:
-                loop.add_signal_handler(number, partial(self._signalled, number))
             self.set_timer(_SETTLED_S, gc.freeze)  # what is there now stays: not to be searched again
         self.live.call_after_refresh(self._start_source)
         if self.options.replay_ms is not None:
@@ -149,6 +144,7 @@ class TokentopApp(App[str]):
 
     def _start_source(self) -> None:
         """After the first paint."""
+        self.ending.ready()
         self.run_worker(self._starting(), group="source", exit_on_error=False)
 
     async def _starting(self) -> None:
@@ -296,12 +292,6 @@ class TokentopApp(App[str]):
         self.notify(f"copied: {safe(command, 160)}", markup=False, timeout=4)
 
     # ------------------------------------------------------------ the end
-
-    def _signalled(self, number: signal.Signals) -> None:
-        """Leave in order; if the terminal is gone and blocks that, leave anyway."""
-        signal.signal(signal.SIGALRM, lambda *_: leave_at_once(128 + number))
-        signal.alarm(3)
-        self.exit(return_code=128 + number)
 
     def _fatal_error(self) -> None:
         """A crash names type and place, not values: locals and messages may hold secrets."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Mapping
 
@@ -36,16 +35,21 @@ def run(source: Source, options: UiOptions) -> int:
         from tokentop.ui.driver import QuickEscape
 
         app.driver_class = QuickEscape
+    app.ending.catch()
     try:
         # The strip leaves the mouse to the terminal: its scroll-back is what stands above.
         result = app.run(mouse=options.mouse and not options.inline, inline=bool(options.inline))
+    except OSError:
+        if not app.ending.status:  # a terminal that has hung up cannot be left in order
+            raise
+        result = None
     finally:
-        signal.alarm(0)
+        app.ending.let_go()
         source.stop()
         let_go_of_dead_streams()
     if result == "demo":
         os.execv(sys.executable, [sys.executable, "-m", "tokentop", "demo"])  # noqa: S606
-    return app.return_code or 0
+    return app.ending.status or app.return_code or 0
 
 
 def for_terminal(options: UiOptions, environ: Mapping[str, str]) -> UiOptions:
