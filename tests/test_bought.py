@@ -176,3 +176,28 @@ def test_other_days_to_survive_make_all_sums_anew(store: sqlite3.Connection) -> 
     refresh(store, 3)
     assert before == 0 < store.execute("SELECT sum(survived_sure) FROM bought").fetchone()[0]
     assert store.execute("SELECT DISTINCT days FROM bought").fetchall() == [(3,)]
+
+
+def test_of_a_session_that_was_purged_a_part_of_its_time_costs_at_least_what_is_left(
+    store: sqlite3.Connection,
+) -> None:
+    now_ms = int(time.time() * 1000)
+    number, first_ms, last_ms, cost, calls = store.execute(
+        "SELECT id, first_ms, last_ms, cost_nusd, responses FROM session WHERE cost_nusd > 0 AND role = ''"
+        " ORDER BY last_ms - first_ms DESC LIMIT 1"
+    ).fetchone()
+    store.execute("DELETE FROM event WHERE session = ?", (number,))
+    store.execute("INSERT INTO purged VALUES (?, ?, ?, 0)", (number, now_ms, calls))
+
+    def asked(since_ms: int) -> tuple[int, int]:
+        span = (since_ms, last_ms + 1)
+        found = gather(store, *span, DAYS, now_ms, "project", outcome.days_in(UTC, span))
+        _, whole = outcome.summed(store, found, "project", span, now_ms, UTC)
+        return whole.cost_nusd, whole.unknown_calls
+
+    whole_nusd, unknown = asked(first_ms - 1)
+    assert whole_nusd >= cost
+    assert unknown == 0
+    part_nusd, unknown = asked((first_ms + last_ms) // 2)
+    assert part_nusd <= whole_nusd - cost
+    assert unknown == calls

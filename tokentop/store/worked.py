@@ -93,13 +93,13 @@ def parts(db: sqlite3.Connection, roots: Iterable[int], since_ms: int, until_ms:
         for part in found.values()
         if part.last_ms >= until_ms or part.first_ms < since_ms or not part.first_ms
     ]
+    these, bound = "IN (SELECT value FROM json_each(?))", (msgspec.json.encode(partly),)
     own = {
         row[0]: row[1:]
-        for row in db.execute(
-            f"SELECT id, {', '.join(SUMS)} FROM session WHERE id IN (SELECT value FROM json_each(?))",
-            (msgspec.json.encode(partly),),
-        )
+        for row in db.execute(f"SELECT id, {', '.join(SUMS)} FROM session WHERE id {these}", bound)
     }
+    # What purged calls cost is known of the whole session alone.
+    purged = dict(db.execute(f"SELECT session, calls FROM purged WHERE session {these}", bound).fetchall())
     nothing = [0] * len(SUMS)
     spent = spent_by_parts(db, own, since_ms, until_ms)
     for number in partly:
@@ -108,7 +108,7 @@ def parts(db: sqlite3.Connection, roots: Iterable[int], since_ms: int, until_ms:
             found[number],
             cost_nusd=cost,
             unpriced_tokens=unpriced,
-            unknown_calls=unknown,
+            unknown_calls=unknown + purged.get(number, 0),
             estimated=bool(estimated),
         )
     return [found[number] for number in sorted(found)]
