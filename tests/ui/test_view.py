@@ -20,6 +20,7 @@ from tokentop.ui.cells import Scene
 from tokentop.ui.columns import AS_DECLARED, BY_ID
 from tokentop.ui.filtering import FilterError
 from tokentop.ui.ordering import Order
+from tokentop.ui.rowline import _group
 from tokentop.ui.view import View
 
 
@@ -263,6 +264,26 @@ def test_a_group_sums_its_top_rows_with_everything_below_and_counts_agents_by_st
     claude = flat.groups.heads["group:agent:claude"].row.own.cost_nusd
     assert claude == sum(row.own.cost_nusd for row in build.picture() if row.agent == "claude" and row.kind in
                          {"agent", "sub-agent"})  # fmt: skip
+
+
+def test_a_group_counts_who_spends_without_progress_and_ranks_as_they_do() -> None:
+    rows = (
+        replace(build.row("busy", rate=5000.0), project="api"),
+        replace(build.row("stuck", rate=10.0), project="web"),
+        replace(build.row("fine", rate=10.0), project="web"),
+    )
+    view = View()
+    view.set_group("project")
+    view.feed(build.snapshot(rows, 1, alerts=()))
+    assert keys(view)[0] == "group:project:api"
+    view.feed(
+        build.snapshot(rows, 10, alerts=(Alert("no-progress", "stuck", "spends", build.NOW),)),
+    )
+    web = view.groups.heads["group:project:web"]
+    assert keys(view)[0] == "group:project:web"
+    pieces = [*_group(web, view.lines[0], 30)]
+    assert [text for text, role in pieces if role == "hot"] == [" ∅1"]
+    assert "".join(text for text, _ in pieces).rstrip().endswith("∅1 ●2")
 
 
 def test_every_row_stands_once_below_the_header_of_its_group() -> None:

@@ -27,10 +27,11 @@ CYCLE = ("", *GROUPINGS)
 
 
 class Head(NamedTuple):
-    """A header: what is drawn of it, and how many agents of the group are in which state."""
+    """A header: what is drawn of it, how many agents of the group are in which state, and how many make no progress."""
 
     row: Row
     counts: tuple[tuple[State, int], ...]
+    stuck: int = 0
 
 
 class Groups:
@@ -41,6 +42,7 @@ class Groups:
         self.heads: dict[str, Head] = {}
         self.member_of: dict[str, str] = {}  # row key -> key of its header, as laid out
         self.head_of: dict[str, str] = {}  # the same for each row at the top, shown or not
+        self.alerts: Mapping[str, int] = {}  # row key -> since when it spends without progress
         self._top: dict[str, str] = {}
         self._tree = False
 
@@ -60,7 +62,7 @@ class Groups:
         if not self.by:
             return frozenset()
         members = [row for key in self.member_of if (row := rows.get(key)) is not None]
-        new = heads(members, self.member_of, self._top, self._tree)
+        new = heads(members, self.member_of, self._top, self._tree, self.alerts)
         changed = frozenset(key for key, head in new.items() if self.heads.get(key) != head)
         self.heads = new
         return changed
@@ -93,16 +95,18 @@ def tops(rows: Mapping[str, Row], tree: bool) -> dict[str, str]:
 
 
 def heads(
-    rows: Iterable[Row], member_of: Mapping[str, str], top: Mapping[str, str], tree: bool
-) -> dict[str, Head]:
+    rows: Iterable[Row], member_of: Mapping[str, str], top: Mapping[str, str], tree: bool, alerts: Mapping[str, int]
+) -> dict[str, Head]:  # fmt: skip
     """The headers of `rows` by key. `member_of` = header of each row, `top` as of `tops`."""
     members: dict[str, list[Row]] = {}
     for row in rows:
         members.setdefault(member_of[row.key], []).append(row)
-    return {key: _head(key, found, top, tree) for key, found in members.items()}
+    return {key: _head(key, found, top, tree, alerts) for key, found in members.items()}
 
 
-def _head(key: str, members: list[Row], top: Mapping[str, str], tree: bool) -> Head:
+def _head(
+    key: str, members: list[Row], top: Mapping[str, str], tree: bool, alerts: Mapping[str, int]
+) -> Head:
     _, by, name = key.split(":", 2)
     summed = [row for row in members if top[row.key] == row.key and has_figures(row)]
     numbers = total([figures(row, tree) for row in summed if not unread(row, tree)])
@@ -112,6 +116,10 @@ def _head(key: str, members: list[Row], top: Mapping[str, str], tree: bool) -> H
     agents = [row for row in members if row.kind in {"agent", "orphan"}]
     found = Counter(row.status.state for row in agents)
     counts = tuple((state, found[state]) for state in sorted(found, key=lambda s: LOOKS[s].rank))
+    stuck = sum(row.key in alerts for row in members)
+    state = counts[0][0] if counts else State.UNKNOWN
+    if stuck and LOOKS[state].rank > LOOKS[State.ERROR].rank:
+        state = State.ERROR  # by which it is sorted, as the row itself
     row = Row(
         key=key,
         parent_key="",
@@ -124,7 +132,7 @@ def _head(key: str, members: list[Row], top: Mapping[str, str], tree: bool) -> H
         cwd="",
         branch="",
         model=name if by == "model" else "",
-        status=Status(counts[0][0] if counts else State.UNKNOWN),
+        status=Status(state),
         own=numbers,
         tree=numbers,
         spark=(),
@@ -133,7 +141,7 @@ def _head(key: str, members: list[Row], top: Mapping[str, str], tree: bool) -> H
         started_ms=0,
         last_ms=max((row.last_ms for row in summed if not unread(row, tree)), default=0),
     )
-    return Head(row, counts)
+    return Head(row, counts, stuck)
 
 
 def total(parts: Iterable[Figures]) -> Figures:

@@ -60,8 +60,9 @@ def _in_columns(
 
 
 def _group(head: Head, line: Line, width: int) -> Pieces:
-    """`▾ api  !1 ●3`; the counts are what a narrow screen keeps."""
-    chips = [(f" {LOOKS[state].glyph}{count}", state.value) for state, count in head.counts]
+    """`▾ api  ∅1 !1 ●3`; the counts are what a narrow screen keeps."""
+    chips = [(f" ∅{head.stuck}", "hot")] * bool(head.stuck)
+    chips += [(f" {LOOKS[state].glyph}{count}", state.value) for state, count in head.counts]
     while chips and sum(len(chip) for chip, _ in chips) > width - len(line.lead) - 4:
         chips.pop()  # the least urgent
     room = width - len(line.lead) - sum(len(chip) for chip, _ in chips)

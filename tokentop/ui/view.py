@@ -84,6 +84,7 @@ class View:
     def _show(self, snapshot: Snapshot, new: dict[str, Row]) -> Change:
         new = over_window(new, snapshot, self.window_min)
         self.order.see_alerts(snapshot)
+        self.groups.alerts = self.order.alerts
         changed = _changed(self.rows, new)
         if self._held:  # values stay live, but no line comes, goes or moves
             known = frozenset(key for key in changed if key in self.rows)
