@@ -152,7 +152,7 @@ def test_the_demo_tells_one_story_of_rows_sessions_days_and_jumps() -> None:
     assert len(before) == 3
     statement = world.statement(now_ms)
     assert statement is not None
-    days = {day.day.isoformat(): day.total_nusd for day in world._days}
+    days = {day.day.isoformat(): day.total_nusd for day in world._book.days}
     assert all(group.cost_nusd == pytest.approx(days[group.name], abs=10_000_000) for group in before)
     footage = book.footage()
     [jump, *_] = footage.jumps(now_ms - 86_400_000, now_ms)
