@@ -82,10 +82,8 @@ def summed(
     if by == "day":
         return _by_day(connection, found, span, at_ms, zone)
     partly = add_up(found.done, found.shares, lambda session, _at: _key(session, by), at_ms)
-    sums = _merged(found.kept.sums, partly, "" if by == "session" else "unknown")
-    whole = merged(("total",), sums)
-    # Those that cost the same stay in the order of their keys.
-    return sorted(sums, key=lambda one: -one.cost_nusd), whole
+    sums = [*found.kept.sums, *partly] if by == "session" else _merged(found.kept.sums, partly, "unknown")
+    return sorted(sums, key=lambda one: (-one.cost_nusd, one.key)), merged(("total",), sums)
 
 
 def _merged(kept: Sequence[Sum], partly: Sequence[Sum], nameless: str = "") -> list[Sum]:
