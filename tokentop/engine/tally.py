@@ -22,7 +22,7 @@ ENDED_MS = 24 * 3_600_000  # a session without a call for so long has ended
 class Credited(Struct, frozen=True, gc=False):
     """A share of a change. Lines None = not known; `survived` None = not looked at, or not known."""
 
-    session: int  # 0 = nobody's
+    session: int
     repo: int
     hash: str
     at_ms: int
@@ -157,7 +157,7 @@ class Bought(Struct, frozen=True):
     days: int
 
 
-Keys = Callable[["Done | None", int], "tuple[str, ...] | None"]
+Keys = Callable[[Done, int], tuple[str, ...]]
 
 
 def add_up(
@@ -169,10 +169,8 @@ def add_up(
     """
     sums: dict[tuple[str, ...], Sum] = {}
 
-    def of(session: Done | None, at_ms: int) -> Sum | None:
+    def of(session: Done, at_ms: int) -> Sum:
         key = keys(session, at_ms)
-        if key is None:
-            return None
         if key not in sums:
             sums[key] = Sum(key)
         return sums[key]
@@ -181,21 +179,18 @@ def add_up(
     credited = {share.session for share in shares}
     for session in done:
         line = of(session, session.last_ms)
-        if line is not None:
-            _session(line, session, session.key in credited, now_ms, with_money=with_money)
+        _session(line, session, session.key in credited, now_ms, with_money=with_money)
         if session.tests or session.pulls or session.waste:
             _dated(session, of)
     for share in shares:
-        if share.session and share.session in by_key:
-            line = of(by_key[share.session], share.at_ms)
-            if line is not None:
-                _share(line, share)
+        if share.session in by_key:
+            _share(of(by_key[share.session], share.at_ms), share)
     return [sums[key] for key in sorted(sums)]
 
 
 def total(done: Sequence[Done], shares: Sequence[Credited], now_ms: int) -> Sum:
-    """All of these sessions together, without what is nobody's."""
-    sums = add_up(done, shares, lambda session, _at: ("total",) if session is not None else None, now_ms)
+    """All of these sessions together."""
+    sums = add_up(done, shares, lambda _session, _at: ("total",), now_ms)
     return sums[0] if sums else Sum(("total",))
 
 
@@ -204,7 +199,7 @@ _ADDED = (
     "untold", "unchanged", "unchanged_nusd", "unclear", "unclear_nusd", "abandoned", "abandoned_nusd", "loops_nusd",
     "retries_nusd", "hidden_nusd", "waiting_nusd", "waste_unknown", "silent",
 )  # fmt: skip
-_PAIRS = ("commits", "added", "removed", "survived")
+PAIRS = ("commits", "added", "removed", "survived")
 _SURE, _GUESSED = attrgetter("sure"), attrgetter("guessed")
 
 
@@ -215,7 +210,7 @@ def merged(key: tuple[str, ...], sums: Sequence[Sum]) -> Sum:
     found = Sum(key)
     for name in _ADDED:
         setattr(found, name, sum(map(attrgetter(name), sums)))
-    for name in _PAIRS:
+    for name in PAIRS:
         pairs = [*map(attrgetter(name), sums)]
         setattr(found, name, Pair(sum(map(_SURE, pairs)), sum(map(_GUESSED, pairs))))
     found.estimated = any(map(attrgetter("estimated"), sums))
@@ -294,23 +289,22 @@ def _session(line: Sum, session: Done, has_credit: bool, now_ms: int, *, with_mo
             line.abandoned_nusd += session.cost_nusd
 
 
-def _dated(session: Done, of: Callable[[Done, int], Sum | None]) -> None:
+def _dated(session: Done, of: Callable[[Done, int], Sum]) -> None:
     for at_ms, result in session.tests:
-        if (line := of(session, at_ms)) is not None:
-            line.passed += result == "passed"
-            line.failed += result == "failed"
-            line.untold += result == "unknown"
+        line = of(session, at_ms)
+        line.passed += result == "passed"
+        line.failed += result == "failed"
+        line.untold += result == "unknown"
     for at_ms, name in session.pulls:
-        if (line := of(session, at_ms)) is not None:
-            line.pulls.add(name)
+        of(session, at_ms).pulls.add(name)
     for piece in session.waste:
-        if (line := of(session, piece.at_ms)) is not None:
-            cost = piece.cost_nusd or 0
-            line.waste_unknown += piece.cost_nusd is None
-            line.loops_nusd += cost if piece.kind == "loop" else 0
-            line.retries_nusd += cost if piece.kind == "retry" else 0
-            line.hidden_nusd += cost if piece.kind == "hidden" else 0
-            line.waiting_nusd += cost if piece.kind == "waiting" else 0
+        line = of(session, piece.at_ms)
+        cost = piece.cost_nusd or 0
+        line.waste_unknown += piece.cost_nusd is None
+        line.loops_nusd += cost if piece.kind == "loop" else 0
+        line.retries_nusd += cost if piece.kind == "retry" else 0
+        line.hidden_nusd += cost if piece.kind == "hidden" else 0
+        line.waiting_nusd += cost if piece.kind == "waiting" else 0
 
 
 _SPREAD, _MASK = 0x9E3779B97F4A7C15, (1 << 63) - 1  # the same path in two repositories is two files

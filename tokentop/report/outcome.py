@@ -133,9 +133,7 @@ def days_in(zone: tzinfo, span: tuple[int, int]) -> Callable[[int], str]:
     return day_of
 
 
-def _key(session: Done | None, by: str) -> tuple[str, ...] | None:
-    if session is None:
-        return None
+def _key(session: Done, by: str) -> tuple[str, ...]:
     if by == "session":
         return (session.agent, session.sid, session.title)
     return (str(getattr(session, by)),)

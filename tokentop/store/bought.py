@@ -13,11 +13,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from tokentop.engine.tally import ENDED_MS, Pair, Sum, Whole
+from tokentop.engine.tally import ENDED_MS, PAIRS, Pair, Sum, Whole
 
 from .outcomes import batches, marks
 
-PAIRS = ("commits", "added", "removed", "survived")
 COUNTS = (
     "young", "waiting", "unread", "edits", "passed", "failed", "untold", "loops_nusd", "retries_nusd", "hidden_nusd",
     "waiting_nusd", "waste_unknown", "silent",

@@ -68,8 +68,10 @@ class Jumper:
         try:
             with self._app.suspend():
                 self._app.ending.lent = True
-                status = self._source.attach(found.attach)
-                self._app.ending.lent = False
+                try:
+                    status = self._source.attach(found.attach)
+                finally:
+                    self._app.ending.lent = False
         except SuspendNotSupported:
             return Jump(
                 f"this terminal cannot be lent: {' '.join(found.attach)}", copy=" ".join(found.attach)
