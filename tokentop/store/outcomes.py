@@ -20,6 +20,7 @@ from tokentop.nouns.outline import Outline
 from .flags import FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_UNKNOWN
 from .hours import within
 from .outlines import decoded
+from .shares import by_hour
 
 _WORK = msgspec.msgpack.Decoder(Work)
 _BATCH = 500
@@ -166,17 +167,17 @@ def outline(db: sqlite3.Connection, session: int) -> Outline | None:
 
 
 def keep_works(db: sqlite3.Connection, found: Iterable[tuple[int, Kept]]) -> None:
+    """Replace what is kept of some sessions, in one transaction."""
     encode = msgspec.msgpack.Encoder().encode
+    columns = "session, last_ms, outline_ms, place, files, document, hours"
     rows = [
-        (number, one.last_ms, one.outline_ms, one.place, len(one.work.edits) if one.work.told else None, encode(one.work))
+        (number, one.last_ms, one.outline_ms, one.place, len(one.work.edits) if one.work.told else None,
+         encode(one.work), by_hour(db, number))
         for number, one in found
     ]  # fmt: skip
     db.execute("BEGIN IMMEDIATE")
     try:
-        db.executemany(
-            "INSERT OR REPLACE INTO work (session, last_ms, outline_ms, place, files, document) VALUES (?, ?, ?, ?, ?, ?)",
-            rows,
-        )
+        db.executemany(f"INSERT OR REPLACE INTO work ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:

@@ -289,7 +289,7 @@ CREATE TABLE git_credit (
 CREATE INDEX git_credit_session ON git_credit (session);
 CREATE TABLE work (
   session INTEGER PRIMARY KEY, last_ms INTEGER NOT NULL, outline_ms INTEGER NOT NULL, place INTEGER NOT NULL,
-  files INTEGER, document BLOB NOT NULL
+  files INTEGER, document BLOB NOT NULL, hours BLOB NOT NULL
 );
 CREATE INDEX work_files ON work (files, place, last_ms, outline_ms);
 CREATE INDEX git_credit_hash ON git_credit (hash);
