@@ -170,11 +170,17 @@ def test_a_work_that_is_read_again_replaces_what_was_kept_of_it(store: sqlite3.C
 
 
 def test_other_days_to_survive_make_all_sums_anew(store: sqlite3.Connection) -> None:
+    now_ms = int(time.time() * 1000)
+    span = (now_ms - 400 * DAY_MS, now_ms + 1)
+
+    def survived(days: int) -> float:
+        refresh(store, days)
+        found = gather(store, *span, days, now_ms, "project", outcome.days_in(UTC, span))
+        assert found.kept.sums and not found.done
+        return sum(one.survived.sure for one in found.kept.sums)
+
     store.execute("UPDATE git_survival SET days = 3")
-    refresh(store, DAYS)
-    before = store.execute("SELECT sum(survived_sure) FROM bought").fetchone()[0]
-    refresh(store, 3)
-    assert before == 0 < store.execute("SELECT sum(survived_sure) FROM bought").fetchone()[0]
+    assert survived(DAYS) == 0 < survived(3)
     assert store.execute("SELECT DISTINCT days FROM bought").fetchall() == [(3,)]
 
 

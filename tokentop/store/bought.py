@@ -1,4 +1,4 @@
-"""What each session and everything below it brought in its whole life, kept by columns: a report adds these up.
+"""What each session and everything below it brought in its whole life, as it is kept: a report adds these up.
 
 Triggers note in `bought_stale` whose sums have moved. Times are UTC milliseconds. sqlite3.Error.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 from array import array
 from collections.abc import Callable, Iterable, Sequence
+from struct import Struct as Packed
 from typing import Any
 
 import msgspec
@@ -17,40 +18,29 @@ from tokentop.engine.tally import ENDED_MS, PAIRS, Pair, Sum, Whole
 
 from .outcomes import batches, marks
 
-COUNTS = (
-    "young", "waiting", "unread", "edits", "passed", "failed", "untold", "loops_nusd", "retries_nusd", "hidden_nusd",
-    "waiting_nusd", "waste_unknown", "silent",
+# What `sums` has of a session, one after the other: lines and commits may be shares; a verdict is of one that has ended.
+_LINES = ("young", "waiting", "unread")
+_COUNTS = (
+    "edits", "passed", "failed", "untold", "loops_nusd", "retries_nusd", "hidden_nusd", "waiting_nusd", "waste_unknown",
+    "silent",
 )  # fmt: skip
-VERDICTS = ("unchanged", "unclear", "abandoned")  # of a session that has ended
-COLUMNS = (
-    "root", "days", "from_ms", "to_ms", "worked", "model", "files", "pulls",
-    *(f"{name}_{kind}" for name in PAIRS for kind in ("sure", "guessed")), *COUNTS, *VERDICTS,
-)  # fmt: skip
+_VERDICTS = ("unchanged", "unclear", "abandoned")
+_SUMS = Packed(f"<{2 * len(PAIRS) + len(_LINES)}d{len(_COUNTS) + len(_VERDICTS)}q")
+_COLUMNS = ("root", "days", "from_ms", "to_ms", "worked", "model", "files", "pulls", "sums")
 _KEYS = {
     "session": ("l.agent", "s.sid", "l.title"), "project": ("l.project",), "agent": ("l.agent",), "model": ("b.model",),
-    "day": ("day_of(l.last_ms)",),
+    "day": ("min(l.first_ms, b.from_ms)", "max(l.last_ms, b.to_ms)"),
 }  # fmt: skip
-_NO_NAME = {""}
-_ENDED = f"(l.last_ms <= ?5 - {ENDED_MS})"
-_PRICED = "l.cost_nusd != 0 OR NOT (l.unpriced_tokens OR l.unknown_calls)"
-_SUMMED = (
-    *("1", "l.cost_nusd", "l.unpriced_tokens", "l.unknown_calls", "l.estimated", _PRICED, "b.worked"),
-    *(f"b.{name}_{kind}" for name in PAIRS for kind in ("sure", "guessed")),
-    *(f"b.{name}" for name in COUNTS),
-    *(f"b.{name} * {_ENDED}{of}" for name in VERDICTS for of in ("", " * l.cost_nusd")),
-)  # fmt: skip
-_OF_ONE = f"b.files, b.pulls, {', '.join(_SUMMED)}"
-_OF_MANY = f"joined(b.files), group_concat(b.pulls, char(10)), {', '.join(f'sum({one})' for one in _SUMMED)}"
-_FROM = (
-    " FROM line l LEFT JOIN bought b ON b.root = l.session AND b.days = ?3{join}"
-    " WHERE l.root = l.session AND l.last_ms >= ?1 AND l.first_ms < ?2"
+_ASKED = (
+    "l.cost_nusd, l.unpriced_tokens, l.unknown_calls, l.estimated, b.worked, l.last_ms, b.files, b.pulls, b.sums"
+    " FROM line l LEFT JOIN bought b ON b.root = l.session AND b.days = ?3"
 )
+_USED = " WHERE l.root = l.session AND l.last_ms >= ?1 AND l.first_ms < ?2"
 _KEPT = (  # all of them lie in the time, and what is kept is up to date
     "l.first_ms >= ?1 AND l.last_ms < ?2 AND b.from_ms >= ?1 AND b.to_ms < ?2"
     " AND (b.worked OR l.cost_nusd OR l.unpriced_tokens OR l.unknown_calls)"
     " AND l.session NOT IN (SELECT value FROM json_each(?4))"
 )
-_ONE_DAY = " AND day_of(min(l.first_ms, b.from_ms)) = day_of(max(l.last_ms, b.to_ms))"
 _PARTLY = (  # in a time with a part of their calls, or with a line that is not what it is to be
     "SELECT coalesce(l.root, s.id) FROM session s LEFT JOIN line l ON l.session = s.id"
     " WHERE s.last_ms >= ?1 AND s.first_ms < ?2 AND (s.first_ms < ?1 OR s.last_ms >= ?2 OR s.first_ms <= 0)"
@@ -67,63 +57,82 @@ class Grouped(Struct, frozen=True):
     others: set[int]
 
 
-class _Joined:
-    """An aggregate of SQL: blobs one after the other."""
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-
-    def step(self, part: bytes | None) -> None:
-        if part:
-            self._parts.append(part)
-
-    def finalize(self) -> bytes:
-        return b"".join(self._parts)
-
-
 def grouped(
     db: sqlite3.Connection, since_ms: int, until_ms: int, days: int, now_ms: int, by: str, day_of: Callable[[int], str]
 ) -> Grouped:  # fmt: skip
     """Of the sessions that were used in a time, with all below them. `by`: session, project, agent, model, day."""
-    db.create_function("day_of", 1, day_of, deterministic=True)
-    db.create_aggregate("joined", 1, _Joined)  # type: ignore[arg-type]
     others = {root for (root,) in db.execute(_PARTLY, (since_ms, until_ms))}
-    key = _KEYS[by]
-    names = ", ".join(f"coalesce({name}, '')" for name in key)
-    other = f"CASE WHEN coalesce({_KEPT}{_ONE_DAY * (by == 'day')}, 0) THEN 0 ELSE l.session END AS other"
-    if by == "session":
-        query = (
-            f"SELECT {names}, {other}, {_OF_ONE}{_FROM.format(join=' JOIN session s ON s.id = l.session')}"
-        )
-    else:
-        query = f"SELECT {names}, {other}, {_OF_MANY}{_FROM.format(join='')} GROUP BY {', '.join(key)}, other"
+    names = _KEYS[by]
+    query = (
+        f"SELECT CASE WHEN coalesce({_KEPT}, 0) THEN 0 ELSE l.session END, l.session, {', '.join(names)}, {_ASKED}"
+        f"{' JOIN session s ON s.id = l.session' * (by == 'session')}{_USED}"
+    )
+    rows = db.execute(query, (since_ms, until_ms, days, msgspec.json.encode(list(others))))
+    at, ended_ms = 2 + len(names), now_ms - ENDED_MS
     sums: list[Sum] = []
-    worked: dict[tuple[str, ...], int] = {}
-    width = len(key)
-    bound = (since_ms, until_ms, days, msgspec.json.encode(list(others)), now_ms)
-    for row in db.execute(query, bound).fetchall():
-        if row[width]:
-            others.add(row[width])
+    groups: dict[tuple[str, ...], list[Sequence[Any]]] = {}
+    for row in rows:
+        if row[0]:
+            others.add(row[0])
             continue
-        found = _sum(row[:width], row[width + 1 :])
-        sums.append(found)
-        worked[found.key] = row[width + 9]
+        if by == "session":
+            sums.append(_of_one(row, ended_ms))
+            continue
+        key = row[2:at]
+        if by == "day":
+            key = (day_of(row[2]),)
+            if key[0] != day_of(row[3]):
+                others.add(row[1])
+                continue
+        groups.setdefault(key, []).append(row[at:])
+    worked = {key: sum(row[4] for row in some) for key, some in groups.items()}
+    sums += [_of_many(key, some, ended_ms) for key, some in groups.items()]
     return Grouped(sums, worked, others)
 
 
-def _sum(key: tuple[str, ...], row: Sequence[Any]) -> Sum:
-    """A row of `_OF_ONE` or `_OF_MANY`."""
+def _of_one(row: Sequence[Any], ended_ms: int) -> Sum:
+    """The group of a session alone."""
+    _, _, agent, sid, title, cost, unpriced, unknown, estimated, _, last_ms, files, pulls, packed = row
+    sums = _SUMS.unpack(packed)
+    return _sum(
+        (agent, sid, title), cost, unpriced, unknown, bool(estimated), last_ms <= ended_ms, files, pulls, sums
+    )
+
+
+def _of_many(key: tuple[str, ...], rows: Sequence[Sequence[Any]], ended_ms: int) -> Sum:
+    """The group of several sessions, added up by columns."""
+    cost, unpriced, unknown, estimated, _, last_ms, files, pulls, packed = zip(*rows, strict=True)
+    sums = [*zip(*map(_SUMS.unpack, packed), strict=True)]
+    found = _sum(
+        key, sum(cost), sum(unpriced), sum(unknown), any(estimated), False, b"".join(files),
+        "\n".join(filter(None, pulls)), [*map(sum, sums)],
+    )  # fmt: skip
+    found.sessions = len(rows)
+    found.priced = any(cost) or not all(a or b for a, b in zip(unpriced, unknown, strict=True))
+    for name, is_so in zip(_VERDICTS, sums[-len(_VERDICTS) :], strict=True):
+        nusd = [nusd for nusd, so, at in zip(cost, is_so, last_ms, strict=True) if so and at <= ended_ms]
+        setattr(found, name, len(nusd))
+        setattr(found, f"{name}_nusd", sum(nusd))
+    return found
+
+
+def _sum(
+    key: tuple[str, ...], cost: int, unpriced: int, unknown: int, estimated: bool, ended: bool, files: bytes, pulls: str,
+    sums: Sequence[Any],
+) -> Sum:  # fmt: skip
+    """A session as a group; there are thousands."""
     (
-        files, pulls, sessions, cost, unpriced, unknown, estimated, priced, _, commits, commits_guessed, added, added_guessed,
-        removed, removed_guessed, survived, survived_guessed, young, waiting, unread, edits, passed, failed, untold, loops,
-        retries, hidden, waited, no_cost, silent, unchanged, unchanged_nusd, unclear, unclear_nusd, abandoned, abandoned_nusd,
-    ) = row  # fmt: skip
+        commits, commits_guessed, added, added_guessed, removed, removed_guessed, survived, survived_guessed, young, waiting,
+        unread, edits, passed, failed, untold, loops, retries, hidden, waited, no_cost, silent, unchanged, unclear, abandoned,
+    ) = sums  # fmt: skip
+    if not ended:
+        unchanged = unclear = abandoned = 0
     return Sum(
-        key, sessions, cost, unpriced, unknown, bool(estimated), bool(priced), Pair(commits, commits_guessed),
-        Pair(added, added_guessed), Pair(removed, removed_guessed), Pair(survived, survived_guessed), young, waiting,
-        unread, set(array("q", files)) if files else set(), edits, {*pulls.split("\n")} - _NO_NAME if pulls else set(),
-        passed, failed, untold, unchanged, unchanged_nusd, unclear, unclear_nusd, abandoned, abandoned_nusd, loops,
-        retries, hidden, waited, no_cost, silent,
+        key, 1, cost, unpriced, unknown, estimated, bool(cost or not (unpriced or unknown)), Pair(commits, commits_guessed),
+        Pair(added, added_guessed), Pair(removed, removed_guessed), Pair(survived, survived_guessed), young, waiting, unread,
+        set(array("q", files)) if files else set(), edits, {*pulls.split("\n")} if pulls else set(), passed, failed, untold,
+        unchanged, unchanged * cost, unclear, unclear * cost, abandoned, abandoned * cost, loops, retries, hidden, waited,
+        no_cost, silent,
     )  # fmt: skip
 
 
@@ -139,7 +148,7 @@ def keep(db: sqlite3.Connection, days: int, roots: Sequence[int], found: Iterabl
         db.execute(f"DELETE FROM bought WHERE root IN ({marks(some)})", some)
         db.execute(f"DELETE FROM bought_stale WHERE root IN ({marks(some)})", some)
     db.executemany(
-        f"INSERT INTO bought ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})",
+        f"INSERT INTO bought ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})",
         [(root, days, *_columns(whole)) for root, whole in found],
     )
 
@@ -147,8 +156,9 @@ def keep(db: sqlite3.Connection, days: int, roots: Sequence[int], found: Iterabl
 def _columns(whole: Whole) -> tuple[object, ...]:
     one = whole.sum
     pairs = [getattr(one, name) for name in PAIRS]
+    sums = [part for pair in pairs for part in (pair.sure, pair.guessed)]
+    sums += [getattr(one, name) for name in (*_LINES, *_COUNTS, *_VERDICTS)]
     return (
         whole.from_ms, whole.to_ms, whole.worked, whole.model, array("q", sorted(one.files)).tobytes(),
-        "\n".join(sorted(one.pulls)), *(part for pair in pairs for part in (pair.sure, pair.guessed)),
-        *(getattr(one, name) for name in (*COUNTS, *VERDICTS)),
+        "\n".join(sorted(one.pulls)), _SUMS.pack(*sums),
     )  # fmt: skip

@@ -295,13 +295,7 @@ CREATE INDEX work_files ON work (files, place, last_ms, outline_ms);
 CREATE INDEX git_credit_hash ON git_credit (hash);
 CREATE TABLE bought (
   root INTEGER PRIMARY KEY, days INTEGER NOT NULL, from_ms INTEGER NOT NULL, to_ms INTEGER NOT NULL,
-  worked INTEGER NOT NULL, commits_sure REAL NOT NULL, commits_guessed REAL NOT NULL, added_sure REAL NOT NULL,
-  added_guessed REAL NOT NULL, removed_sure REAL NOT NULL, removed_guessed REAL NOT NULL, survived_sure REAL NOT NULL,
-  survived_guessed REAL NOT NULL, young REAL NOT NULL, waiting REAL NOT NULL, unread REAL NOT NULL,
-  edits INTEGER NOT NULL, passed INTEGER NOT NULL, failed INTEGER NOT NULL, untold INTEGER NOT NULL,
-  unchanged INTEGER NOT NULL, unclear INTEGER NOT NULL, abandoned INTEGER NOT NULL, loops_nusd INTEGER NOT NULL,
-  retries_nusd INTEGER NOT NULL, hidden_nusd INTEGER NOT NULL, waiting_nusd INTEGER NOT NULL,
-  waste_unknown INTEGER NOT NULL, silent INTEGER NOT NULL, model TEXT NOT NULL, pulls TEXT NOT NULL, files BLOB NOT NULL
+  worked INTEGER NOT NULL, model TEXT NOT NULL, pulls TEXT NOT NULL, files BLOB NOT NULL, sums BLOB NOT NULL
 );
 CREATE TABLE bought_stale (root INTEGER PRIMARY KEY);
 {_moved("work", "SELECT coalesce((SELECT root FROM line WHERE session = {row}.session), {row}.session)")}
