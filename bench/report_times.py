@@ -124,7 +124,7 @@ def outcomes(connection: sqlite3.Connection, now_ms: int) -> Iterator[Report]:
 
     def ask(count: int, by: str) -> object:
         span = (since(now_ms, count).since_ms or 0, now_ms + 1)  # as the report has it
-        found = gather(connection, *span, DAYS, now_ms, by, outcome.days_in(UTC, span))
+        found = gather(connection, *span, DAYS, now_ms, by, UTC)
         return outcome.summed(connection, found, by, span, now_ms, UTC)
 
     yield "outcome from what is kept, 7 days", lambda: ask(7, "project")

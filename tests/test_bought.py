@@ -48,7 +48,7 @@ def told(store: sqlite3.Connection, now_ms: int, zone: tzinfo, span: tuple[int, 
     """All groups of a time, their total, and how many sessions were not as they are kept."""
     found: dict[str, Any] = {}
     for by in outcome.DIMENSIONS:
-        gathered = gather(store, *span, DAYS, now_ms, by, outcome.days_in(zone, span))
+        gathered = gather(store, *span, DAYS, now_ms, by, zone)
         sums, whole = outcome.summed(store, gathered, by, span, now_ms, zone)
         found[by] = {one.key: rounded(figures(one)) for one in sums}
         found[f"all by {by}"] = rounded(figures(whole))
@@ -89,7 +89,7 @@ def test_most_sessions_are_answered_as_they_are_kept(store: sqlite3.Connection) 
         (now_ms - 8 * DAY_MS,),
     ).fetchone()
     span = (half_ms, now_ms + 1)
-    found = gather(store, *span, DAYS, now_ms, "project", outcome.days_in(UTC, span))
+    found = gather(store, *span, DAYS, now_ms, "project", UTC)
     assert sum(one.sessions for one in found.kept.sums) > 5 * len(found.done) > 0
     assert sum(one.commits.both for one in found.kept.sums) > 50
 
@@ -175,8 +175,9 @@ def test_other_days_to_survive_make_all_sums_anew(store: sqlite3.Connection) -> 
 
     def survived(days: int) -> float:
         refresh(store, days)
-        found = gather(store, *span, days, now_ms, "project", outcome.days_in(UTC, span))
-        assert found.kept.sums and not found.done
+        found = gather(store, *span, days, now_ms, "project", UTC)
+        assert found.kept.sums
+        assert not found.done
         return sum(one.survived.sure for one in found.kept.sums)
 
     store.execute("UPDATE git_survival SET days = 3")
@@ -197,7 +198,7 @@ def test_of_a_session_that_was_purged_a_part_of_its_time_costs_at_least_what_is_
 
     def asked(since_ms: int) -> tuple[int, int]:
         span = (since_ms, last_ms + 1)
-        found = gather(store, *span, DAYS, now_ms, "project", outcome.days_in(UTC, span))
+        found = gather(store, *span, DAYS, now_ms, "project", UTC)
         _, whole = outcome.summed(store, found, "project", span, now_ms, UTC)
         return whole.cost_nusd, whole.unknown_calls
 

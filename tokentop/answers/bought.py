@@ -6,7 +6,8 @@ sqlite3.Error.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from datetime import tzinfo
 
 from msgspec import Struct
 
@@ -34,13 +35,13 @@ class Gathered(Struct, frozen=True):
 
 
 def gather(
-    db: sqlite3.Connection, since_ms: int, until_ms: int, days: int, now_ms: int, by: str, day_of: Callable[[int], str]
+    db: sqlite3.Connection, since_ms: int, until_ms: int, days: int, now_ms: int, by: str, zone: tzinfo
 ) -> Gathered:  # fmt: skip
     """Sessions of a time span and the changes that were made in it, as they are kept. Reads only. sqlite3.Error.
 
     `by`: session, project, agent, model, day.
     """
-    kept = grouped(db, since_ms, until_ms, days, now_ms, by, day_of)
+    kept = grouped(db, since_ms, until_ms, days, now_ms, by, zone)
     done = _done(worked.parts(db, kept.others, since_ms, until_ms), since_ms, until_ms)
     shares = [
         share

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
 
@@ -48,6 +49,29 @@ def day_bounds(at_ms: int, zone: tzinfo) -> tuple[int, int, date]:
     start = midnight_ms(day, zone)
     end = midnight_ms(day + timedelta(days=1), zone)
     return min(start, at_ms), max(end, at_ms), day
+
+
+class Days:
+    """The local days of a time span by their ISO names."""
+
+    def __init__(self, since_ms: int, until_ms: int, zone: tzinfo) -> None:
+        first, last = (local(at_ms, zone).date() for at_ms in (since_ms, until_ms))
+        days = [first + timedelta(days=n) for n in range((last - first).days + 2)]
+        self._zone = zone
+        self._starts = [midnight_ms(day, zone) for day in days]
+        self._names = [day.isoformat() for day in days]
+
+    def of(self, at_ms: int) -> str:
+        """The day of a moment, also of one outside the span."""
+        at = bisect_right(self._starts, at_ms)
+        if 0 < at < len(self._starts):
+            return self._names[at - 1]
+        return local(at_ms, self._zone).date().isoformat()
+
+    def of_both(self, first_ms: int, last_ms: int) -> str | None:
+        """The day of two moments of the span; None = the later one is on another day."""
+        at = bisect_right(self._starts, first_ms)
+        return self._names[at - 1] if last_ms < self._starts[at] else None
 
 
 def wall_ms(at_ms: int, zone: tzinfo) -> int:

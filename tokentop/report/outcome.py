@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sqlite3
-from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta, tzinfo
 from typing import Any
 
@@ -16,7 +15,7 @@ from tokentop.answers.bought import Gathered, gather
 from tokentop.answers.catching_up import bring_up
 from tokentop.answers.harvest import Report
 from tokentop.clock import now_ms
-from tokentop.engine.days import local, midnight_ms
+from tokentop.engine.days import Days, local, midnight_ms
 from tokentop.engine.tally import Done, Pair, Sum, add_up, cost_of, merged
 from tokentop.engine.when import BadTime, parse_when
 from tokentop.errors import NothingMatched, UsageError
@@ -45,7 +44,7 @@ def outcome(arguments: argparse.Namespace) -> int:
         report = bring_up(
             writable, prices(store.settings), since_ms, at_ms, days=days, seconds=store.settings.outcome_s
         )
-        found = gather(writable, since_ms, until_ms, days, at_ms, by, days_in(zone, (since_ms, until_ms)))
+        found = gather(writable, since_ms, until_ms, days, at_ms, by, zone)
         sums, whole = summed(writable, found, by, (since_ms, until_ms), at_ms, zone)
         notes = store.notes
     if not found:
@@ -98,7 +97,7 @@ def _by_day(
     connection: sqlite3.Connection, found: Gathered, span: tuple[int, int], at_ms: int, zone: tzinfo
 ) -> tuple[list[Sum], Sum]:
     """Each thing on its day. Cost is that of the day's calls; a session is counted on each day on which it worked."""
-    day_of = days_in(zone, span)
+    day_of = Days(*span, zone).of
     partly = add_up(found.done, found.shares, lambda _session, at: (day_of(at),), at_ms, with_money=False)
     whole = merged(("total",), [*found.kept.sums, *partly, *map(cost_of, found.done)])
     sums = {one.key: replace(one) for one in _merged(found.kept.sums, partly)}
@@ -118,19 +117,6 @@ def _by_day(
         for day in {day_of(max(start, span[0])) for start, end in session.spans if end >= span[0]}:
             sums.setdefault((day,), Sum((day,))).sessions += 1
     return [sums[key] for key in sorted(sums)], whole
-
-
-def days_in(zone: tzinfo, span: tuple[int, int]) -> Callable[[int], str]:
-    """The local day of a moment; those of a time are known."""
-    first, last = (local(at_ms, zone).date() for at_ms in span)
-    days = [first + timedelta(days=n) for n in range((last - first).days + 2)]
-    starts, names = [midnight_ms(day, zone) for day in days], [day.isoformat() for day in days]
-
-    def day_of(at_ms: int) -> str:
-        at = bisect_right(starts, at_ms)
-        return names[at - 1] if 0 < at < len(starts) else local(at_ms, zone).date().isoformat()
-
-    return day_of
 
 
 def _key(session: Done, by: str) -> tuple[str, ...]:

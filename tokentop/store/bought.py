@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import sqlite3
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from datetime import tzinfo
 from struct import Struct as Packed
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from tokentop.engine.days import Days
 from tokentop.engine.tally import ENDED_MS, PAIRS, Pair, Sum, Whole
 
 from .outcomes import batches, marks
@@ -28,14 +30,14 @@ _VERDICTS = ("unchanged", "unclear", "abandoned")
 _SUMS = Packed(f"<{2 * len(PAIRS) + len(_LINES)}d{len(_COUNTS) + len(_VERDICTS)}q")
 _COLUMNS = ("root", "days", "from_ms", "to_ms", "worked", "model", "files", "pulls", "sums")
 _KEYS = {
-    "session": ("l.agent", "s.sid", "l.title"), "project": ("l.project",), "agent": ("l.agent",), "model": ("b.model",),
+    "session": ("l.agent", "b.sid", "l.title"), "project": ("l.project",), "agent": ("l.agent",), "model": ("b.model",),
     "day": ("min(l.first_ms, b.from_ms)", "max(l.last_ms, b.to_ms)"),
 }  # fmt: skip
 _ASKED = (
     "l.cost_nusd, l.unpriced_tokens, l.unknown_calls, l.estimated, b.worked, l.last_ms, b.files, b.pulls, b.sums"
     " FROM line l LEFT JOIN bought b ON b.root = l.session AND b.days = ?3"
+    " WHERE l.root = l.session AND l.last_ms >= ?1 AND l.first_ms < ?2"
 )
-_USED = " WHERE l.root = l.session AND l.last_ms >= ?1 AND l.first_ms < ?2"
 _KEPT = (  # all of them lie in the time, and what is kept is up to date
     "l.first_ms >= ?1 AND l.last_ms < ?2 AND b.from_ms >= ?1 AND b.to_ms < ?2"
     " AND (b.worked OR l.cost_nusd OR l.unpriced_tokens OR l.unknown_calls)"
@@ -58,17 +60,14 @@ class Grouped(Struct, frozen=True):
 
 
 def grouped(
-    db: sqlite3.Connection, since_ms: int, until_ms: int, days: int, now_ms: int, by: str, day_of: Callable[[int], str]
+    db: sqlite3.Connection, since_ms: int, until_ms: int, days: int, now_ms: int, by: str, zone: tzinfo
 ) -> Grouped:  # fmt: skip
     """Of the sessions that were used in a time, with all below them. `by`: session, project, agent, model, day."""
     others = {root for (root,) in db.execute(_PARTLY, (since_ms, until_ms))}
     names = _KEYS[by]
-    query = (
-        f"SELECT CASE WHEN coalesce({_KEPT}, 0) THEN 0 ELSE l.session END, l.session, {', '.join(names)}, {_ASKED}"
-        f"{' JOIN session s ON s.id = l.session' * (by == 'session')}{_USED}"
-    )
+    query = f"SELECT CASE WHEN coalesce({_KEPT}, 0) THEN 0 ELSE l.session END, l.session, {', '.join(names)}, {_ASKED}"
     rows = db.execute(query, (since_ms, until_ms, days, msgspec.json.encode(list(others))))
-    at, ended_ms = 2 + len(names), now_ms - ENDED_MS
+    at, ended_ms, local = 2 + len(names), now_ms - ENDED_MS, Days(since_ms, until_ms, zone)
     sums: list[Sum] = []
     groups: dict[tuple[str, ...], list[Sequence[Any]]] = {}
     for row in rows:
@@ -80,10 +79,11 @@ def grouped(
             continue
         key = row[2:at]
         if by == "day":
-            key = (day_of(row[2]),)
-            if key[0] != day_of(row[3]):
+            day = local.of_both(row[2], row[3])
+            if day is None:
                 others.add(row[1])
                 continue
+            key = (day,)
         groups.setdefault(key, []).append(row[at:])
     worked = {key: sum(row[4] for row in some) for key, some in groups.items()}
     sums += [_of_many(key, some, ended_ms) for key, some in groups.items()]
@@ -148,7 +148,8 @@ def keep(db: sqlite3.Connection, days: int, roots: Sequence[int], found: Iterabl
         db.execute(f"DELETE FROM bought WHERE root IN ({marks(some)})", some)
         db.execute(f"DELETE FROM bought_stale WHERE root IN ({marks(some)})", some)
     db.executemany(
-        f"INSERT INTO bought ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})",
+        f"INSERT INTO bought ({', '.join(_COLUMNS)}, sid) VALUES ({', '.join('?' * len(_COLUMNS))},"
+        " (SELECT sid FROM session WHERE id = ?1))",
         [(root, days, *_columns(whole)) for root, whole in found],
     )
 

@@ -295,7 +295,8 @@ CREATE INDEX work_files ON work (files, place, last_ms, outline_ms);
 CREATE INDEX git_credit_hash ON git_credit (hash);
 CREATE TABLE bought (
   root INTEGER PRIMARY KEY, days INTEGER NOT NULL, from_ms INTEGER NOT NULL, to_ms INTEGER NOT NULL,
-  worked INTEGER NOT NULL, model TEXT NOT NULL, pulls TEXT NOT NULL, files BLOB NOT NULL, sums BLOB NOT NULL
+  worked INTEGER NOT NULL, model TEXT NOT NULL, pulls TEXT NOT NULL, files BLOB NOT NULL, sums BLOB NOT NULL,
+  sid TEXT NOT NULL
 );
 CREATE TABLE bought_stale (root INTEGER PRIMARY KEY);
 {_moved("work", "SELECT coalesce((SELECT root FROM line WHERE session = {row}.session), {row}.session)")}
