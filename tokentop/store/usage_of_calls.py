@@ -115,13 +115,12 @@ def sessions_as_slots(
         told.append(row[0])
         if row[6] or any(row[6:]):
             yield _of_session(*row)
-    if not with_model:
-        rows = db.execute(f"SELECT s.id, {names}, s.sid, {sums} {usual} AND NOT ({whole})", bound)
-        partly = {row[0]: row for row in rows}
-        told += partly
-        own = {number: row[6:] for number, row in partly.items()}
-        for number, found in parts(db, own, since_ms, until_ms).items():
-            yield _of_session(*partly[number][:6], *found)
+    rows = db.execute(f"SELECT s.id, {names}, s.sid, {sums} {usual} AND NOT ({whole})", bound)
+    partly = {row[0]: row for row in rows}
+    told += partly
+    own = {number: row[6:] for number, row in partly.items()}
+    for number, found in parts(db, own, since_ms, until_ms).items():
+        yield _of_session(*partly[number][:6], *found)
     (count,) = db.execute(f"SELECT count(*) FROM session s WHERE {alive}", bound[:3]).fetchone()
     if count > len(told):
         yield from events_as_slots(db, wanted, span, by_slot=False, without=told)
