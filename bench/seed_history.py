@@ -32,8 +32,8 @@ from tokentop.nouns.usage import Tokens
 from tokentop.pricing import PriceTable
 from tokentop.store.db import FILE_NAME, open_writer
 from tokentop.store.flags import FLAG_UNPRICED
-from tokentop.store.hours import EVENT_HOUR, SLOT_MS
 from tokentop.store.indexing import Indexer
+from tokentop.store.slots import SLOT_MS
 
 DAY_MS, HOUR_MS = 86_400_000, 3_600_000
 TEMPLATES, LONGEST = 48, 4000  # conversations in stock, turns of each
@@ -125,12 +125,12 @@ class Seed:
         self._sum_up()
         db.execute("COMMIT")
         db.execute("BEGIN")
-        db.execute("DROP INDEX event_session")
+        db.execute("DROP INDEX event_id")
         db.execute(
             "INSERT INTO event SELECT random() & 0x7fffffffffffffff, session, at_ms, took_ms, model, 0, flags, input,"
-            " cache_read, cache_write_5m, 0, output, reasoning, cost_nusd FROM made ORDER BY 1"
+            " cache_read, cache_write_5m, 0, output, reasoning, cost_nusd FROM made ORDER BY session, at_ms"
         )
-        db.execute(f"CREATE INDEX event_session ON event (session, {EVENT_HOUR})")
+        db.execute("CREATE UNIQUE INDEX event_id ON event (id)")
         db.execute("COMMIT")
         indexer = Indexer(db)
         while indexer.index_some():

@@ -12,7 +12,7 @@ from tokentop.nouns.usage import Tokens
 from tokentop.pricing import PriceTable
 from tokentop.store.db import FILE_NAME
 from tokentop.store.flags import FLAG_UNPRICED
-from tokentop.store.hours import SLOT_MS
+from tokentop.store.slots import SLOT_MS
 
 SEED = Path(__file__).parents[1] / "bench" / "seed_history.py"
 SUMS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning")

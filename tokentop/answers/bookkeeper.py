@@ -30,8 +30,8 @@ from tokentop.settings.config import Settings
 from tokentop.settings.spending import Plan
 from tokentop.store import bills, db, reader
 from tokentop.store.compare import examine
-from tokentop.store.hours import SLOT_MS
 from tokentop.store.ours import collect
+from tokentop.store.slots import SLOT_MS
 
 SLOW_MS = 60_000  # what changes slowly is worked out anew after this, and when a provider has told something
 KEYS_MS = 30_000  # between two looks at which keys there are

@@ -7,9 +7,9 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 
 from .flags import FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_HIDDEN, FLAG_UNKNOWN
-from .hours import SLOT_MS
 from .merging import EventRow
 from .sessions import SessionCache, SessionRow
+from .slots import SLOT_MS
 from .totals import Totals
 
 SUMS = (

@@ -10,9 +10,9 @@ from msgspec import structs
 from tokentop.nouns.sessions import Context, Session
 
 from .flags import FLAG_ESTIMATED
-from .hours import SLOT_MS
 from .merging import EventRow
 from .purging import put_sums
+from .slots import SLOT_MS
 from .writer import Writer
 
 

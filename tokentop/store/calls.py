@@ -16,10 +16,8 @@ from .flags import (
     FLAGS_MAX,
     kind_of,
 )
-from .hours import within
 from .slots import BUCKETS
 
-_NEVER = str(1 << 62)
 _COLUMNS = (
     f"e.at_ms, e.took_ms, e.model, e.tier, e.flags, {', '.join('e.' + name for name in BUCKETS)}, e.cost_nusd"
 )
@@ -97,8 +95,7 @@ def recent_events(db: sqlite3.Connection, since_ms: int) -> list[Priced]:
     """
     rows = db.execute(
         f"SELECT e.id, s.agent, s.sid, {_COLUMNS} FROM session s CROSS JOIN event e"
-        " WHERE e.session = s.id AND s.last_ms >= ?1 AND e.at_ms >= ?1"
-        f" AND {within('?1', _NEVER)} ORDER BY e.at_ms",
+        " WHERE e.session = s.id AND s.last_ms >= ?1 AND e.at_ms >= ?1 ORDER BY e.at_ms",
         (since_ms,),
     )
     return list(_priced(db, rows))
@@ -110,8 +107,7 @@ def recent_tokens(
     """(start, duration in ms, (output, cache writes, input, cache reads)) of one session's events since a time."""
     rows = db.execute(
         "SELECT e.at_ms, e.took_ms, e.output, e.cache_write_5m + e.cache_write_1h, e.input, e.cache_read"
-        " FROM session s CROSS JOIN event e WHERE s.agent = ?2 AND s.sid = ?3 AND e.session = s.id AND e.at_ms >= ?1"
-        f" AND {within('?1', _NEVER)}",
+        " FROM session s CROSS JOIN event e WHERE s.agent = ?2 AND s.sid = ?3 AND e.session = s.id AND e.at_ms >= ?1",
         (since_ms, agent, sid),
     )
     return [(at_ms - took if took else at_ms, took, tuple(parts)) for at_ms, took, *parts in rows]

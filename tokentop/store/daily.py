@@ -16,8 +16,7 @@ import msgspec
 
 from tokentop.engine.days import local, midnight_ms
 
-from .hours import SLOT_MS
-from .slots import ROLLED
+from .slots import ROLLED, SLOT_MS
 
 _DAY_MS = 86_400_000
 _SLOTS = _DAY_MS // SLOT_MS  # of a UTC day

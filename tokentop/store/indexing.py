@@ -11,7 +11,6 @@ import sqlite3
 
 from tokentop.engine.likeness import learnable, with_one_left_out, words_of
 
-from .hours import EVENT_HOUR
 from .schema import FOUND
 
 SLICE = 200  # sessions of one transaction: some 20 ms
@@ -32,7 +31,7 @@ _SESSION = (
 )
 _NEWEST_MODEL = (
     "SELECT m.name FROM event e JOIN model m ON m.id = e.model WHERE e.session = ? AND m.name != ''"
-    f" ORDER BY {EVENT_HOUR.replace('at_ms', 'e.at_ms')} DESC, e.at_ms DESC LIMIT 1"
+    " ORDER BY e.at_ms DESC LIMIT 1"
 )
 
 

@@ -16,8 +16,7 @@ from tokentop.pricing.rates import Rates
 from tokentop.pricing.table import PriceTable
 
 from . import by_day, daily
-from .hours import SLOT_MS
-from .slots import Filter, Slot
+from .slots import SLOT_MS, Filter, Slot
 from .usage import usage
 from .usage_of_calls import web_searches
 

@@ -18,9 +18,7 @@ from tokentop.engine.work import Work
 from tokentop.nouns.outline import Outline
 
 from .flags import FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_UNKNOWN
-from .hours import within
 from .outlines import decoded
-from .shares import by_hour
 
 _WORK = msgspec.msgpack.Decoder(Work)
 _BATCH = 500
@@ -169,15 +167,15 @@ def outline(db: sqlite3.Connection, session: int) -> Outline | None:
 def keep_works(db: sqlite3.Connection, found: Iterable[tuple[int, Kept]]) -> None:
     """Replace what is kept of some sessions, in one transaction."""
     encode = msgspec.msgpack.Encoder().encode
-    columns = "session, last_ms, outline_ms, place, files, document, hours"
+    columns = "session, last_ms, outline_ms, place, files, document"
     rows = [
         (number, one.last_ms, one.outline_ms, one.place, len(one.work.edits) if one.work.told else None,
-         encode(one.work), by_hour(db, number))
+         encode(one.work))
         for number, one in found
     ]  # fmt: skip
     db.execute("BEGIN IMMEDIATE")
     try:
-        db.executemany(f"INSERT OR REPLACE INTO work ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        db.executemany(f"INSERT OR REPLACE INTO work ({columns}) VALUES (?, ?, ?, ?, ?, ?)", rows)
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
@@ -192,8 +190,7 @@ def spent_between(
     cost, unpriced, unknown, estimated = db.execute(
         "SELECT coalesce(sum(cost_nusd), 0), coalesce(sum(CASE WHEN cost_nusd IS NULL THEN"
         " input + cache_read + cache_write_5m + cache_write_1h + output END), 0), coalesce(sum((flags & ?4) != 0), 0),"
-        " coalesce(max((flags & ?5) != 0), 0) FROM event e WHERE session=?1 AND at_ms >= ?2 AND at_ms < ?3"
-        f" AND {within('?2', '?3')}",
+        " coalesce(max((flags & ?5) != 0), 0) FROM event e WHERE session=?1 AND at_ms >= ?2 AND at_ms < ?3",
         (session, since_ms, until_ms, FLAG_UNKNOWN, FLAG_ESTIMATED | FLAG_COST_ESTIMATED),
     ).fetchone()
     return cost, unpriced, unknown, bool(estimated)

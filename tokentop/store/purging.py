@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 
 from .flags import FLAG_HIDDEN, FLAG_UNKNOWN
-from .hours import SLOT_MS
 from .indexing import newest_model
+from .slots import SLOT_MS
 
 SLICE = 20  # sessions of one transaction
 _SUMS = (

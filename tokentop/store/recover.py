@@ -10,9 +10,9 @@ from tokentop.agents.decoding import MAX_COUNT
 
 from .db import FILE_NAME, open_writer
 from .flags import FLAG_HIDDEN, FLAG_SALVAGED, FLAG_UNKNOWN, FLAG_UNPRICED, FLAGS_MAX
-from .hours import SLOT_MS
 from .merging import MAX_EVENT_NUSD
 from .purging import ADD_UP
+from .slots import SLOT_MS
 
 # Cursors and health are left out: the logs are read again from the start, the event ids make that harmless.
 _TABLES = (
@@ -60,7 +60,7 @@ def _salvage(old_path: Path, new: sqlite3.Connection) -> int:
 
 
 def _copy(old: sqlite3.Connection, new: sqlite3.Connection, table: str) -> int:
-    """Copy the rows that can be read, in chunks by rowid; an unreadable stretch is jumped over."""
+    """Copy the rows that can be read; an unreadable stretch is jumped over."""
     columns = [row[1] for row in new.execute(f"PRAGMA table_info({table})")]
     put = f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
     try:
@@ -72,7 +72,9 @@ def _copy(old: sqlite3.Connection, new: sqlite3.Connection, table: str) -> int:
         )
     except sqlite3.Error:
         return 0
-    return _by_rowid(old, new, table, columns, put) if plain else _straight(old, new, table, columns, put)
+    if plain:
+        return _by_rowid(old, new, table, columns, put)
+    return (_by_session if table == "event" else _straight)(old, new, table, columns, put)
 
 
 def _straight(
@@ -83,6 +85,23 @@ def _straight(
         for row in old.execute(f"SELECT {', '.join(columns)} FROM {table}"):
             new.execute(put, row)
             rows += 1
+    return rows
+
+
+def _by_session(
+    old: sqlite3.Connection, new: sqlite3.Connection, table: str, columns: list[str], put: str
+) -> int:
+    """Each session's rows from both ends; sessions were copied before."""
+    rows = 0
+    for (session,) in new.execute("SELECT id FROM session").fetchall():
+        for order in ("ASC", "DESC"):
+            query = f"SELECT {', '.join(columns)} FROM {table} WHERE session = ? ORDER BY at_ms {order}, id {order}"
+            try:
+                for row in old.execute(query, (session,)):
+                    rows += new.execute(put, row).rowcount
+            except (sqlite3.Error, UnicodeDecodeError):
+                continue  # the rest is reached from the other end
+            break
     return rows
 
 

@@ -5,9 +5,12 @@ Each entry of `MIGRATIONS` is one transaction and brings `user_version` to its p
 
 from __future__ import annotations
 
-from .hours import EVENT_HOUR
+_EVENT = """took_ms INTEGER NOT NULL,
+  model INTEGER NOT NULL, tier INTEGER NOT NULL, flags INTEGER NOT NULL,
+  input INTEGER NOT NULL, cache_read INTEGER NOT NULL, cache_write_5m INTEGER NOT NULL,
+  cache_write_1h INTEGER NOT NULL, output INTEGER NOT NULL, reasoning INTEGER NOT NULL, cost_nusd INTEGER"""
 
-_V1 = """
+_V1 = f"""
 CREATE TABLE model (id INTEGER PRIMARY KEY, provider TEXT NOT NULL, name TEXT NOT NULL, UNIQUE (provider, name));
 CREATE TABLE project (id INTEGER PRIMARY KEY, agent TEXT NOT NULL, name TEXT NOT NULL, UNIQUE (agent, name));
 CREATE TABLE tier (id INTEGER PRIMARY KEY, tier TEXT NOT NULL, geo TEXT NOT NULL, UNIQUE (tier, geo));
@@ -31,12 +34,7 @@ CREATE INDEX session_last ON session (last_ms);
 CREATE INDEX session_cost ON session (cost_nusd);
 CREATE INDEX session_parent ON session (parent_sid) WHERE parent_sid != '';
 
-CREATE TABLE event (
-  id INTEGER PRIMARY KEY, session INTEGER NOT NULL, at_ms INTEGER NOT NULL, took_ms INTEGER NOT NULL,
-  model INTEGER NOT NULL, tier INTEGER NOT NULL, flags INTEGER NOT NULL,
-  input INTEGER NOT NULL, cache_read INTEGER NOT NULL, cache_write_5m INTEGER NOT NULL,
-  cache_write_1h INTEGER NOT NULL, output INTEGER NOT NULL, reasoning INTEGER NOT NULL, cost_nusd INTEGER
-);
+CREATE TABLE event (id INTEGER PRIMARY KEY, session INTEGER NOT NULL, at_ms INTEGER NOT NULL, {_EVENT});
 CREATE INDEX event_session ON event (session);
 CREATE TABLE event_extra (id INTEGER PRIMARY KEY, logged_nusd INTEGER, web_searches INTEGER NOT NULL);
 
@@ -259,8 +257,14 @@ CREATE TRIGGER slot_cost_gone AFTER DELETE ON rollup BEGIN
   DELETE FROM slot_cost WHERE slot = old.slot AND NOT EXISTS (SELECT 1 FROM rollup WHERE slot = old.slot);
 END;
 DROP INDEX session_cost;
-DROP INDEX event_session;
-CREATE INDEX event_session ON event (session, {EVENT_HOUR});
+ALTER TABLE event RENAME TO event_by_id;
+CREATE TABLE event (
+  id INTEGER NOT NULL, session INTEGER NOT NULL, at_ms INTEGER NOT NULL, {_EVENT},
+  PRIMARY KEY (session, at_ms, id)
+) WITHOUT ROWID;
+INSERT INTO event SELECT * FROM event_by_id INDEXED BY event_session ORDER BY session, at_ms, id;
+DROP TABLE event_by_id;
+CREATE UNIQUE INDEX event_id ON event (id);
 CREATE TABLE git_repo (
   id INTEGER PRIMARY KEY, place TEXT NOT NULL UNIQUE, since_ms INTEGER NOT NULL, read_ms INTEGER NOT NULL,
   notes TEXT NOT NULL
@@ -289,7 +293,7 @@ CREATE TABLE git_credit (
 CREATE INDEX git_credit_session ON git_credit (session);
 CREATE TABLE work (
   session INTEGER PRIMARY KEY, last_ms INTEGER NOT NULL, outline_ms INTEGER NOT NULL, place INTEGER NOT NULL,
-  files INTEGER, document BLOB NOT NULL, hours BLOB NOT NULL
+  files INTEGER, document BLOB NOT NULL
 );
 CREATE INDEX work_files ON work (files, place, last_ms, outline_ms);
 CREATE INDEX git_credit_hash ON git_credit (hash);

@@ -8,6 +8,7 @@ from tokentop.nouns.usage import Tokens
 
 from .flags import FLAG_AT_ESTIMATED, FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_TELEMETRY, FLAGS_MAX
 
+SLOT_MS = 15 * 60_000  # every time zone is a whole number of quarter hours from UTC
 BUCKETS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning")
 ROLLED = (*BUCKETS, "cost_nusd", "unpriced_tokens", "unknown_calls", "logged_nusd")
 _QUALITY = tuple(

@@ -15,8 +15,8 @@ import msgspec
 from tokentop.nouns.recorded import Jump, Part, Share, Spent
 
 from . import usage
-from .hours import SLOT_MS
 from .shares import SUMS, Sums, parts
+from .slots import SLOT_MS
 
 MARGIN_MS = 600_000  # a call may have begun before the first record of its session's log
 

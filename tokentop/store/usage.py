@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from tokentop.nouns.usage import Average, Figures, Tokens
 
-from .hours import SLOT_MS
-from .slots import ROLLED, Filter, Slot, slot_of, where_of
+from .slots import ROLLED, SLOT_MS, Filter, Slot, slot_of, where_of
 from .usage_of_calls import events_as_slots
 
 PURGED = "(sums only)"  # the one name of all sessions whose calls are not here: purged, or imported as sums

@@ -16,9 +16,8 @@ from .flags import (
     FLAG_TELEMETRY,
     FLAG_UNKNOWN,
 )
-from .hours import SLOT_MS, within
 from .shares import SUMS, parts
-from .slots import BUCKETS, ROLLED, Filter, Slot, slot_of, span_of, where_of
+from .slots import BUCKETS, ROLLED, SLOT_MS, Filter, Slot, slot_of, span_of, where_of
 
 _UNUSUAL = FLAG_ESTIMATED | FLAG_COST_ESTIMATED | FLAG_AT_ESTIMATED | FLAG_TELEMETRY
 _MARGIN_MS = 600_000  # a call may have begun before the first record of its session's log
@@ -64,7 +63,7 @@ def events_as_slots(
         " LEFT JOIN event_extra x ON x.id = e.id"
         " JOIN project p ON p.id = s.project"
         f" WHERE e.session = s.id AND s.last_ms >= ?1 AND s.first_ms < ?2 AND e.at_ms >= ?1 AND e.at_ms < ?2"
-        f" AND {within('?1', '?2')} AND s.id NOT IN (SELECT value FROM json_each(?3)){where}"
+        f" AND s.id NOT IN (SELECT value FROM json_each(?3)){where}"
         " GROUP BY slot, s.id, e.model, e.flags",
         (*span, json.dumps(list(without)), *values),
     )
@@ -118,8 +117,7 @@ def sessions_as_slots(
     rows = db.execute(f"SELECT s.id, {names}, s.sid, {sums} {usual} AND NOT ({whole})", bound)
     partly = {row[0]: row for row in rows}
     told += partly
-    own = {number: row[6:] for number, row in partly.items()}
-    for number, found in parts(db, own, since_ms, until_ms).items():
+    for number, found in parts(db, partly, since_ms, until_ms).items():
         yield _of_session(*partly[number][:6], *found)
     (count,) = db.execute(f"SELECT count(*) FROM session s WHERE {alive}", bound[:3]).fetchone()
     if count > len(told):

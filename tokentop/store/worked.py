@@ -94,14 +94,10 @@ def parts(db: sqlite3.Connection, roots: Iterable[int], since_ms: int, until_ms:
         if part.last_ms >= until_ms or part.first_ms < since_ms or not part.first_ms
     ]
     these, bound = "IN (SELECT value FROM json_each(?))", (msgspec.json.encode(partly),)
-    own = {
-        row[0]: row[1:]
-        for row in db.execute(f"SELECT id, {', '.join(SUMS)} FROM session WHERE id {these}", bound)
-    }
     # What purged calls cost is known of the whole session alone.
     purged = dict(db.execute(f"SELECT session, calls FROM purged WHERE session {these}", bound).fetchall())
     nothing = [0] * len(SUMS)
-    spent = spent_by_parts(db, own, since_ms, until_ms)
+    spent = spent_by_parts(db, partly, since_ms, until_ms)
     for number in partly:
         *_, cost, unpriced, unknown, estimated = spent.get(number, nothing)
         found[number] = replace(
