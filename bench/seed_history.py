@@ -32,10 +32,11 @@ from tokentop.nouns.usage import Tokens
 from tokentop.pricing import PriceTable
 from tokentop.store.db import FILE_NAME, open_writer
 from tokentop.store.flags import FLAG_UNPRICED
+from tokentop.store.hours import HOUR_MS, hour
 from tokentop.store.indexing import Indexer
 from tokentop.store.slots import SLOT_MS
 
-DAY_MS, HOUR_MS = 86_400_000, 3_600_000
+DAY_MS = 86_400_000
 TEMPLATES, LONGEST = 48, 4000  # conversations in stock, turns of each
 SUB_AGENTS = 0.3
 _KINDS = ("input", "cache_read", "cache_write_5m", "output")
@@ -127,8 +128,9 @@ class Seed:
         db.execute("BEGIN")
         db.execute("DROP INDEX event_id")
         db.execute(
-            "INSERT INTO event SELECT random() & 0x7fffffffffffffff, session, at_ms, took_ms, model, 0, flags, input,"
-            " cache_read, cache_write_5m, 0, output, reasoning, cost_nusd FROM made ORDER BY session, at_ms"
+            "INSERT INTO event SELECT random() & 0x7fffffffffffffff, session,"
+            f" {hour('at_ms')}, at_ms % {HOUR_MS}, took_ms, model, 0, flags, input,"
+            " cache_read, cache_write_5m, 0, output, reasoning, cost_nusd FROM made ORDER BY session, 3, 1"
         )
         db.execute("CREATE UNIQUE INDEX event_id ON event (id)")
         db.execute("COMMIT")

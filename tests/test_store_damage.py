@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tokentop.store import schema
+from tokentop.store import recover, schema
+from tokentop.store.db import FILE_NAME, open_writer
 
 from .faults import (
     Scratch,
@@ -116,6 +117,32 @@ def test_what_only_the_damaged_database_held_is_kept(scratch: Scratch) -> None:
     assert 2_000 < responses < 3_000
     assert audit_file(scratch.database)[0] == responses
     assert found["schema"] == "tokentop.doctor/1"
+
+
+@pytest.mark.parametrize("way", ["opened", "salvaged"])
+def test_calls_of_an_older_version_keep_their_times(tmp_path: Path, way: str) -> None:
+    """Its `event` lies by id and has the time as one number."""
+    moments = {7: 0, 1 << 62: 1_790_000_123_456, 9: 1_790_003_600_000, 8: 1_790_000_123_455}
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as old:
+        for number in range(3):
+            old.executescript(f"BEGIN; {schema.MIGRATIONS[number]} PRAGMA user_version={number + 1}; COMMIT;")
+        old.execute("INSERT INTO model VALUES (1, 'anthropic', 'claude-sonnet-4-5')")
+        old.execute("INSERT INTO project VALUES (1, 'claude', 'api')")
+        names = "id, agent, sid, parent_sid, root_sid, role, project, cwd, branch, title, title_rank, model, first_ms"
+        old.execute(
+            f"INSERT INTO session ({names}, version, surface, log_path, forked_at_ms, tool_use_id)"
+            " VALUES (5, 'claude', 's', '', '', '', 1, '', '', '', 1, '', 1, '', '', '', 0, '')"
+        )
+        old.executemany(
+            "INSERT INTO event VALUES (?, 5, ?, 20, 1, 0, 0, 1, 2, 3, 4, 5, 6, 77)", moments.items()
+        )
+    if way == "salvaged":
+        assert recover.replace_damaged(tmp_path, 1)[1] == 7
+    with closing(open_writer(tmp_path)) as new:
+        found = new.execute(
+            "SELECT id, at_ms, took_ms, reasoning, cost_nusd FROM event WHERE session = 5"
+        ).fetchall()
+        assert sorted(found) == sorted((number, at_ms, 20, 6, 77) for number, at_ms in moments.items())
 
 
 def has_dbstat(db: sqlite3.Connection) -> bool:

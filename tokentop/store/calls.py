@@ -16,6 +16,7 @@ from .flags import (
     FLAGS_MAX,
     kind_of,
 )
+from .hours import hour
 from .slots import BUCKETS
 
 _COLUMNS = (
@@ -95,7 +96,8 @@ def recent_events(db: sqlite3.Connection, since_ms: int) -> list[Priced]:
     """
     rows = db.execute(
         f"SELECT e.id, s.agent, s.sid, {_COLUMNS} FROM session s CROSS JOIN event e"
-        " WHERE e.session = s.id AND s.last_ms >= ?1 AND e.at_ms >= ?1 ORDER BY e.at_ms",
+        " WHERE e.session = s.id AND s.last_ms >= ?1 AND e.at_ms >= ?1"
+        f" AND e.hour >= {hour('?1')} ORDER BY e.at_ms",
         (since_ms,),
     )
     return list(_priced(db, rows))
@@ -107,7 +109,8 @@ def recent_tokens(
     """(start, duration in ms, (output, cache writes, input, cache reads)) of one session's events since a time."""
     rows = db.execute(
         "SELECT e.at_ms, e.took_ms, e.output, e.cache_write_5m + e.cache_write_1h, e.input, e.cache_read"
-        " FROM session s CROSS JOIN event e WHERE s.agent = ?2 AND s.sid = ?3 AND e.session = s.id AND e.at_ms >= ?1",
+        " FROM session s CROSS JOIN event e WHERE s.agent = ?2 AND s.sid = ?3 AND e.session = s.id AND e.at_ms >= ?1"
+        f" AND e.hour >= {hour('?1')}",
         (since_ms, agent, sid),
     )
     return [(at_ms - took if took else at_ms, took, tuple(parts)) for at_ms, took, *parts in rows]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from operator import itemgetter
 from typing import Protocol
 
 from msgspec import structs
@@ -23,6 +22,7 @@ from .flags import (
     FLAG_UNPRICED,
     kind_of,
 )
+from .hours import HOUR_MS, hour
 from .listed import Listed
 from .merging import EventRow, better, event_id, is_same_call, plausible
 from .names import Names
@@ -34,9 +34,11 @@ EVENT = (
     "cache_write_1h", "output", "reasoning", "cost_nusd",
 )  # fmt: skip
 _SELECT = f"SELECT {', '.join(EVENT)} FROM event WHERE id IN (SELECT value FROM json_each(?))"
+_STORED = ("id", "session", "hour", "in_hour_ms", *EVENT[3:])
 _PUT = (
-    f"INSERT INTO event ({', '.join(EVENT)}) VALUES ({', '.join('?' * len(EVENT))}) "
-    f"ON CONFLICT (id) DO UPDATE SET {', '.join(f'{c}=excluded.{c}' for c in EVENT[1:])}"
+    f"INSERT INTO event ({', '.join(_STORED)})"
+    f" VALUES (?1, ?2, {hour('?3')}, ?3 % {HOUR_MS}, {', '.join('?' * len(EVENT[3:]))})"
+    f" ON CONFLICT (id) DO UPDATE SET {', '.join(f'{c}=excluded.{c}' for c in _STORED[1:])}"
 )
 _HEARD = (
     f"SELECT t.request, {', '.join(f'e.{c}' for c in EVENT)} FROM telemetry t JOIN event e ON e.id = t.id"
@@ -78,10 +80,9 @@ class Counting:
         self.imported.look_again()
 
     def write(self) -> None:
-        self.rows.sort(
-            key=itemgetter(0)
-        )  # pages fill better so, and fewer are turned; of the same id the last stays
-        self._db.executemany(_PUT, self.rows)
+        rows = {row[0]: row for row in self.rows}  # of the same id the last stays
+        # As the table lies: pages fill better so, and fewer are turned.
+        self._db.executemany(_PUT, sorted(rows.values(), key=lambda row: (row[1], row[2] // HOUR_MS, row[0])))
         self.rows.clear()
 
     def take(self, usages: dict[int, Usage], recent_ms: int) -> tuple[list[Priced], int]:

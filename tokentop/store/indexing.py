@@ -31,7 +31,7 @@ _SESSION = (
 )
 _NEWEST_MODEL = (
     "SELECT m.name FROM event e JOIN model m ON m.id = e.model WHERE e.session = ? AND m.name != ''"
-    " ORDER BY e.at_ms DESC LIMIT 1"
+    " ORDER BY e.hour DESC, e.at_ms DESC LIMIT 1"
 )
 
 

@@ -18,6 +18,7 @@ from tokentop.engine.work import Work
 from tokentop.nouns.outline import Outline
 
 from .flags import FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_UNKNOWN
+from .hours import within
 from .outlines import decoded
 
 _WORK = msgspec.msgpack.Decoder(Work)
@@ -190,7 +191,8 @@ def spent_between(
     cost, unpriced, unknown, estimated = db.execute(
         "SELECT coalesce(sum(cost_nusd), 0), coalesce(sum(CASE WHEN cost_nusd IS NULL THEN"
         " input + cache_read + cache_write_5m + cache_write_1h + output END), 0), coalesce(sum((flags & ?4) != 0), 0),"
-        " coalesce(max((flags & ?5) != 0), 0) FROM event e WHERE session=?1 AND at_ms >= ?2 AND at_ms < ?3",
+        " coalesce(max((flags & ?5) != 0), 0) FROM event e WHERE session=?1 AND at_ms >= ?2 AND at_ms < ?3"
+        f" AND {within('?2', '?3')}",
         (session, since_ms, until_ms, FLAG_UNKNOWN, FLAG_ESTIMATED | FLAG_COST_ESTIMATED),
     ).fetchone()
     return cost, unpriced, unknown, bool(estimated)

@@ -10,6 +10,7 @@ from tokentop.agents.decoding import MAX_COUNT
 
 from .db import FILE_NAME, open_writer
 from .flags import FLAG_HIDDEN, FLAG_SALVAGED, FLAG_UNKNOWN, FLAG_UNPRICED, FLAGS_MAX
+from .hours import HOUR_MS, hour
 from .merging import MAX_EVENT_NUSD
 from .purging import ADD_UP
 from .slots import SLOT_MS
@@ -21,6 +22,10 @@ _TABLES = (
     "frame", "frame_body", "frame_text", "frame_mark", "telemetry", "purged", "purged_call", "purged_rollup",
     "imported_sum",
 )  # fmt: skip
+_MADE_OF = {
+    "hour": hour("at_ms"),
+    "in_hour_ms": f"at_ms % {HOUR_MS}",
+}  # columns of `event` that older stores lack
 _CHUNK = 500
 MAX_MS = 4_102_444_800_000  # 2100
 _COUNTS = "input, cache_read, cache_write_5m, cache_write_1h, output, reasoning"
@@ -62,8 +67,9 @@ def _salvage(old_path: Path, new: sqlite3.Connection) -> int:
 def _copy(old: sqlite3.Connection, new: sqlite3.Connection, table: str) -> int:
     """Copy the rows that can be read; an unreadable stretch is jumped over."""
     columns = [row[1] for row in new.execute(f"PRAGMA table_info({table})")]
-    put = f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
     try:
+        known = {row[1] for row in old.execute(f"PRAGMA table_xinfo({table})")}
+        columns = [name for name in columns if name in known or name in _MADE_OF]
         plain = (
             "WITHOUT ROWID"
             not in (old.execute("SELECT sql FROM sqlite_master WHERE name=?", (table,)).fetchone() or ("",))[
@@ -72,6 +78,8 @@ def _copy(old: sqlite3.Connection, new: sqlite3.Connection, table: str) -> int:
         )
     except sqlite3.Error:
         return 0
+    put = f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+    columns = [name if name in known else _MADE_OF[name] for name in columns]
     if plain:
         return _by_rowid(old, new, table, columns, put)
     return (_by_session if table == "event" else _straight)(old, new, table, columns, put)
@@ -95,7 +103,7 @@ def _by_session(
     rows = 0
     for (session,) in new.execute("SELECT id FROM session").fetchall():
         for order in ("ASC", "DESC"):
-            query = f"SELECT {', '.join(columns)} FROM {table} WHERE session = ? ORDER BY at_ms {order}, id {order}"
+            query = f"SELECT {', '.join(columns)} FROM {table} WHERE session = ? ORDER BY hour {order}, id {order}"
             try:
                 for row in old.execute(query, (session,)):
                     rows += new.execute(put, row).rowcount
@@ -132,7 +140,8 @@ def _by_rowid(
 
 def _rebuild(new: sqlite3.Connection) -> None:
     """Make rollups and session sums again from the events; what is lost or impossible goes."""
-    limits = {"at_ms": MAX_MS, "took_ms": MAX_MS, "flags": FLAGS_MAX}
+    new.execute("DELETE FROM event WHERE typeof(hour) != 'integer'")
+    limits = {"in_hour_ms": HOUR_MS - 1, "at_ms": MAX_MS, "took_ms": MAX_MS, "flags": FLAGS_MAX}
     for column in (*limits, *_COUNTS.split(", ")):
         most = limits.get(column, MAX_COUNT)
         new.execute(

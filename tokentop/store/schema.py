@@ -5,6 +5,8 @@ Each entry of `MIGRATIONS` is one transaction and brings `user_version` to its p
 
 from __future__ import annotations
 
+from .hours import EPOCH, HOUR_MS, hour
+
 _EVENT = """took_ms INTEGER NOT NULL,
   model INTEGER NOT NULL, tier INTEGER NOT NULL, flags INTEGER NOT NULL,
   input INTEGER NOT NULL, cache_read INTEGER NOT NULL, cache_write_5m INTEGER NOT NULL,
@@ -259,10 +261,13 @@ END;
 DROP INDEX session_cost;
 ALTER TABLE event RENAME TO event_by_id;
 CREATE TABLE event (
-  id INTEGER NOT NULL, session INTEGER NOT NULL, at_ms INTEGER NOT NULL, {_EVENT},
-  PRIMARY KEY (session, at_ms, id)
+  id INTEGER NOT NULL, session INTEGER NOT NULL, hour INTEGER NOT NULL, in_hour_ms INTEGER NOT NULL, {_EVENT},
+  at_ms INTEGER GENERATED ALWAYS AS ((hour + {EPOCH}) * {HOUR_MS} + in_hour_ms) VIRTUAL,
+  PRIMARY KEY (session, hour, id)
 ) WITHOUT ROWID;
-INSERT INTO event SELECT * FROM event_by_id INDEXED BY event_session ORDER BY session, at_ms, id;
+INSERT INTO event SELECT id, session, {hour("at_ms")} AS hour, at_ms % {HOUR_MS}, took_ms, model, tier, flags, input,
+  cache_read, cache_write_5m, cache_write_1h, output, reasoning, cost_nusd
+  FROM event_by_id INDEXED BY event_session ORDER BY session, hour, id;
 DROP TABLE event_by_id;
 CREATE UNIQUE INDEX event_id ON event (id);
 CREATE TABLE git_repo (

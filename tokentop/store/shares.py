@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from .flags import FLAG_COST_ESTIMATED, FLAG_ESTIMATED, FLAG_HIDDEN, FLAG_UNKNOWN
+from .hours import within
 
 # Columns of `session`, and what `parts` gives of the calls in a span. `estimated` is 0 or 1.
 SUMS = (
@@ -21,7 +22,8 @@ _INSIDE = (
     f"SELECT e.session, sum(NOT e.flags & {FLAG_HIDDEN | FLAG_UNKNOWN}), {', '.join(f'sum(e.{name})' for name in SUMS[1:7])},"
     f" coalesce(sum(e.cost_nusd), 0), coalesce(sum(CASE WHEN e.cost_nusd IS NULL THEN {_TOKENS} END), 0),"
     f" sum((e.flags & {FLAG_UNKNOWN}) != 0), max((e.flags & {FLAG_ESTIMATED | FLAG_COST_ESTIMATED}) != 0)"
-    " FROM json_each(?1) j CROSS JOIN event e ON e.session = j.value WHERE e.at_ms >= ?2 AND e.at_ms < ?3 GROUP BY e.session"
+    " FROM json_each(?1) j CROSS JOIN event e ON e.session = j.value WHERE e.at_ms >= ?2 AND e.at_ms < ?3"
+    f" AND {within('?2', '?3')} GROUP BY e.session"
 )
 
 

@@ -16,6 +16,7 @@ from .flags import (
     FLAG_TELEMETRY,
     FLAG_UNKNOWN,
 )
+from .hours import within
 from .shares import SUMS, parts
 from .slots import BUCKETS, ROLLED, SLOT_MS, Filter, Slot, slot_of, span_of, where_of
 
@@ -63,7 +64,7 @@ def events_as_slots(
         " LEFT JOIN event_extra x ON x.id = e.id"
         " JOIN project p ON p.id = s.project"
         f" WHERE e.session = s.id AND s.last_ms >= ?1 AND s.first_ms < ?2 AND e.at_ms >= ?1 AND e.at_ms < ?2"
-        f" AND s.id NOT IN (SELECT value FROM json_each(?3)){where}"
+        f" AND {within('?1', '?2')} AND s.id NOT IN (SELECT value FROM json_each(?3)){where}"
         " GROUP BY slot, s.id, e.model, e.flags",
         (*span, json.dumps(list(without)), *values),
     )
