@@ -59,7 +59,7 @@ def write(grid: list[list[str]], update: ChopsUpdate | None) -> int:
     return written
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(updates(), min_size=2, max_size=8))
 def test_the_terminal_shows_the_same_as_if_everything_had_been_written(steps: list[ChopsUpdate]) -> None:
     shown = Shown()
