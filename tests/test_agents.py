@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.agents.harness import (
@@ -33,7 +33,7 @@ from tokentop.nouns.usage import Tokens
 
 AGENTS = [agent.id for agent in all_agents()]
 EACH = pytest.mark.parametrize("case", cases(), ids=str)
-FUZZ = settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+FUZZ = settings(database=None, derandomize=True)
 
 
 def buckets(tokens: Tokens) -> dict[str, int]:

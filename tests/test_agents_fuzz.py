@@ -60,9 +60,7 @@ def bounded(tokens: Tokens) -> bool:
     return all(type(v) is int and 0 <= v <= MAX_COUNT for v in values) and tokens.reasoning <= tokens.output
 
 
-FUZZ = settings(
-    max_examples=80, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
-)
+FUZZ = settings(max_examples=80, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 def with_source(kind: type) -> list[str]:

@@ -15,7 +15,7 @@ from tests.agents.build_codex import Rollout, counts
 from tests.agents.harness import Picture, assert_same, grow, scratch
 from tokentop.nouns.usage import Tokens
 
-FUZZ = settings(deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+FUZZ = settings(database=None, derandomize=True, suppress_health_check=list(HealthCheck))
 IDS = [f"{digit * 8}-1111-4111-8111-111111111111" for digit in "abcdef"]
 Files = dict[Path, bytes]
 

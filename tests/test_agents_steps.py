@@ -165,7 +165,7 @@ def test_hostile_text_in_a_record_is_cleaned_and_masked() -> None:
     assert "[red]x[/red]" in step.detail
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),

@@ -109,7 +109,7 @@ class Twin:
         return one.rows
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(st.tuples(steps, st.booleans()), max_size=40))
 def test_a_kept_row_is_the_one_that_would_be_made(told: list[tuple[tuple[object, ...], bool]]) -> None:
     twin = Twin()

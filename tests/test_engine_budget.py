@@ -126,7 +126,7 @@ def test_without_a_method_the_end_is_unknown() -> None:
     st.integers(0, 400 * 24 * 60), st.integers(0, 10**12), st.sampled_from(("day", "week", "month")),
     st.integers(1, 10**13), st.sampled_from(("Europe/Berlin", "America/Sao_Paulo", "Australia/Lord_Howe")),
 )  # fmt: skip
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_it_runs_out_within_its_period_and_only_where_the_projection_passes_it(
     minute: int, today: int, period: str, amount: int, zone: str
 ) -> None:

@@ -44,7 +44,7 @@ def moment(fact: object) -> int:
 
 
 @given(st.lists(facts, max_size=14, unique_by=moment), st.randoms(use_true_random=False))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_facts_of_several_files_may_come_in_any_order(fed: list[object], rng: random.Random) -> None:
     def fold(order: list[object]) -> dict[str, object]:
         live = LiveState()

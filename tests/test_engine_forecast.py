@@ -131,7 +131,7 @@ def test_fewer_than_7_days_give_a_wide_interval() -> None:
     st.lists(st.tuples(st.integers(0, 28 * 24), st.integers(0, 10**12)), max_size=80),
     st.sampled_from([z for z, _, _ in DAYS]),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_low_projected_high_are_in_order_and_never_below_today(
     minute: int, today: int, burn: int, past: list[tuple[int, int]], zone: str
 ) -> None:
@@ -193,7 +193,7 @@ def test_the_backtest_looks_only_back() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(-(2**60), 2**60), st.integers(0, 10**12)), max_size=20))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_hostile_hours_of_history_neither_raise_nor_fill_centuries(history: list[tuple[int, int]]) -> None:
     """Faults T30."""
     odd = [*history, (0, 1), (253_402_300_799_000, 1), (-62_135_596_800_000, 1), (NOON, 5 * USD)]
@@ -316,7 +316,7 @@ def test_without_history_the_month_is_today_alone() -> None:
     st.lists(st.tuples(st.integers(0, 50 * 24), st.integers(0, 10**12)), max_size=60),
     st.sampled_from([z for z, _, _ in DAYS]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_month_is_in_order_and_its_curve_goes_on_from_the_days(
     minute: int, today: int, past: list[tuple[int, int]], zone: str
 ) -> None:

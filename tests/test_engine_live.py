@@ -257,7 +257,7 @@ def test_a_sub_agent_left_open_by_an_earlier_process_is_done() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 12)), max_size=30), st.integers(0, 9))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_cycles_in_hostile_logs_end_and_every_session_stays_visible_once(
     edges: list[tuple[int, int]], alive: int
 ) -> None:

@@ -76,7 +76,7 @@ def test_cache_reads_stand_apart_and_burn_is_per_hour() -> None:
         max_size=20,
     )
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_series_sums_to_exactly_the_tokens_fed(fed: list[tuple[int, int, int]]) -> None:
     rates = rates_at()
     for number, (ago, span, amount) in enumerate(fed):
@@ -95,7 +95,7 @@ def test_the_series_sums_to_exactly_the_tokens_fed(fed: list[tuple[int, int, int
 
 
 @given(st.lists(st.tuples(events, st.sampled_from("ab")), max_size=25, unique_by=lambda e: e[0].id))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_order_of_events_does_not_matter(fed: list[tuple[Priced, str]]) -> None:
     shuffled = fed[:]
     random.Random(len(fed)).shuffle(shuffled)
@@ -108,7 +108,7 @@ def test_the_order_of_events_does_not_matter(fed: list[tuple[Priced, str]]) -> N
 
 
 @given(st.lists(st.tuples(events, st.sampled_from("ab"), st.integers(0, 90_000)), max_size=25))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_a_newer_version_takes_the_old_contribution_back(fed: list[tuple[Priced, str, int]]) -> None:
     """Only the last version of each id is left, whatever time passed between the versions."""
     grown, last = rates_at(), {}
@@ -156,7 +156,7 @@ def test_a_hostile_duration_costs_no_more_than_an_hour_of_cells() -> None:
 @given(
     st.lists(st.integers(-4 * HOUR_MS, 4 * HOUR_MS), min_size=1, max_size=12), st.lists(events, max_size=8)
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_clock_jumps_give_no_negative_and_no_infinite_rate(steps: list[int], fed: list[Priced]) -> None:
     """Faults T31."""
     rates, now, fed_tokens = rates_at(), NOW, 0

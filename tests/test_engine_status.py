@@ -314,7 +314,7 @@ moments = st.one_of(st.just(0), st.integers(NOW - 10**7, NOW + 10**7), st.intege
     below=st.integers(0, 3),
     sub=st.booleans(),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_every_status_has_a_source_and_a_since_in_the_past(
     proc_state, run_state, has_proc, one_shot, owns, last, call, times, below, sub
 ) -> None:

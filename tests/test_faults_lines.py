@@ -209,7 +209,7 @@ hostile_lines = st.lists(
 )
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=120, suppress_health_check=list(HealthCheck))
 @given(hostile_lines, st.binary(max_size=60))
 def test_no_line_can_stop_the_reading(
     tmp_path_factory: pytest.TempPathFactory, lines: list[tuple[str, dict[str, object]]], noise: bytes

@@ -134,7 +134,7 @@ def test_hostile_queries_never_raise(filled: Store, query: str) -> None:
 
 
 @given(query=st.text(max_size=40), sort=st.sampled_from(["", "cost"]), group=st.sampled_from(["", "project"]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_query_raises(query: str, sort: str, group: str) -> None:
     listing = searching.answer(_SHARED, Ask(query, sort, group=group), UTC, NOW)
     assert set(listing.order) <= {1, 2}
@@ -289,7 +289,7 @@ def test_words_and_filters_together(filled: Store) -> None:
     ).map("".join),
     text=st.text(st.sampled_from("retkx7ab-K\u212a\u017fA"), max_size=12),
 )  # fmt: skip
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_what_a_pattern_is_certain_of_stands_in_all_that_it_matches(pattern: str, text: str) -> None:
     try:
         found = Pattern(pattern).compiled().search(text)

@@ -241,7 +241,7 @@ def test_the_class_of_an_error_is_never_its_message() -> None:
     assert class_of(f"invalid prompt {CANARY}") == ""
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -263,7 +263,7 @@ def test_no_record_of_any_shape_raises(value: object) -> None:
             assert all(part.isprintable() for part in (deed.name, *deed.target.split("\n"), deed.call_id))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.text(max_size=200)
     | st.lists(st.sampled_from(["bash", "-c", "'", '"', "&&", "|", "(", "git", "sudo", "\n", "<<"])).map(

@@ -120,7 +120,7 @@ def test_money_without_tokens_is_the_cost_and_its_tokens_are_unknown() -> None:
         assert found.sessions["s"]
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@settings(max_examples=60, derandomize=True, database=None)
 @given(
     steps=st.lists(st.tuples(*[st.integers(0, 1 << 20)] * 5), min_size=1, max_size=8), seed=st.integers(0, 99)
 )

@@ -290,5 +290,5 @@ class TailMachine(RuleBasedStateMachine):
 
 TestTailing = TailMachine.TestCase
 TestTailing.settings = settings(
-    max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=60, stateful_step_count=25, suppress_health_check=list(HealthCheck)
 )

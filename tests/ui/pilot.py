@@ -42,6 +42,17 @@ async def until(pilot: Pilot[str], true: Callable[[], bool]) -> None:
     await pilot.pause(0)  # a screen that has just been pushed is empty still
 
 
+def at_rest(app: TokentopApp) -> bool:
+    """Nothing waits to be handled, laid out or drawn: what is drawn from here on is drawn for a reason."""
+    screen = app.screen
+    widgets = [screen, *screen.walk_children()]
+    if screen._dirty_widgets or screen._callbacks:
+        return False
+    if any(pump.message_queue_size or pump._next_callbacks for pump in (app, *widgets)):
+        return False
+    return not any(one._layout_required or one._scroll_required or one._repaint_required for one in widgets)
+
+
 async def show(app: TokentopApp, pilot: Pilot[str], snapshot: Snapshot) -> None:
     """Publish through the source's own way and wait until the screen has it."""
     app.publish(snapshot)

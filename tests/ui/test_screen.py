@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.ui import build
-from tests.ui.pilot import lines, screen, show, text, until
+from tests.ui.pilot import at_rest, lines, screen, show, text, until
 from tokentop.nouns.facts import Diagnostic, Progress
 from tokentop.ui.paint import palette_of
 from tokentop.ui.screens.confirm import ConfirmScreen
@@ -145,7 +145,7 @@ async def test_one_changed_row_of_a_hundred_draws_one_line() -> None:
     async with screen(build.FakeSource(build.snapshot(rows)), size=(150, 50)) as (app, pilot, _):
         table = app.live.table
         table.period_s = 0.0
-        await pilot.pause(0.1)
+        await until(pilot, lambda: at_rest(app))
         drawn = table.misses
         app.live.show(build.snapshot(build.change(rows, "r003", title="another title"), 1))
         await until(pilot, lambda: "another title" in text(app))
@@ -160,7 +160,7 @@ async def test_a_busy_row_is_repainted_once_per_period_and_ends_on_its_last_valu
         pilot,
         _,
     ):
-        await pilot.pause(0.5)
+        await until(pilot, lambda: at_rest(app))
         drawn, begun_s = app.live.table.misses, time.monotonic()
         for at in range(20):
             app.live.show(build.snapshot(build.change(rows, "b", title=f"step {at}"), 1))

@@ -9,7 +9,7 @@ from textual.pilot import Pilot
 from textual.strip import Strip
 
 from tests.ui import build
-from tests.ui.pilot import lines, screen, show, text, until
+from tests.ui.pilot import at_rest, lines, screen, show, text, until
 from tests.ui.terminal import Terminal, driver
 from tokentop.nouns.usage import Average
 from tokentop.ui.app import TokentopApp
@@ -172,7 +172,7 @@ async def test_one_changed_row_draws_its_line_and_that_of_its_group() -> None:
         table = app.live.table
         await pilot.press("b")
         table.period_s = 0.0
-        await pilot.pause(0.1)
+        await until(pilot, lambda: at_rest(app))
         drawn = table.misses
         changed = build.change(rows, "r003", title="another title", tree=build.figures(1.0))
         app.live.show(build.snapshot(changed, 1))

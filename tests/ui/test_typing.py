@@ -183,8 +183,9 @@ def test_in_a_terminal_keys_sent_with_the_kill_key_do_nothing() -> None:
         terminal.wait_for(b"Terminate", mark)
         terminal.read(0.5)
         assert b"PAUSED" not in terminal.output[mark:]
+        mark = len(terminal.output)
         terminal.send(b"n")
-        terminal.read(0.3)
+        terminal.wait_for(b" quit", mark)
         mark = len(terminal.output)
         terminal.send(b"R")
         terminal.wait_for(b"nothing was done to any process", mark)
