@@ -96,7 +96,7 @@ class Collector:
             self._look_at_processes(wall_ms)
             self._processes.took(time.thread_time() - began_s)
         self.actions.tick(now_s)
-        if self._daybook.is_due(now_s):
+        if self._daybook.is_due(now_s, wall_ms):
             self._money(now_s, wall_ms)
         self._averages.tick(now_s, wall_ms)
         self._show(now_s, wall_ms)

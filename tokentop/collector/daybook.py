@@ -37,7 +37,7 @@ class Daybook:
         self._limits = limits_of(budgets)
         self._forecaster = Forecaster((), zone)
         self._earlier: dict[str, By] = {}  # spent before today, by period
-        self._history_day = 0  # start of the local day that the history ends at
+        self._day = range(0)  # the moments of the local day that the sums are of
         self._stored: Forecast | None = None
         self._dirty = True  # something was spent since the last sum
         self._due = Due()
@@ -55,8 +55,10 @@ class Daybook:
         """What was spent before today in the present week or month, by (agent, project)."""
         return self._earlier.get(period, {})
 
-    def is_due(self, now_s: float) -> bool:
+    def is_due(self, now_s: float, wall_ms: int) -> bool:
         """Whether `work_out` would do anything."""
+        if wall_ms not in self._day:
+            return True
         return self._due.is_due("forecast", now_s) or (self._dirty and self._due.is_due("spent", now_s))
 
     def work_out(
@@ -65,8 +67,12 @@ class Daybook:
         """Sum up and project, as far as it is due; returns a new projection. Raises sqlite3.Error."""
         start_ms, end_ms, _ = day_bounds(wall_ms, self._zone)
         forced = self._due.take("forecast", now_s, FORECAST_S) or forced
-        if self._due.take("history", now_s, HISTORY_S) or self._history_day != start_ms:
+        if wall_ms not in self._day:
+            self._due.hurry("spent")
+            self.forget()  # at midnight today's sum is another one, also where nothing is spent
+        if self._due.take("history", now_s, HISTORY_S):
             self._recall_days(connection, wall_ms)
+            self._day = range(start_ms, end_ms)
         if self._due.take("events", now_s, FORECAST_S):
             past = by_day.sums(
                 connection, reader.Filter(), (), self._zone
@@ -111,7 +117,6 @@ class Daybook:
             for name, begin in begins.items()
             if name != "day"
         }
-        self._history_day = start_ms
 
     def _spent_by(self, connection: sqlite3.Connection, since_ms: int, until_ms: int) -> By:
         """Nano-dollars of whole local days, from their sums."""
