@@ -203,7 +203,7 @@ def test_the_cap_of_an_hour_leaves_only_words() -> None:
     assert len(desk.struck) == 1
     desk.watch(40, 100, DEAR, other)
     assert len(desk.struck) == 1
-    assert "1 times in an hour" in desk.said
+    assert "has used up its 1 action of the hour" in desk.said
 
 
 def test_countdowns_that_run_count_for_the_hour() -> None:

@@ -13,7 +13,7 @@ from msgspec import Struct, structs
 
 from tokentop.engine.judge import Hit, is_named
 from tokentop.engine.policy import REASON, Due, Policies, row_key_of
-from tokentop.text import clean
+from tokentop.text import clean, plural
 
 from .nouns.actions import Action, Countdown, KillPlan, Notice, Receipt, receipt_of
 from .nouns.picture import Row, Snapshot
@@ -123,7 +123,8 @@ class Enforcer:
         rule, row = self._policies.rule(due.rule), due.hit.row
         under_way = sum(pending.due.rule == due.rule for pending in self._pending.values())
         if self._policies.capped(due.rule, self._at_ms, under_way):
-            self._not_done(due, f"the rule may act {rule.per_hour} times in an hour and has", next_step=False)
+            cap = plural(rule.per_hour, "action")
+            self._not_done(due, f"the rule has used up its {cap} of the hour", next_step=False)
             return
         why = self._why_not(due)
         plan = None if why else self._plan(row, ACTIONS[due.step])

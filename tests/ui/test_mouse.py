@@ -8,6 +8,7 @@ from textual import events
 
 from tests.ui import build
 from tests.ui.pilot import lines, screen, until
+from tokentop.nouns.sessions import State
 
 
 async def test_the_wheel_scrolls_and_the_cursor_stays_on_its_row() -> None:
@@ -31,6 +32,15 @@ async def test_a_chip_filters_and_the_same_chip_again_does_not() -> None:
         await until(pilot, lambda: app.live.view.query == "state:permission")
         await pilot.click(offset=(chip, 0))
         await until(pilot, lambda: app.live.view.query == "")
+
+
+async def test_agents_whose_state_nothing_tells_are_counted_and_their_chip_filters() -> None:
+    rows = (build.row("a", state=State.UNKNOWN), build.row("b", state=State.UNKNOWN))
+    async with screen(build.FakeSource(build.snapshot(rows))) as (app, pilot, _):
+        head = lines(app)[0]
+        assert "no agent runs" not in head
+        await pilot.click(offset=(head.index("· 2"), 0))
+        await until(pilot, lambda: app.live.view.query == "state:unknown")
 
 
 async def test_no_click_anywhere_does_anything_to_a_process() -> None:

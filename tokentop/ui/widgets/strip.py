@@ -35,7 +35,7 @@ class Part(NamedTuple):
 
 _COUNTED = (
     State.WORKING, State.TOOL, State.PERMISSION, State.INPUT, State.ERROR, State.LIMITED, State.ORPHAN,
-    State.FROZEN, State.IDLE,
+    State.FROZEN, State.IDLE, State.UNKNOWN,
 )  # fmt: skip
 
 
