@@ -244,6 +244,14 @@ def test_outcomes_are_found_by_what_their_column_says(
     assert {name for group in filled.ask(query, group="project").groups for name in (group.name,)}
 
 
+def test_a_session_with_nothing_but_a_squash_of_others_has_no_commit(filled: Store) -> None:
+    _worked(filled)
+    (s3,) = filled.db.execute("SELECT id FROM session WHERE sid = 's3'").fetchone()
+    filled.db.execute("INSERT INTO git_credit VALUES (1, 'squash', ?, 1.0, 1, 'hash')", (s3,))
+    assert filled.found("outcome:commit") == ["s1"]
+    assert filled.found("outcome:no") == ["s3"]
+
+
 def test_what_runs_is_found_by_its_state(filled: Store) -> None:
     running = (("claude", "s1", "working"), ("codex", "s2", "permission"), ("claude", "s3", "done"))
     assert filled.found("state:work", running=running) == ["s1"]

@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Callable
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +147,32 @@ def test_after_a_purge_every_report_still_tells_the_whole(scratch: Scratch) -> N
     text = run(scratch, "session", "s20").stdout
     assert "known by their sum alone: in no turn" in text
     assert "cost     $0.00" not in text
+
+
+def test_usage_says_what_of_a_cut_quarter_hour_it_cannot_tell(scratch: Scratch) -> None:
+    fill(scratch.state, facts())
+    run(scratch, "purge", "--before", "2026-11-01", "--yes")
+    with sqlite3.connect(scratch.state / "tokentop.db") as db:
+        slot, calls, nusd = db.execute(
+            "SELECT slot, sum(responses + unknown_calls), sum(cost_nusd) FROM purged_rollup GROUP BY slot ORDER BY slot LIMIT 1"
+        ).fetchone()
+    db.close()
+    at = [datetime.fromtimestamp(slot * 900 + s, UTC).strftime("%Y-%m-%dT%H:%M") for s in (0, 300, 900)]
+    told = {"left_out": {"calls": calls, "cost_usd": f"{nusd / 1e9:.9f}"}}
+    for words in (
+        ("usage",),
+        ("usage", "--csv"),
+        ("usage", "--md"),
+        ("usage", "--cache"),
+        ("usage", "--compare"),
+    ):
+        cut = run(scratch, *words, "--since", at[1])
+        assert ("purged call" in cut.stderr, "purged call" in cut.stdout) == (True, False), words
+        assert "purged call" not in run(scratch, *words, "--since", at[0], "--until", at[2]).stderr
+    for words in (("usage",), ("usage", "--cache"), ("usage", "--compare")):
+        found = json.loads(run(scratch, *words, "--since", at[1], "--json").stdout)
+        assert {name: found.get(name) for name in told} == told, words
+    assert "left_out" not in json.loads(run(scratch, "usage", "--since", at[0], "--json").stdout)
 
 
 def test_a_session_that_goes_on_after_a_purge_is_counted_on(scratch: Scratch) -> None:

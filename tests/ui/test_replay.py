@@ -168,8 +168,11 @@ async def test_a_span_ranks_its_sessions_and_leads_to_one() -> None:
         shown = text(app)
         assert "48.0%" in shown
         assert "by 4 sessions" in shown
+        app.notify("not recorded", timeout=600)
+        await until(pilot, lambda: "not recorded" in text(app))
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, SessionScreen))
+        await until(pilot, lambda: "not recorded" not in text(app))  # it would hide the turn
         chosen = app.screen.session_id
         await pilot.press("escape")
         await until(pilot, lambda: app.screen is replay and at_rest(replay))

@@ -16,7 +16,7 @@ from tokentop.nouns.usage import Tokens
 from tokentop.store import by_day, reader
 from tokentop.store.reader import Filter, Slot
 from tokentop.store.slots import BUCKETS, span_of
-from tokentop.text import clean, digits3
+from tokentop.text import clean, digits3, plural
 
 from .out import fits, fitted_table, iso, money, room, usd, wrapped
 
@@ -212,6 +212,23 @@ def _sums(line: Line) -> dict[str, Any]:
 
 def _no_price(line: Line) -> bool:
     return not line.priced and bool(line.unpriced_tokens or line.unknown_calls)
+
+
+def cut_document(db: sqlite3.Connection, *spans: Filter) -> dict[str, Any]:
+    """`left_out` of a document: purged calls of quarter hours that the times cut, in no sum; nothing where none are."""
+    calls, cost_nusd = reader.cut_through(db, *spans)
+    return {"left_out": {"calls": calls, "cost_usd": usd(cost_nusd)}} if calls or cost_nusd else {}
+
+
+def cut_note(db: sqlite3.Connection, *spans: Filter) -> str:
+    """The same in a line for people, "" where there are none."""
+    calls, cost_nusd = reader.cut_through(db, *spans)
+    if not calls and not cost_nusd:
+        return ""
+    return (
+        f"not in these sums: {plural(calls, 'purged call')}, {money(cost_nusd)}, of quarter hours within which the time"
+        " begins or ends; give whole quarter hours to have them counted"
+    )
 
 
 def as_csv(lines: Sequence[Line], by: Sequence[str]) -> str:

@@ -48,13 +48,16 @@ def run(arguments: Arguments) -> int:
         lines = usage.collect(store.db, wanted, by, zone)
         if arguments.json:
             health = health_document(store.db, store.current, store.notes)
-            print_json(usage.document(lines, by, wanted, at_ms, health))
+            print_json(
+                usage.document(lines, by, wanted, at_ms, health) | usage.cut_document(store.db, wanted)
+            )
         elif arguments.csv:
             sys.stdout.write(usage.as_csv(lines, by))
         elif lines:
             print(_usage_text(arguments, store, wanted, by, lines, at_ms))
             if not plain:
                 _say_problems(store)
+        _say_cut(arguments, store, wanted)
     if lines:
         return 0
     if any((wanted.agent, wanted.project, wanted.model, arguments.since, arguments.until)):
@@ -98,9 +101,10 @@ def _cache(arguments: Arguments, store: access.Access, wanted: Filter, by: list[
         raise UsageError("--cache is worked out from days: leave session and hour out of --by")
     groups = usage_cache.collect(store.db, wanted, by, local_zone(os.environ), prices(store.settings))
     if arguments.json:
-        print_json(usage_cache.document(groups, by, at_ms))
+        print_json(usage_cache.document(groups, by, at_ms) | usage.cut_document(store.db, wanted))
     elif groups:
         print(usage_cache.as_text(groups, by))
+    _say_cut(arguments, store, wanted)
     if not groups:
         raise NothingMatched("no usage matches; widen the filters")
     return 0
@@ -120,13 +124,23 @@ def _compare(arguments: Arguments, store: access.Access, wanted: Filter, by: lis
     spans = usage_forms.two_spans(wanted, zone, at_ms)
     pairs = usage_forms.compared(store.db, spans, by, zone)
     if arguments.json:
-        print_json(usage_forms.comparison_document(pairs, spans, by, at_ms))
+        print_json(
+            usage_forms.comparison_document(pairs, spans, by, at_ms) | usage.cut_document(store.db, *spans)
+        )
     elif pairs:
         print(usage_forms.comparison_text(pairs, spans, by, zone))
         _say_problems(store)
+    _say_cut(arguments, store, *spans)
     if not pairs:
         raise NothingMatched("no usage in either time; widen the filters")
     return 0
+
+
+def _say_cut(arguments: Arguments, store: access.Access, *spans: Filter) -> None:
+    """What the edges of the time leave out, beside a table or CSV; a heat map has whole days."""
+    note = "" if arguments.json or arguments.heatmap else usage.cut_note(store.db, *spans)
+    if note:
+        print(f"\n{note}", file=sys.stderr)
 
 
 def _check_agent(name: str) -> None:

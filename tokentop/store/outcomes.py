@@ -128,8 +128,9 @@ def brought(db: sqlite3.Connection, now_ms: int) -> Brought:
         return _last[3]
     works_now = db.execute("SELECT count(*), max(last_ms), max(outline_ms), sum(place) FROM work").fetchone()
     credits_now = db.execute("SELECT count(*), sum(session) FROM git_credit").fetchone()
+    counted = db.execute("SELECT sum(counts) FROM git_change").fetchone()  # a squash of others is none
     listed = db.execute("SELECT count(*), max(session) FROM line").fetchone()
-    state = (works_now, credits_now, listed)
+    state = (works_now, credits_now, counted, listed)
     known = _last[3] if _last is not None and file and (_last[0], _last[2]) == (file, state) else _brought(db)
     _last = file, now_ms, state, known
     return known
@@ -143,7 +144,9 @@ def _brought(db: sqlite3.Connection) -> Brought:
         return frozenset(some.union([root for session, root in below if session in some]))
 
     return (
-        with_roots("SELECT session FROM git_credit"),
+        with_roots(
+            "SELECT k.session FROM git_credit k JOIN git_change c ON c.repo = k.repo AND c.hash = k.hash WHERE c.counts"
+        ),
         with_roots("SELECT session FROM work WHERE files > 0"),
         with_roots(f"SELECT session FROM work WHERE files = 0 AND place != {GONE}"),
     )

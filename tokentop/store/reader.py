@@ -26,7 +26,17 @@ from .records import (
     remembered,
 )
 from .slots import Filter, Slot
-from .usage import average, cost_by_hour, cost_by_slot, newest_ms, purged_as_slots, spent, spent_by, usage
+from .usage import (
+    average,
+    cost_by_hour,
+    cost_by_slot,
+    cut_through,
+    newest_ms,
+    purged_as_slots,
+    spent,
+    spent_by,
+    usage,
+)
 from .usage_of_calls import events_as_slots, logged_credits, sessions_as_slots, web_searches
 
 __all__ = [
@@ -38,6 +48,7 @@ __all__ = [
     "cost_by_hour",
     "cost_by_slot",
     "cursors",
+    "cut_through",
     "data_version",
     "events_as_slots",
     "events_of",

@@ -71,6 +71,25 @@ def purged_as_slots(db: sqlite3.Connection, wanted: Filter) -> Iterator[Slot]:
             yield slot_of(slot * SLOT_MS, agent, project, provider, model, PURGED, flags, responses, *rest)
 
 
+def cut_through(db: sqlite3.Connection, *asked: Filter) -> tuple[int, int]:
+    """(calls, nano-dollars) of the quarter hours that the asked times cut and whose single calls are not here.
+
+    Which of them lie within the times cannot be known: no other question counts any of them. The filters differ in
+    their times alone.
+    """
+    where, values = where_of(asked[0], "p.agent", "p.name", "m.name")
+    calls = cost = 0
+    edges = [edge for one in asked for edge in _edges(one, *_whole_slots(one))]
+    for slot in {since_ms // SLOT_MS for since_ms, _until_ms in edges}:
+        found = db.execute(
+            "SELECT coalesce(sum(r.responses + r.unknown_calls), 0), coalesce(sum(r.cost_nusd), 0) FROM purged_rollup r"
+            f" JOIN project p ON p.id = r.project JOIN model m ON m.id = r.model WHERE r.slot = ?{where}",
+            (slot, *values),
+        ).fetchone()
+        calls, cost = calls + found[0], cost + found[1]
+    return calls, cost
+
+
 def _whole_slots(wanted: Filter) -> tuple[int, int]:
     """The quarter hours that lie wholly inside the asked time."""
     first = -(-wanted.since_ms // SLOT_MS) if wanted.since_ms is not None else -(1 << 40)

@@ -245,6 +245,7 @@ class ReplayScreen(PastKeys):
         """A session that spent: its page, and below it its row at the end of the span, when it has certainly begun."""
         self._awaited = f"{share.agent}:{share.session_id}"
         self.seek_in(spent.from_ms, spent.until_ms)
+        self.app.clear_notifications()  # what was said of the recording would hide the turn
         self.tokentop.open_session(share.agent, share.session_id, share.title, spent.from_ms, spent.until_ms)
 
     def seek_in(self, from_ms: int, until_ms: int) -> None:
