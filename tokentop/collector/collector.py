@@ -19,7 +19,7 @@ from tokentop.nouns.picture import Row, Snapshot
 from tokentop.nouns.processes import AgentProc
 from tokentop.nouns.sessions import Session, State
 from tokentop.settings.config import Settings
-from tokentop.settings.zone import local_zone
+from tokentop.settings.zone import local_zone, zone_fault
 from tokentop.store import db
 
 from .access import StoreAccess
@@ -65,6 +65,8 @@ class Collector:
         self._live = live_state(settings, self._table, environ)
         self._daybook = Daybook(self._live, self._zone, settings.all_budgets)
         self._memory = Memory(self._live, self._daybook)
+        if fault := zone_fault(environ):
+            self._memory.note("time zone", fault)
         self._access = StoreAccess(folder, environ, settings, self._table, self._memory, stays=stays)
         self._reading = LogReading(self._memory, folder)
         self._processes = ProcessLooks(self._memory, environ)
