@@ -156,8 +156,11 @@ class Collector:
         return take(self._live, wall_ms)
 
     def _look_at_processes(self, wall_ms: int) -> ProcWatcher:
+        self._processes.recall_orphans(self.recall)
         watcher = self._processes.look(self._access.connection, wall_ms)
         ledger = self._access.ledger
+        if ledger is not None:
+            self._processes.keep_orphans(self.remember)
         if ledger is not None and self._processes.tell_folders(ledger.follower):
             self._reading.walk_soon()
         health = [*self._memory.notes.values(), *watcher.health()]
