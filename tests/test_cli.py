@@ -257,6 +257,19 @@ def test_a_terminal_that_knows_ascii_only_gets_replacements(scratch: Scratch) ->
     assert "gr??e?" in done.stdout
 
 
+def test_a_time_zone_that_is_not_known_is_said_once_beside_the_report(scratch: Scratch) -> None:
+    said = "TZ=Mars/Olympus is no time zone that is known here: days and times are in UTC"
+    for arguments in (("usage",), ("usage", "--json"), ("today",), ("doctor",)):
+        done = scratch.run(*arguments, env={"TZ": "Mars/Olympus"})
+        assert done.returncode == 0
+        assert done.stderr.startswith(f"tokentop: {said}\n")
+        assert done.stderr.count(said) == 1
+    assert f"note         {said}" in done.stdout
+    health = json.loads(scratch.run("--json", env={"TZ": "Mars/Olympus"}).stdout)["health"]
+    assert said in json.dumps(health)
+    assert said in scratch.run("--once", env={"TZ": "Mars/Olympus"}).stdout
+
+
 def test_an_empty_home_says_where_it_looked(tmp_path: Path) -> None:
     home = Scratch(tmp_path)
     home.project.rmdir()

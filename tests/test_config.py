@@ -14,7 +14,7 @@ from tokentop.places import state_dir
 from tokentop.settings.config import Settings, SettingsError
 from tokentop.settings.load import load, parse
 from tokentop.settings.written import render_default
-from tokentop.settings.zone import local_zone
+from tokentop.settings.zone import local_zone, zone_fault
 
 
 def test_without_a_file_everything_has_its_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,8 +125,18 @@ def test_the_zone_follows_daylight_saving() -> None:
         hours=5, minutes=45
     )
     for odd in ("../../etc/passwd", "No/Where", "/no/such/file"):
-        assert datetime(2026, 1, 1, tzinfo=local_zone({"TZ": odd})).utcoffset() is not None
+        assert datetime(2026, 1, 1, tzinfo=local_zone({"TZ": odd})).utcoffset() == timedelta(0)
     assert datetime(2026, 1, 1, tzinfo=UTC).astimezone(local_zone({})).utcoffset() is not None
+
+
+def test_a_zone_that_is_not_known_is_said_in_one_line() -> None:
+    for known in ("", "UTC", "Europe/Berlin", ":Asia/Kathmandu", "<+0545>-5:45", "UTC0", "EST5"):
+        assert zone_fault({"TZ": known}) == ""
+    for odd in ("../../etc/passwd", "No/Where", "/no/such/file", "a\x1b[31m\nb"):
+        said = zone_fault({"TZ": odd})
+        assert said.endswith("is no time zone that is known here: days and times are in UTC")
+        assert said.isprintable()
+    assert "summer time is left out" in zone_fault({"TZ": "CET-1CEST,M3.5.0,M10.5.0/3"})
 
 
 def test_importing_the_settings_loads_nothing_heavy() -> None:

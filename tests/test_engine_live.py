@@ -451,6 +451,14 @@ def test_a_piped_child_that_began_with_the_logs_tool_is_that_tool_and_an_older_o
     assert [c.role for c in rows["claude:s"].children] == [ProcRole.MCP, ProcRole.TOOL]
 
 
+def test_a_process_without_a_terminal_is_in_no_pane_whatever_its_environment_names() -> None:
+    """What outlives its agent keeps the name of the pane, also when that is closed."""
+    live = LiveState()
+    orphan = {"role": ProcRole.ORPHAN, "state": State.ORPHAN, "tmux": "/tmp/tmux-0/default,%3"}
+    live.set_procs((agent_proc(20, "", **orphan), agent_proc(21, "", tty="/dev/pts/4", **orphan)), NOW)
+    assert sorted(row.where for row in rows_of(live).values()) == ["", "tmux %3"]
+
+
 def test_a_session_that_grew_by_records_without_usage_is_as_young_as_these() -> None:
     live = LiveState()
     live.load_session(session(last_ms=NOW - 60_000), Figures())

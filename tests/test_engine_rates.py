@@ -96,6 +96,23 @@ def test_the_series_sums_to_exactly_the_tokens_fed(fed: list[tuple[int, int, int
 
 @given(st.lists(st.tuples(events, st.sampled_from("ab")), max_size=25, unique_by=lambda e: e[0].id))
 @settings(max_examples=60)
+def test_the_kinds_of_the_last_minute_make_up_the_rate_of_all(fed: list[tuple[Priced, str]]) -> None:
+    rates = rates_at()
+    for event, key in fed:
+        rates.add(event, key)
+    kinds, total = rates.series().minute, rates.total().tokens_per_min
+    assert sum(kinds) == total if kinds else total > 0
+
+
+def test_the_kinds_of_the_last_minute_are_told_apart() -> None:
+    rates = rates_at()
+    rates.add(priced(1, NOW - 50_000, input=10, cache_write_5m=20, output=40, cache_read=100), "a")
+    rates.add(priced(2, NOW - 61_000, input=1_000), "a")
+    assert rates.series().minute == (40, 20, 10)
+
+
+@given(st.lists(st.tuples(events, st.sampled_from("ab")), max_size=25, unique_by=lambda e: e[0].id))
+@settings(max_examples=60)
 def test_the_order_of_events_does_not_matter(fed: list[tuple[Priced, str]]) -> None:
     shuffled = fed[:]
     random.Random(len(fed)).shuffle(shuffled)

@@ -348,6 +348,9 @@ def test_a_running_tokentop_is_not_disturbed(scratch: Scratch, tmp_path: Path) -
         )
         check(scratch)
         assert run(scratch, "db", "backup", str(tmp_path / "b.db")).returncode == 0
+        looked = run(scratch, "purge", "--before", "2026-11-01", "--dry-run")
+        assert (looked.returncode, looked.stderr) == (0, "")
+        assert "would purge" in looked.stdout
         for words in (
             ("db", "compact"),
             ("purge", "--before", "2026-11-01", "--yes"),

@@ -120,6 +120,21 @@ def test_a_server_of_tools_survives_with_what_it_has_started(world):
     assert receipt.survivors == ()
 
 
+def test_a_tool_over_pipes_is_called_a_tool_where_all_is_ended_and_an_older_server_is_not(world):
+    """Kimi, OpenClaw and Cline give their tools pipes."""
+    screen = Screen(
+        world, {"argv": SLEEP, "env": {}, "pipes": True}, late={"argv": SLEEP, "env": {}, "pipes": True}
+    )
+    [server] = screen.children
+    began_ms = now_ms() + CLOCKS_MS
+    wait_for(lambda: now_ms() > began_ms)
+    late = screen.start_late()
+    for turn, role in ((Turn(began_ms, began_ms), ProcRole.TOOL), (Turn(began_ms), ProcRole.MCP)):
+        plan = screen.plan(Action.TERMINATE, turn=turn)
+        roles = {one.ident.pid: one.role for one in plan.tree}
+        assert (roles[server], roles[late]) == (ProcRole.MCP, role)
+
+
 def test_a_shell_with_another_agent_below_it_is_left_with_it(world):
     inner = world.program("codex")
     nested = {"argv": ["/bin/sh", "-c", f"{inner} exec go & sleep 600"], "env": {"FAKE_AGENT": "{}"}}

@@ -87,6 +87,43 @@ def test_a_plan_whose_pid_was_reused_ends_nobody(world):
     assert is_alive(pid)
 
 
+def test_what_an_agent_without_markers_left_behind_is_known_to_the_command_after_a_tokentop_saw_it(
+    world, tmp_path
+):
+    """Continue marks nothing that it starts: only who saw it alive can tell."""
+    (world.home / ".continue").mkdir()
+    closed = world.start(["cn"], {"children": [{"argv": SLEEP, "setsid": True}]})
+    env = world.env(TOKENTOP_STATE_DIR=str(tmp_path / "state"), PYTHONPATH=os.getcwd())
+    argv = [sys.executable, "-m", "tokentop"]
+
+    def found():
+        done = subprocess.run([*argv, "kill", "--orphans", "--dry-run", "--json"], env=env, capture_output=True,
+                              text=True)  # fmt: skip
+        plans = json.loads(done.stdout)["plans"] if done.returncode == 0 else []
+        return [plan for plan in plans if plan["pid"] == closed.children[0]]
+
+    def seen():
+        shown = subprocess.run([*argv, "--json"], env=env, capture_output=True, text=True, check=True)
+        return [row for row in json.loads(shown.stdout)["rows"] if row["pid"] == closed.pid]
+
+    assert wait_for(seen)
+    assert found() == []
+    watch = subprocess.Popen([*argv, "watch"], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    try:
+        watch.stdout.readline()  # it has looked
+        closed.process.kill()
+        closed.process.wait()
+        (beside,) = wait_for(found)
+    finally:
+        watch.terminate()
+        watch.communicate()
+    (after,) = found()
+    assert beside["agent"] == after["agent"] == "continue"
+    assert after["refusal"] is None
+    os.kill(closed.children[0], 9)
+    wait_for(lambda: not found())
+
+
 IN_NAMESPACE = """
     import json, os, subprocess, sys, time
     home = sys.argv[1]

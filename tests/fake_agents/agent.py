@@ -15,7 +15,7 @@ What it does comes as JSON in FAKE_AGENT:
   keys      where to write the keys that are pressed in its terminal, one line for each read
   stop      what it does when a key is pressed: "shells" kills its children, "last" the last of them
   forgets   its children that end leave no zombie
-  late      the argv of a child that it starts on USR1
+  late      a child that it starts on USR1, as above or its argv
   ready     where to write {"pid": ..., "children": [...]} when all is up
 """
 
@@ -75,23 +75,23 @@ for path, document in spec.get("registry", {}).items():
     written.append(path)
 
 clean = {key: value for key, value in os.environ.items() if key != "FAKE_AGENT"}
-children = []
-for child in spec.get("children", ()):
+
+
+def start(child: dict) -> subprocess.Popen:
     pipe = subprocess.PIPE if child.get("pipes") else None
     own = {key: str(os.getpid()) if value == "$PID" else value for key, value in child.get("env", {}).items()}
-    children.append(
-        subprocess.Popen(
-            child["argv"],
-            env=clean | own,
-            start_new_session=child.get("setsid", False),
-            restore_signals=True,
-            stdin=pipe,
-            stdout=pipe,
-            preexec_fn=lambda: [
-                signal.signal(one, signal.SIG_DFL) for one in (signal.SIGINT, signal.SIGTERM)
-            ],
-        )
+    return subprocess.Popen(
+        child["argv"],
+        env=clean | own,
+        start_new_session=child.get("setsid", False),
+        restore_signals=True,
+        stdin=pipe,
+        stdout=pipe,
+        preexec_fn=lambda: [signal.signal(one, signal.SIG_DFL) for one in (signal.SIGINT, signal.SIGTERM)],
     )
+
+
+children = [start(child) for child in spec.get("children", ())]
 if "spawn" in spec:
     worker = clean | ({"FAKE_AGENT": os.environ["FAKE_WORKER"]} if "FAKE_WORKER" in os.environ else {})
     if "worker" in spec:
@@ -103,10 +103,8 @@ if "note" in spec:
 if spec.get("forgets"):
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 if "late" in spec:
-    signal.signal(
-        signal.SIGUSR1,
-        lambda *_: children.append(subprocess.Popen(spec["late"], env=clean, start_new_session=True)),
-    )
+    late = spec["late"] if isinstance(spec["late"], dict) else {"argv": spec["late"], "setsid": True}
+    signal.signal(signal.SIGUSR1, lambda *_: children.append(start(late)))
 if "keys" in spec:
     import tty
 

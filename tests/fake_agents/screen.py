@@ -43,10 +43,10 @@ class Screen:
         """The processes that a child has started, once there are some."""
         return wait_for(lambda: children_of(self.world, pid))
 
-    def plan(self, *, turn: Turn | None = None):
+    def plan(self, action: Action = Action.INTERRUPT, *, turn: Turn | None = None):
         proc = self.proc
         turn = turn or Turn(proc.started_ms, proc.started_ms)
-        return self.world.watcher.plan(self.world.row(proc), Action.INTERRUPT, now_ms(), turn=turn)
+        return self.world.watcher.plan(self.world.row(proc), action, now_ms(), turn=turn)
 
     def start_late(self) -> int:
         """Another tool, begun now."""

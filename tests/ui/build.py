@@ -136,6 +136,7 @@ def series() -> Series:
         input_per_min=tuple(v * 0.25 for v in wave),
         reads_per_min=tuple(v * 11 for v in wave),
         burn_nusd_per_h=tuple(v / 2200 * USD for v in wave),
+        minute=(41_000.0, 96_000.0, 47_000.0),
     )
 
 

@@ -9,6 +9,9 @@ from msgspec.structs import replace
 from rich.cells import cell_len
 
 from tests.ui import build
+from tokentop.engine.binding import LINGER_MS
+from tokentop.engine.status import LOG_ONLY_MS
+from tokentop.engine.tree import DONE_SHOWN
 from tokentop.nouns.money import Quota
 from tokentop.nouns.picture import Status
 from tokentop.nouns.sessions import State
@@ -257,9 +260,17 @@ def test_each_height_has_its_regions(height: int, strip: bool, graphs: int) -> N
         ("session:e1-4f", {"e1"}),
         ("host:nowhere", set()),
         ("pid>30121 pid<30123", {"a1t"}),
+        ("alert:no-progress", {"d1"}),
+        ("alert:∅", {"d1"}),
+        ("alert:runaway", set()),
+        ("!alert:no-progress state:work cost>5", {"a1"}),
+        ("unchanged>10m", {"d1"}),
+        ("unchanged>30m", set()),
         ("https://example cost>5", set()),
         ("agnet:claude", None),
         ("brnch:x", None),
+        ("alerts:x", None),
+        ("unchanged>x", None),
         ("costs>5", None),
         ("cost>nan", None),
         ("ctx>", None),
@@ -271,9 +282,17 @@ def test_filters_find_the_right_rows(query: str, found: set[str] | None) -> None
         with pytest.raises(filtering.FilterError, match=r"no field \w+; \w+\?|needs a number"):
             filtering.parse(query)
         return
-    predicate = filtering.parse(query, lambda: build.NOW)
+    predicate = filtering.parse(query, lambda: filtering.Moment(build.NOW, build.snapshot().alerts))
     assert predicate is not None
-    assert filtering.matches(build.picture(), predicate) == found
+    rows = [replace(row, unchanged_since_ms=build.NOW - 14 * build.MINUTE) if row.key == "d1" else row
+            for row in build.picture()]  # fmt: skip
+    assert filtering.matches(rows, predicate) == found
+
+
+def test_the_words_for_what_has_ended_are_true() -> None:
+    words = LOOKS[State.DONE].help
+    assert f"stays {LINGER_MS // 1000} s" in words
+    assert f"parent's last {DONE_SHOWN} sub-agents {LOG_ONLY_MS // 60_000} min" in words
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import random
 from textual import events
 
 from tests.ui import build
-from tests.ui.pilot import lines, screen, until
+from tests.ui.pilot import lines, screen, show, until
 from tokentop.nouns.sessions import State
 
 
@@ -32,6 +32,11 @@ async def test_a_chip_filters_and_the_same_chip_again_does_not() -> None:
         await until(pilot, lambda: app.live.view.query == "state:permission")
         await pilot.click(offset=(chip, 0))
         await until(pilot, lambda: app.live.view.query == "")
+        await pilot.click(offset=(lines(app)[0].index("∅ 1"), 0))
+        await until(pilot, lambda: app.live.view.query == "alert:no-progress")
+        assert {line.key for line in app.live.view.lines if line.match} == {"d1"}
+        await show(app, pilot, build.snapshot(revision=2, alerts=()))
+        assert not app.live.view.lines
 
 
 async def test_agents_whose_state_nothing_tells_are_counted_and_their_chip_filters() -> None:

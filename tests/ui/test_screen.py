@@ -9,6 +9,7 @@ import pytest
 from tests.ui import build
 from tests.ui.pilot import at_rest, lines, screen, show, text, until
 from tokentop.nouns.facts import Diagnostic, Progress
+from tokentop.nouns.sessions import State
 from tokentop.ui.paint import palette_of
 from tokentop.ui.screens.confirm import ConfirmScreen
 from tokentop.ui.source import UiOptions
@@ -303,6 +304,34 @@ async def test_the_mark_of_no_progress_stands_in_the_status() -> None:
             line = next(line for line in lines(app) if "rewrite the guide" in line)
             assert sign in line
             assert f"∅{' ' if size[0] == 120 else ''}1" in lines(app)[0]  # the strip counts them
+
+
+async def test_the_projected_bill_stays_while_counts_of_those_at_rest_and_the_clock_give_way() -> None:
+    counts = ((State.WORKING, 13), (State.TOOL, 8), (State.PERMISSION, 2), (State.LIMITED, 1), (State.ORPHAN, 1),
+              (State.IDLE, 20))  # fmt: skip
+    full = build.snapshot(
+        counts=counts, totals=build.figures(293_000, 221, 1100), today=build.figures(cost=1100)
+    )
+    for width, there, gone in (
+        (90, ("21:14", "○20", "●13", "∅1", "tok/min", "/h"), ()),
+        (72, ("○20", "∅1", "◷1", "●13", "tok/min", "/h"), ("21:14",)),
+        (64, ("∅1", "◷1", "●13", "tok/min", "/h"), ("21:14", "○20")),
+        (40, ("!2", "∅1"), ("●13", "tok/min")),
+    ):
+        async with screen(build.FakeSource(full), size=(width, 24)) as (app, _, _):
+            head = lines(app)[0]
+            assert "today $212 → $388" in head, (width, head)
+            assert all(one in head for one in there), (width, head)
+            assert not any(one in head for one in gone), (width, head)
+
+
+async def test_the_parts_of_the_rate_are_those_of_the_head() -> None:
+    """design.md section 8: 41k output, 96k writes and 47k input are the 184k of the head."""
+    async with screen(size=(200, 60)) as (app, pilot, _):
+        assert "184k tok/min" in lines(app)[0]
+        assert "output 41.0k ∙ writes 96.0k ∙ input 47.0k ∙ reads" in text(app)
+        await pilot.press("right_square_bracket")
+        await until(pilot, lambda: "last 60 s output 41.0k" in text(app))
 
 
 async def test_the_mark_of_no_progress_has_the_colour_of_alarm_not_that_of_the_state_beside_it() -> None:

@@ -276,6 +276,24 @@ def test_two_hundred_changes_of_size_end_on_a_whole_screen() -> None:
         assert terminal.wait() == 0
 
 
+@pytest.mark.parametrize("inline", ["inline=0", "inline=12"])
+def test_a_terminal_without_a_size_is_drawn_on_and_left(inline: str) -> None:
+    """As a pseudo-terminal is whose other side has set none."""
+    with Terminal(driver("live", inline), columns=0, lines=0) as terminal:
+        terminal.wait_for(b"flaky retry")
+        assert terminal.leave() == 0
+
+
+def test_a_terminal_that_tells_its_size_late_is_drawn_in_that_size() -> None:
+    with Terminal(driver("live"), columns=0, lines=0) as terminal:
+        terminal.wait_for(b"flaky retry")
+        mark = len(terminal.output)
+        terminal.resize(160, 50)
+        terminal.wait_for(b"WHERE", mark)
+        terminal.send(b"q")
+        assert terminal.wait() == 0
+
+
 def test_importing_the_screen_imports_nothing_that_is_slow_or_not_its_business() -> None:
     """Section 18."""
     code = (

@@ -19,7 +19,7 @@ from tokentop.nouns.picture import Row, Snapshot
 from tokentop.nouns.processes import AgentProc
 from tokentop.nouns.sessions import Session, State
 from tokentop.settings.config import Settings
-from tokentop.settings.zone import local_zone
+from tokentop.settings.zone import local_zone, zone_fault
 from tokentop.store import db
 
 from .access import StoreAccess
@@ -65,6 +65,8 @@ class Collector:
         self._live = live_state(settings, self._table, environ)
         self._daybook = Daybook(self._live, self._zone, settings.all_budgets)
         self._memory = Memory(self._live, self._daybook)
+        if fault := zone_fault(environ):
+            self._memory.note("time zone", fault)
         self._access = StoreAccess(folder, environ, settings, self._table, self._memory, stays=stays)
         self._reading = LogReading(self._memory, folder)
         self._processes = ProcessLooks(self._memory, environ)
@@ -154,8 +156,11 @@ class Collector:
         return take(self._live, wall_ms)
 
     def _look_at_processes(self, wall_ms: int) -> ProcWatcher:
+        self._processes.recall_orphans(self.recall)
         watcher = self._processes.look(self._access.connection, wall_ms)
         ledger = self._access.ledger
+        if ledger is not None:
+            self._processes.keep_orphans(self.remember)
         if ledger is not None and self._processes.tell_folders(ledger.follower):
             self._reading.walk_soon()
         health = [*self._memory.notes.values(), *watcher.health()]

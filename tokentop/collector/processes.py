@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
+
+import msgspec
 
 from tokentop.agents import all_agents, all_processes
 from tokentop.ingest.follow import Follower
@@ -18,6 +21,9 @@ from .memory import CANDIDATE_MS, Memory
 if TYPE_CHECKING:
     from tokentop.procs.watch import ProcWatcher
 
+log = logging.getLogger(__name__)
+
+ORPHANS = "orphans"  # under this name the store keeps them
 PROCS_S = 1.0
 PROCS_MAX_S = 5.0
 PROCS_SHARE = 0.006  # of a core: a thousand agents are looked at every five seconds rather than for 3 % of it
@@ -62,6 +68,8 @@ class ProcessLooks:
         self._own: Callable[[], tuple[float, int]] | None = None
         self._period_s = PROCS_S
         self._due_s = 0.0
+        self._kept: str | None = None  # the orphans as they are kept for other runs; None = not asked yet
+        self._kept_of: tuple[AgentProc, ...] = ()
 
     def is_due(self, now_s: float) -> bool:
         """Whether it is time for a look; the next one is then due after the present period."""
@@ -95,6 +103,28 @@ class ProcessLooks:
         self._load_wanted(connection)
         self._memory.live.set_procs(procs, wall_ms)
         return watcher
+
+    def recall_orphans(self, recall: Callable[[str], str | None]) -> None:
+        """Once, as soon as there is a store: what an earlier run, or the one that writes, knows to be orphans."""
+        if self._kept is not None or (kept := recall(ORPHANS)) is None:
+            return
+        from tokentop.procs.kin import Known
+
+        self._kept = kept
+        try:
+            self.watcher.adopt_orphans(msgspec.json.decode(kept or "[]", type=tuple[Known, ...]))
+        except msgspec.MsgspecError as error:
+            log.warning("%s: %s", ORPHANS, error)
+
+    def keep_orphans(self, remember: Callable[[str, str], None]) -> None:
+        """What is known to be orphans, for other runs, where that has changed."""
+        if self._kept is None or self._procs is self._kept_of:
+            return
+        self._kept_of = self._procs
+        kept = msgspec.json.encode(self.watcher.known_orphans()).decode()
+        if kept != (self._kept or "[]"):
+            self._kept = kept
+            remember(ORPHANS, kept)
 
     def _load_wanted(self, connection: sqlite3.Connection | None) -> None:
         """A session that has been quiet for days can have a live process: get it from the store."""

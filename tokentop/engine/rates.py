@@ -282,7 +282,20 @@ class Rates:
             input_per_min=tuple(v * per_min for v in fresh_input),
             reads_per_min=tuple(v * per_min for v in reads),
             burn_nusd_per_h=tuple(v * per_h for v in cost),
+            minute=self._kinds(),
         )
+
+    def _kinds(self) -> tuple[float, ...]:
+        """Output, writes and input of the last 60 seconds: what `total()` tells, parted as the common cells are.
+
+        These are coarser than a session's, so their own sum is not quite the same.
+        """
+        output, writes, fresh_input = (self._all.window(self.now_ms - WINDOW_MS, self.now_ms) or _ZERO3)[:3]
+        told, total = output + writes + fresh_input, round(self.total().tokens_per_min)
+        if not told:
+            return () if total else (0.0, 0.0, 0.0)
+        first, second = output * total // told, (output + writes) * total // told
+        return float(first), float(second - first), float(total - second)
 
     def _sample(self, sample: int) -> tuple[int, ...]:
         """Sums of one closed step of the series; kept until an event changes it."""

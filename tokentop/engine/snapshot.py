@@ -219,12 +219,17 @@ def _of_proc(live: LiveState, proc: AgentProc | None, track: Track | None = None
 
 
 def _where(live: LiveState, proc: AgentProc) -> str:
-    """The tmux pane by name, once it is known that the process is there; else its terminal."""
+    """The tmux pane by name, once it is known that the process is there; else its terminal.
+
+    Its environment names a pane also when that is closed, or was never its own: then it has no terminal.
+    """
     tty = proc.tty.removeprefix("/dev/")
+    if not tty:
+        return ""
     if proc.tmux and (place := live.places.get(proc.tmux, "tmux " + proc.tmux.rpartition(",")[2])):
         return place
     windows = (f"{one.kind} {one.place}" for one in proc.terminals if one.kind != "tmux" and one.place)
-    return next(windows, tty) if tty else ""
+    return next(windows, tty)
 
 
 def _project(cwd: str) -> str:

@@ -16,7 +16,7 @@ _REPEATS_LIMIT = 4
 _COMPARE = re.compile(r"^([a-z]+)(>=|<=|>|<|=)(.*)$", re.IGNORECASE)
 _SIZE = {"k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9}
 _TIME_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-_TIMES = frozenset({"age", "took"})
+_TIMES = frozenset({"age", "took", "unchanged"})
 _PLAIN = re.compile(r"[^\\|()]+")  # neither choices nor groups nor escapes
 _CERTAIN = re.compile(r"[a-hjl-rt-z0-9]+", re.IGNORECASE | re.ASCII)
 _ALIKE = 0.8  # from here on a name that no field has is taken for a slip

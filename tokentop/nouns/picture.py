@@ -83,6 +83,9 @@ class Series(Struct, frozen=True, gc=False):
     input_per_min: tuple[float, ...] = ()
     reads_per_min: tuple[float, ...] = ()
     burn_nusd_per_h: tuple[float, ...] = ()
+    minute: tuple[
+        float, ...
+    ] = ()  # output, writes and input of the last 60 s: the rate of all; () = not known
 
 
 class Snapshot(Struct, frozen=True, gc=False):

@@ -31,6 +31,17 @@ class Owner(Struct, frozen=True):
 Owners = Mapping[tuple[int, int], Owner]
 
 
+class Known(Struct, frozen=True, array_like=True):
+    """A process that was seen with its agent, for a run that was not there: most agents leave no marker in it."""
+
+    pid: int
+    start_ticks: int
+    boot_id: str
+    agent: str
+    session_id: str
+    owner: tuple[int, int]
+
+
 class Pass(Struct):
     """Working state of one pass over a table."""
 

@@ -16,7 +16,7 @@ from tokentop.procs.never import owner_name
 from tokentop.procs.rows import command_of
 from tokentop.procs.table import Host, Proc, Table
 from tokentop.procs.tree import SERVICES, marks, planned_tree, spared, stop_argv
-from tokentop.procs.turn import Turn, TurnTools, turn_tools
+from tokentop.procs.turn import Turn, TurnTools, told_apart, turn_tools
 
 
 class Facts(Struct, frozen=True):
@@ -63,7 +63,11 @@ class Planned:
         case = Case(agent, spec, proc.state, daemon, supervised, force)
         choice = choose(case, action)
         tools = self._tools(agent, proc, daemon, facts.turn) if _stops_turn(action, choice.rungs) else None
-        tree = tools.tree if tools else planned_tree(proc, agent, self._table, self._procs, self._host)
+        if tools is not None:
+            tree = tools.tree
+        else:
+            below = planned_tree(proc, agent, self._table, self._procs, self._host)
+            tree = told_apart(below, facts.turn, self._table)
         means = Means(
             marks=marks(self._specs.values(), agent.agent, agent.session_id, tree),
             keep=spared(proc, tree, self._table, self._host, daemon.ident if daemon else None),

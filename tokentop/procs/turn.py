@@ -87,6 +87,14 @@ def turn_tools(
     return TurnTools(found, planned(stays, table, procs, host), waited_for)
 
 
+def told_apart(tree: Sequence[PlannedProc], turn: Turn, table: Table) -> tuple[PlannedProc, ...]:
+    """The tree with what talks over pipes and began with the call that the turn waits for named a tool."""
+    if not turn.waits_ms:
+        return tuple(tree)
+    since_ms = turn.waits_ms - CLOCKS_MS
+    return tuple(_named(one) if table[one.ident.pid].started_ms >= since_ms else one for one in tree)
+
+
 def _named(tool: PlannedProc) -> PlannedProc:
     """A tool over pipes is taken for a server of tools where only processes are looked at."""
     return structs.replace(tool, role=ProcRole.TOOL) if tool.role is ProcRole.MCP else tool

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -18,7 +18,7 @@ from tokentop.nouns.processes import AgentProc, ProcRole
 from tokentop.nouns.sessions import Session
 from tokentop.procs.batch import arrange
 from tokentop.procs.evidence import Evidence, Held
-from tokentop.procs.kin import Owner, Owners
+from tokentop.procs.kin import Known, Owner, Owners
 from tokentop.procs.never import read_own, why_never
 from tokentop.procs.orphans import orphan_plans
 from tokentop.procs.plan import Planner
@@ -183,6 +183,28 @@ class ProcWatcher:
         }
         self._owners = {**found, **self._owners}
         self._source.track(found)
+        self._standing = Standing()
+
+    def known_orphans(self) -> tuple[Known, ...]:
+        """The orphans, with what is below them, whose agent this run or an earlier one has seen."""
+        return tuple(
+            Known(ident.pid, ident.start_ticks, ident.boot_id, owner.agent, owner.session_id, owner.key)
+            for proc in self._procs
+            if proc.role is ProcRole.ORPHAN
+            for ident in (proc.ident, *(child.ident for child in proc.children))
+            if (owner := self._owners.get(ident.key)) is not None
+        )
+
+    def adopt_orphans(self, known: Iterable[Known]) -> None:
+        """Take for orphans what an earlier run knew as such, as far as it is the same processes still."""
+        found = {
+            (one.pid, one.start_ticks): Owner(one.agent, one.session_id, one.owner, ProcRole.TOOL)
+            for one in known
+            if one.boot_id == self._source.host.boot_id
+        }
+        self._owners = {**found, **self._owners}
+        self._source.track(found)
+        self._standing = Standing()
 
     def health(self) -> tuple[Diagnostic, ...]:
         """What could not be read at the last tick."""

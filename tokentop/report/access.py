@@ -23,6 +23,7 @@ from tokentop.nouns.sessions import Session
 from tokentop.places import state_dir
 from tokentop.settings.config import Settings
 from tokentop.settings.load import load
+from tokentop.settings.zone import zone_fault
 from tokentop.sevenbits import restrict
 from tokentop.store import daily, db
 
@@ -60,6 +61,8 @@ def opened(*, quiet: bool = False) -> Iterator[Access]:
     if settings.ascii:
         restrict(sys.stdout)
     with folder_for() as (folder, notes):
+        if fault := zone_fault(os.environ):
+            note(notes, fault)
         lock = Lock(folder)
         until_s = time.monotonic() + _PATIENCE_S
         while not _taken(lock):

@@ -41,16 +41,24 @@ def purge(arguments: argparse.Namespace) -> int:
     """Take single calls before a day, or a whole session, out."""
     if bool(arguments.before) == bool(arguments.session):
         raise UsageError("name what is to go: tokentop purge --before 2026-01-01, or --session ID")
+    if arguments.dry_run:  # reads only, so beside a running tokentop too
+        with _reading() as (_, connection):
+            connection.execute("BEGIN")  # all of it is of one moment
+            return _tell(arguments, _some(connection, arguments), done=False)
     with access.alone() as folder, _writer(folder) as writer:
-        wanted = _wanted(writer.connection, arguments)
-        if not wanted.sessions:
-            _tell(arguments, wanted, done=False)
-            raise NothingMatched("nothing to purge" + _kept_text(wanted))
-        if arguments.dry_run:
-            return _tell(arguments, wanted, done=False)
+        wanted = _some(writer.connection, arguments)
         _agree(arguments, wanted)
         _carry_out(writer, wanted, Progress(arguments.json))
         return _tell(arguments, wanted, done=True)
+
+
+def _some(connection: sqlite3.Connection, arguments: argparse.Namespace) -> Purge:
+    """What is to go. Raises NothingMatched where that is nothing."""
+    wanted = _wanted(connection, arguments)
+    if not wanted.sessions:
+        _tell(arguments, wanted, done=False)
+        raise NothingMatched("nothing to purge" + _kept_text(wanted))
+    return wanted
 
 
 def _wanted(connection: sqlite3.Connection, arguments: argparse.Namespace) -> Purge:

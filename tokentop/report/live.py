@@ -20,10 +20,10 @@ from tokentop.nouns.picture import Snapshot
 from tokentop.runtime import Runtime
 from tokentop.settings.load import load
 from tokentop.settings.rulebook import Notify
-from tokentop.settings.zone import local_zone
+from tokentop.settings.zone import local_zone, zone_fault
 from tokentop.text import plural
 
-from .access import folder_for
+from .access import folder_for, note
 from .enter import Enter
 from .out import money
 from .snapshot import today_text
@@ -37,8 +37,8 @@ def one_snapshot() -> Snapshot:
     with folder_for() as (folder, notes):
         collector = Collector(folder, os.environ, load(os.environ), lambda _: None, stays=False)
         try:
-            for note in notes:
-                collector.note("state", note)
+            for text in notes:
+                collector.note("state", text)
             collector.catch_up()
             time.sleep(_SECOND_LOOK_S)
             collector.look_again()
@@ -74,8 +74,8 @@ def watch() -> int:
     teller, enter = Teller(settings.notify), Enter()
     counting: tuple[Countdown, ...] = ()
     with folder_for() as (folder, notes):
-        for note in notes:
-            print(note, file=sys.stderr)
+        if fault := zone_fault(os.environ):
+            note(notes, fault)
         pictures: queue.SimpleQueue[Snapshot] = queue.SimpleQueue()
         runtime = Runtime(folder, os.environ, settings, hidden=True)
         runtime.start(pictures.put)

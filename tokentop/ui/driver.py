@@ -72,6 +72,15 @@ class EscapeGate:
 class QuickEscape(LinuxDriver):
     """The driver of Linux and macOS with an Escape key that is there at once."""
 
+    def _get_terminal_size(self) -> tuple[int, int]:
+        """As the console takes it, also where the terminal tells none.
+
+        Textual guesses 25 lines at first and 24 then: with both sizes on their way it would lay the screen out for
+        the one and the other in turn, without an end, and hear no key.
+        """
+        width, height = self._app.console.size
+        return width, height
+
     def _sigcont_application(self, *_: object) -> None:
         """Begin anew after a stop.
 

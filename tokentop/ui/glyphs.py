@@ -30,7 +30,7 @@ LOOKS: dict[State, Look] = {
     State.FROZEN: Look("‖", "=", "frozen", "frozen", 8, "stopped by a signal, can be thawed"),
     State.IDLE: Look("○", ".", "idle", "idle", 9, "nothing to do"),
     State.UNKNOWN: Look("·", "_", "unknown", "?", 10, "no evidence"),
-    State.DONE: Look("✓", "-", "done", "done", 11, "ended; leaves the table after a moment"),
+    State.DONE: Look("✓", "-", "done", "done", 11, "ended; stays 10 s, a parent's last 2 sub-agents 15 min"),
 }
 
 RESTING = frozenset({State.IDLE, State.DONE, State.UNKNOWN})

@@ -56,6 +56,7 @@ class View:
         self._seen: dict[str, Row] = {}  # rows of `_latest`
         self._built_ms = -RERANK_MS
         self._at_ms = 0
+        self._moment = filtering.Moment()  # of the rows that are shown, for the filter
 
     # ------------------------------------------------------------ data in
 
@@ -96,6 +97,7 @@ class View:
         )
         self.rows = new
         self._at_ms = snapshot.at_ms
+        self._moment = filtering.Moment(snapshot.at_ms, snapshot.alerts)
         self._bump(changed)
         if snapshot.window_min != self._window_drawn:  # other rates: an order of their own
             self._window_drawn, self._built_ms = snapshot.window_min, -RERANK_MS
@@ -222,7 +224,7 @@ class View:
 
     def set_filter(self, query: str) -> bool:
         """Apply a filter; raises FilterError and keeps the last good one."""
-        self._predicate = filtering.parse(query, lambda: self._at_ms)
+        self._predicate = filtering.parse(query, lambda: self._moment)
         self.query = query if self._predicate else ""
         return self.rebuild()
 

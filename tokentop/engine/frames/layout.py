@@ -24,7 +24,8 @@ NUMBERS = 3  # of a text that are told apart from it: they change, it does not
 _OWN = 2  # numbers at the end of the head that are tokentop's own: no change of the table
 LIMIT_TIMES = (4, 5, 6)
 ALERT_TIMES = (2,)
-HEAD = 2 * FIGURES + 17 + 4
+KINDS_OF_RATE = 3  # output, writes, input of the last minute
+HEAD = 2 * FIGURES + 17 + 4 + KINDS_OF_RATE
 LIMIT, ALERT = 10, 4 + 2 * NUMBERS
 _TEXTS = (0, 3, 6, 8, 9, 10, 11, 12, 14, 15, 23, 26, 27, 28, 29, 30, 31, 36, 38)
 

@@ -14,7 +14,19 @@ from tokentop.nouns.picture import Alert, Row, Snapshot, Status
 from tokentop.nouns.sessions import State
 from tokentop.nouns.usage import Figures
 
-from .layout import FIGURES, KINDS, NUMBERS, PAST, SPARK_AT, STATES, Picture, Vector, since, slid_sparks
+from .layout import (
+    FIGURES,
+    KINDS,
+    KINDS_OF_RATE,
+    NUMBERS,
+    PAST,
+    SPARK_AT,
+    STATES,
+    Picture,
+    Vector,
+    since,
+    slid_sparks,
+)
 from .texts import Texts, program
 
 _PROC = re.compile(r"proc:([0-9]{1,10}):([0-9]{1,18})")
@@ -161,6 +173,7 @@ def _head(snapshot: Snapshot, texts: Texts) -> Vector:
     return (
         *_figures(snapshot.today), *_figures(snapshot.totals), *bill,
         forecast.month.end_ms if forecast is not None and forecast.month is not None else 0,
+        *([round(per_min) + 1 for per_min in snapshot.series.minute] or (0,) * KINDS_OF_RATE),
         snapshot.history_events, round(snapshot.own_cpu_pct * 100), snapshot.own_rss_bytes >> 10,
     )  # fmt: skip
 

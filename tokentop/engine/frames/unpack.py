@@ -15,6 +15,7 @@ from tokentop.nouns.usage import Figures, Tokens
 from .layout import (
     FIGURES,
     KINDS,
+    KINDS_OF_RATE,
     LATEST_AT,
     OWN_AT,
     RATE,
@@ -42,6 +43,8 @@ def snapshot_of(picture: Picture, texts: Texts, at_ms: int) -> Snapshot:
     except (msgspec.MsgspecError, IndexError, ValueError, TypeError) as error:
         raise DamagedFrame(type(error).__name__) from error
     head = moved.head
+    graphs = [tuple(map(float, graph)) for graph in moved.series]
+    minute = tuple(float(code - 1) for code in head[-3 - KINDS_OF_RATE : -3] if code)
     counts: dict[State, int] = {}
     for row in rows:
         if row.kind in {"agent", "orphan"}:
@@ -53,7 +56,7 @@ def snapshot_of(picture: Picture, texts: Texts, at_ms: int) -> Snapshot:
         counts=tuple((state, counts[state]) for state in State if state in counts),
         today=_to_figures(head[:FIGURES]),
         totals=_to_figures(head[FIGURES : 2 * FIGURES]),
-        series=Series(SERIES_STEP_MS // 1000, *(tuple(map(float, graph)) for graph in moved.series)),
+        series=Series(SERIES_STEP_MS // 1000, *(*graphs, minute)),
         forecast=_forecast(head[2 * FIGURES :], texts, at_ms),
         quotas=quotas,
         alerts=alerts,

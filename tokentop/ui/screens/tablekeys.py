@@ -92,8 +92,7 @@ class TableKeys(LivePicture):
 
     @on(TotalsStrip.Picked)
     def _chip_clicked(self, event: TotalsStrip.Picked) -> None:
-        query = f"state:{event.state.value}"
-        self.filter_line.apply("" if self.view.query == query else query)
+        self.filter_line.apply("" if self.view.query == event.query else event.query)
 
     # ------------------------------------------------------------ tree, groups, folds
 

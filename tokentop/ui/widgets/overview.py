@@ -42,24 +42,30 @@ class Overview(Horizontal):
 
     def show(self, snapshot: Snapshot, now_ms: int, window_min: int) -> None:
         """`window_min` = what the rates of the table are averages over; here they are those of the last minute."""
-        self._show_rate(snapshot)
-        self._show_burn(snapshot, "now" if window_min == MINUTE else "last 60 s")
+        over = "" if window_min == MINUTE else "last 60 s "
+        self._show_rate(snapshot, over)
+        self._show_burn(snapshot, over or "now ")
         self._limits.show(snapshot.quotas, now_ms)
 
-    def _show_rate(self, snapshot: Snapshot) -> None:
+    def _show_rate(self, snapshot: Snapshot, over: str) -> None:
         series = snapshot.series
         fresh = tuple(
             sum(parts)
             for parts in zip(series.output_per_min, series.writes_per_min, series.input_per_min, strict=True)
         )
         top = nice_top(max(fresh, default=0.0))
-        parts = (("output", series.output_per_min), ("writes", series.writes_per_min),
-                 ("input", series.input_per_min), ("reads", series.reads_per_min))  # fmt: skip
-        caption = SEPARATOR.join(f"{name} {text.rate(values[-1])}" for name, values in parts if values)
-        self._rate.show(fresh, top, text.trimmed(text.digits3(top)), caption)
+        self._rate.show(fresh, top, text.trimmed(text.digits3(top)), _kinds(snapshot, over))
 
     def _show_burn(self, snapshot: Snapshot, now: str) -> None:
         burn = snapshot.series.burn_nusd_per_h
         top = nice_top(max(burn, default=0.0) / 1e9) * 1e9
         label = text.trimmed(text.money(int(top))) if top else ""
-        self._burn.show(burn, top, label, f"{now} {text.money(snapshot.totals.burn_nusd_per_h)}")
+        self._burn.show(burn, top, label, f"{now}{text.money(snapshot.totals.burn_nusd_per_h)}")
+
+
+def _kinds(snapshot: Snapshot, over: str) -> str:
+    """What the rate of the head is made of, and what is read beside it."""
+    rates = (*snapshot.series.minute, snapshot.totals.reads_per_min)
+    names = ("output", "writes", "input", "reads") if snapshot.series.minute else ("reads",)
+    shown = (f"{name} {text.rate(per_min)}" for name, per_min in zip(names, rates, strict=True))
+    return over + SEPARATOR.join(shown)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import NamedTuple
 
 from textual import events
@@ -14,6 +15,7 @@ from tokentop.nouns.picture import Snapshot
 from tokentop.nouns.sessions import State
 from tokentop.nouns.usage import Average, Figures
 from tokentop.ui.columns import MINUTE, WINDOWS_MIN
+from tokentop.ui.filtering import NO_PROGRESS
 from tokentop.ui.glyphs import LOOKS, TAG, safe
 from tokentop.ui.paint import Painted, Piece
 from tokentop.ui.theme import Palette
@@ -25,7 +27,7 @@ class Part(NamedTuple):
     rank: int
     pieces: tuple[tuple[str, str], ...]  # text, role
     right: bool = False
-    state: State | None = None  # what a click on it filters by
+    query: str = ""  # what a click on it filters by
     chip: bool = False  # a count of agents: they stand close together where room lacks
 
     @property
@@ -33,6 +35,7 @@ class Part(NamedTuple):
         return sum(len(piece) for piece, _ in self.pieces)
 
 
+PROJECTED = 8  # the rank of today's bill and its projection
 _COUNTED = (
     State.WORKING, State.TOOL, State.PERMISSION, State.INPUT, State.ERROR, State.LIMITED, State.ORPHAN,
     State.FROZEN, State.IDLE, State.UNKNOWN,
@@ -79,11 +82,11 @@ class TotalsStrip(Painted):
     """Totals of the whole machine; parts that do not fit are left out, the least needed first."""
 
     class Picked(Message):
-        """A count of a state was clicked."""
+        """A count was clicked; `query` filters by what it counts."""
 
-        def __init__(self, state: State) -> None:
+        def __init__(self, query: str) -> None:
             super().__init__()
-            self.state = state
+            self.query = query
 
     DEFAULT_CSS = "TotalsStrip { height: 1; }"
 
@@ -95,7 +98,7 @@ class TotalsStrip(Painted):
         self._now_ms = 0
         self._pause = self._tags = ""
         self._window_min = MINUTE
-        self._chips: list[tuple[int, int, State]] = []
+        self._chips: list[tuple[int, int, str]] = []
         self._roomy = True
 
     def show(
@@ -120,8 +123,8 @@ class TotalsStrip(Painted):
             gap = 0 if at == 0 else 1 if close else 2
             pieces.append((" " * gap, palette.base))
             x += gap
-            if part.state is not None:
-                self._chips.append((x, x + part.cells, part.state))
+            if part.query:
+                self._chips.append((x, x + part.cells, part.query))
             pieces += [(piece, palette[role]) for piece, role in part.pieces]
             x += part.cells
         tail = sum(part.cells + 2 for part in right)
@@ -138,9 +141,11 @@ class TotalsStrip(Painted):
             parts = self._parts(room, rates)
             if _cells(parts, self._roomy) <= width:
                 return parts
-        while len(parts) > 1 and _cells(parts, roomy=False) > width:
-            parts.remove(min(parts, key=lambda part: part.rank))
-        return parts
+            if room == "tight":  # the projection is what one looks for: all that is less gives way to it
+                kept = _cut(parts, width, PROJECTED)
+                if _cells(kept, self._roomy) <= width:
+                    return kept
+        return _cut(parts, width)
 
     def _parts(self, room: str, rates: list[Part]) -> list[Part]:
         name = [Part(3, (("tokentop", "title"),))] if room == "full" else []
@@ -152,7 +157,7 @@ class TotalsStrip(Painted):
             *self._modes(snapshot),
             *_counts(snapshot, " " if room == "full" else ""),
             *rates,
-            Part(8, today_pieces(snapshot, room)),
+            Part(PROJECTED, today_pieces(snapshot, room)),
             *self._right(snapshot, room),
         ]
 
@@ -163,9 +168,9 @@ class TotalsStrip(Painted):
         if self._tags:
             parts.append(Part(10, ((f"{TAG} ", "key"), (self._tags, "strong"))))
         if snapshot.mode not in ("live", self._label):
-            parts.append(Part(7, ((safe(snapshot.mode, 40), "warm"),)))
+            parts.append(Part(9, ((safe(snapshot.mode, 40), "warm"),)))
         if self._label:
-            parts.append(Part(2, ((safe(self._label, 30), "muted"),)))
+            parts.append(Part(3, ((safe(self._label, 30), "muted"),)))
         if snapshot.progress.reading:
             parts.append(Part(9, ((progress_text(snapshot.progress), "tool"),)))
         return parts
@@ -174,7 +179,7 @@ class TotalsStrip(Painted):
         parts = []
         problems = sum(item.count for item in snapshot.health)
         if problems:
-            parts.append(Part(4, ((text.plural(problems, "problem"), "error"),), right=True))
+            parts.append(Part(5, ((text.plural(problems, "problem"), "error"),), right=True))
         if room == "full" and snapshot.own_rss_bytes:
             own = f"{text.percent_fine(snapshot.own_cpu_pct)} {text.memory(snapshot.own_rss_bytes)}"
             parts.append(Part(1, ((own, "dim"),), right=True))
@@ -183,10 +188,10 @@ class TotalsStrip(Painted):
         return parts
 
     def on_click(self, event: events.Click) -> None:
-        for start, end, state in self._chips:
+        for start, end, query in self._chips:
             if start <= event.x < end:
                 event.stop()
-                self.post_message(self.Picked(state))
+                self.post_message(self.Picked(query))
 
 
 def _counts(snapshot: Snapshot, gap: str) -> list[Part]:
@@ -195,13 +200,13 @@ def _counts(snapshot: Snapshot, gap: str) -> list[Part]:
     for state in _COUNTED:
         count = counts.get(state, 0)
         if count:
-            rank = 9 if LOOKS[state].rank <= 5 else 6
-            parts.append(
-                Part(rank, ((f"{LOOKS[state].glyph}{gap}{count}", state.value),), state=state, chip=True)
-            )
+            look = LOOKS[state]
+            rank = 9 if look.rank <= 5 else 4 if state is State.IDLE else 6
+            chip = ((f"{look.glyph}{gap}{count}", state.value),)
+            parts.append(Part(rank, chip, query=f"state:{state.value}", chip=True))
     stuck = sum(alert.kind == "no-progress" for alert in snapshot.alerts)
     if stuck:
-        parts.append(Part(9, ((f"∅{gap}{stuck}", "hot"),), chip=True))
+        parts.append(Part(9, ((f"∅{gap}{stuck}", "hot"),), query=NO_PROGRESS, chip=True))
     return parts or [Part(6, (("no agent runs", "dim"),))]
 
 
@@ -225,6 +230,17 @@ def _window_figures(snapshot: Snapshot, window_min: int) -> tuple[str, str]:
     if now is None:
         return text.UNKNOWN, f"${text.UNKNOWN}"
     return text.rate(now.tokens_per_min), ("≥" if unpriced else "") + text.money(now.burn_nusd_per_h)
+
+
+def _cut(parts: list[Part], width: int, rank: int = sys.maxsize) -> list[Part]:
+    """What is left when parts below `rank` go, the least needed first, until the rest fits; one always stays."""
+    kept = list(parts)
+    while len(kept) > 1 and _cells(kept, roomy=False) > width:
+        least = min(kept, key=lambda part: part.rank)
+        if least.rank >= rank:
+            break
+        kept.remove(least)
+    return kept
 
 
 def _cells(parts: list[Part], roomy: bool) -> int:
