@@ -11,7 +11,7 @@ from datetime import tzinfo
 
 from msgspec import Struct
 
-from tokentop.engine.tally import Bought, Credited, Done, total, whole_of
+from tokentop.engine.tally import Bought, Credited, Done, total
 from tokentop.store import bought, outcomes, worked
 from tokentop.store.bought import Grouped, grouped
 from tokentop.store.worked import Part
@@ -48,7 +48,7 @@ def gather(
         for share in outcomes.credited(db, (one.key for one in done), days)
         if since_ms <= share.at_ms < until_ms
     ]
-    return Gathered(kept, done, shares, outcomes.nobodys(db, since_ms, until_ms))
+    return Gathered(kept, kept.done + done, kept.shares + shares, outcomes.nobodys(db, since_ms, until_ms))
 
 
 def _done(parts: Iterable[Part], since_ms: int, until_ms: int) -> list[Done]:
@@ -70,7 +70,7 @@ def refresh(db: sqlite3.Connection, days: int) -> None:
             shares: dict[int, list[Credited]] = {}
             for share in outcomes.credited(db, some, days):
                 shares.setdefault(share.session, []).append(share)
-            bought.keep(db, days, some, [(one.key, whole_of(one, shares.get(one.key, []))) for one in done])
+            bought.keep(db, days, some, [(one, shares.get(one.key, [])) for one in done])
             db.execute("COMMIT")
         except BaseException:
             if db.in_transaction:

@@ -6,7 +6,6 @@ Pure.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 
@@ -19,7 +18,7 @@ RESUMED_MS = 3_600_000  # a call after so long a rest resumes a session
 ENDED_MS = 24 * 3_600_000  # a session without a call for so long has ended
 
 
-class Credited(Struct, frozen=True, gc=False):
+class Credited(Struct, frozen=True, gc=False, array_like=True):
     """A share of a change. Lines None = not known; `survived` None = not looked at, or not known."""
 
     session: int
@@ -35,10 +34,10 @@ class Credited(Struct, frozen=True, gc=False):
     removed: int | None
     survived: int | None
     settled: bool  # it has had its days; else it is younger, and this is how it stands now
-    files: array[int]  # hashes of paths
+    files: tuple[int, ...]  # hashes of paths
 
 
-class Done(Struct, frozen=True, gc=False):
+class Done(Struct, frozen=True, gc=False, array_like=True):
     """A session with everything below it, in the time asked for."""
 
     key: int

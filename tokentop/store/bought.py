@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import sqlite3
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 from struct import Struct as Packed
 from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tokentop.engine.days import Days
-from tokentop.engine.tally import ENDED_MS, PAIRS, Pair, Sum, Whole
+from tokentop.engine.tally import ENDED_MS, PAIRS, Credited, Done, Pair, Sum, Whole, whole_of
 
 from .outcomes import batches, marks
 
@@ -51,11 +52,20 @@ _PARTLY = (  # in a time with a part of their calls, or with a line that is not 
 )
 
 
+_DONE = msgspec.msgpack.Decoder(tuple[Done, list[Credited]])
+
+
 class Grouped(Struct, frozen=True):
-    """Sums by key of what lies in a time as it is kept, how many sessions of each have calls, and the others' numbers."""
+    """What lies in a time as it is kept: sums by key, and how many sessions of each have calls.
+
+    By day what lies on several days stands apart, each with what it did. `others`: numbers of the sessions that are not
+    in it.
+    """
 
     sums: list[Sum]
     worked: dict[tuple[str, ...], int]
+    done: list[Done]
+    shares: list[Credited]  # of `done`
     others: set[int]
 
 
@@ -70,6 +80,7 @@ def grouped(
     at, ended_ms, local = 2 + len(names), now_ms - ENDED_MS, Days(since_ms, until_ms, zone)
     sums: list[Sum] = []
     groups: dict[tuple[str, ...], list[Sequence[Any]]] = {}
+    spread: dict[int, Sequence[Any]] = {}  # over several days
     for row in rows:
         if row[0]:
             others.add(row[0])
@@ -81,13 +92,31 @@ def grouped(
         if by == "day":
             day = local.of_both(row[2], row[3])
             if day is None:
-                others.add(row[1])
+                spread[row[1]] = row[at:]
                 continue
             key = (day,)
         groups.setdefault(key, []).append(row[at:])
     worked = {key: sum(row[4] for row in some) for key, some in groups.items()}
     sums += [_of_many(key, some, ended_ms) for key, some in groups.items()]
-    return Grouped(sums, worked, others)
+    done, shares = _spread(db, spread)
+    return Grouped(sums, worked, done, shares, others)
+
+
+def _spread(db: sqlite3.Connection, rows: Mapping[int, Sequence[Any]]) -> tuple[list[Done], list[Credited]]:
+    """What sessions did and their changes, as it is kept; `rows` are what `_ASKED` tells of them."""
+    done, shares = [], []
+    query = "SELECT root, document FROM bought_done WHERE root IN (SELECT value FROM json_each(?))"
+    for root, document in db.execute(query, (msgspec.json.encode(list(rows)),)):
+        cost, unpriced, unknown, estimated, _, last_ms, *_ = rows[root]
+        one, mine = _DONE.decode(document)
+        done.append(
+            replace(
+                one, cost_nusd=cost, unpriced_tokens=unpriced, unknown_calls=unknown, estimated=bool(estimated),
+                last_ms=last_ms,
+            )
+        )  # fmt: skip
+        shares += mine
+    return done, shares
 
 
 def _of_one(row: Sequence[Any], ended_ms: int) -> Sum:
@@ -142,15 +171,21 @@ def stale(db: sqlite3.Connection, days: int) -> list[int]:
     return [root for (root,) in rows]
 
 
-def keep(db: sqlite3.Connection, days: int, roots: Sequence[int], found: Iterable[tuple[int, Whole]]) -> None:
-    """Replace the sums of `roots`, in the transaction of the caller."""
+def keep(
+    db: sqlite3.Connection, days: int, roots: Sequence[int], found: Sequence[tuple[Done, Sequence[Credited]]]
+) -> None:
+    """Replace the sums of `roots`, in the transaction of the caller. `found`: what they did in their whole lives."""
     for some in batches(roots):
-        db.execute(f"DELETE FROM bought WHERE root IN ({marks(some)})", some)
-        db.execute(f"DELETE FROM bought_stale WHERE root IN ({marks(some)})", some)
+        for table in ("bought", "bought_done", "bought_stale"):
+            db.execute(f"DELETE FROM {table} WHERE root IN ({marks(some)})", some)
     db.executemany(
         f"INSERT INTO bought ({', '.join(_COLUMNS)}, sid) VALUES ({', '.join('?' * len(_COLUMNS))},"
         " (SELECT sid FROM session WHERE id = ?1))",
-        [(root, days, *_columns(whole)) for root, whole in found],
+        [(one.key, days, *_columns(whole_of(one, shares))) for one, shares in found],
+    )
+    db.executemany(
+        "INSERT INTO bought_done VALUES (?, ?)",
+        [(of[0].key, msgspec.msgpack.encode(of)) for of in found],
     )
 
 

@@ -219,8 +219,8 @@ def credited(db: sqlite3.Connection, sessions: Iterable[int], days: int) -> list
 def nobodys(db: sqlite3.Connection, since_ms: int, until_ms: int) -> int:
     """Commits of a time, of the repositories looked at, that are no session's, as far as is known."""
     row = db.execute(
-        "SELECT count(DISTINCT c.hash) FROM git_change c WHERE c.at_ms >= ? AND c.at_ms < ? AND c.counts"
-        " AND NOT EXISTS (SELECT 1 FROM git_credit k WHERE k.hash = c.hash)",
+        "SELECT count(DISTINCT n.hash) FROM git_nobodys n WHERE n.at_ms >= ? AND n.at_ms < ?"
+        " AND NOT EXISTS (SELECT 1 FROM git_credit k WHERE k.hash = n.hash)",  # in another clone
         (since_ms, until_ms),
     ).fetchone()
     return int(row[0])
@@ -239,7 +239,7 @@ def _credited(row: tuple[object, ...]) -> Credited:
     paths.frombytes(files)  # type: ignore[arg-type]
     return Credited(
         session, repo, name, at_ms, share, bool(sure), why, bool(counts), state, added, removed, survived,  # type: ignore[arg-type]
-        bool(settled), paths,
+        bool(settled), tuple(paths),
     )  # fmt: skip
 
 

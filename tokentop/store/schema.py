@@ -164,6 +164,17 @@ def _moved(table: str, roots: str) -> str:
     )
 
 
+def _nobodys(table: str, what: str, row: str) -> str:
+    """A trigger that keeps `git_nobodys`: commits that count and that no session of their repository made."""
+    this = f"repo = {row}.repo AND hash = {row}.hash"
+    return (
+        f"CREATE TRIGGER {table}_nobodys_{what.lower()} AFTER {what} ON {table} BEGIN\n"
+        f"  DELETE FROM git_nobodys WHERE {this};\n"
+        f"  INSERT INTO git_nobodys SELECT repo, hash, at_ms FROM git_change WHERE {this} AND counts\n"
+        f"    AND NOT EXISTS (SELECT 1 FROM git_credit WHERE {this});\nEND;\n"
+    )
+
+
 _V4 = f"""
 CREATE TABLE outline (
   session INTEGER PRIMARY KEY, log_size INTEGER NOT NULL, log_mtime_ns INTEGER NOT NULL, version INTEGER NOT NULL,
@@ -286,7 +297,6 @@ CREATE TABLE git_change (
   repo INTEGER NOT NULL, hash TEXT NOT NULL, at_ms INTEGER NOT NULL, state TEXT NOT NULL, counts INTEGER NOT NULL,
   added INTEGER, removed INTEGER, files BLOB NOT NULL, PRIMARY KEY (repo, hash)
 ) WITHOUT ROWID;
-CREATE INDEX git_change_at ON git_change (at_ms, counts);
 CREATE TABLE git_survival (
   repo INTEGER NOT NULL, hash TEXT NOT NULL, days INTEGER NOT NULL, tree TEXT NOT NULL, settled INTEGER NOT NULL,
   survived INTEGER NOT NULL, PRIMARY KEY (repo, hash, days)
@@ -296,6 +306,15 @@ CREATE TABLE git_credit (
   why TEXT NOT NULL, PRIMARY KEY (repo, hash, session)
 ) WITHOUT ROWID;
 CREATE INDEX git_credit_session ON git_credit (session);
+CREATE TABLE git_nobodys (
+  repo INTEGER NOT NULL, hash TEXT NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (repo, hash)
+) WITHOUT ROWID;
+CREATE INDEX git_nobodys_at ON git_nobodys (at_ms);
+{_nobodys("git_change", "INSERT", "new")}
+{_nobodys("git_change", "UPDATE", "new")}
+{_nobodys("git_change", "DELETE", "old")}
+{_nobodys("git_credit", "INSERT", "new")}
+{_nobodys("git_credit", "DELETE", "old")}
 CREATE TABLE work (
   session INTEGER PRIMARY KEY, last_ms INTEGER NOT NULL, outline_ms INTEGER NOT NULL, place INTEGER NOT NULL,
   files INTEGER, document BLOB NOT NULL
@@ -307,6 +326,7 @@ CREATE TABLE bought (
   worked INTEGER NOT NULL, model TEXT NOT NULL, pulls TEXT NOT NULL, files BLOB NOT NULL, sums BLOB NOT NULL,
   sid TEXT NOT NULL
 );
+CREATE TABLE bought_done (root INTEGER PRIMARY KEY, document BLOB NOT NULL);
 CREATE TABLE bought_stale (root INTEGER PRIMARY KEY);
 {_moved("work", "SELECT coalesce((SELECT root FROM line WHERE session = {row}.session), {row}.session)")}
 {_moved("git_credit", "SELECT {row}.session UNION SELECT session FROM git_credit WHERE hash = {row}.hash")}
