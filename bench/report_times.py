@@ -122,14 +122,15 @@ def who_spent(connection: sqlite3.Connection, now_ms: int) -> Iterator[Report]:
 def outcomes(connection: sqlite3.Connection, now_ms: int) -> Iterator[Report]:
     """From what is kept: logs and git are looked at before, for as long as the settings allow."""
 
-    def ask(count: int, by: str) -> object:
+    def ask(count: int, by: str, most: int = 50) -> object:
         span = (since(now_ms, count).since_ms or 0, now_ms + 1)  # as the report has it
-        found = gather(connection, *span, DAYS, now_ms, by, UTC)
+        found = gather(connection, *span, DAYS, now_ms, by, UTC, most)
         return outcome.summed(connection, found, by, span, now_ms, UTC)
 
     yield "outcome from what is kept, 7 days", lambda: ask(7, "project")
     for by in outcome.DIMENSIONS:
         yield f"outcome from what is kept by {by}, 30 days", lambda by=by: ask(30, by)
+    yield "outcome from what is kept of every session, 30 days", lambda: ask(30, "session", 1 << 30)
 
 
 def others(connection: sqlite3.Connection, now_ms: int) -> Iterator[Report]:

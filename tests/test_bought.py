@@ -24,6 +24,7 @@ from tokentop.store.indexing import Indexer
 
 SEED = Path(__file__).parents[1] / "bench" / "seed_history.py"
 DAYS = 14
+EVERY = 1 << 30  # sessions
 DAY_MS = 86_400_000
 ZONES: tuple[tzinfo, ...] = (UTC, ZoneInfo("America/New_York"))
 EVERYTHING = "INSERT OR IGNORE INTO bought_stale SELECT session FROM line"
@@ -48,7 +49,7 @@ def told(store: sqlite3.Connection, now_ms: int, zone: tzinfo, span: tuple[int, 
     """All groups of a time, their total, and how many sessions were not as they are kept."""
     found: dict[str, Any] = {}
     for by in outcome.DIMENSIONS:
-        gathered = gather(store, *span, DAYS, now_ms, by, zone)
+        gathered = gather(store, *span, DAYS, now_ms, by, zone, EVERY)
         sums, whole = outcome.summed(store, gathered, by, span, now_ms, zone)
         found[by] = {one.key: rounded(figures(one)) for one in sums}
         found[f"all by {by}"] = rounded(figures(whole))
@@ -89,7 +90,7 @@ def test_most_sessions_are_answered_as_they_are_kept(store: sqlite3.Connection) 
         (now_ms - 8 * DAY_MS,),
     ).fetchone()
     span = (half_ms, now_ms + 1)
-    found = gather(store, *span, DAYS, now_ms, "project", UTC)
+    found = gather(store, *span, DAYS, now_ms, "project", UTC, EVERY)
     assert sum(one.sessions for one in found.kept.sums) > 5 * len(found.done) > 0
     assert sum(one.commits.both for one in found.kept.sums) > 50
 
@@ -154,6 +155,26 @@ def test_a_session_that_turns_out_to_be_below_another_one_takes_its_work_there(
     assert_exact(store, now_ms)
 
 
+@pytest.mark.parametrize("most", [1, 7, 60])
+def test_the_dearest_sessions_are_the_first_of_all_and_their_total_is_that_of_all(
+    store: sqlite3.Connection, most: int
+) -> None:
+    now_ms = int(time.time() * 1000)
+    midnight_ms = now_ms // DAY_MS * DAY_MS
+    for span in (
+        (midnight_ms - 13 * DAY_MS, now_ms + 1),
+        (midnight_ms - 9 * DAY_MS + 3_333_333, midnight_ms - DAY_MS + 7),
+    ):
+        asked = [gather(store, *span, DAYS, now_ms, "session", UTC, many) for many in (EVERY, most)]
+        (all_of_them, total), (few, same) = (
+            outcome.summed(store, found, "session", span, now_ms, UTC) for found in asked
+        )
+        assert [figures(one) for one in few[:most]] == [figures(one) for one in all_of_them[:most]]
+        assert [one.key for one in few[:most]] == [one.key for one in all_of_them[:most]]
+        assert len(all_of_them) == same.sessions > most
+        assert rounded(figures(same)) == rounded(figures(total))
+
+
 def test_a_work_that_is_read_again_replaces_what_was_kept_of_it(store: sqlite3.Connection) -> None:
     now_ms = int(time.time() * 1000)
     works = outcomes.works(store, range(1, 300))
@@ -175,7 +196,7 @@ def test_other_days_to_survive_make_all_sums_anew(store: sqlite3.Connection) -> 
 
     def survived(days: int) -> float:
         refresh(store, days)
-        found = gather(store, *span, days, now_ms, "project", UTC)
+        found = gather(store, *span, days, now_ms, "project", UTC, EVERY)
         assert found.kept.sums
         assert not found.done
         return sum(one.survived.sure for one in found.kept.sums)
@@ -198,7 +219,7 @@ def test_of_a_session_that_was_purged_a_part_of_its_time_costs_at_least_what_is_
 
     def asked(since_ms: int) -> tuple[int, int]:
         span = (since_ms, last_ms + 1)
-        found = gather(store, *span, DAYS, now_ms, "project", UTC)
+        found = gather(store, *span, DAYS, now_ms, "project", UTC, EVERY)
         _, whole = outcome.summed(store, found, "project", span, now_ms, UTC)
         return whole.cost_nusd, whole.unknown_calls
 

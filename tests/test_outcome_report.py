@@ -137,7 +137,15 @@ def test_sessions_that_changed_nothing_loops_retries_and_what_is_not_known(scrat
     gone.call()
     fresh = Log(scratch, "fresh", repo.folder, now_s - 600)
     fresh.call()
-    by = {row["session"]: row for row in outcome(scratch, "--by", "session")["rows"]}
+    whole = outcome(scratch, "--by", "session")
+    by = {row["session"]: row for row in whole["rows"]}
+    few = outcome(scratch, "--by", "session", "--limit", "1")
+    assert (few["rows"], few["totals"]) == (whole["rows"][:1], whole["totals"])
+    assert (few["more"], whole["more"]) == (True, False)
+    text = scratch.run("outcome", "--by", "session", "--limit", "1").stdout
+    assert f"the 1 dearest of {len(by)} sessions; further ones with --limit 2" in text
+    assert "further ones" not in scratch.run("outcome", "--by", "session").stdout
+    assert scratch.run("outcome", "--by", "session", "--limit", "0").returncode == 2
     unchanged = {
         name: (row["ended_unchanged"]["sessions"], row["abandoned"]["sessions"]) for name, row in by.items()
     }

@@ -133,6 +133,9 @@ def _sessions(verbs: _Verbs) -> None:
     outcome.add_argument("--by", metavar="D", help="session, project (the default), agent, model or day")
     outcome.add_argument("--since", metavar="T", help="2026-11-21, today, 24h, 7d; without: the last 30 days")
     outcome.add_argument("--until", metavar="T", help="likewise; a day means to its end")
+    outcome.add_argument(
+        "--limit", type=_positive, default=50, metavar="N", help="so many sessions, the dearest"
+    )
     outcome.add_argument("--json", action="store_true")
 
 

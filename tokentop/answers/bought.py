@@ -35,13 +35,14 @@ class Gathered(Struct, frozen=True):
 
 
 def gather(
-    db: sqlite3.Connection, since_ms: int, until_ms: int, days: int, now_ms: int, by: str, zone: tzinfo
+    db: sqlite3.Connection, since_ms: int, until_ms: int, days: int, now_ms: int, by: str, zone: tzinfo,
+    most: int,
 ) -> Gathered:  # fmt: skip
     """Sessions of a time span and the changes that were made in it, as they are kept. Reads only. sqlite3.Error.
 
-    `by`: session, project, agent, model, day.
+    `by`: session, project, agent, model, day; by session `most` of what is kept are told, the dearest.
     """
-    kept = grouped(db, since_ms, until_ms, days, now_ms, by, zone)
+    kept = grouped(db, since_ms, until_ms, days, now_ms, by, zone, most)
     done = _done(worked.parts(db, kept.others, since_ms, until_ms), since_ms, until_ms)
     shares = [
         share

@@ -44,9 +44,11 @@ def outcome(arguments: argparse.Namespace) -> int:
         report = bring_up(
             writable, prices(store.settings), since_ms, at_ms, days=days, seconds=store.settings.outcome_s
         )
-        found = gather(writable, since_ms, until_ms, days, at_ms, by, zone)
+        found = gather(writable, since_ms, until_ms, days, at_ms, by, zone, arguments.limit)
         sums, whole = summed(writable, found, by, (since_ms, until_ms), at_ms, zone)
         notes = store.notes
+    if by == "session":
+        sums = sums[: arguments.limit]
     if not found:
         raise NothingMatched("no session was used in that time; widen it with --since")
     if arguments.json:
@@ -77,12 +79,21 @@ def _period(arguments: argparse.Namespace, zone: tzinfo, at_ms: int) -> tuple[in
 def summed(
     connection: sqlite3.Connection, found: Gathered, by: str, span: tuple[int, int], at_ms: int, zone: tzinfo
 ) -> tuple[list[Sum], Sum]:  # fmt: skip
-    """The groups, the most expensive first, days in their order; and all of them together."""
+    """The groups, the most expensive first, days in their order; and all of them together.
+
+    By session those that were asked for, at least.
+    """
     if by == "day":
         return _by_day(connection, found, span, at_ms, zone)
     partly = add_up(found.done, found.shares, lambda session, _at: _key(session, by), at_ms)
-    sums = [*found.kept.sums, *partly] if by == "session" else _merged(found.kept.sums, partly, "unknown")
-    return sorted(sums, key=lambda one: (-one.cost_nusd, one.key)), merged(("total",), sums)
+    if by == "session":
+        sums, whole = (
+            [*found.kept.sums, *partly],
+            partly if found.kept.total is None else [found.kept.total, *partly],
+        )
+    else:
+        sums = whole = _merged(found.kept.sums, partly, "unknown")
+    return sorted(sums, key=lambda one: (-one.cost_nusd, one.key)), merged(("total",), whole)
 
 
 def _merged(kept: Sequence[Sum], partly: Sequence[Sum], nameless: str = "") -> list[Sum]:
@@ -141,6 +152,7 @@ def document(
         "by": by,
         "survive_days": days,
         "rows": [_named(one, by) | figures(one) for one in sums],
+        "more": _is_cut(sums, total, by),
         "totals": figures(total),
         "nobodys_commits": nobodys,
         "not_looked_at": {
@@ -151,6 +163,11 @@ def document(
         },
         "notes": list(notes),
     }
+
+
+def _is_cut(sums: Sequence[Sum], total: Sum, by: str) -> bool:
+    """Whether there are more sessions than those that are told."""
+    return by == "session" and len(sums) < total.sessions
 
 
 def _named(one: Sum, by: str) -> dict[str, Any]:
@@ -171,7 +188,8 @@ def as_text(sums: Sequence[Sum], total: Sum, nobodys: int, report: Report, by: s
     left = ["AGENT", "SESSION", "TITLE"] if by == "session" else [by.upper(), "SESSIONS"]
     names = short_ids(one.key[1] for one in sums) if by == "session" else {}
     rows = [[*_left(one, by, names), *_cells(one)] for one in sums]
-    if len(sums) != 1:
+    cut = _is_cut(sums, total, by)
+    if cut or len(sums) != 1:
         rows.append(
             [*(["total", "", ""] if by == "session" else ["total", str(total.sessions)]), *_cells(total)]
         )
@@ -183,7 +201,11 @@ def as_text(sums: Sequence[Sum], total: Sum, nobodys: int, report: Report, by: s
         [heads[at] for at in told], [[row[at] for at in told] for row in rows], named, cells,
         least={"TITLE": 20, "PROJECT": 16, "MODEL": 16},
     )  # fmt: skip
-    lines = [part for line in _waste(total) for part in wrapped(line, cells, 31)]
+    lines = [
+        f"the {len(sums)} dearest of {total.sessions:,} sessions; further ones with --limit {2 * len(sums)}",
+        "",
+    ] * cut
+    lines += [part for line in _waste(total) for part in wrapped(line, cells, 31)]
     lines += [part for line in _unknown(total, nobodys, report, days) for part in wrapped(line, cells, 2)]
     return "\n".join([table, "", *lines])
 

@@ -9,6 +9,8 @@ import sqlite3
 from array import array
 from collections.abc import Mapping, Sequence
 from datetime import tzinfo
+from heapq import nlargest
+from operator import itemgetter
 from struct import Struct as Packed
 from typing import Any
 
@@ -58,11 +60,12 @@ _DONE = msgspec.msgpack.Decoder(tuple[Done, list[Credited]])
 class Grouped(Struct, frozen=True):
     """What lies in a time as it is kept: sums by key, and how many sessions of each have calls.
 
-    By day what lies on several days stands apart, each with what it did. `others`: numbers of the sessions that are not
-    in it.
+    By session `sums` are the dearest of them, and `total` is all of them. By day what lies on several days stands apart,
+    each with what it did. `others`: numbers of the sessions that are not in it.
     """
 
     sums: list[Sum]
+    total: Sum | None
     worked: dict[tuple[str, ...], int]
     done: list[Done]
     shares: list[Credited]  # of `done`
@@ -70,15 +73,18 @@ class Grouped(Struct, frozen=True):
 
 
 def grouped(
-    db: sqlite3.Connection, since_ms: int, until_ms: int, days: int, now_ms: int, by: str, zone: tzinfo
+    db: sqlite3.Connection, since_ms: int, until_ms: int, days: int, now_ms: int, by: str, zone: tzinfo, most: int
 ) -> Grouped:  # fmt: skip
-    """Of the sessions that were used in a time, with all below them. `by`: session, project, agent, model, day."""
+    """Of the sessions that were used in a time, with all below them. `by`: session, project, agent, model, day.
+
+    `most`: so many groups are told by session.
+    """
     others = {root for (root,) in db.execute(_PARTLY, (since_ms, until_ms))}
     names = _KEYS[by]
     query = f"SELECT CASE WHEN coalesce({_KEPT}, 0) THEN 0 ELSE l.session END, l.session, {', '.join(names)}, {_ASKED}"
     rows = db.execute(query, (since_ms, until_ms, days, msgspec.json.encode(list(others))))
     at, ended_ms, local = 2 + len(names), now_ms - ENDED_MS, Days(since_ms, until_ms, zone)
-    sums: list[Sum] = []
+    whole: list[Sequence[Any]] = []
     groups: dict[tuple[str, ...], list[Sequence[Any]]] = {}
     spread: dict[int, Sequence[Any]] = {}  # over several days
     for row in rows:
@@ -86,7 +92,7 @@ def grouped(
             others.add(row[0])
             continue
         if by == "session":
-            sums.append(_of_one(row, ended_ms))
+            whole.append(row)
             continue
         key = row[2:at]
         if by == "day":
@@ -97,9 +103,11 @@ def grouped(
             key = (day,)
         groups.setdefault(key, []).append(row[at:])
     worked = {key: sum(row[4] for row in some) for key, some in groups.items()}
+    sums = [_of_one(row, ended_ms) for row in nlargest(most, whole, key=itemgetter(at))]
     sums += [_of_many(key, some, ended_ms) for key, some in groups.items()]
+    total = _of_many(("total",), [row[at:] for row in whole], ended_ms) if whole else None
     done, shares = _spread(db, spread)
-    return Grouped(sums, worked, done, shares, others)
+    return Grouped(sums, total, worked, done, shares, others)
 
 
 def _spread(db: sqlite3.Connection, rows: Mapping[int, Sequence[Any]]) -> tuple[list[Done], list[Credited]]:
