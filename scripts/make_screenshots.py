@@ -38,6 +38,8 @@ async def shoot(folder: Path, name: str, size: tuple[int, int], keys: Sequence[s
     source = DemoRuntime(DemoSource(7))
     app = TokentopApp(source, UiOptions())
     async with app.run_test(size=size, notifications=True) as pilot:
+        while not app.live.view.rows:  # the fleet is not invented yet
+            await pilot.pause(0.1)
         await pilot.pause(2.0)
         for key in keys:
             await pilot.press(key)
