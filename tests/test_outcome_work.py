@@ -1,7 +1,6 @@
 """What the tool calls of a log tell of commits, pull requests, tests, edits, loops and retries."""
 
 import json
-from array import array
 
 import msgspec
 import pytest
@@ -146,9 +145,7 @@ def done(**more):
 
 
 def share(amount=1.0, *, session=1, sure=False, added=10, survived=5, settled=True, name="h", counts=True):
-    return Credited(
-        session, 1, name, 0, amount, sure, "", counts, "kept", added, 0, survived, settled, array("q", [1])
-    )
+    return Credited(session, 1, name, 0, amount, sure, "", counts, "kept", added, 0, survived, settled, (1,))
 
 
 NOW = 10 * 86_400_000
