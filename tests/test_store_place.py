@@ -49,6 +49,17 @@ def test_everything_in_the_state_directory_is_private_under_umask_000(scratch: S
     assert set(modes.values()) == {0o600}
 
 
+def test_a_python_with_an_old_sqlite_is_told(scratch: Scratch) -> None:
+    """Python 3.11 of a system may come with SQLite 3.26, which cannot make the tables."""
+    older = "import sqlite3, sys; sqlite3.sqlite_version_info = (3, 26, 0); sqlite3.sqlite_version = '3.26.0'"
+    words = [sys.executable, "-c", f"{older}; from tokentop.cli import main; sys.exit(main(['usage']))"]
+    done = subprocess.run(
+        words, env=scratch.environ(), capture_output=True, text=True, check=False, cwd=REPOSITORY
+    )
+    assert "SQLite 3.31 or newer is needed, this Python has 3.26.0; use another Python" in one_line(done)
+    assert done.returncode == 1
+
+
 @pytest.mark.parametrize("name", ["tokentop.db", "lock"])
 @pytest.mark.parametrize("kind", ["link", "folder", "fifo"])
 def test_what_is_planted_in_its_place_is_refused(scratch: Scratch, name: str, kind: str) -> None:

@@ -20,6 +20,9 @@ FULL_CODES = frozenset(
 DAMAGED_CODES = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB"})
 
 
+NEEDS = (3, 31)  # of SQLite: generated columns
+
+
 class StoreError(Exception):
     """The state directory or the database cannot be used; the text says what to do."""
 
@@ -122,6 +125,11 @@ def identity(folder: Path) -> tuple[int, int] | None:
 
 def migrate(connection: sqlite3.Connection, path: Path | None = None) -> None:
     """Bring the schema up to date, each step in one transaction, after a copy of the old file."""
+    if sqlite3.sqlite_version_info < NEEDS:
+        needed = ".".join(map(str, NEEDS))
+        raise StoreError(
+            f"SQLite {needed} or newer is needed, this Python has {sqlite3.sqlite_version}; use another Python"
+        )
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > VERSION:
         raise TooNew(f"the database has version {version}, this tokentop knows {VERSION}: update tokentop")
