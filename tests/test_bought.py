@@ -175,6 +175,15 @@ def test_the_dearest_sessions_are_the_first_of_all_and_their_total_is_that_of_al
         assert rounded(figures(same)) == rounded(figures(total))
 
 
+def test_what_is_not_kept_of_sessions_of_several_days_is_worked_out(store: sqlite3.Connection) -> None:
+    now_ms = int(time.time() * 1000)
+    span = (now_ms - 400 * DAY_MS, now_ms + 1)
+    assert gather(store, *span, DAYS, now_ms, "day", UTC, EVERY).kept.done
+    before = told(store, now_ms, UTC, span)
+    assert store.execute("DELETE FROM bought_done").rowcount > 0
+    assert told(store, now_ms, UTC, span) == before
+
+
 def test_a_work_that_is_read_again_replaces_what_was_kept_of_it(store: sqlite3.Connection) -> None:
     now_ms = int(time.time() * 1000)
     works = outcomes.works(store, range(1, 300))

@@ -23,7 +23,7 @@ _PAGE = 500  # sessions of one transaction
 
 
 class Gathered(Struct, frozen=True):
-    """The sessions of a time: most as they are kept; those that lie in it with a part, by what they did in it."""
+    """The sessions of a time: most as they are kept; the others, and by day those of several days, by what they did."""
 
     kept: Grouped
     done: list[Done]

@@ -107,6 +107,7 @@ def grouped(
     sums += [_of_many(key, some, ended_ms) for key, some in groups.items()]
     total = _of_many(("total",), [row[at:] for row in whole], ended_ms) if whole else None
     done, shares = _spread(db, spread)
+    others.update(spread.keys() - {one.key for one in done})
     return Grouped(sums, total, worked, done, shares, others)
 
 
